@@ -1,0 +1,140 @@
+"""What can go wrong, as one tree of exceptions.
+
+Every error that qpmask raises on purpose is a :class:`QpmaskError`, and also a child of the
+built-in exception that a Python programmer would expect::
+
+    QpmaskError
+    ├── OptionsError (ValueError)              options that contradict each other or the image
+    ├── ClassMapError (ValueError)             a class map that cannot be read or makes no sense
+    │   └── UnmappedClassError (LookupError)   a class in use that the given map lacks
+    ├── ProjectError (ValueError)              a project that cannot be read
+    │   ├── ProjectNotFoundError (FileNotFoundError)
+    │   └── NoSuchImageError (LookupError)     --images matches nothing
+    ├── DataFileError (ValueError)             an image's data file that cannot be trusted
+    │   ├── DataFileMissingError (FileNotFoundError)
+    │   ├── TruncatedDataError (EOFError)      it ends too early
+    │   ├── CorruptDataError                   its bytes contradict its own format
+    │   └── UnsupportedDataError (NotImplementedError)   a format we do not know
+    ├── EngineError (RuntimeError)             the engine failed
+    │   ├── NoQuPathError (FileNotFoundError)  no usable QuPath or JVM: exit code 3
+    │   ├── EngineOutOfMemoryError (MemoryError)
+    │   ├── LostTilesError                     QuPath could not draw or write some tiles
+    │   └── UnsupportedByEngineError (NotImplementedError)
+    ├── MaskError (ValueError)                 a mask file that is not what it should be
+    │   └── MaskCheckError                     a mask that failed its check
+    ├── OutputError (OSError)                  the output cannot be written
+    └── Interrupted                            Ctrl-C or SIGTERM: exit code 130
+
+A message says what failed, where (project, image, object), and what to do about it; ``hint``
+holds the last part where it is a sentence of its own.
+"""
+
+from __future__ import annotations
+
+
+class QpmaskError(Exception):
+    """Root of all errors that qpmask raises on purpose.
+
+    Parameters
+    ----------
+    message : str
+        What failed and where, one or two sentences for a person.
+    hint : str, optional
+        What to do about it.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # An exception with keyword arguments does not survive a process pool by itself.
+        return _rebuild, (type(self), self.message, self.hint)
+
+
+def _rebuild(cls: type[QpmaskError], message: str, hint: str | None) -> QpmaskError:
+    return cls(message, hint=hint)
+
+
+class OptionsError(QpmaskError, ValueError):
+    """Options that contradict each other, or that an image cannot satisfy."""
+
+
+class ClassMapError(QpmaskError, ValueError):
+    """A class map that cannot be read, or that makes no sense."""
+
+
+class UnmappedClassError(ClassMapError, LookupError):
+    """A class is in use that the given map lacks."""
+
+
+class ProjectError(QpmaskError, ValueError):
+    """A QuPath project that cannot be read."""
+
+
+class ProjectNotFoundError(ProjectError, FileNotFoundError):
+    """There is no QuPath project at the given path."""
+
+
+class NoSuchImageError(ProjectError, LookupError):
+    """A selection of images matches none of the project's."""
+
+
+class DataFileError(QpmaskError, ValueError):
+    """An image's data file (``data.qpdata``) that cannot be trusted."""
+
+
+class DataFileMissingError(DataFileError, FileNotFoundError):
+    """The data file is not there."""
+
+
+class TruncatedDataError(DataFileError, EOFError):
+    """The data file ends before its content does."""
+
+
+class CorruptDataError(DataFileError):
+    """The bytes of the data file contradict its own format."""
+
+
+class UnsupportedDataError(DataFileError, NotImplementedError):
+    """The data file is of a kind or a version that qpmask does not read."""
+
+
+class EngineError(QpmaskError, RuntimeError):
+    """The engine failed to make a mask."""
+
+
+class NoQuPathError(EngineError, FileNotFoundError):
+    """No usable QuPath, or a JVM that does not start."""
+
+
+class EngineOutOfMemoryError(EngineError, MemoryError):
+    """The JVM ran out of memory."""
+
+
+class LostTilesError(EngineError):
+    """Some tiles could not be drawn or written."""
+
+
+class UnsupportedByEngineError(EngineError, NotImplementedError):
+    """The engine cannot do what the options ask, and will not approximate it."""
+
+
+class MaskError(QpmaskError, ValueError):
+    """A mask file that is not what it should be."""
+
+
+class MaskCheckError(MaskError):
+    """A mask failed its check."""
+
+
+class OutputError(QpmaskError, OSError):
+    """Output that cannot be written."""
+
+
+class Interrupted(QpmaskError):  # noqa: N818 - reads as what happened, like KeyboardInterrupt
+    """The user or the system asked the run to stop."""
