@@ -1,0 +1,60 @@
+"""Class masks from QuPath projects: whole-slide annotations as pyramidal OME-TIFF label images.
+
+Importing this starts nothing and reads nothing; each name below is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from qpmask._version import __version__
+
+if TYPE_CHECKING:
+    from qpmask.classes import ClassEntry as ClassEntry
+    from qpmask.classes import ClassMap as ClassMap
+    from qpmask.classes import load_class_map as load_class_map
+    from qpmask.classes import load_preset as load_preset
+    from qpmask.errors import QpmaskError as QpmaskError
+    from qpmask.ometiff.check import check_mask as check_mask
+    from qpmask.options import ExportOptions as ExportOptions
+    from qpmask.options import FileOptions as FileOptions
+    from qpmask.options import RenderOptions as RenderOptions
+    from qpmask.options import export_options as export_options
+    from qpmask.pipeline import export_masks as export_masks
+    from qpmask.pipeline import plan_export as plan_export
+    from qpmask.project import Project as Project
+    from qpmask.project import open_project as open_project
+    from qpmask.report import Report as Report
+
+_HOMES = {
+    "ClassEntry": "classes",
+    "ClassMap": "classes",
+    "ExportOptions": "options",
+    "FileOptions": "options",
+    "Project": "project",
+    "QpmaskError": "errors",
+    "RenderOptions": "options",
+    "Report": "report",
+    "check_mask": "ometiff.check",
+    "export_masks": "pipeline",
+    "export_options": "options",
+    "load_class_map": "classes",
+    "load_preset": "classes",
+    "open_project": "project",
+    "plan_export": "pipeline",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'qpmask' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"qpmask.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

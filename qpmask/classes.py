@@ -1,0 +1,407 @@
+"""Stage 2: which class gets which label: :class:`ClassMap`, its files and presets.
+
+A class map is a list in draw order: a later class is drawn over an earlier one. Class names are
+QuPath's full names, matched exactly (``Tumor: Positive`` is not ``Tumor``), as QuPath itself does.
+Label 0 is the background and belongs to no class.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from qpmask.errors import ClassMapError
+from qpmask.options import MAX_LABEL, check_unclassified
+from qpmask.project import ProjectClass
+
+Color = tuple[int, int, int]
+Unclassified = Literal["ignore", "error"] | int
+
+#: QuPath ignores classes whose name ends in an asterisk (``Ignore*``, ``Region*``).
+QUPATH_IGNORED = "*[*]"
+
+BACKGROUND_LABEL = 0
+
+
+@dataclass(frozen=True)
+class ClassEntry:
+    """One class of a map.
+
+    ``aliases`` are other names in the projects that get the same label. ``color`` is
+    (red, green, blue) for viewers; it never reaches the pixels.
+    """
+
+    label: int
+    name: str
+    color: Color | None = None
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """Labels for class names.
+
+    Attributes
+    ----------
+    entries : tuple of ClassEntry
+        In draw order, the last on top.
+    ignore : tuple of str
+        Patterns of class names that are left out on purpose.
+    unclassified : str or int or None
+        What to do with objects without a class; None where the map does not say.
+    origin : str
+        ``project`` where the labels follow a project's class list (new classes may be added at
+        the end), else what was given: a file or a preset.
+
+    Raises
+    ------
+    ClassMapError
+        A label or a name stands twice, or a label is out of range.
+    """
+
+    entries: tuple[ClassEntry, ...]
+    ignore: tuple[str, ...] = (QUPATH_IGNORED,)
+    unclassified: Unclassified | None = None
+    origin: str = "given"
+
+    def __post_init__(self) -> None:
+        names: dict[str, ClassEntry] = {}
+        labels: dict[int, ClassEntry] = {}
+        for entry in self.entries:
+            if not 1 <= entry.label <= MAX_LABEL:
+                raise ClassMapError(
+                    f"The class {entry.name!r} has the label {entry.label}; labels are 1 to "
+                    f"{MAX_LABEL}, and 0 is the background."
+                )
+            if entry.label in labels:
+                raise ClassMapError(
+                    f"The label {entry.label} stands for {labels[entry.label].name!r} and for "
+                    f"{entry.name!r}.",
+                    hint="To give two classes one label, name the second one an alias of the "
+                    "first.",
+                )
+            labels[entry.label] = entry
+            for name in (entry.name, *entry.aliases):
+                if name in names:
+                    raise ClassMapError(
+                        f"The class {name!r} has two labels, {names[name].label} and {entry.label}."
+                    )
+                names[name] = entry
+
+    @cached_property
+    def _by_name(self) -> dict[str, ClassEntry]:
+        return {n: e for e in self.entries for n in (e.name, *e.aliases)}
+
+    def find(self, name: str) -> ClassEntry | None:
+        """The entry for a class name of a project, or None."""
+        return self._by_name.get(name)
+
+    def ignores(self, name: str) -> bool:
+        """Whether objects of this class are left out on purpose. A class with a label never is."""
+        return name not in self._by_name and any(fnmatchcase(name, p) for p in self.ignore)
+
+    def nearest(self, name: str, count: int = 3) -> list[str]:
+        """Names of the map that look like ``name``, the likeliest first."""
+        folded = {n.casefold(): n for n in self._by_name}
+        hits = difflib.get_close_matches(name.casefold(), folded, n=count, cutoff=0.6)
+        return [folded[h] for h in hits]
+
+    @property
+    def max_label(self) -> int:
+        """The greatest label, 0 for an empty map."""
+        return max((e.label for e in self.entries), default=0)
+
+    def extended(self, classes: Iterable[ProjectClass]) -> ClassMap:
+        """The map with further classes at its end, each with the next free label."""
+        entries = list(self.entries)
+        label = self.max_label
+        for new in classes:
+            if new.name in self._by_name:
+                continue
+            label += 1
+            entries.append(ClassEntry(label, new.name, new.color))
+        return replace(self, entries=tuple(entries))
+
+    # -- as data --------------------------------------------------------------------------------
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data that JSON and YAML can hold; :func:`class_map_from_dict` reads it back."""
+        rows: list[dict[str, Any]] = []
+        for entry in self.entries:
+            row: dict[str, Any] = {"label": entry.label, "name": entry.name}
+            if entry.color is not None:
+                row["color"] = format_color(entry.color)
+            if entry.aliases:
+                row["aliases"] = list(entry.aliases)
+            rows.append(row)
+        data: dict[str, Any] = {
+            "origin": self.origin,
+            "classes": rows,
+            "ignore": list(self.ignore),
+        }
+        if self.unclassified is not None:
+            data["unclassified"] = self.unclassified
+        return data
+
+    def fingerprint(self) -> str:
+        """Hash over all that decides pixels and class table: the same map, the same hash."""
+        data = self.as_dict()
+        del data["origin"]
+        text = json.dumps(data, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def to_yaml(self) -> str:
+        """The map as a YAML file for people to edit."""
+        import yaml
+
+        data = self.as_dict()
+        lines = [
+            "# Class map of qpmask. Label 0 is the background.",
+            "# Classes are drawn in this order: a later one covers an earlier one.",
+            yaml.safe_dump({"origin": data["origin"]}, allow_unicode=True).rstrip(),
+            "classes:" if data["classes"] else "classes: []",
+        ]
+        for row in data["classes"]:
+            text = yaml.safe_dump(
+                row, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10**6
+            )
+            lines.append(f"  - {text.rstrip()}")
+        lines.append("# Classes to leave out; QuPath itself ignores names that end in an asterisk.")
+        lines.append(yaml.safe_dump({"ignore": data["ignore"]}, allow_unicode=True).rstrip())
+        lines.append("# Objects without a class: ignore, error, or a label.")
+        if self.unclassified is None:
+            lines.append("# unclassified: ignore")
+        else:
+            lines.append(f"unclassified: {self.unclassified}")
+        return "\n".join(lines) + "\n"
+
+
+def class_map_from_classes(
+    listed: Iterable[ProjectClass], used: Iterable[ProjectClass] = ()
+) -> ClassMap:
+    """Labels 1, 2, ... in the order of a project's class list, then classes in use by name.
+
+    Classes that QuPath ignores (their names end in ``*``) get no label.
+    """
+    empty = ClassMap((), origin="project")
+    ordered = [c for c in listed if not empty.ignores(c.name)]
+    names = {c.name for c in ordered}
+    rest = [c for c in used if c.name not in names and not empty.ignores(c.name)]
+    return empty.extended([*ordered, *sorted(rest, key=lambda c: c.name)])
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names of the class maps that come with qpmask."""
+    folder = resources.files("qpmask") / "presets"
+    return tuple(sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".yaml")))
+
+
+def load_preset(name: str) -> ClassMap:
+    """A class map that comes with qpmask.
+
+    Raises
+    ------
+    ClassMapError
+        There is none of that name.
+    """
+    if name not in preset_names():
+        raise ClassMapError(
+            f"There is no preset {name!r}.", hint=f"There are: {', '.join(preset_names())}."
+        )
+    text = (resources.files("qpmask") / "presets" / f"{name}.yaml").read_text("utf-8")
+    return replace(_parse_yaml(text, f"preset {name}"), origin=f"preset {name}")
+
+
+def load_class_map(path: str | os.PathLike[str]) -> ClassMap:
+    """Read a class map from a YAML, JSON or CSV file, told apart by the ending.
+
+    YAML and JSON hold ``classes``: a list of ``label``, ``name``, ``color`` (``#rrggbb`` or three
+    numbers) and ``aliases``, or a plain mapping of names to labels; and optionally ``ignore``
+    (patterns) and ``unclassified``. CSV has a header with ``label`` and ``name``, and optionally
+    ``color`` and ``aliases`` (separated by ``|``).
+
+    Raises
+    ------
+    ClassMapError
+        The file cannot be read or makes no sense; the message names the file and the place.
+    """
+    file = Path(path).expanduser()
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ClassMapError(
+            f"The class map {file} cannot be read: {error.strerror or error}."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ClassMapError(
+            f"The class map {file} is not UTF-8 text.", hint="Save it as UTF-8."
+        ) from error
+    kind = file.suffix.lower()
+    if kind in (".yaml", ".yml"):
+        return _parse_yaml(text, str(file))
+    if kind == ".json":
+        try:
+            raw = json.loads(text)
+        except ValueError as error:
+            raise ClassMapError(f"The class map {file} is not valid JSON: {error}.") from error
+        return class_map_from_dict(raw, str(file))
+    if kind in (".csv", ".tsv"):
+        return _parse_csv(text, str(file))
+    raise ClassMapError(
+        f"The class map {file} ends in {kind or 'nothing'!r}.",
+        hint="It must be a .yaml, .json or .csv file.",
+    )
+
+
+def class_map_from_dict(raw: object, source: str) -> ClassMap:
+    """A class map from plain data; ``source`` names it in messages.
+
+    Raises
+    ------
+    ClassMapError
+        The data makes no sense.
+    """
+    if not isinstance(raw, Mapping):
+        raise ClassMapError(f"{source} holds no class map.", hint="It needs a list 'classes'.")
+    if "classes" not in raw and raw and all(_is_label(v) for v in raw.values()):
+        raw = {"classes": raw}
+    unknown = set(raw) - {"classes", "ignore", "unclassified", "origin"}
+    if unknown:
+        raise ClassMapError(
+            f"{source} has the unknown key {sorted(map(str, unknown))[0]!r}.",
+            hint="It may have classes, ignore, unclassified and origin.",
+        )
+    rows = raw.get("classes")
+    if isinstance(rows, Mapping):
+        rows = [{"label": label, "name": name} for name, label in rows.items()]
+    if not isinstance(rows, list):
+        raise ClassMapError(f"{source} has no list of classes.", hint="It needs a list 'classes'.")
+    entries = tuple(_entry(row, f"{source}, class {i}") for i, row in enumerate(rows, 1))
+    ignore = raw.get("ignore", [QUPATH_IGNORED])
+    if isinstance(ignore, str):
+        ignore = [ignore]
+    if not isinstance(ignore, list) or not all(isinstance(p, str) for p in ignore):
+        raise ClassMapError(f"{source}: 'ignore' must be a list of patterns.")
+    unclassified = raw.get("unclassified")
+    try:
+        check_unclassified(unclassified)
+        return ClassMap(entries, tuple(ignore), unclassified, str(raw.get("origin", source)))
+    except ClassMapError as error:
+        raise ClassMapError(f"{source}: {error.message}", hint=error.hint) from None
+    except ValueError as error:
+        raise ClassMapError(f"{source}: {error}") from None
+
+
+def parse_color(value: object, where: str) -> Color | None:
+    """(red, green, blue) from ``#rrggbb``, ``r,g,b`` or three numbers; None from nothing."""
+    if value is None or value == "":
+        return None
+    parts: list[int] | None = None
+    if isinstance(value, str):
+        text = value.strip()
+        if re.fullmatch(r"#?[0-9A-Fa-f]{6}", text):
+            parts = [int(text[-6:][i : i + 2], 16) for i in (0, 2, 4)]
+        elif re.fullmatch(r"\d{1,3}(\s*[,;\s]\s*\d{1,3}){2}", text):
+            parts = [int(p) for p in re.findall(r"\d+", text)]
+    elif isinstance(value, list | tuple) and all(_is_label(v) for v in value):
+        parts = list(value)
+    if parts is None or len(parts) != 3 or not all(0 <= p <= 255 for p in parts):
+        raise ClassMapError(
+            f"{where}: {value!r} is not a color.", hint='Write "#c80000" (in quotes) or 200,0,0.'
+        )
+    return parts[0], parts[1], parts[2]
+
+
+def format_color(color: Color) -> str:
+    """``#rrggbb``."""
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def _entry(row: object, where: str) -> ClassEntry:
+    if not isinstance(row, Mapping):
+        raise ClassMapError(f"{where}: expected label and name, found {row!r}.")
+    unknown = set(row) - {"label", "name", "color", "aliases"}
+    if unknown:
+        raise ClassMapError(
+            f"{where}: unknown key {sorted(map(str, unknown))[0]!r}.",
+            hint="A class may have label, name, color and aliases.",
+        )
+    label, name = row.get("label"), row.get("name")
+    if not _is_label(label):
+        raise ClassMapError(f"{where}: the label {label!r} is not a whole number.")
+    if not isinstance(name, str) or not name:
+        raise ClassMapError(
+            f"{where}: the name {name!r} is not text.", hint='Put it in quotes, as in "No".'
+        )
+    aliases = row.get("aliases") or []
+    if isinstance(aliases, str):
+        aliases = [aliases]
+    if not isinstance(aliases, list) or not all(isinstance(a, str) and a for a in aliases):
+        raise ClassMapError(f"{where}: 'aliases' must be a list of names.")
+    assert isinstance(label, int)
+    return ClassEntry(label, name, parse_color(row.get("color"), where), tuple(aliases))
+
+
+def _is_label(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _parse_yaml(text: str, source: str) -> ClassMap:
+    import yaml
+
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ClassMapError(f"{source} is not valid YAML: {error}") from error
+    return class_map_from_dict(raw, source)
+
+
+def _parse_csv(text: str, source: str) -> ClassMap:
+    lines = text.splitlines()
+    head = lines[0] if lines else ""
+    delimiter = max(",;\t", key=head.count)
+    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter)
+    columns = [(c or "").strip().casefold() for c in reader.fieldnames or ()]
+    if "label" not in columns or "name" not in columns:
+        raise ClassMapError(
+            f"{source} has no columns 'label' and 'name'.",
+            hint="Its first line must be a header: label,name,color,aliases.",
+        )
+    reader.fieldnames = columns
+    entries = []
+    for row in reader:
+        where = f"{source}, line {reader.line_num}"
+        label = (row["label"] or "").strip()
+        name = (row["name"] or "").strip()
+        if not label and not name:
+            continue
+        if not re.fullmatch(r"[+-]?\d+", label):
+            raise ClassMapError(f"{where}: the label {label!r} is not a whole number.")
+        aliases = [a.strip() for a in (row.get("aliases") or "").split("|")]
+        entries.append(
+            _entry(
+                {
+                    "label": int(label),
+                    "name": name,
+                    "color": (row.get("color") or "").strip(),
+                    "aliases": [a for a in aliases if a],
+                },
+                where,
+            )
+        )
+    try:
+        return ClassMap(tuple(entries), origin=source)
+    except ClassMapError as error:
+        raise ClassMapError(f"{source}: {error.message}", hint=error.hint) from None

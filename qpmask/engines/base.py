@@ -1,0 +1,211 @@
+"""Stage 4: what an engine is: a job goes in, label tiles come out.
+
+An :class:`Engine` turns a :class:`RenderJob` into a :class:`Rendering`: the tiles of level 0, in
+the order in which :func:`qpmask.ometiff.writer.write_mask` takes them. It neither chooses what to
+draw nor where the file goes; :mod:`qpmask.pipeline` does. Every engine inherits the tests of
+``tests/engine_contract.py``.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qpmask.errors import Interrupted
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from qpmask.geometry import Size
+    from qpmask.options import FileOptions, RenderOptions
+    from qpmask.ometiff.writer import Tile
+    from qpmask.project import ImageEntry
+
+
+@dataclass(frozen=True)
+class LabelRule:
+    """Objects of this class get this label; ``class_name`` None means objects without a class.
+
+    ``channel`` is the plane in a multichannel mask, 0 otherwise.
+    """
+
+    class_name: str | None
+    label: int
+    channel: int = 0
+
+
+@dataclass(frozen=True)
+class RenderJob:
+    """What to draw for one image, with nothing left to decide.
+
+    Attributes
+    ----------
+    project_path : Path
+        The ``.qpproj`` file.
+    entry : ImageEntry
+        The image; its size is known.
+    size : Size
+        The mask at level 0, in its own pixels: full resolution over ``downsample``, rounded down.
+    downsample : float
+        Full-resolution pixels per mask pixel.
+    rules : tuple of LabelRule
+        In draw order, the last on top. Objects of other classes are not drawn.
+    n_channels : int
+        Planes per z-slice and time point: 1, or the number of classes of a multichannel mask.
+    max_label : int
+        The greatest label that may occur; decides between uint8 and uint16.
+    render : RenderOptions
+        Objects, tile size, line thickness, boundary, instances.
+    file : FileOptions
+        An engine whose tiles come compressed can spare the writer that work.
+    instance_rows : tuple of int
+        For an instance mask: positions of the objects to draw among the image's objects (in the
+        order of :func:`qpmask.qpdata.read_qpdata`); the object at position k of this tuple gets
+        the label k + 1.
+    instance_ids : tuple of str or None
+        The ids of those objects, so that an engine that reads them itself can make sure that it
+        means the same ones; None for objects from before QuPath 0.4.
+    """
+
+    project_path: Path
+    entry: ImageEntry
+    size: Size
+    downsample: float
+    rules: tuple[LabelRule, ...]
+    n_channels: int
+    max_label: int
+    render: RenderOptions
+    file: FileOptions
+    instance_rows: tuple[int, ...] = ()
+    instance_ids: tuple[str | None, ...] = ()
+
+    @property
+    def n_planes(self) -> int:
+        """Planes of the mask: channels, z-slices and time points."""
+        return self.n_channels * self.entry.size_z * self.entry.size_t
+
+    @property
+    def dtype(self) -> str:
+        """``uint8``, or ``uint16`` for labels above 255."""
+        return "uint16" if self.max_label > 255 else "uint8"
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """Which engine, and with what: goes into reports and sidecars.
+
+    ``pixel_rules`` names the family of QuPath versions whose pixels the engine makes: QuPath 0.6
+    began to round geometries to a grid of 0.01 pixels, so masks of 0.5 and 0.6 may differ.
+    """
+
+    name: str
+    version: str
+    pixel_rules: str
+    details: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+class Watch:
+    """How an engine tells of its progress and learns that it should stop.
+
+    ``on_tiles(done)`` and ``on_memory(used, max)`` are called on the thread that called the engine.
+    """
+
+    def __init__(
+        self,
+        on_tiles: Callable[[int], None] = lambda done: None,
+        on_memory: Callable[[int, int], None] = lambda used, limit: None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self.on_tiles = on_tiles
+        self.on_memory = on_memory
+        self.stop = stop if stop is not None else threading.Event()
+
+    def check(self) -> None:
+        """Raise Interrupted if the run should stop."""
+        if self.stop.is_set():
+            raise Interrupted("The run was interrupted.")
+
+
+class Rendering(ABC):
+    """The drawn tiles of one job; a context manager that releases whatever they hold.
+
+    ``lazy`` says that a tile is drawn as it is asked for, so that asking is the drawing.
+    """
+
+    lazy = False
+
+    @abstractmethod
+    def tiles(self) -> Iterator[Tile]:
+        """Tiles plane by plane (channel fastest, then z, then t), row by row in each."""
+
+    def close(self) -> None:
+        """Release files and memory; called once."""
+
+    def __enter__(self) -> Rendering:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Engine(ABC):
+    """Draws label tiles. One process uses one engine for one image at a time."""
+
+    @abstractmethod
+    def probe(self) -> EngineInfo:
+        """Which engine this would be. Cheap; starts nothing.
+
+        Raises
+        ------
+        NoQuPathError
+            What the engine needs is not there.
+        """
+
+    @abstractmethod
+    def start(self) -> EngineInfo:
+        """Get ready; calling it again is cheap.
+
+        Raises
+        ------
+        NoQuPathError
+            What the engine needs is not there or does not start.
+        """
+
+    @abstractmethod
+    def render(self, job: RenderJob, scratch: Path, watch: Watch) -> Rendering:
+        """Draw a job.
+
+        Parameters
+        ----------
+        job : RenderJob
+            What to draw.
+        scratch : Path
+            A file name that the engine may use while the rendering is open, on the same file
+            system as the output.
+        watch : Watch
+            Progress and interruption.
+
+        Raises
+        ------
+        EngineError
+            The engine failed; no tile of it may be used.
+        DataFileError
+            The image's data file cannot be read.
+        Interrupted
+            ``watch.stop`` was set.
+        """
+
+    def close(self) -> None:
+        """Release what the engine holds beyond one image."""

@@ -1,0 +1,111 @@
+"""Progress as plain data: what a run tells those who listen.
+
+A listener is any callable that takes one event. It is called on the thread that drives the run,
+never at the same time from two threads; an exception in it ends the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from qpmask.plan import Plan
+    from qpmask.report import ImageRecord, Report
+
+Phase = Literal["reading", "drawing", "finishing", "checking"]
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """The plan is made; nothing has been written yet."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class EngineStarting:
+    """The engine is being started (for QuPath: its JVM)."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class EngineReady:
+    """The engine has started; ``description`` names it and its versions."""
+
+    description: str
+
+
+@dataclass(frozen=True)
+class ImageStarted:
+    """Work on one image begins."""
+
+    entry_id: str
+    name: str
+    path: Path
+    n_tiles: int
+
+
+@dataclass(frozen=True)
+class PhaseStarted:
+    """An image enters a phase.
+
+    ``reading`` its objects, ``drawing`` tiles, ``finishing`` the file (levels, class table) or
+    ``checking`` it. ``n_tiles`` is what :class:`TilesDone` will count up to.
+    """
+
+    entry_id: str
+    phase: Phase
+    n_tiles: int
+
+
+@dataclass(frozen=True)
+class TilesDone:
+    """Tiles of the image's present phase that are done so far, as the engine itself counts."""
+
+    entry_id: str
+    done: int
+
+
+@dataclass(frozen=True)
+class JvmMemory:
+    """Java heap of one process, in bytes."""
+
+    used_bytes: int
+    max_bytes: int
+
+
+@dataclass(frozen=True)
+class ImageFinished:
+    """Work on one image has ended, well or not."""
+
+    record: ImageRecord
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """The run has ended; the report is written."""
+
+    report: Report
+
+
+Event = (
+    RunStarted
+    | EngineStarting
+    | EngineReady
+    | ImageStarted
+    | PhaseStarted
+    | TilesDone
+    | JvmMemory
+    | ImageFinished
+    | RunFinished
+)
+Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The listener that does nothing."""

@@ -1,0 +1,388 @@
+"""One image, from its plan to a mask that is checked and has its name, or to a record of why not.
+
+Runs in the main process or in a worker; it needs the engine, the plan and the output folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from qpmask._version import __version__
+from qpmask.classes import ClassMap, format_color
+from qpmask.engines.base import Engine, EngineInfo, RenderJob, Watch
+from qpmask.errors import (
+    DataFileError,
+    Interrupted,
+    MaskCheckError,
+    QpmaskError,
+)
+from qpmask.events import ImageStarted, JvmMemory, Listener, PhaseStarted, TilesDone
+from qpmask.geometry import TileGrid, pyramid_sizes
+from qpmask.inventory import instance_table
+from qpmask.outputs import (
+    INSTANCES_SUFFIX,
+    SIDECAR_SUFFIX,
+    OutputWriter,
+    file_sha256,
+    output_error,
+    read_json,
+)
+from qpmask.plan import ImagePlan, Plan, fingerprint, same_fingerprint
+from qpmask.report import ImageRecord, Status
+
+if TYPE_CHECKING:
+    from qpmask.ometiff.layout import MaskLayout, WriteResult
+    from qpmask.ometiff.metadata import MaskMetadata
+
+INSTANCE_COLUMNS = (
+    "label", "object_id", "name", "class", "z", "t", "x_px0", "y_px0", "width_px0", "height_px0",
+)  # fmt: skip
+
+
+def make_mask(
+    image: ImagePlan,
+    plan: Plan,
+    engine: Engine,
+    folder: OutputWriter,
+    emit: Listener,
+    stop: threading.Event,
+) -> ImageRecord:
+    """Make the mask of one image: draw, write, check, publish.
+
+    Whatever goes wrong ends up in the record; an older mask of the same name stays until the new
+    one has passed its check.
+    """
+    began = time.monotonic()
+    record: ImageRecord
+    try:
+        record = _make_mask(image, plan, engine, folder, emit, stop)
+    except Interrupted as error:
+        record = record_for(image, "interrupted", error=error)
+    except QpmaskError as error:
+        record = record_for(image, "failed", error=error)
+    except MemoryError:
+        record = record_for(image, "failed", error="Python ran out of memory.")
+    except OSError as error:
+        record = record_for(
+            image, "failed", error=output_error(error, folder.path / image.mask_name, "The mask")
+        )
+    finally:
+        for name in (_part(image), _scratch(image)):
+            with contextlib.suppress(OSError):
+                folder.work_file(name).unlink(missing_ok=True)
+    return _timed(record, time.monotonic() - began)
+
+
+def _make_mask(
+    image: ImagePlan,
+    plan: Plan,
+    engine: Engine,
+    folder: OutputWriter,
+    emit: Listener,
+    stop: threading.Event,
+) -> ImageRecord:
+    from qpmask.ometiff.check import check_mask
+    from qpmask.ometiff.writer import write_mask
+
+    job = image.job
+    assert job is not None
+    entry_id = job.entry.id
+    grid = TileGrid(job.size, job.render.tile_px)
+    n_tiles = grid.n_tiles * job.n_planes
+    emit(ImageStarted(entry_id, job.entry.name, folder.path / image.mask_name, n_tiles))
+    info = engine.start()
+    watch = Watch(
+        lambda done: emit(TilesDone(entry_id, done)),
+        lambda used, limit: emit(JvmMemory(used, limit)),
+        stop,
+    )
+
+    def on_tile(done: int) -> None:
+        watch.check()
+        emit(TilesDone(entry_id, done))
+
+    layout = _layout(job)
+    metadata = _metadata(image, info)
+    part = folder.work_file(_part(image))
+    n_drawn = grid.n_tiles * (job.n_planes // job.n_channels)
+    emit(PhaseStarted(entry_id, "drawing", n_drawn))
+    with engine.render(job, folder.work_file(_scratch(image)), watch) as rendering:
+        if not rendering.lazy:
+            emit(PhaseStarted(entry_id, "finishing", n_tiles))
+        written = write_mask(part, layout, metadata, rendering.tiles(), on_tile=on_tile)
+    counts = _total_counts(written, job.n_planes)
+
+    emit(PhaseStarted(entry_id, "checking", n_tiles))
+    checked = check_mask(
+        part,
+        counts=[written.counts_by_label(p) for p in range(job.n_planes)],
+        classes=_allowed_labels(image),
+        on_tile=on_tile,
+    )
+    if not checked.ok:
+        raise MaskCheckError(
+            f"The mask of {image.entry.label} failed its check: {checked.problems[0]}.",
+            hint="Is the disk full or faulty? The file was not kept.",
+        )
+    if image.data_sha256 is not None and file_sha256(image.entry.data_path) != image.data_sha256:
+        raise DataFileError(
+            f"{image.entry.data_path} of {image.entry.label} changed while it was exported.",
+            hint="Save the image in QuPath, then run the export again.",
+        )
+    record = _done_record(image, job, counts, part.stat().st_size)
+    sidecar = _sidecar(image, plan, info, record, written, file_sha256(part))
+    if job.render.instances:
+        table = instance_table(image.entry, job.instance_rows)
+        folder.write_csv(image.mask_name + INSTANCES_SUFFIX, INSTANCE_COLUMNS, table)
+    watch.check()
+    folder.publish(part, image.mask_name)
+    folder.write_json(image.mask_name + SIDECAR_SUFFIX, sidecar)
+    return record
+
+
+# -- what stands already ------------------------------------------------------------------------
+
+
+def standing_mask(
+    image: ImagePlan, class_map: ClassMap, engine: EngineInfo, folder: OutputWriter
+) -> ImageRecord | None:
+    """The record of a mask that is there and still holds, or None if it has to be made.
+
+    It holds if it was made from the same data file with the same classes and options by a format
+    and pixel rules of the same version, and if its bytes are those that were checked then.
+    """
+    job = image.job
+    if job is None:
+        return None
+    path = folder.path / image.mask_name
+    sidecar = read_json(folder.path / (image.mask_name + SIDECAR_SUFFIX))
+    if sidecar is None:
+        return None
+    wanted = fingerprint(image, class_map, engine.pixel_rules)
+    if not same_fingerprint(sidecar.get("made_from"), wanted):
+        return None
+    mask = sidecar.get("mask")
+    if not isinstance(mask, dict):
+        return None
+    try:
+        if path.stat().st_size != mask.get("bytes") or file_sha256(path) != mask.get("sha256"):
+            return None
+        pixels = {int(k): int(v) for k, v in sidecar["pixels"].items()}
+    except (OSError, KeyError, TypeError, ValueError, AttributeError):
+        return None
+    if job.render.instances and not (
+        folder.path / (image.mask_name + INSTANCES_SUFFIX)
+    ).is_file():
+        return None
+    record = _done_record(image, job, pixels, path.stat().st_size)
+    return _timed(record, 0.0, status="skipped")
+
+
+# -- records ------------------------------------------------------------------------------------
+
+
+def record_for(
+    image: ImagePlan, status: Status, *, error: QpmaskError | str | None = None
+) -> ImageRecord:
+    """A record of an image that got no mask."""
+    return ImageRecord(
+        entry_id=image.entry.id,
+        image=image.entry.name,
+        status=status,
+        slide=_slide(image),
+        error=None if error is None else str(error),
+        error_type=type(error).__name__ if isinstance(error, QpmaskError) else None,
+        warnings=image.findings,
+    )
+
+
+def _done_record(
+    image: ImagePlan, job: RenderJob, pixels: dict[int, int], n_bytes: int
+) -> ImageRecord:
+    size = image.pixel_size
+    return ImageRecord(
+        entry_id=image.entry.id,
+        image=image.entry.name,
+        status="done",
+        mask=image.mask_name,
+        width_px=job.size.width_px,
+        height_px=job.size.height_px,
+        downsample=job.downsample,
+        pixel_width_um=None if size is None else size.width_um,
+        pixel_height_um=None if size is None else size.height_um,
+        dtype=job.dtype,
+        planes=job.n_planes,
+        pixels=pixels,
+        objects=image.drawn,
+        bytes=n_bytes,
+        slide=_slide(image),
+        warnings=image.findings,
+    )
+
+
+def _timed(record: ImageRecord, seconds: float, **changes: Any) -> ImageRecord:
+    from dataclasses import replace
+
+    return replace(record, seconds=round(seconds, 3), **changes)
+
+
+def _slide(image: ImagePlan) -> str:
+    return "missing" if image.slide is None else str(image.slide)
+
+
+def _total_counts(written: WriteResult, n_planes: int) -> dict[int, int]:
+    total: dict[int, int] = {}
+    for plane in range(n_planes):
+        for label, count in written.counts_by_label(plane).items():
+            total[label] = total.get(label, 0) + count
+    return dict(sorted(total.items()))
+
+
+# -- the file -----------------------------------------------------------------------------------
+
+
+def _layout(job: RenderJob) -> MaskLayout:
+    from qpmask.ometiff.layout import MaskLayout
+
+    return MaskLayout(
+        size=job.size,
+        tile_px=job.render.tile_px,
+        dtype=job.dtype,
+        size_c=job.n_channels,
+        size_z=job.entry.size_z,
+        size_t=job.entry.size_t,
+        compression=job.file.compression,
+        pyramid=job.file.pyramid,
+    )
+
+
+def _metadata(image: ImagePlan, info: EngineInfo) -> MaskMetadata:
+    from qpmask.ometiff.metadata import ClassRow, MaskMetadata
+
+    job = image.job
+    assert job is not None and job.entry.size is not None
+    rows = image.legend
+    extra = {
+        "image": job.entry.name,
+        "entry_id": job.entry.id,
+        "image_width_px": str(job.entry.size.width_px),
+        "image_height_px": str(job.entry.size.height_px),
+        "downsample": repr(job.downsample),
+        "objects": job.render.objects,
+        "kind": _kind(job),
+        "engine": str(info),
+    }
+    if job.render.multichannel:
+        extra["channel_labels"] = ",".join(str(r.label) for r in rows)
+    return MaskMetadata(
+        name=job.entry.name,
+        size=job.size,
+        size_c=job.n_channels,
+        size_z=job.entry.size_z,
+        size_t=job.entry.size_t,
+        dtype=job.dtype,
+        pixel_size=image.pixel_size,
+        classes=() if job.render.multichannel else tuple(
+            ClassRow(r.label, r.name, r.color) for r in rows
+        ),
+        channel_names=tuple(r.name for r in rows) if job.render.multichannel else (),
+        extra=extra,
+    )
+
+
+def _kind(job: RenderJob) -> str:
+    if job.render.instances:
+        return "instances"
+    return "multichannel" if job.render.multichannel else "classes"
+
+
+def _allowed_labels(image: ImagePlan) -> set[int]:
+    """Labels that may occur in a mask."""
+    job = image.job
+    assert job is not None
+    if job.render.multichannel:
+        return {0, 255}
+    labels = {0} | {r.label for r in image.legend} | set(range(1, len(job.instance_rows) + 1))
+    if job.render.boundary_label is not None:
+        labels.add(job.render.boundary_label)
+    return labels
+
+
+def _sidecar(
+    image: ImagePlan,
+    plan: Plan,
+    info: EngineInfo,
+    record: ImageRecord,
+    written: WriteResult,
+    sha256: str,
+) -> dict[str, Any]:
+    job = image.job
+    assert job is not None and job.entry.size is not None
+    area = image.pixel_size.area_um2 / 1e6 if image.pixel_size else None
+    classes = []
+    for channel, row in enumerate(image.legend):
+        pixels = (
+            written.counts_by_label(channel).get(255, 0)
+            if job.render.multichannel and job.n_planes == job.n_channels
+            else record.pixels.get(row.label, 0)
+        )
+        classes.append(
+            {
+                "label": row.label,
+                "name": row.name,
+                "color": None if row.color is None else format_color(row.color),
+                "objects": row.objects,
+                "pixels": pixels,
+                "area_mm2": None if area is None else pixels * area,
+            }
+        )
+    return {
+        "qpmask": __version__,
+        "kind": _kind(job),
+        "mask": {
+            "file": image.mask_name,
+            "bytes": record.bytes,
+            "sha256": sha256,
+            "width_px": job.size.width_px,
+            "height_px": job.size.height_px,
+            "dtype": job.dtype,
+            "channels": job.n_channels,
+            "z_slices": job.entry.size_z,
+            "time_points": job.entry.size_t,
+            "levels": len(pyramid_sizes(job.size, job.render.tile_px)) if job.file.pyramid else 1,
+            "downsample": job.downsample,
+            "pixel_width_um": record.pixel_width_um,
+            "pixel_height_um": record.pixel_height_um,
+        },
+        "image": {
+            "name": job.entry.name,
+            "entry_id": job.entry.id,
+            "width_px": job.entry.size.width_px,
+            "height_px": job.entry.size.height_px,
+            "uris": list(job.entry.uris),
+            "slide": record.slide,
+            "provider": job.entry.provider,
+            "provider_args": list(job.entry.provider_args),
+            "project": str(plan.project.path),
+        },
+        "classes": classes,
+        "pixels": {str(k): v for k, v in record.pixels.items()},
+        "objects_drawn": image.drawn,
+        "instances": image.mask_name + INSTANCES_SUFFIX if job.render.instances else None,
+        "engine": asdict(info),
+        "warnings": list(image.findings),
+        "made_from": fingerprint(image, plan.class_map, info.pixel_rules),
+    }
+
+
+def _part(image: ImagePlan) -> str:
+    return f"{image.mask_name}.{os.getpid()}.part.tif"
+
+
+def _scratch(image: ImagePlan) -> str:
+    return f"{image.mask_name}.{os.getpid()}.scratch.ome.tif"

@@ -1,0 +1,179 @@
+"""What is annotated in an image: how many objects of which kind and class. Reads the data file.
+
+Needs no Java. A damaged data file is an error here, before any engine sees it: QuPath itself would
+hand back an image without annotations, and a blank mask would look like a success.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from qpmask.errors import DataFileMissingError
+from qpmask.options import OBJECTS
+from qpmask.outputs import read_json
+from qpmask.project import BACKUP_FILE, ImageEntry, unpack_color
+from qpmask.qpdata import ImageObjects, ObjectKind, read_qpdata
+
+#: Which objects each choice of ``--objects`` takes, as QuPath's ``PathObjectFilter`` does.
+KINDS: Mapping[str, tuple[ObjectKind, ...]] = {
+    "annotations": (ObjectKind.ANNOTATION,),
+    "detections": (ObjectKind.DETECTION, ObjectKind.CELL, ObjectKind.TILE),
+    "cells": (ObjectKind.CELL,),
+    "nuclei": (ObjectKind.CELL,),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Inventory:
+    """The objects of one image, counted.
+
+    Attributes
+    ----------
+    has_data : bool
+        Whether there is a data file; an image that was never saved in QuPath has none.
+    colors : dict
+        (red, green, blue) of the classes as the data file has them.
+    findings : tuple of str
+        What the user should know.
+    """
+
+    has_data: bool
+    colors: Mapping[str, tuple[int, int, int] | None]
+    findings: tuple[str, ...]
+    _kind: npt.NDArray[np.uint8]
+    _class: npt.NDArray[np.int32]
+    _off_plane: npt.NDArray[np.bool_]
+    _classes: tuple[str, ...]
+    _ids: npt.NDArray[np.bytes_]
+
+    def counts(self, objects: str) -> dict[str | None, int]:
+        """Objects of each class by name, None for those without; ``objects`` as in the options."""
+        index = self._class[self._of(objects)]
+        found = Counter(index.tolist())
+        return {
+            (None if i < 0 else self._classes[i]): n
+            for i, n in sorted(found.items(), key=lambda item: item[0])
+        }
+
+    def all_counts(self) -> dict[str, int]:
+        """Number of objects for each choice of ``objects`` (nuclei are counted as cells)."""
+        return {name: int(self._of(name).sum()) for name in OBJECTS if name != "nuclei"}
+
+    def outside_planes(self, objects: str) -> int:
+        """Objects on a z-slice or time point that the image does not have."""
+        return int((self._of(objects) & self._off_plane).sum())
+
+    def rows(self, objects: str, wanted: Callable[[str | None], bool]) -> tuple[int, ...]:
+        """Positions of the objects whose class is wanted, in the order of the data file."""
+        keep = np.array([wanted(name) for name in (*self._classes, None)], bool)
+        return tuple(np.flatnonzero(self._of(objects) & keep[self._class]).tolist())
+
+    def ids(self, rows: tuple[int, ...]) -> tuple[str | None, ...]:
+        """Object ids at these positions; None for objects from before QuPath 0.4."""
+        return tuple(i.decode("ascii") or None for i in self._ids[list(rows)].tolist())
+
+    def _of(self, objects: str) -> npt.NDArray[np.bool_]:
+        return np.isin(self._kind, KINDS[objects])
+
+
+def read_inventory(entry: ImageEntry) -> Inventory:
+    """Count the objects of an image.
+
+    Raises
+    ------
+    DataFileMissingError
+        The data file is gone although the project says there were objects.
+    DataFileError
+        The data file is damaged or of an unknown version.
+    """
+    if not entry.data_path.exists():
+        return _without_data(entry)
+    objects = read_qpdata(entry.data_path)
+    z, t = _planes(objects)
+    names = tuple(c.name for c in objects.classes)
+    colors = {c.name: unpack_color(c.color_argb) for c in objects.classes}
+    return Inventory(
+        has_data=True,
+        colors=colors,
+        findings=(),
+        _kind=objects.kind,
+        _class=objects.class_index,
+        _off_plane=(z < 0) | (z >= entry.size_z) | (t < 0) | (t >= entry.size_t),
+        _classes=names,
+        _ids=objects.ids,
+    )
+
+
+def instance_table(entry: ImageEntry, rows: tuple[int, ...]) -> Iterator[list[object]]:
+    """One row for each object of an instance mask, in the order of their labels.
+
+    Label, object id, name, class, z, t, and the box around it (x, y, width, height in px0).
+    """
+    if not rows:
+        return
+    objects = read_qpdata(entry.data_path)
+    bounds = objects.rois.bounds_px0
+    for label, row in enumerate(rows, 1):
+        roi = int(objects.roi[row])
+        x, y, x2, y2 = bounds[roi].tolist()
+        path_class = objects.class_of(row)
+        yield [
+            label,
+            objects.id_of(row) or "",
+            objects.names[row] or "",
+            "" if path_class is None else path_class.name,
+            int(objects.rois.z[roi]),
+            int(objects.rois.t[roi]),
+            x,
+            y,
+            x2 - x,
+            y2 - y,
+        ]
+
+
+def _planes(objects: ImageObjects) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """z and t of each object, 0 for one without a ROI."""
+    has_roi = objects.roi >= 0
+    z = np.zeros(len(objects), np.int32)
+    t = np.zeros(len(objects), np.int32)
+    z[has_roi] = objects.rois.z[objects.roi[has_roi]]
+    t[has_roi] = objects.rois.t[objects.roi[has_roi]]
+    return z, t
+
+
+def _without_data(entry: ImageEntry) -> Inventory:
+    """An image that has no data file: never saved, or lost."""
+    backup = entry.data_dir / BACKUP_FILE
+    if backup.exists():
+        raise DataFileMissingError(
+            f"The data file of {entry.label} is gone: {entry.data_path}.",
+            hint=f"QuPath keeps a backup: {backup}.",
+        )
+    if not entry.data_dir.is_dir():
+        raise DataFileMissingError(
+            f"The data folder of {entry.label} is not there: {entry.data_dir}.",
+            hint="Was the project file moved without its 'data' folder?",
+        )
+    summary = (read_json(entry.data_dir / "summary.json") or {}).get("hierarchy")
+    n_objects = summary.get("nObjects") if isinstance(summary, dict) else None
+    if isinstance(n_objects, int) and n_objects > 1:  # the root counts
+        raise DataFileMissingError(
+            f"The data file of {entry.label} is gone: {entry.data_path}. It held "
+            f"{n_objects - 1:,} objects.",
+            hint="Restore it from a backup.",
+        )
+    return Inventory(
+        has_data=False,
+        colors={},
+        findings=("Nothing was ever annotated: QuPath has no data file of this image.",),
+        _kind=np.zeros(0, np.uint8),
+        _class=np.zeros(0, np.int32),
+        _off_plane=np.zeros(0, bool),
+        _classes=(),
+        _ids=np.zeros(0, "S36"),
+    )

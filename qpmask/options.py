@@ -1,0 +1,223 @@
+"""What to draw and how to write it: frozen records, each default with its reason."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from qpmask.errors import OptionsError
+
+Objects = Literal["annotations", "detections", "cells", "nuclei"]
+Compression = Literal["lzw", "zlib", "none"]
+UnknownPolicy = Literal["error", "ignore"]
+
+OBJECTS: tuple[Objects, ...] = ("annotations", "detections", "cells", "nuclei")
+COMPRESSIONS: tuple[Compression, ...] = ("lzw", "zlib", "none")
+UNKNOWN_POLICIES: tuple[UnknownPolicy, ...] = ("error", "ignore")
+
+MAX_LABEL = 65535
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """What decides the pixels of a mask.
+
+    Attributes
+    ----------
+    objects : str
+        ``annotations`` (what pathologists draw), ``detections`` (cells and tiles included),
+        ``cells`` (their outer boundary) or ``nuclei`` (of cells; a cell without one is drawn
+        whole, as QuPath does).
+    downsample : float or None
+        Full-resolution pixels per mask pixel, 1 or more. Default 1: nothing is lost.
+    mpp : float or None
+        Micrometres per mask pixel instead; each image gets the downsample that reaches it.
+    tile_px : int
+        Side of a tile, a multiple of 16 as TIFF demands. Default 512: QuPath's own default for
+        label images. The tile grid decides a few pixels at tile borders, see
+        CONTRIBUTING.md, "Pixel rules".
+    line_thickness : float
+        Width of lines and boundaries in mask pixels. Default 1, as QuPath.
+    boundary_label : int or None
+        Draw the outline of every area with this label, over everything else. Default: none.
+    instances : bool
+        A label of its own for each object instead of its class's.
+    multichannel : bool
+        One plane (0 or 255) for each class, so that overlapping classes keep all their pixels.
+    """
+
+    objects: Objects = "annotations"
+    downsample: float | None = None
+    mpp: float | None = None
+    tile_px: int = 512
+    line_thickness: float = 1.0
+    boundary_label: int | None = None
+    instances: bool = False
+    multichannel: bool = False
+
+    def __post_init__(self) -> None:
+        if self.objects not in OBJECTS:
+            raise OptionsError(f"objects is {self.objects!r}; it must be one of {_names(OBJECTS)}.")
+        if self.downsample is not None and self.mpp is not None:
+            raise OptionsError("Give either a downsample or a pixel size (mpp), not both.")
+        for name in ("downsample", "mpp", "line_thickness"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise OptionsError(f"{name} is {value!r}; it must be a positive number.")
+        if self.downsample is not None and self.downsample < 1:
+            raise OptionsError(
+                f"downsample is {self.downsample:g}; a mask cannot be finer than its image.",
+                hint="Use 1 for full resolution, 4 for a quarter of the width.",
+            )
+        if self.tile_px < 16 or self.tile_px % 16 or self.tile_px > 8192:
+            raise OptionsError(
+                f"tile_px is {self.tile_px}; TIFF tiles must be a multiple of 16, up to 8192."
+            )
+        if self.boundary_label is not None and not 0 <= self.boundary_label <= MAX_LABEL:
+            raise OptionsError(
+                f"boundary_label is {self.boundary_label}; it must be 0 to {MAX_LABEL}."
+            )
+        if self.instances and self.multichannel:
+            raise OptionsError(
+                "instances and multichannel exclude each other: an instance mask has one plane."
+            )
+        if self.multichannel and self.boundary_label is not None:
+            raise OptionsError(
+                "multichannel and a boundary label exclude each other: "
+                "a boundary has no plane of its own."
+            )
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """How a mask is stored; none of this changes a label.
+
+    Attributes
+    ----------
+    compression : str
+        ``lzw`` (every reader knows it), ``zlib`` (smaller) or ``none``.
+    pyramid : bool
+        Smaller levels for viewers. They are subsampled, so that none holds a label that
+        level 0 lacks there.
+    """
+
+    compression: Compression = "lzw"
+    pyramid: bool = True
+
+    def __post_init__(self) -> None:
+        if self.compression not in COMPRESSIONS:
+            raise OptionsError(
+                f"compression is {self.compression!r}; it must be one of {_names(COMPRESSIONS)}."
+            )
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Everything that :func:`qpmask.export_masks` can be told beyond project, folder and classes.
+
+    Attributes
+    ----------
+    images : tuple of str
+        Names, entry ids or patterns; empty means all.
+    unknown : str
+        ``error`` stops before any pixel is written when a class in use is not in the class map
+        that was given; ``ignore`` goes on without those objects and reports them.
+    unclassified : str, int or None
+        ``ignore``, ``error``, or the label for objects without a class. None takes what the
+        class map says, which is ``ignore`` with a warning where it says nothing.
+    slides : tuple of Path
+        Folders in which to look for slides that moved.
+    force : bool
+        Redo masks that are already there and still hold.
+    workers : int
+        Processes, each with a JVM of its own. Default 1: one JVM already uses all cores.
+    jvm_memory : str or None
+        Java heap of each process as Java writes it (``4g``, ``800m``). Default: paquo's setting.
+    """
+
+    render: RenderOptions = RenderOptions()
+    file: FileOptions = FileOptions()
+    images: tuple[str, ...] = ()
+    unknown: UnknownPolicy = "error"
+    unclassified: Literal["ignore", "error"] | int | None = None
+    slides: tuple[Path, ...] = ()
+    force: bool = False
+    workers: int = 1
+    jvm_memory: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.unknown not in UNKNOWN_POLICIES:
+            raise OptionsError(
+                f"unknown is {self.unknown!r}; it must be one of {_names(UNKNOWN_POLICIES)}."
+            )
+        check_unclassified(self.unclassified)
+        if not 1 <= self.workers <= 256:
+            raise OptionsError(f"workers is {self.workers}; it must be 1 to 256.")
+        if self.jvm_memory is not None:
+            parse_memory(self.jvm_memory)
+
+
+def check_unclassified(value: object) -> None:
+    """Raise OptionsError unless ``value`` says what to do with objects without a class."""
+    if value is None or value in ("ignore", "error"):
+        return
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_LABEL:
+        return
+    raise OptionsError(
+        f"unclassified is {value!r}; it must be 'ignore', 'error' or a label from 1 to {MAX_LABEL}."
+    )
+
+
+def parse_memory(text: str) -> int:
+    """Bytes of a Java memory size such as ``4g`` or ``800m``.
+
+    Raises
+    ------
+    OptionsError
+        Not such a size, or less than the 64 MB that a JVM with QuPath needs to start.
+    """
+    units = {"k": 10, "m": 20, "g": 30, "t": 40}
+    body, unit = text[:-1], text[-1:].lower()
+    if unit not in units or not body.isascii() or not body.isdigit():
+        raise OptionsError(
+            f"The JVM memory {text!r} is not a size that Java knows.",
+            hint="Write it like 4g or 800m.",
+        )
+    size = int(body) << units[unit]
+    if size < 64 << 20:
+        raise OptionsError(f"The JVM memory {text!r} is too small for QuPath; give at least 64m.")
+    return size
+
+
+def export_options(**values: Any) -> ExportOptions:
+    """Build :class:`ExportOptions` from plain names, wherever each option has its home.
+
+    >>> export_options(downsample=4, compression="zlib", images=("A*",)).render.downsample
+    4
+
+    Raises
+    ------
+    OptionsError
+        There is no such option, or its value makes no sense.
+    """
+    parts: dict[str, dict[str, Any]] = {"render": {}, "file": {}, "": {}}
+    homes = {f.name: "render" for f in fields(RenderOptions)}
+    homes |= {f.name: "file" for f in fields(FileOptions)}
+    homes |= {f.name: "" for f in fields(ExportOptions) if f.name not in parts}
+    for name, value in values.items():
+        if name not in homes:
+            near = difflib.get_close_matches(name, homes, n=1)
+            raise OptionsError(
+                f"There is no option {name!r}.", hint=f"Did you mean {near[0]!r}?" if near else None
+            )
+        parts[homes[name]][name] = value
+    return ExportOptions(
+        render=RenderOptions(**parts["render"]), file=FileOptions(**parts["file"]), **parts[""]
+    )
+
+
+def _names(values: tuple[str, ...]) -> str:
+    return ", ".join(values)

@@ -1,0 +1,309 @@
+"""Joins all stages: project, classes, plan, engine, file, check, report.
+
+The only module that knows them all. :func:`export_masks` is what the command line calls, and
+nothing more. One image is the business of :mod:`qpmask.imagejob`, processes that of
+:mod:`qpmask.workers`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from qpmask.classes import ClassMap, class_map_from_dict, load_class_map
+from qpmask.engines.base import Engine, EngineInfo
+from qpmask.errors import Interrupted
+from qpmask.events import (
+    EngineReady,
+    EngineStarting,
+    ImageFinished,
+    Listener,
+    RunFinished,
+    RunStarted,
+    ignore,
+)
+from qpmask.imagejob import make_mask, record_for, standing_mask
+from qpmask.options import ExportOptions
+from qpmask.outputs import (
+    CLASSES_FILE,
+    REPORT_CSV,
+    REPORT_JSON,
+    SIDECAR_SUFFIX,
+    OutputFolder,
+    OutputWriter,
+    read_json,
+)
+from qpmask.plan import ImagePlan, Plan, make_plan
+from qpmask.project import Project, open_project
+from qpmask.report import CSV_COLUMNS, ImageRecord, Report
+from qpmask.workers import WorkerPool
+
+Classes = ClassMap | Mapping[str, int] | str | os.PathLike[str] | None
+
+
+def plan_export(
+    project: Project | str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    classes: Classes = None,
+    options: ExportOptions | None = None,
+) -> Plan:
+    """What :func:`export_masks` would do with the same arguments. Draws and writes nothing.
+
+    Returns
+    -------
+    Plan
+        One record an image with its size, classes, output name and findings.
+
+    Raises
+    ------
+    ProjectError, ClassMapError, OptionsError
+        As :func:`export_masks`.
+    """
+    if not isinstance(project, Project):
+        project = open_project(project)
+    folder = None if out is None else Path(out).expanduser()
+    return make_plan(project, _class_map(classes, folder), options or ExportOptions())
+
+
+def export_masks(
+    project: Project | str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    classes: Classes = None,
+    options: ExportOptions | None = None,
+    progress: Listener | None = None,
+    stop: threading.Event | None = None,
+) -> Report:
+    """Write one label mask for every image of a QuPath project.
+
+    Each mask is a pyramidal OME-TIFF (uint8, or uint16 for labels above 255; background 0) beside
+    a JSON sidecar; the folder also gets ``report.json``, ``report.csv`` and ``classes.yaml``, the
+    class map as used. Masks that are there and still hold are skipped. An image that fails does
+    not keep the others from being made; look at :attr:`Report.ok`.
+
+    Parameters
+    ----------
+    project : Project or path-like
+        A ``.qpproj`` file or its folder. It is never written to.
+    out : path-like
+        The output folder; made if needed.
+    classes : ClassMap, mapping, path-like or None
+        A class map, a mapping of class names to labels, or a YAML, JSON or CSV file. None takes
+        ``classes.yaml`` of the output folder if an earlier run left one, else the project's class
+        list in its order.
+    options : ExportOptions, optional
+        What to draw and how to write it; see also :func:`qpmask.export_options`.
+    progress : callable, optional
+        Called with each event of :mod:`qpmask.events`.
+    stop : threading.Event, optional
+        Set it to end the run cleanly: the report is written, and says it was interrupted.
+
+    Returns
+    -------
+    Report
+        One record an image, in the project's order.
+
+    Raises
+    ------
+    ProjectError
+        The project cannot be read, or the selection of images matches nothing.
+    ClassMapError
+        The class map cannot be read; :class:`UnmappedClassError` if a class in use is not in it.
+    OptionsError
+        Options contradict each other or the class map.
+    NoQuPathError
+        There is no usable QuPath.
+    OutputError
+        The output folder cannot be written to.
+    """
+    started = datetime.now(timezone.utc)
+    clock = time.monotonic()
+    out = Path(out).expanduser().absolute()
+    options = options or ExportOptions()
+    emit = progress or ignore
+    plan = plan_export(project, out, classes, options)
+    engine, reason = _choose_engine(options)
+    info = engine.probe()
+    with OutputFolder(out) as folder:
+        emit(RunStarted(plan))
+        run = _Run(plan, engine, info, folder, emit, stop or threading.Event())
+        error: BaseException | None = None
+        try:
+            run.all_images()
+        except (Interrupted, KeyboardInterrupt) as caught:
+            error = caught
+        finally:
+            engine.close()
+        if run.info is not None:
+            info = run.info
+        report = Report(
+            project=plan.project.path,
+            output=out,
+            engine=info,
+            engine_reason=reason,
+            started=started.isoformat(timespec="seconds"),
+            seconds=time.monotonic() - clock,
+            options=_options_data(options),
+            classes=plan.class_map.as_dict(),
+            records=run.finished_records(),
+            warnings=(*plan.findings, *_stale_masks(out, plan)),
+            interrupted=error is not None,
+        )
+        folder.write_text(CLASSES_FILE, plan.class_map.to_yaml())
+        folder.write_csv(REPORT_CSV, CSV_COLUMNS, (r.as_row() for r in report))
+        folder.write_json(REPORT_JSON, report.as_dict())
+    emit(RunFinished(report))
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+    return report
+
+
+class _Run:
+    """The images of one run, one after the other or in worker processes."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        engine: Engine,
+        info: EngineInfo,
+        folder: OutputWriter,
+        emit: Listener,
+        stop: threading.Event,
+    ) -> None:
+        self._plan = plan
+        self._engine = engine
+        self._probed = info
+        self._folder = folder
+        self._emit = emit
+        self._stop = stop
+        self._records: dict[str, ImageRecord] = {}
+        self.info: EngineInfo | None = None
+
+    def all_images(self) -> None:
+        """Skip what holds, make the rest.
+
+        Raises
+        ------
+        Interrupted
+            The run was asked to stop; records of what was finished are kept.
+        """
+        todo = []
+        for image in self._plan.images:
+            self._check_stop()
+            record = self._without_drawing(image)
+            if record is None:
+                todo.append(image)
+            else:
+                self._finish(record)
+        if not todo:
+            return
+        workers = min(self._plan.options.workers, len(todo))
+        for record in self._in_workers(todo, workers) if workers > 1 else self._here(todo):
+            self._finish(record)
+
+    def finished_records(self) -> tuple[ImageRecord, ...]:
+        """Records of all images, those not reached included, in the project's order."""
+        return tuple(
+            self._records.get(image.entry.id)
+            or record_for(image, "interrupted", error="The run ended before this image.")
+            for image in self._plan.images
+        )
+
+    def _without_drawing(self, image: ImagePlan) -> ImageRecord | None:
+        if image.error is not None:
+            return record_for(image, "failed", error=image.error)
+        if self._plan.options.force:
+            return None
+        return standing_mask(image, self._plan.class_map, self._probed, self._folder)
+
+    def _here(self, todo: Iterable[ImagePlan]) -> Iterator[ImageRecord]:
+        self._emit(EngineStarting(self._probed.name))
+        self.info = self._engine.start()
+        self._emit(EngineReady(_describe(self.info)))
+        for image in todo:
+            self._check_stop()
+            yield make_mask(
+                image,
+                self._plan,
+                self._engine,
+                self._folder,
+                self._emit,
+                self._stop,
+            )
+
+    def _in_workers(self, todo: list[ImagePlan], workers: int) -> Iterator[ImageRecord]:
+        self._emit(EngineStarting(self._probed.name))
+        self._emit(EngineReady(f"{self._probed}, {workers} processes"))
+        with WorkerPool(
+            self._plan, workers, self._folder.path, self._emit, self._stop
+        ) as pool:
+            yield from pool.make_masks(todo)
+
+    def _finish(self, record: ImageRecord) -> None:
+        self._records[record.entry_id] = record
+        self._emit(ImageFinished(record))
+        if record.status == "interrupted":
+            raise Interrupted("The run was interrupted.")
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise Interrupted("The run was interrupted.")
+
+
+def _choose_engine(options: ExportOptions) -> tuple[Engine, str]:
+    from qpmask.engines.qupath import QuPathEngine
+
+    return QuPathEngine(options.jvm_memory), "QuPath draws the masks"
+
+
+def _class_map(classes: Classes, out: Path | None) -> ClassMap | None:
+    if isinstance(classes, ClassMap):
+        return classes
+    if isinstance(classes, Mapping):
+        return replace(class_map_from_dict({"classes": dict(classes)}, "classes"), origin="given")
+    if classes is not None:
+        return replace(load_class_map(classes), origin=str(classes))
+    saved = None if out is None else out / CLASSES_FILE
+    return load_class_map(saved) if saved is not None and saved.is_file() else None
+
+
+def _stale_masks(out: Path, plan: Plan) -> list[str]:
+    """A warning about masks in the folder that were made with other labels, not in this run."""
+    mine = {p.mask_name for p in plan.images}
+    other = []
+    for path in sorted(out.glob(f"*{SIDECAR_SUFFIX}")):
+        sidecar = read_json(path) or {}
+        made_from = sidecar.get("made_from")
+        mask = path.name.removesuffix(SIDECAR_SUFFIX)
+        if (
+            isinstance(made_from, dict)
+            and mask not in mine
+            and made_from.get("classes") != plan.class_map.fingerprint()
+        ):
+            other.append(mask)
+    if not other:
+        return []
+    listed = ", ".join(other[:3]) + (f" and {len(other) - 3} more" if len(other) > 3 else "")
+    return [
+        f"The folder also holds {len(other)} mask(s) made with another class map: {listed}. "
+        "Their labels may mean something else; export them again or use another folder."
+    ]
+
+
+def _options_data(options: ExportOptions) -> dict[str, Any]:
+    data = asdict(options)
+    data["slides"] = [str(p) for p in options.slides]
+    data["images"] = list(options.images)
+    return data
+
+
+def _describe(info: EngineInfo) -> str:
+    java = info.details.get("java")
+    return f"{info} (Java {java})" if java else str(info)
+
+

@@ -1,0 +1,130 @@
+"""Stage 7: what was done, as records that JSON and CSV can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from qpmask.engines.base import EngineInfo
+
+Status = Literal["done", "skipped", "failed", "interrupted"]
+
+CSV_COLUMNS = (
+    "entry_id", "image", "status", "mask", "width_px", "height_px", "downsample", "pixel_width_um",
+    "pixel_height_um", "dtype", "planes", "objects", "seconds", "bytes", "slide", "error",
+    "warnings",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """What became of one image.
+
+    Attributes
+    ----------
+    status : str
+        ``done``, ``skipped`` (a mask was there and still holds), ``failed`` or ``interrupted``.
+    mask : str or None
+        File name of the mask in the output folder; None where there is none from this run.
+    pixels : dict
+        Pixels of each label, all planes together, background included.
+    objects : int or None
+        How many objects were drawn.
+    slide : str
+        Where the slide is on this machine, or ``missing``.
+    warnings : tuple of str
+        What the user should know about this mask.
+    """
+
+    entry_id: str
+    image: str
+    status: Status
+    mask: str | None = None
+    width_px: int | None = None
+    height_px: int | None = None
+    downsample: float | None = None
+    pixel_width_um: float | None = None
+    pixel_height_um: float | None = None
+    dtype: str | None = None
+    planes: int | None = None
+    pixels: Mapping[int, int] = field(default_factory=dict)
+    objects: int | None = None
+    seconds: float = 0.0
+    bytes: int | None = None
+    slide: str = ""
+    error: str | None = None
+    error_type: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether a mask that holds is there."""
+        return self.status in ("done", "skipped")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; labels become text, as JSON demands."""
+        data = asdict(self)
+        data["pixels"] = {str(k): v for k, v in self.pixels.items()}
+        data["warnings"] = list(self.warnings)
+        return data
+
+    def as_row(self) -> list[object]:
+        """One line of the CSV, in the order of ``CSV_COLUMNS``."""
+        data = self.as_dict()
+        data["warnings"] = " | ".join(self.warnings)
+        data["seconds"] = f"{self.seconds:.2f}"
+        return ["" if data[c] is None else data[c] for c in CSV_COLUMNS]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run did. Iterates over its records, one an image, in the project's order."""
+
+    project: Path
+    output: Path
+    engine: EngineInfo | None
+    engine_reason: str
+    started: str
+    seconds: float
+    options: Mapping[str, Any]
+    classes: Mapping[str, Any]
+    records: tuple[ImageRecord, ...]
+    warnings: tuple[str, ...] = ()
+    interrupted: bool = False
+
+    def __iter__(self) -> Iterator[ImageRecord]:
+        return iter(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every image has a mask that holds."""
+        return not self.interrupted and all(r.ok for r in self.records)
+
+    def count(self, status: Status) -> int:
+        """Number of images with this status."""
+        return sum(r.status == status for r in self.records)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        from qpmask._version import __version__
+
+        return {
+            "qpmask": __version__,
+            "project": str(self.project),
+            "output": str(self.output),
+            "engine": None if self.engine is None else asdict(self.engine),
+            "engine_reason": self.engine_reason,
+            "started": self.started,
+            "seconds": round(self.seconds, 2),
+            "ok": self.ok,
+            "interrupted": self.interrupted,
+            "options": dict(self.options),
+            "classes": dict(self.classes),
+            "warnings": list(self.warnings),
+            "images": [r.as_dict() for r in self.records],
+        }
