@@ -1,0 +1,6 @@
+"""``python -m qpmask``."""
+
+from qpmask.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""The command line: ``qpmask COMMAND``. One module a command; each is loaded when it is called.
+
+A command parses, builds options, calls the library, and shows. Results go to stdout, progress and
+errors to stderr. Exit codes are in :mod:`qpmask.cli.exits`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from qpmask._version import __version__
+
+#: Command name -> module in this package, in the order of the help text.
+COMMANDS = {
+    "export": "export",
+    "classes": "classes",
+    "info": "info",
+    "check": "check",
+    "doctor": "doctor",
+    "get-qupath": "get_qupath",
+}
+
+_HELP = """Class masks from QuPath projects.
+
+\b
+  qpmask export PROJECT -o masks     one OME-TIFF label mask for every image
+  qpmask check masks                 read the masks back
+
+Exit codes: 0 all done, 1 some failed or invalid, 2 usage or configuration,
+3 no usable QuPath or JVM, 130 interrupted.
+"""
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"qpmask.cli.{COMMANDS[cmd_name]}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_LazyGroup, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="qpmask")
+def app() -> None:
+    """Group of all commands; the help text is above."""
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line and leave the process with its exit code."""
+    from qpmask.cli.exits import run
+
+    sys.exit(run(app, sys.argv[1:] if args is None else args))

@@ -1,0 +1,58 @@
+"""``qpmask check``: read masks back and say what is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from qpmask.cli import exits
+
+
+@click.command("check", short_help="Read masks back and say what is wrong.")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Show problems only.")
+@click.option("-v", "--verbose", count=True, help="Show what happens.")
+def command(path: Path, as_json: bool, quiet: bool, verbose: int) -> int:
+    """Read a mask, or all masks of an output folder, back from disk.
+
+    Checks the structure, every tile of every level, the labels against the class table, the levels
+    against level 0, and the pixel counts against the sidecar. Exit code 1 if anything is wrong.
+    """
+    exits.set_up_logging(verbose)
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.text import Text
+
+    from qpmask.cli.progress import _print_json, human_bytes, out_console
+    from qpmask.verify import check_outputs, masks_in
+
+    console = out_console()
+    errors = Console(stderr=True, highlight=False)
+    paths = masks_in(path)
+    results = []
+    hidden = quiet or as_json or not errors.is_terminal
+    with Progress(console=errors, transient=True, disable=hidden) as progress:
+        task = progress.add_task("Checking", total=len(paths))
+        for result in check_outputs(path, paths):
+            results.append(result)
+            progress.advance(task)
+            if as_json or (quiet and result.ok):
+                continue
+            status = Text("ok     ", "green") if result.ok else Text("INVALID", "bold red")
+            text = Text(f" {result.path.name}")
+            if result.ok:
+                text += Text(f"  {result.n_tiles:,} tiles, {human_bytes(result.file_bytes)}", "dim")
+            console.print(status + text, soft_wrap=True)
+            for problem in result.problems:
+                console.print(Text(f"        {problem}"), soft_wrap=True)
+    ok = all(r.ok for r in results)
+    if as_json:
+        _print_json({
+            "ok": ok,
+            "masks": [
+                {"mask": str(r.path), "ok": r.ok, "problems": list(r.problems)} for r in results
+            ],
+        })  # fmt: skip
+    return exits.OK if ok else exits.FAILED

@@ -1,0 +1,46 @@
+"""``qpmask doctor``: which QuPath, JVM, paquo and JPype are found, and whether they work."""
+
+from __future__ import annotations
+
+import click
+
+from qpmask.cli import exits
+
+
+@click.command("doctor", short_help="Tell whether QuPath is found and works.")
+@click.option("--jvm-memory", metavar="SIZE", help="Java heap to try, such as 4g.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+@click.option("-v", "--verbose", count=True, help="Show what happens.")
+def command(jvm_memory: str | None, as_json: bool, verbose: int) -> int:
+    """Find QuPath, start its JVM, and say what to do if that does not work.
+
+    Exit code 3 if there is no usable QuPath.
+    """
+    exits.set_up_logging(verbose)
+    from dataclasses import asdict
+
+    from rich.text import Text
+
+    from qpmask.cli.progress import _print_json, out_console
+    from qpmask.diagnosis import diagnose
+    from qpmask.options import parse_memory
+
+    if jvm_memory is not None:
+        parse_memory(jvm_memory)
+    findings = diagnose(jvm_memory)
+    ok = all(f.ok is not False for f in findings)
+    if as_json:
+        _print_json({"ok": ok, "parts": [asdict(f) for f in findings]})
+        return exits.OK if ok else exits.NO_QUPATH
+    console = out_console()
+    marks = {
+        True: Text("ok    ", "green"), False: Text("WRONG ", "bold red"), None: Text("-     ", "dim")
+    }  # fmt: skip
+    for finding in findings:
+        console.print(
+            marks[finding.ok] + Text(f"{finding.part}: ") + Text(finding.text), soft_wrap=True
+        )
+        if finding.hint:
+            console.print(Text("      " + finding.hint, "yellow"), soft_wrap=True)
+    console.print("QuPath is ready." if ok else "QuPath cannot be used.")
+    return exits.OK if ok else exits.NO_QUPATH

@@ -1,0 +1,154 @@
+"""``qpmask export``: one mask for every image of a project."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from qpmask.cli import exits
+from qpmask.cli.config import load_config
+from qpmask.cli.types import UNCLASSIFIED
+from qpmask.errors import Interrupted, OptionsError
+from qpmask.options import COMPRESSIONS, OBJECTS, UNKNOWN_POLICIES
+
+
+class _Export(click.Command):
+    """A command whose defaults may come from ``qpmask.toml``."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        kwargs.setdefault("default_map", load_config(self))
+        return super().make_context(*args, **kwargs)
+
+
+@click.command("export", cls=_Export, short_help="Export the masks of a project.")
+@click.argument("project", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Output folder.")
+@click.option(
+    "--classes", type=click.Path(path_type=Path), help="Class map: a YAML, JSON or CSV file."
+)
+@click.option("--preset", help="A class map that comes with qpmask, such as 'prostate'.")
+@click.option(
+    "--unknown",
+    type=click.Choice(UNKNOWN_POLICIES),
+    default="error",
+    show_default=True,
+    help="What to do with classes in use that the class map lacks.",
+)
+@click.option(
+    "--unclassified",
+    type=UNCLASSIFIED,
+    help="Objects without a class: 'ignore', 'error' or a label. [default: ignore, and warn]",
+)
+@click.option(
+    "--objects", type=click.Choice(OBJECTS), default="annotations", show_default=True,
+    help="What to draw.",
+)  # fmt: skip
+@click.option(
+    "--line-thickness", type=float, default=1.0, show_default=True, help="In mask pixels."
+)
+@click.option("--boundary", type=int, metavar="LABEL", help="Draw outlines with this label.")
+@click.option("--instances", is_flag=True, help="A label of its own for each object.")
+@click.option("--multichannel", is_flag=True, help="One plane for each class.")
+@click.option("--downsample", type=float, help="Image pixels per mask pixel. [default: 1]")
+@click.option("--mpp", type=float, metavar="UM", help="Micrometres per mask pixel instead.")
+@click.option("--tile-size", type=int, default=512, show_default=True, help="In pixels.")
+@click.option(
+    "--compression", type=click.Choice(COMPRESSIONS), default="lzw", show_default=True,
+    help="Of the tiles; all are lossless.",
+)  # fmt: skip
+@click.option("--pyramid/--no-pyramid", default=True, show_default=True, help="Smaller levels.")
+@click.option("--images", multiple=True, metavar="NAME|ID|PATTERN", help="Only these; repeatable.")
+@click.option(
+    "--slides", multiple=True, type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder in which to look for slides that moved; repeatable.",
+)  # fmt: skip
+@click.option("--jvm-memory", metavar="SIZE", help="Java heap, such as 4g.")
+@click.option(
+    "--workers", type=int, default=1, show_default=True, help="Processes, a JVM each."
+)
+@click.option("--dry-run", is_flag=True, help="Show the plan and write nothing.")
+@click.option("--force", is_flag=True, help="Make masks anew that are there and still hold.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Show errors only.")
+@click.option("-v", "--verbose", count=True, help="Show what happens; -vv also in Java.")
+def command(
+    project: Path,
+    out: Path | None,
+    classes: Path | None,
+    preset: str | None,
+    as_json: bool,
+    quiet: bool,
+    verbose: int,
+    dry_run: bool,
+    **values: Any,
+) -> int:
+    """Export one label mask for every image of a QuPath project.
+
+    PROJECT is a .qpproj file or its folder. Masks are pyramidal OME-TIFFs, one label a pixel, each
+    with a JSON sidecar; DIR also gets report.json, report.csv and classes.yaml. A second run skips
+    masks that still hold. The options may also stand in a qpmask.toml in the working folder.
+    """
+    exits.set_up_logging(verbose)
+    from qpmask.cli.progress import Display, show_plan, show_report
+    from qpmask.classes import load_preset
+    from qpmask.options import export_options
+    from qpmask.pipeline import export_masks, plan_export
+
+    if classes is not None and preset is not None:
+        raise OptionsError("--classes and --preset exclude each other.")
+    if out is None and not dry_run:
+        raise OptionsError("Name the output folder.", hint="qpmask export PROJECT -o masks")
+    chosen = load_preset(preset) if preset is not None else classes
+    values["tile_px"] = values.pop("tile_size")
+    values["boundary_label"] = values.pop("boundary")
+    options = export_options(**values)
+    if dry_run:
+        plan = plan_export(project, out, chosen, options)
+        show_plan(plan, as_json=as_json)
+        return exits.FAILED if any(p.error for p in plan.images) else exits.OK
+    assert out is not None
+    with Display(quiet=quiet or as_json) as display, _stop_signals() as (stop, begun):
+
+        def listen(event: Any) -> None:
+            begun.set()
+            display(event)
+
+        report = export_masks(project, out, chosen, options, listen, stop)
+    show_report(report, as_json=as_json, quiet=quiet)
+    if report.interrupted:
+        return exits.INTERRUPTED
+    return exits.OK if report.ok else exits.FAILED
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[tuple[threading.Event, threading.Event]]:
+    """Make Ctrl-C and SIGTERM end a run cleanly, and a second one at once.
+
+    Yields the event that asks a run to stop, and the one that says that it has begun; before that
+    a signal ends the command where it is, since nothing has been written.
+    """
+    stop, begun = threading.Event(), threading.Event()
+
+    def handle(number: int, frame: object) -> None:
+        if not begun.is_set():
+            raise Interrupted("Interrupted before anything was written.")
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    previous: dict[int, Callable[..., Any] | int | None] = {}
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and threading.current_thread() is threading.main_thread():
+            previous[number] = signal.signal(number, handle)
+    try:
+        yield stop, begun
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

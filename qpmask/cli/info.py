@@ -1,0 +1,155 @@
+"""``qpmask info``: what a project or a mask is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from qpmask.cli import exits
+
+
+@click.command("info", short_help="Show what a project or a mask is.")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+@click.option("-v", "--verbose", count=True, help="Show what happens.")
+def command(path: Path, as_json: bool, verbose: int) -> int:
+    """Show a QuPath project (its images, sizes and slides) or a mask (its levels and classes).
+
+    PATH is a .qpproj file, the folder of a project, or a mask. Starts no Java.
+    """
+    exits.set_up_logging(verbose)
+    if path.is_dir() or path.suffix.lower() == ".qpproj":
+        return _project(path, as_json)
+    return _mask(path, as_json)
+
+
+def _project(path: Path, as_json: bool) -> int:
+    from rich.table import Table
+    from rich.text import Text
+
+    from qpmask.cli.progress import _print_json, class_text, out_console
+    from qpmask.project import open_project
+
+    project = open_project(path)
+    slides = {e.id: project.find_slide(e) for e in project}
+    if as_json:
+        _print_json({
+            "project": str(project.path),
+            "qupath": project.version,
+            "classes": [{"name": c.name, "color": c.color} for c in project.classes],
+            "images": [
+                {
+                    "entry_id": e.id,
+                    "name": e.name,
+                    "width_px": e.size and e.size.width_px,
+                    "height_px": e.size and e.size.height_px,
+                    "z_slices": e.size_z,
+                    "time_points": e.size_t,
+                    "pixel_width_um": e.pixel_size and e.pixel_size.width_um,
+                    "pixel_height_um": e.pixel_size and e.pixel_size.height_um,
+                    "has_data": e.data_path.exists(),
+                    "uris": list(e.uris),
+                    "slide": None if slides[e.id] is None else str(slides[e.id]),
+                    "problem": e.problem,
+                }
+                for e in project
+            ],
+        })  # fmt: skip
+        return exits.OK
+    console = out_console()
+    console.print(f"{project.path}: {len(project)} images, saved by QuPath {project.version}",
+                  soft_wrap=True)  # fmt: skip
+    table = Table()
+    for name in ("id", "image", "pixels", "µm/px", "z", "t", "annotated", "slide"):
+        right = name in ("id", "pixels", "µm/px", "z", "t")
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for e in project:
+        slide = slides[e.id]
+        table.add_row(
+            e.id,
+            Text(e.name),
+            Text("unknown", "bold red") if e.size is None else str(e.size),
+            "" if e.pixel_size is None else f"{e.pixel_size.mean_um:.4g}",
+            str(e.size_z),
+            str(e.size_t),
+            "yes" if e.data_path.exists() else "never saved",
+            Text("missing", "yellow") if slide is None else Text(str(slide)),
+        )
+    console.print(table)
+    if project.classes:
+        console.print("Classes:")
+        for c in project.classes:
+            console.print(Text("  ") + class_text(c.name, c.color))
+    return exits.OK
+
+
+def _mask(path: Path, as_json: bool) -> int:
+    from rich.table import Table
+
+    from qpmask.cli.progress import _print_json, class_text, human_bytes, out_console
+    from qpmask.ometiff.reader import MaskFile
+    from qpmask.outputs import SIDECAR_SUFFIX, read_json
+
+    sidecar = read_json(path.with_name(path.name + SIDECAR_SUFFIX)) or {}
+    with MaskFile(path) as mask:
+        metadata = mask.metadata
+        data: dict[str, Any] = {
+            "mask": str(path),
+            "bytes": path.stat().st_size,
+            "width_px": mask.size.width_px,
+            "height_px": mask.size.height_px,
+            "dtype": str(mask.dtype),
+            "planes": mask.n_planes,
+            "compression": mask.compression,
+            "levels": [[lv.size.width_px, lv.size.height_px] for lv in mask.levels],
+            "tile_px": mask.levels[0].tile.width_px,
+            "pixel_width_um": metadata and metadata.pixel_size and metadata.pixel_size.width_um,
+            "pixel_height_um": metadata and metadata.pixel_size and metadata.pixel_size.height_um,
+            "classes": [
+                {"label": c.label, "name": c.name, "color": c.color}
+                for c in (metadata.classes if metadata else ())
+            ],
+            "channels": list(metadata.channel_names) if metadata else [],
+            "made_by": dict(metadata.extra) if metadata else {},
+            "pixels": sidecar.get("pixels"),
+        }
+    if as_json:
+        _print_json(data)
+        return exits.OK
+    console = out_console()
+    console.print(
+        f"{path}: {data['width_px']:,} x {data['height_px']:,} pixels, {data['dtype']}, "
+        f"{data['planes']} plane(s), {human_bytes(data['bytes'])}, {data['compression']}, "
+        f"tiles of {data['tile_px']}",
+        soft_wrap=True,
+    )
+    levels = ", ".join(f"{w:,} x {h:,}" for w, h in data["levels"])
+    console.print(f"levels: {levels}", soft_wrap=True)
+    size = data["pixel_width_um"]
+    console.print(
+        f"pixel size: {size:.6g} x {data['pixel_height_um']:.6g} µm" if size else
+        "pixel size: unknown"
+    )  # fmt: skip
+    for key, value in data["made_by"].items():
+        console.print(f"{key}: {value}", soft_wrap=True, markup=False)
+    pixels = data["pixels"] or {}
+    table = Table()
+    for name in ("label", "class", "pixels", "mm²"):
+        table.add_column(name, justify="left" if name == "class" else "right", overflow="fold")
+    for row in data["classes"]:
+        n = pixels.get(str(row["label"]), 0)
+        area = n * size * data["pixel_height_um"] / 1e6 if size else None
+        color = None if row["color"] is None else tuple(row["color"])
+        table.add_row(
+            str(row["label"]),
+            class_text(row["name"], color),
+            f"{n:,}" if data["pixels"] is not None else "",
+            f"{area:,.3f}" if area is not None and data["pixels"] is not None else "",
+        )
+    if data["classes"]:
+        console.print(table)
+    elif data["channels"]:
+        console.print("channels: " + ", ".join(data["channels"]), soft_wrap=True, markup=False)
+    return exits.OK

@@ -1,0 +1,146 @@
+"""What the writer is told and what it tells: layout, tiles, result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask.errors import OptionsError
+from qpmask.geometry import Size, TileGrid, pyramid_sizes
+from qpmask.ometiff.ifd import COMPRESSION_TAGS
+
+
+@dataclass(frozen=True)
+class MaskLayout:
+    """How the pixels of a mask lie in its file.
+
+    Parameters
+    ----------
+    size : Size
+        Size of level 0.
+    tile_px : int
+        Edge of the square tiles, a multiple of 16 (TIFF's rule). 512 suits the readers we know.
+    dtype : {"uint8", "uint16"}
+        Pixel type. Anything that NumPy takes for one of the two is accepted.
+    size_c, size_z, size_t : int
+        Numbers of channels, slices and time points. Each combination is a plane of its own.
+    compression : {"lzw", "zlib", "zstd", "none"}
+        LZW is what every reader knows. Bio-Formats (QuPath) and OpenCV cannot read zstd.
+    pyramid : bool
+        Whether to add levels, each half of the one before, until one fits into a tile.
+    """
+
+    size: Size
+    tile_px: int = 512
+    dtype: str = "uint8"
+    size_c: int = 1
+    size_z: int = 1
+    size_t: int = 1
+    compression: str = "lzw"
+    pyramid: bool = True
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "dtype", np.dtype(self.dtype).name)
+        except TypeError as error:
+            raise OptionsError(f"There is no pixel type {self.dtype!r}.") from error
+        if self.dtype not in ("uint8", "uint16"):
+            raise OptionsError(
+                f"A mask cannot have the pixel type {self.dtype}.", hint="Use uint8 or uint16."
+            )
+        if self.tile_px <= 0 or self.tile_px % 16:
+            raise OptionsError(
+                f"The tile size is {self.tile_px}; TIFF asks for a multiple of 16.",
+                hint="Use 512 or 256.",
+            )
+        if self.compression not in COMPRESSION_TAGS:
+            raise OptionsError(
+                f"There is no compression {self.compression!r}.",
+                hint=f"Use one of: {', '.join(COMPRESSION_TAGS)}.",
+            )
+        if min(self.size.width_px, self.size.height_px) < 1:
+            raise OptionsError(f"A mask cannot be {self.size} pixels large.")
+        if max(self.size.width_px, self.size.height_px) >= 2**31:
+            raise OptionsError(f"A mask of {self.size} pixels does not fit into a TIFF.")
+        if min(self.size_c, self.size_z, self.size_t) < 1:
+            raise OptionsError("A mask has at least one channel, one slice and one time point.")
+
+    @property
+    def n_planes(self) -> int:
+        """Number of planes. Plane ``c + size_c * (z + size_z * t)`` holds (c, z, t)."""
+        return self.size_c * self.size_z * self.size_t
+
+    @property
+    def grid(self) -> TileGrid:
+        """Tiles of level 0."""
+        return TileGrid(self.size, self.tile_px)
+
+    @property
+    def level_sizes(self) -> tuple[Size, ...]:
+        """Sizes of all levels, level 0 included."""
+        return pyramid_sizes(self.size, self.tile_px) if self.pyramid else (self.size,)
+
+    @property
+    def pixel_dtype(self) -> np.dtype[Any]:
+        """Pixel type as NumPy has it, in the machine's byte order."""
+        return np.dtype(self.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class PackedTile:
+    """A tile that is compressed already, so that its bytes are stored as they are.
+
+    Parameters
+    ----------
+    data : bytes
+        The full tile, padded at the right and lower edge of the image, little-endian, in the
+        layout's compression. It is not decoded here; :func:`qpmask.ometiff.check_mask` does that.
+    pixels : ndarray or int
+        The same tile uncompressed, cropped to the image; a number if it has one label.
+    """
+
+    data: bytes
+    pixels: NDArray[Any] | int
+
+
+Tile: TypeAlias = "int | NDArray[Any] | PackedTile"
+"""A tile of level 0: one label, or pixels cropped to the image, or packed bytes."""
+
+
+@dataclass(frozen=True, eq=False)
+class WriteResult:
+    """What was written.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    counts : ndarray of int64, shape (n_planes, largest label + 1)
+        Pixels of each label in level 0 of each plane.
+    levels : tuple of Size
+        Sizes of the levels, level 0 first.
+    file_bytes : int
+        Size of the file.
+    n_tiles : int
+        Number of tiles of all levels and planes.
+    n_segments : int
+        Number of byte ranges that they share.
+    is_bigtiff : bool
+        Whether the file had to be a BigTIFF.
+    """
+
+    path: Path
+    counts: NDArray[np.int64]
+    levels: tuple[Size, ...]
+    file_bytes: int
+    n_tiles: int
+    n_segments: int
+    is_bigtiff: bool
+
+    def counts_by_label(self, plane: int = 0) -> dict[int, int]:
+        """Pixels by label in one plane, labels that occur only."""
+        return {int(i): int(self.counts[plane, i]) for i in np.flatnonzero(self.counts[plane])}

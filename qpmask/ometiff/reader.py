@@ -1,0 +1,377 @@
+"""Reads a mask: any tiled TIFF of unsigned integers, ours, QuPath's, or another program's.
+
+:class:`MaskFile` gives the levels, the metadata, tiles and regions of any level, lazily and from
+any thread. Whatever is wrong with the file, it raises :class:`~qpmask.errors.MaskError`; a tile
+that is not there is an error too, never background.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask.errors import MaskError, OptionsError
+from qpmask.geometry import Size
+from qpmask.ometiff.codecs import decode_segment
+from qpmask.ometiff.labels import constant_label
+from qpmask.ometiff.metadata import MaskMetadata
+from qpmask.ometiff.structure import Image, Level, Structure, read_structure
+
+__all__ = ["Level", "MaskFile", "TileError"]
+
+_REMEMBERED = 4096  # tiles of one label that are recognised by their packed bytes
+_REMEMBERED_BYTES = 4096  # longer segments are seldom of one label
+
+
+class TileError(MaskError):
+    """One tile of a mask is missing or damaged; ``what`` is why, without the place."""
+
+    what: str = ""
+
+
+class MaskFile:
+    """A mask on disk, opened for reading. A context manager; reads are safe from any thread.
+
+    Parameters
+    ----------
+    path : Path or str
+        A tiled TIFF or BigTIFF of either byte order, uint8, uint16 or uint32.
+
+    Raises
+    ------
+    MaskError
+        If it is not such a file, or its structure is broken.
+
+    Notes
+    -----
+    Plane ``c + size_c * (z + size_z * t)`` is channel c of slice z and time t. In a file with
+    several samples per pixel the samples are the channels.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = Path(path)
+        self._structure: Structure = read_structure(self._path)
+        self._lock = threading.Lock()
+        self._labels: dict[tuple[int, int, tuple[int, int]], int] = {}
+        self._labels_by_bytes: dict[tuple[bytes, tuple[int, int]], int] = {}
+        try:
+            self._file = self._path.open("rb", buffering=0)
+        except OSError as error:
+            raise MaskError(f"The mask {self._path} cannot be opened: {error.strerror}.") from error
+
+    def close(self) -> None:
+        """Close the file; reading from it is an error afterwards."""
+        self._file.close()
+
+    def __enter__(self) -> MaskFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<MaskFile {self._path} {self.size} {self.dtype}, {len(self.levels)} levels>"
+
+    # --- what it is ---------------------------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    @property
+    def size(self) -> Size:
+        """Size of level 0."""
+        return self.levels[0].size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Pixel type, in the machine's byte order."""
+        return self._structure.dtype
+
+    @property
+    def n_planes(self) -> int:
+        """Number of planes."""
+        return self._structure.n_planes
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Sizes and tile sizes of the levels, level 0 first."""
+        return self._structure.levels
+
+    @property
+    def metadata(self) -> MaskMetadata | None:
+        """What the file says about itself, or None without OME-XML that can be read."""
+        return self._structure.metadata
+
+    @property
+    def compression(self) -> str:
+        """Compression of level 0: "lzw", "zlib", "zstd", "packbits" or "none"."""
+        return self._structure.images[0][0].compression
+
+    @property
+    def structure(self) -> Structure:
+        """All directories as they are in the file."""
+        return self._structure
+
+    # --- tiles --------------------------------------------------------------------------------
+
+    def segments(
+        self, level: int = 0, plane: int = 0
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Offsets and lengths of the tiles of one level, row by row.
+
+        Returns
+        -------
+        offsets, bytecounts : ndarray of int64, shape (n_rows * n_cols,)
+            Tiles that share their bytes share their entries.
+        """
+        image, sample = self._image(level, plane)
+        n_tiles = self.levels[level].n_tiles
+        start = sample * n_tiles if image.is_planar else 0
+        return image.offsets[start : start + n_tiles], image.bytecounts[start : start + n_tiles]
+
+    def packed(self, level: int = 0, plane: int = 0, row: int = 0, col: int = 0) -> bytes:
+        """Bytes of one tile as they are in the file.
+
+        Raises
+        ------
+        MaskError
+            If the tile is missing, or lies beyond the end of the file.
+        """
+        offset, n_bytes = self._segment(level, plane, row, col)
+        return self._read_bytes(offset, n_bytes, (level, plane, row, col))
+
+    def tile(self, level: int = 0, plane: int = 0, row: int = 0, col: int = 0) -> NDArray[Any]:
+        """Pixels of one tile, cropped to the image.
+
+        Returns
+        -------
+        ndarray of `dtype`, shape (rows, columns)
+            The caller's own.
+
+        Raises
+        ------
+        MaskError
+            If the tile is missing or does not decode.
+        """
+        pixels = self.label_or_tile(level, plane, row, col)
+        if isinstance(pixels, int):
+            return np.full(self.levels[level].shape(row, col), pixels, self.dtype)
+        return pixels
+
+    def label_or_tile(
+        self, level: int = 0, plane: int = 0, row: int = 0, col: int = 0
+    ) -> int | NDArray[Any]:
+        """Like :meth:`tile`, but a number where all pixels have one label."""
+        known = self.known_label(level, plane, row, col)
+        return self._decode(level, plane, row, col) if known is None else known
+
+    def known_label(self, level: int = 0, plane: int = 0, row: int = 0, col: int = 0) -> int | None:
+        """Label of a tile whose bytes were met before and had one label only, else None.
+
+        Costs nothing: neither reads nor decodes.
+        """
+        segment = self._segment(level, plane, row, col)
+        return self._labels.get((*segment, self._crop_key(level, plane, row, col)))
+
+    def read(
+        self,
+        level: int = 0,
+        plane: int = 0,
+        y0: int = 0,
+        y1: int | None = None,
+        x0: int = 0,
+        x1: int | None = None,
+    ) -> NDArray[Any]:
+        """Read a region of one level.
+
+        Parameters
+        ----------
+        level, plane : int
+            Which level and plane.
+        y0, y1, x0, x1 : int
+            First row and row behind the last one, likewise columns, in pixels of the level; the
+            whole level by default.
+
+        Returns
+        -------
+        ndarray of `dtype`, shape (y1 - y0, x1 - x0)
+
+        Raises
+        ------
+        OptionsError
+            If the region does not lie within the level.
+        MaskError
+            If a tile is missing or does not decode.
+        """
+        self._image(level, plane)
+        place = self.levels[level]
+        y1 = place.size.height_px if y1 is None else y1
+        x1 = place.size.width_px if x1 is None else x1
+        if not (0 <= y0 <= y1 <= place.size.height_px and 0 <= x0 <= x1 <= place.size.width_px):
+            raise OptionsError(
+                f"The region of rows {y0} to {y1} and columns {x0} to {x1} does not lie within "
+                f"level {level} of {self._path}, which is {place.size} pixels."
+            )
+        out = np.empty((y1 - y0, x1 - x0), self.dtype)
+        if out.size == 0:
+            return out
+        tile_width, tile_height = place.tile.width_px, place.tile.height_px
+        for row in range(y0 // tile_height, -(-y1 // tile_height)):
+            top = row * tile_height
+            rows = slice(max(y0, top), min(y1, top + tile_height))
+            for col in range(x0 // tile_width, -(-x1 // tile_width)):
+                left = col * tile_width
+                cols = slice(max(x0, left), min(x1, left + tile_width))
+                pixels = self.label_or_tile(level, plane, row, col)
+                if not isinstance(pixels, int):
+                    pixels = pixels[
+                        rows.start - top : rows.stop - top, cols.start - left : cols.stop - left
+                    ]
+                out[rows.start - y0 : rows.stop - y0, cols.start - x0 : cols.stop - x0] = pixels
+        return out
+
+    def iter_tiles(
+        self, level: int = 0, plane: int = 0, threads: int = 2
+    ) -> Iterator[tuple[int, int, int | NDArray[Any]]]:
+        """All tiles of one level, row by row, decoded on a few threads.
+
+        Parameters
+        ----------
+        level, plane : int
+            Which level and plane.
+        threads : int
+            Threads that decode.
+
+        Yields
+        ------
+        row, col : int
+            Place of the tile.
+        pixels : int or ndarray
+            The tile cropped to the image; a number where all its pixels have one label.
+        """
+        self._image(level, plane)
+        window: deque[tuple[int, int, int | Future[int | NDArray[Any]]]] = deque()
+        place = self.levels[level]
+        pool = ThreadPoolExecutor(max(1, threads), "qpmask-decode")
+        try:
+            for row in range(place.n_rows):
+                for col in range(place.n_cols):
+                    known = self.known_label(level, plane, row, col)
+                    if known is None:
+                        job = pool.submit(self._decode, level, plane, row, col)
+                        window.append((row, col, job))
+                    else:
+                        window.append((row, col, known))
+                    if len(window) > 8 * threads:
+                        yield _result(window.popleft())
+            while window:
+                yield _result(window.popleft())
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    # --- behind the scenes --------------------------------------------------------------------
+
+    def _image(self, level: int, plane: int) -> tuple[Image, int]:
+        """Directory of a level of a plane, and the sample in it."""
+        if not 0 <= level < len(self.levels):
+            raise OptionsError(f"{self._path} has {len(self.levels)} levels and no level {level}.")
+        if not 0 <= plane < self.n_planes:
+            raise OptionsError(f"{self._path} has {self.n_planes} planes and no plane {plane}.")
+        page, sample = divmod(plane, self._structure.n_samples)
+        return self._structure.images[page][level], sample
+
+    def _segment(self, level: int, plane: int, row: int, col: int) -> tuple[int, int]:
+        image, sample = self._image(level, plane)
+        place = self.levels[level]
+        if not (0 <= row < place.n_rows and 0 <= col < place.n_cols):
+            raise OptionsError(
+                f"Level {level} of {self._path} has {place.n_rows} x {place.n_cols} tiles "
+                f"(rows, columns) and no tile ({row}, {col})."
+            )
+        index = row * place.n_cols + col + (sample * place.n_tiles if image.is_planar else 0)
+        offset, n_bytes = int(image.offsets[index]), int(image.bytecounts[index])
+        if offset == 0 or n_bytes == 0:
+            raise self._tile_error((level, plane, row, col), "it is missing from the file")
+        return offset, n_bytes
+
+    def _crop_key(self, level: int, plane: int, row: int, col: int) -> tuple[int, int]:
+        """What decides, besides the bytes, which pixels a tile has."""
+        image, sample = self._image(level, plane)
+        height, width = self.levels[level].shape(row, col)
+        return height, width * self._structure.n_samples + (0 if image.is_planar else sample)
+
+    def _decode(self, level: int, plane: int, row: int, col: int) -> int | NDArray[Any]:
+        where = (level, plane, row, col)
+        offset, n_bytes = self._segment(*where)
+        data = self._read_bytes(offset, n_bytes, where)
+        crop = self._crop_key(*where)
+        label = self._labels_by_bytes.get((data, crop)) if n_bytes <= _REMEMBERED_BYTES else None
+        if label is None:
+            image, sample = self._image(level, plane)
+            try:
+                raw = decode_segment(data, image.compression, image.segment_bytes)
+            except ValueError as error:
+                raise self._tile_error(where, str(error)) from error
+            height, width = self.levels[level].shape(row, col)
+            pixels = image.unpack(raw, sample)[:height, :width]
+            label = constant_label(pixels)
+            if label is None:
+                return np.array(pixels, self.dtype, order="C")
+            if n_bytes <= _REMEMBERED_BYTES and len(self._labels_by_bytes) < _REMEMBERED:
+                self._labels_by_bytes[data, crop] = label
+        if len(self._labels) < 64 * _REMEMBERED:
+            self._labels[offset, n_bytes, crop] = label
+        return label
+
+    def _read_bytes(self, offset: int, n_bytes: int, where: tuple[int, int, int, int]) -> bytes:
+        if offset + n_bytes > self._structure.file_bytes:
+            raise self._tile_error(
+                where,
+                f"its bytes lie beyond the file's end of {self._structure.file_bytes:,} bytes",
+            )
+        try:
+            if hasattr(os, "pread"):
+                data = os.pread(self._file.fileno(), n_bytes, offset)
+            else:
+                with self._lock:
+                    self._file.seek(offset)
+                    data = self._file.read(n_bytes) or b""
+        except (OSError, ValueError) as error:  # ValueError: the file is closed
+            raise self._tile_error(where, f"it cannot be read ({error})") from error
+        if len(data) != n_bytes:
+            raise self._tile_error(where, "the file ends within it")
+        return data
+
+    def _tile_error(self, where: tuple[int, int, int, int], what: str) -> TileError:
+        level, plane, row, col = where
+        of_plane = f", plane {plane}" if self.n_planes > 1 else ""
+        error = TileError(
+            f"The tile at level {level}{of_plane}, row {row}, column {col} of {self._path} "
+            f"cannot be used: {what}.",
+            hint="The mask is damaged or incomplete; make it again.",
+        )
+        error.what = what
+        return error
+
+
+def _result(
+    entry: tuple[int, int, int | Future[int | NDArray[Any]]],
+) -> tuple[int, int, int | NDArray[Any]]:
+    row, col, job = entry
+    return row, col, job.result() if isinstance(job, Future) else job

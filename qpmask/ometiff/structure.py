@@ -1,0 +1,347 @@
+"""The directories of a TIFF as a mask has them: planes, levels, where the tiles are.
+
+``tifffile`` reads the tags; here they are put in order and everything is checked that later code
+relies upon, so that a damaged or foreign file is a :class:`~qpmask.errors.MaskError` and nothing
+else.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from qpmask.errors import MaskError
+from qpmask.geometry import Size
+from qpmask.ometiff.codecs import COMPRESSION_NAMES
+from qpmask.ometiff.metadata import MaskMetadata, from_ome_xml
+
+_log = logging.getLogger(__name__)
+
+_MAX_TILE_PX = 2**26  # a tile of more pixels is damage, or no tile in any useful sense
+_DTYPES = {8: "u1", 16: "u2", 32: "u4"}
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level: its size and the size of its tiles (edge tiles are cropped)."""
+
+    size: Size
+    tile: Size
+
+    @property
+    def n_rows(self) -> int:
+        """Number of tile rows."""
+        return -(-self.size.height_px // self.tile.height_px)
+
+    @property
+    def n_cols(self) -> int:
+        """Number of tile columns."""
+        return -(-self.size.width_px // self.tile.width_px)
+
+    @property
+    def n_tiles(self) -> int:
+        """Number of tiles of one plane."""
+        return self.n_rows * self.n_cols
+
+    def shape(self, row: int, col: int) -> tuple[int, int]:
+        """(height, width) of the part of a tile that lies inside the image, in pixels."""
+        return (
+            min(self.tile.height_px, self.size.height_px - row * self.tile.height_px),
+            min(self.tile.width_px, self.size.width_px - col * self.tile.width_px),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """One directory of the file.
+
+    Parameters
+    ----------
+    level : Level
+        Size and tile size.
+    dtype : numpy.dtype
+        Pixel type in the file's byte order.
+    n_samples : int
+        Samples per pixel.
+    is_planar : bool
+        Whether each sample has tiles of its own, all tiles of the first sample first.
+    compression : str
+        A value of `COMPRESSION_NAMES`.
+    has_predictor : bool
+        Whether the tiles hold differences from the pixel at the left.
+    subfile_type, photometric : int
+        The tags of these names.
+    offsets, bytecounts : ndarray of int64
+        Where the tiles are.
+    directory_offset : int
+        Where the directory itself is.
+    """
+
+    level: Level
+    dtype: np.dtype[Any]
+    n_samples: int
+    is_planar: bool
+    compression: str
+    has_predictor: bool
+    subfile_type: int
+    photometric: int
+    has_colormap: bool
+    resolution: tuple[float, float, int] | None
+    offsets: NDArray[np.int64]
+    bytecounts: NDArray[np.int64]
+    directory_offset: int
+
+    @property
+    def segment_bytes(self) -> int:
+        """Length of a decoded tile."""
+        samples = 1 if self.is_planar else self.n_samples
+        return self.level.tile.area_px * samples * self.dtype.itemsize
+
+    def unpack(self, raw: bytes, sample: int) -> NDArray[Any]:
+        """Pixels of one sample of a decoded tile, shape (tile height, tile width)."""
+        samples = 1 if self.is_planar else self.n_samples
+        shape = (self.level.tile.height_px, self.level.tile.width_px, samples)
+        pixels = np.frombuffer(raw, self.dtype).reshape(shape)
+        if self.has_predictor:
+            pixels = np.cumsum(pixels, axis=1, dtype=self.dtype.newbyteorder("="))
+        return pixels[:, :, 0 if self.is_planar else sample]
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """The whole file.
+
+    Parameters
+    ----------
+    byte_order : {"<", ">"}
+        Little- or big-endian.
+    is_bigtiff : bool
+        BigTIFF or classic TIFF.
+    file_bytes : int
+        Size of the file.
+    images : tuple of tuple of Image
+        By page of the main chain that is a plane, then by level.
+    chain, sub_directories : tuple of int
+        Offsets of the directories in the main chain, and of the first one's SubIFDs.
+    metadata : MaskMetadata, optional
+        What the OME-XML says.
+    metadata_problem : str, optional
+        Why there is none although there is a description.
+    """
+
+    byte_order: str
+    is_bigtiff: bool
+    file_bytes: int
+    images: tuple[tuple[Image, ...], ...]
+    chain: tuple[int, ...]
+    sub_directories: tuple[int, ...]
+    metadata: MaskMetadata | None
+    metadata_problem: str | None
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Sizes and tile sizes of the levels."""
+        return tuple(image.level for image in self.images[0])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Pixel type in the machine's byte order."""
+        dtype: np.dtype[Any] = self.images[0][0].dtype.newbyteorder("=")
+        return dtype
+
+    @property
+    def n_samples(self) -> int:
+        """Samples per pixel."""
+        return self.images[0][0].n_samples
+
+    @property
+    def n_planes(self) -> int:
+        """Number of planes."""
+        return len(self.images) * self.n_samples
+
+
+def read_structure(path: Path) -> Structure:
+    """Read the directories of a file.
+
+    Raises
+    ------
+    MaskError
+        If it is not a tiled TIFF of unsigned integers, or is damaged.
+    """
+    try:
+        with tifffile.TiffFile(path) as tif:
+            return _read(tif, path)
+    except MaskError:
+        raise
+    except OSError as error:
+        raise MaskError(
+            f"The mask {path} cannot be opened: {error.strerror or error}.",
+            hint="Is the path right, and may you read it?",
+        ) from error
+    except Exception as error:
+        # Whatever a library makes of damaged bytes, callers see one error.
+        raise MaskError(
+            f"{path} cannot be read as a TIFF: {error}.",
+            hint="It is damaged, incomplete, or not a TIFF at all.",
+        ) from error
+
+
+def _read(tif: Any, path: Path) -> Structure:
+    pages = list(tif.pages)
+    if not pages:
+        raise MaskError(f"{path} is a TIFF without an image.")
+    file_bytes = int(tif.filehandle.size)
+    first = _image(pages[0], tif.byteorder, path)
+    planes, levels_in_chain = [], []
+    for page in pages:
+        image = first if page is pages[0] else _try_image(page, tif.byteorder, path)
+        if image is None:
+            continue
+        if image.subfile_type & 1:
+            levels_in_chain.append(image)
+        elif _same_kind(image, first) and image.level.size == first.level.size:
+            planes.append((page, image))
+    if not planes:
+        planes = [(pages[0], first)]
+    images = []
+    for page, image in planes:
+        sub_pages = list(page.pages) if page.subifds else []
+        levels = [_image(sub_page, tif.byteorder, path) for sub_page in sub_pages]
+        if not levels and len(planes) == 1:
+            levels = levels_in_chain
+        images.append((image, *_shrinking(image, levels)))
+    n_levels = 0
+    for same_level in zip(*images, strict=False):
+        if any(image.level != same_level[0].level for image in same_level):
+            break
+        n_levels += 1
+    if n_levels == 0:
+        raise MaskError(f"The planes of {path} have tiles of different sizes.")
+    metadata, problem = _metadata(pages[0])
+    return Structure(
+        byte_order=tif.byteorder,
+        is_bigtiff=bool(tif.is_bigtiff),
+        file_bytes=file_bytes,
+        images=tuple(levels[:n_levels] for levels in images),
+        chain=tuple(int(page.offset) for page in pages),
+        sub_directories=tuple(int(offset) for offset in pages[0].subifds or ()),
+        metadata=metadata,
+        metadata_problem=problem,
+    )
+
+
+def _same_kind(image: Image, first: Image) -> bool:
+    return (image.dtype, image.n_samples) == (first.dtype, first.n_samples)
+
+
+def _shrinking(base: Image, levels: list[Image]) -> list[Image]:
+    """Those images that are levels of a pyramid upon the base, each smaller than the one before."""
+    kept: list[Image] = []
+    for image in levels:
+        size, above = image.level.size, (kept[-1] if kept else base).level.size
+        smaller = size.width_px <= above.width_px and size.height_px <= above.height_px
+        if _same_kind(image, base) and smaller and size != above:
+            kept.append(image)
+    return kept
+
+
+def _try_image(page: Any, byte_order: str, path: Path) -> Image | None:
+    """A further directory of the chain, or None if it is none of a mask, such as a thumbnail."""
+    try:
+        return _image(page, byte_order, path)
+    except MaskError as error:
+        _log.debug("directory ignored: %s", error)
+        return None
+
+
+def _image(page: Any, byte_order: str, path: Path) -> Image:
+    size = Size(int(page.imagewidth), int(page.imagelength))
+    if size.width_px < 1 or size.height_px < 1:
+        raise MaskError(f"{path} holds an image of {size} pixels.", hint="It is damaged.")
+    if not page.is_tiled:
+        raise MaskError(
+            f"{path} is a TIFF in strips, not in tiles.",
+            hint="A mask must be tiled; convert it, for instance with "
+            "`vips tiffsave in.tif out.tif --tile --compression lzw`.",
+        )
+    tile = Size(int(page.tilewidth), int(page.tilelength))
+    if tile.width_px < 1 or tile.height_px < 1 or tile.area_px > _MAX_TILE_PX:
+        raise MaskError(f"{path} has tiles of {tile} pixels.", hint="It is damaged.")
+    if int(getattr(page, "imagedepth", 1)) != 1 or int(getattr(page, "tiledepth", 1)) != 1:
+        raise MaskError(f"{path} has tiles with a depth; a mask has flat ones.")
+    n_bits, sample_format = page.bitspersample, page.sampleformat
+    if not isinstance(n_bits, int) or n_bits not in _DTYPES or sample_format not in (1, None):
+        raise MaskError(
+            f"{path} has pixels of type {page.dtype or f'{n_bits} bits'}; "
+            "labels are unsigned integers of 8, 16 or 32 bits."
+        )
+    compression = COMPRESSION_NAMES.get(int(page.compression))
+    if compression is None:
+        raise MaskError(
+            f"{path} is compressed with method {int(page.compression)}, which masks do not use.",
+            hint="Labels need a lossless one: LZW, deflate or zstd.",
+        )
+    if int(page.predictor) not in (1, 2):
+        raise MaskError(f"{path} uses the predictor {int(page.predictor)}, for floats only.")
+    if int(page.fillorder) != 1:
+        raise MaskError(f"{path} stores its bits in the opposite order (FillOrder 2).")
+    n_samples, is_planar = int(page.samplesperpixel), int(page.planarconfig) == 2
+    level = Level(size, tile)
+    image = Image(
+        level=level,
+        dtype=np.dtype(byte_order + _DTYPES[n_bits]),
+        n_samples=n_samples,
+        is_planar=is_planar and n_samples > 1,
+        compression=compression,
+        has_predictor=int(page.predictor) == 2,
+        subfile_type=int(page.subfiletype),
+        photometric=int(page.photometric),
+        has_colormap=320 in page.tags,
+        resolution=_resolution(page),
+        offsets=np.asarray(page.dataoffsets, np.int64),
+        bytecounts=np.asarray(page.databytecounts, np.int64),
+        directory_offset=int(page.offset),
+    )
+    n_expected = level.n_tiles * (n_samples if image.is_planar else 1)
+    if n_samples < 1 or len(image.offsets) != n_expected or len(image.bytecounts) != n_expected:
+        raise MaskError(
+            f"{path} lists {len(image.offsets):,} tiles where an image of {size} pixels has "
+            f"{n_expected:,}.",
+            hint="It is damaged or incomplete.",
+        )
+    return image
+
+
+def _resolution(page: Any) -> tuple[float, float, int] | None:
+    """Tags XResolution, YResolution and ResolutionUnit, or None where one has no value."""
+    tags = [page.tags.get(code) for code in (282, 283)]
+    unit = page.tags.get(296)
+    if None in tags:
+        return None
+    values = []
+    for tag in tags:
+        numerator, denominator = tag.value
+        if not denominator:
+            return None
+        values.append(numerator / denominator)
+    return values[0], values[1], int(unit.value) if unit is not None else 2
+
+
+def _metadata(page: Any) -> tuple[MaskMetadata | None, str | None]:
+    description = page.tags.get(270)
+    if description is None:
+        return None, None
+    value = description.value
+    text = value if isinstance(value, str) else bytes(value).decode("utf-8", "replace")
+    if "<OME" not in text:
+        return None, None
+    try:
+        return from_ome_xml(text), None
+    except MaskError as error:
+        return None, str(error)

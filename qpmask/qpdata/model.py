@@ -1,0 +1,250 @@
+"""What a data file holds, as columns: one entry per object, per ROI, per ring, per vertex.
+
+Coordinates are (x, y) in px0, the pixels of the image at full resolution. There is no Python
+object per vertex, and none per object but its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from qpmask.qpdata import wkb
+
+
+class ObjectKind(IntEnum):
+    """What an object is."""
+
+    ANNOTATION = 0
+    DETECTION = 1
+    CELL = 2
+    TILE = 3
+    TMA_CORE = 4
+    OTHER = 5
+
+
+class RoiKind(IntEnum):
+    """What a ROI is; each draws by a rule of its own."""
+
+    POLYGON = 0
+    RECTANGLE = 1
+    ELLIPSE = 2
+    LINE = 3
+    POLYLINE = 4
+    POINTS = 5
+    GEOMETRY = 6
+    AREA = 7
+
+
+class RingKind(IntEnum):
+    """What a ring is part of; the numbers are those of well-known binary."""
+
+    POINT = wkb.POINT
+    LINE = wkb.LINE_STRING
+    POLYGON = wkb.POLYGON
+
+
+@dataclass(frozen=True)
+class PathClassName:
+    """A classification.
+
+    Attributes
+    ----------
+    name : str
+        Full name; the parts of a derived class are joined as in ``Tumor: Positive``.
+    color_argb : int or None
+        Packed colour as Java's signed int, alpha in the highest byte, or None. The class list of
+        the project goes before it.
+    """
+
+    name: str
+    color_argb: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class Rois:
+    """Regions of interest.
+
+    A ROI owns rings ``ring_offsets[i]`` to ``ring_offsets[i + 1]``. The vertices of a ring are
+    ``ring_first`` to ``ring_first + ring_size`` in ``vertices64_px0`` if the ROI is a GEOMETRY, in
+    ``vertices32_px0`` otherwise. A RECTANGLE, an ELLIPSE and a LINE own no ring but a box.
+
+    Attributes
+    ----------
+    kind : ndarray of uint8, shape (n_rois,)
+        :class:`RoiKind`.
+    c, z, t : ndarray of int32, shape (n_rois,)
+        Channel (-1 for all), slice of the z-stack and time point.
+    box_px0 : ndarray of float64, shape (n_rois, 4)
+        x, y, x2, y2. Of a RECTANGLE and an ELLIPSE the corners, sorted, as QuPath has them after
+        reading: ``x2 = x + (x2 - x)``, which can differ from what is stored in the last bit. Of a
+        LINE its ends, not sorted. NaN for other kinds.
+    geometry_type : ndarray of uint8, shape (n_rois,)
+        Of a GEOMETRY the type of the whole in well-known binary: 1 Point, 2 LineString,
+        3 Polygon, 4 MultiPoint, 5 MultiLineString, 6 MultiPolygon, 7 GeometryCollection.
+        0 for other kinds.
+    ring_offsets : ndarray of int64, shape (n_rois + 1,)
+        First ring of each ROI.
+    ring_first : ndarray of int64, shape (n_rings,)
+        First vertex of each ring in its pool.
+    ring_size : ndarray of int64, shape (n_rings,)
+        Number of vertices of each ring. All the points of a MultiPoint are one ring.
+    ring_kind : ndarray of uint8, shape (n_rings,)
+        :class:`RingKind`.
+    ring_part : ndarray of int32, shape (n_rings,)
+        Number of the polygon, line or point within its ROI, counted from 0. The outer ring of a
+        polygon and its holes share it.
+    ring_is_hole : ndarray of bool, shape (n_rings,)
+        Whether the ring is a hole of its polygon. The rings of an AREA do not say: False.
+    vertices32_px0 : ndarray of float32, shape (n, 2)
+        Vertices of POLYGON, POLYLINE, POINTS and AREA ROIs, as stored.
+    vertices64_px0 : ndarray of float64, shape (m, 2)
+        Vertices of GEOMETRY ROIs as stored: not rounded, and the last vertex of a ring repeats
+        the first one.
+    """
+
+    kind: npt.NDArray[np.uint8]
+    c: npt.NDArray[np.int32]
+    z: npt.NDArray[np.int32]
+    t: npt.NDArray[np.int32]
+    box_px0: npt.NDArray[np.float64]
+    geometry_type: npt.NDArray[np.uint8]
+    ring_offsets: npt.NDArray[np.int64]
+    ring_first: npt.NDArray[np.int64]
+    ring_size: npt.NDArray[np.int64]
+    ring_kind: npt.NDArray[np.uint8]
+    ring_part: npt.NDArray[np.int32]
+    ring_is_hole: npt.NDArray[np.bool_]
+    vertices32_px0: npt.NDArray[np.float32]
+    vertices64_px0: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    @property
+    def is_point(self) -> npt.NDArray[np.bool_]:
+        """Whether each ROI is made of points: as QuPath's ``ROI.isPoint``."""
+        return np.isin(self.kind, (RoiKind.POINTS,)) | np.isin(
+            self.geometry_type, (wkb.POINT, wkb.MULTI_POINT)
+        )
+
+    @property
+    def is_line(self) -> npt.NDArray[np.bool_]:
+        """Whether each ROI is made of lines: as QuPath's ``ROI.isLine``."""
+        return np.isin(self.kind, (RoiKind.LINE, RoiKind.POLYLINE)) | np.isin(
+            self.geometry_type, (wkb.LINE_STRING, wkb.MULTI_LINE_STRING)
+        )
+
+    @property
+    def is_area(self) -> npt.NDArray[np.bool_]:
+        """Whether each ROI is an area: as QuPath's ``ROI.isArea``, collections included."""
+        return np.logical_not(self.is_point | self.is_line)
+
+    def rings(self, roi: int) -> Iterator[npt.NDArray[np.float32] | npt.NDArray[np.float64]]:
+        """Yield the vertices of each ring of a ROI, as views of shape (n, 2)."""
+        pool = self.vertices64_px0 if self.kind[roi] == RoiKind.GEOMETRY else self.vertices32_px0
+        for ring in range(self.ring_offsets[roi], self.ring_offsets[roi + 1]):
+            first = self.ring_first[ring]
+            yield pool[first : first + self.ring_size[ring]]
+
+    @cached_property
+    def bounds_px0(self) -> npt.NDArray[np.float64]:
+        """x, y, x2, y2 of the box around each ROI, shape (n_rois, 4); NaN if it is empty.
+
+        Vertices that are NaN do not count, as in QuPath. The box of a GEOMETRY is that of the
+        stored vertices; QuPath's is that of the rounded ones, which is the rounded box.
+        """
+        bounds: npt.NDArray[np.float64] = self.box_px0.copy()
+        is_box = self.kind == RoiKind.LINE
+        bounds[is_box, :2] = np.minimum(self.box_px0[is_box, :2], self.box_px0[is_box, 2:])
+        bounds[is_box, 2:] = np.maximum(self.box_px0[is_box, :2], self.box_px0[is_box, 2:])
+        n_rings = np.diff(self.ring_offsets)
+        from_64 = np.repeat(self.kind == RoiKind.GEOMETRY, n_rings)
+        ring_bounds = np.full((len(self.ring_first), 4), np.nan)
+        for rings, pool in (
+            (np.flatnonzero(~from_64 & (self.ring_size > 0)), self.vertices32_px0),
+            (np.flatnonzero(from_64 & (self.ring_size > 0)), self.vertices64_px0),
+        ):
+            # The rings of a pool follow one another without a gap: a ring ends where the next
+            # one begins.
+            if len(rings):
+                firsts = self.ring_first[rings]
+                ring_bounds[rings, :2] = np.fmin.reduceat(pool, firsts)
+                ring_bounds[rings, 2:] = np.fmax.reduceat(pool, firsts)
+        owners = np.flatnonzero(n_rings > 0)
+        if len(owners):
+            firsts = self.ring_offsets[owners]
+            bounds[owners, :2] = np.fmin.reduceat(ring_bounds[:, :2], firsts)
+            bounds[owners, 2:] = np.fmax.reduceat(ring_bounds[:, 2:], firsts)
+        return bounds
+
+
+@dataclass(frozen=True, eq=False)
+class ImageObjects:
+    """The objects of one image, in the order in which QuPath's ``getDescendantObjects`` visits.
+
+    An object comes after its parent and before its parent's next child; the root is left out.
+
+    Attributes
+    ----------
+    version : int
+        Version of the data file: 2 (QuPath 0.2) or 3 (0.3 to 0.7).
+    server : str
+        How the image is opened: JSON (version 3), or ``Image path: ...`` (version 2).
+    image_type : str or None
+        QuPath's image type, such as ``BRIGHTFIELD_H_E``.
+    kind : ndarray of uint8, shape (n_objects,)
+        :class:`ObjectKind`.
+    parent : ndarray of int32, shape (n_objects,)
+        Number of the parent, -1 for the root.
+    class_index : ndarray of int32, shape (n_objects,)
+        Number in ``classes``, -1 for no class (or QuPath's class without a name).
+    locked : ndarray of bool, shape (n_objects,)
+        Whether the object is locked.
+    roi : ndarray of int32, shape (n_objects,)
+        Number in ``rois``, -1 for none.
+    nucleus_roi : ndarray of int32, shape (n_objects,)
+        Number in ``rois`` of a cell's nucleus, -1 for none.
+    missing : ndarray of bool, shape (n_objects,)
+        Whether the object is a TMA core that is marked as missing.
+    names : tuple of (str or None)
+        Name of each object.
+    ids : ndarray of bytes (S36), shape (n_objects,)
+        UUID of each object in lower case, or empty (QuPath 0.2 and 0.3 stored none).
+    classes : tuple of PathClassName
+        The classes in use, in the order in which they were found.
+    rois : Rois
+        The regions of interest.
+    """
+
+    version: int
+    server: str
+    image_type: str | None
+    kind: npt.NDArray[np.uint8]
+    parent: npt.NDArray[np.int32]
+    class_index: npt.NDArray[np.int32]
+    locked: npt.NDArray[np.bool_]
+    roi: npt.NDArray[np.int32]
+    nucleus_roi: npt.NDArray[np.int32]
+    missing: npt.NDArray[np.bool_]
+    names: tuple[str | None, ...]
+    ids: npt.NDArray[np.bytes_]
+    classes: tuple[PathClassName, ...]
+    rois: Rois
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def id_of(self, index: int) -> str | None:
+        """UUID of an object as text, or None."""
+        return bytes(self.ids[index]).decode("ascii") or None
+
+    def class_of(self, index: int) -> PathClassName | None:
+        """Class of an object, or None if it has none."""
+        number = int(self.class_index[index])
+        return None if number < 0 else self.classes[number]

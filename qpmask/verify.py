@@ -1,0 +1,124 @@
+"""Stage 6 for whole folders: masks, their sidecars and the report, read back from disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qpmask.errors import MaskError
+from qpmask.ometiff.check import check_mask
+from qpmask.outputs import (
+    INSTANCES_SUFFIX,
+    MASK_SUFFIX,
+    REPORT_JSON,
+    SIDECAR_SUFFIX,
+    read_json,
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is wrong with one mask; ``problems`` is empty if nothing is."""
+
+    path: Path
+    problems: tuple[str, ...]
+    n_tiles: int = 0
+    file_bytes: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def masks_in(path: Path) -> list[Path]:
+    """The masks that a path stands for: itself, or those of an output folder.
+
+    Masks that the folder's report or a sidecar names count as well, even if they are gone.
+
+    Raises
+    ------
+    MaskError
+        There is nothing there.
+    """
+    if not path.is_dir():
+        if not path.exists():
+            raise MaskError(f"There is no file {path}.")
+        return [path]
+    found = set(path.glob(f"*{MASK_SUFFIX}"))
+    for sidecar in path.glob(f"*{MASK_SUFFIX}{SIDECAR_SUFFIX}"):
+        found.add(sidecar.with_name(sidecar.name.removesuffix(SIDECAR_SUFFIX)))
+    report = read_json(path / REPORT_JSON) or {}
+    for record in report.get("images", []):
+        if isinstance(record, dict) and record.get("mask"):
+            found.add(path / str(record["mask"]))
+    if not found:
+        raise MaskError(
+            f"There are no masks in {path}.", hint=f"Masks are files that end in {MASK_SUFFIX}."
+        )
+    return sorted(found)
+
+
+def check_outputs(folder: Path, paths: Iterable[Path]) -> Iterator[Verdict]:
+    """Check masks one by one; ``folder`` is what the user named."""
+    for path in paths:
+        yield check_output(path, needs_sidecar=folder.is_dir())
+
+
+def check_output(path: Path, *, needs_sidecar: bool = False) -> Verdict:
+    """Check a mask against itself and its sidecar.
+
+    Parameters
+    ----------
+    path : Path
+        The mask.
+    needs_sidecar : bool
+        Whether a missing sidecar is a problem, as it is in an output folder.
+    """
+    if not path.exists():
+        return Verdict(path, ("the file is gone; export it again",))
+    sidecar_path = path.with_name(path.name + SIDECAR_SUFFIX)
+    sidecar = read_json(sidecar_path)
+    problems: list[str] = []
+    counts = None
+    if sidecar is None:
+        if sidecar_path.exists():
+            problems.append(f"its sidecar {sidecar_path.name} cannot be read")
+        elif needs_sidecar:
+            problems.append(f"its sidecar {sidecar_path.name} is missing")
+    else:
+        counts = _counts(sidecar)
+        if counts is None:
+            problems.append(f"its sidecar {sidecar_path.name} has no pixel counts")
+        problems += _against_sidecar(path, sidecar)
+    report = check_mask(path, counts=counts, classes=_labels(sidecar))
+    problems += [str(p) for p in report.problems]
+    if report.n_problems > len(report.problems):
+        problems.append(f"and {report.n_problems - len(report.problems):,} more problems")
+    return Verdict(path, tuple(problems), report.n_tiles, report.file_bytes)
+
+
+def _counts(sidecar: dict[str, Any]) -> dict[int, int] | None:
+    try:
+        return {int(k): int(v) for k, v in sidecar["pixels"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _labels(sidecar: dict[str, Any] | None) -> list[int] | None:
+    """Labels that may occur where the file's own class table does not say it all."""
+    return [255] if sidecar is not None and sidecar.get("kind") == "multichannel" else None
+
+
+def _against_sidecar(path: Path, sidecar: dict[str, Any]) -> Iterator[str]:
+    mask = sidecar.get("mask")
+    if not isinstance(mask, dict) or mask.get("bytes") is None:
+        yield "its sidecar does not say how large it is"
+    elif mask["bytes"] != path.stat().st_size:
+        yield f"it has {path.stat().st_size:,} bytes, its sidecar says {mask['bytes']:,}"
+    if sidecar.get("kind") == "instances" and not (
+        path.with_name(path.name + INSTANCES_SUFFIX)
+    ).is_file():
+        yield f"its table of instances {path.name + INSTANCES_SUFFIX} is missing"
