@@ -88,6 +88,13 @@ def find_qupath() -> QuPathInstall:
     return QuPathInstall(app_dir, runtime_dir, jvm_path, _version_of(app_dir))
 
 
+def download_functions() -> tuple[Any, Any]:
+    """paquo's functions that download and unpack QuPath."""
+    with _quiet_imports():
+        from paquo._utils import download_qupath, extract_qupath
+    return download_qupath, extract_qupath
+
+
 def _version_of(app_dir: Path) -> str:
     """Version of QuPath by its core jar, without starting it."""
     for jar in sorted(app_dir.glob("qupath-core-[0-9]*.jar")):

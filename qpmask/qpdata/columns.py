@@ -147,6 +147,43 @@ class ObjectColumns:
         self.ids += id_bytes
         return number
 
+    def add_run(
+        self,
+        parent: int,
+        kind: npt.NDArray[np.uint8],
+        class_index: npt.NDArray[np.int32],
+        flags: npt.NDArray[np.uint8],
+        rois: npt.NDArray[np.int32],
+        names: list[str | None],
+        ids: npt.NDArray[np.uint8],
+    ) -> None:
+        """Add many leaf objects.
+
+        Parameters
+        ----------
+        parent : int
+            Number of their parent.
+        kind, class_index : ndarray, shape (n,)
+            As in :class:`~qpmask.qpdata.model.ImageObjects`.
+        flags : ndarray of uint8, shape (n, 2)
+            Locked and missing.
+        rois : ndarray of int32, shape (n, 2)
+            Numbers of ROI and nucleus ROI.
+        names : list of (str or None)
+            Their names.
+        ids : ndarray of uint8, shape (n, 36)
+            Their ids.
+        """
+        self.kind += kind.tobytes()
+        self.parent.extend([parent] * len(kind))
+        self.class_index.extend(class_index.tolist())
+        self.locked += flags[:, 0].tobytes()
+        self.missing += flags[:, 1].tobytes()
+        self.roi.extend(rois[:, 0].tolist())
+        self.nucleus_roi.extend(rois[:, 1].tolist())
+        self.names += names
+        self.ids += ids.tobytes()
+
     def finish(self, *, version: int, server: str, image_type: str | None) -> ImageObjects:
         """Make the columns."""
         return ImageObjects(

@@ -18,6 +18,9 @@ from array import array
 from bisect import bisect_right
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from qpmask.qpdata.bytereader import I4, I8, U2, ByteReader
 from qpmask.qpdata.javacodes import (
     FIRST_HANDLE,
@@ -120,6 +123,16 @@ class JavaStream(ByteReader):
         self._skipped_start.append(start)
         self.handles.extend([Mark.SKIPPED] * n_handles)
         self.next_handle += n_handles
+
+    def skip_many_handles(
+        self, starts: npt.NDArray[np.int64], n_handles: npt.NDArray[np.int64]
+    ) -> None:
+        """Count the handles of many leaf objects, as :meth:`skip_handles`."""
+        last = np.cumsum(n_handles)
+        self._skipped_first_handle.frombytes((self.next_handle + last - n_handles).tobytes())
+        self._skipped_start.frombytes(starts.tobytes())
+        self.handles.extend([Mark.SKIPPED] * int(last[-1]))
+        self.next_handle += int(last[-1])
 
     def forget_handles(self, start: int, first_handle: int) -> None:
         """Let go of the values of a leaf object that was read; they can be read again."""

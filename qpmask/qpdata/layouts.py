@@ -25,31 +25,32 @@ MAX_EDGE_BYTES: Final = 4096
 
 T = TypeVar("T")
 
-_END: Final = 0
-_FIXED: Final = 1
-_TEXT: Final = 2
-_ARRAY: Final = 3
-_CODES: Final = {SpanKind.FIXED: _FIXED, SpanKind.TEXT: _TEXT, SpanKind.ARRAY: _ARRAY}
+# What follows after bytes that are the same.
+END: Final = 0
+FIXED: Final = 1
+TEXT: Final = 2
+ARRAY: Final = 3
+_CODES: Final = {SpanKind.FIXED: FIXED, SpanKind.TEXT: TEXT, SpanKind.ARRAY: ARRAY}
 
 _text_length: Final = U2.unpack_from
 _array_length: Final = I4.unpack_from
 
 
-class _Node(Generic[T]):
+class Node(Generic[T]):
     """The place after a differing part: which bytes may come next."""
 
     __slots__ = ("by_length",)
 
     def __init__(self) -> None:
-        self.by_length: list[tuple[int, dict[bytes, _Edge[T]]]] = []
+        self.by_length: list[tuple[int, dict[bytes, Edge[T]]]] = []
 
 
-class _Edge(NamedTuple, Generic[T]):
+class Edge(NamedTuple, Generic[T]):
     """Bytes that must be there, the differing part after them, and where that leads."""
 
     code: int
     size: int
-    node: _Node[T]
+    node: Node[T]
     meaning: T | None
 
 
@@ -57,7 +58,7 @@ class Layouts(Generic[T]):
     """The layouts learned so far, each with what it means."""
 
     def __init__(self) -> None:
-        self._root: _Node[T] = _Node()
+        self.root: Node[T] = Node()
         self._n_edges = 0
 
     def match(self, data: bytes, pos: int, starts: list[int]) -> tuple[int, T] | None:
@@ -79,7 +80,7 @@ class Layouts(Generic[T]):
             Offset of the end, and what the layout means.
         """
         size = len(data)
-        node = self._root
+        node = self.root
         while True:
             for length, edges in node.by_length:
                 edge = edges.get(data[pos : pos + length])
@@ -89,10 +90,10 @@ class Layouts(Generic[T]):
                 return None
             pos += length
             code, item_size, node, meaning = edge
-            if code == _FIXED:
+            if code == FIXED:
                 starts.append(pos)
                 pos += item_size
-            elif code == _ARRAY:
+            elif code == ARRAY:
                 if pos + 4 > size:
                     return None
                 starts.append(pos)
@@ -100,7 +101,7 @@ class Layouts(Generic[T]):
                 if n_items < 0:
                     return None
                 pos += 4 + n_items * item_size
-            elif code == _TEXT:
+            elif code == TEXT:
                 if pos + 2 > size:
                     return None
                 starts.append(pos)
@@ -122,7 +123,7 @@ class Layouts(Generic[T]):
         meaning : T
             What to give when an object is alike.
         """
-        node: _Node[T] = self._root
+        node: Node[T] = self.root
         pos = start
         for span in spans:
             size = span.end - span.start if span.kind is SpanKind.FIXED else span.item_size
@@ -131,11 +132,11 @@ class Layouts(Generic[T]):
                 return
             node = step
             pos = span.end
-        self._step(node, data[pos:end], _END, 0, meaning)
+        self._step(node, data[pos:end], END, 0, meaning)
 
     def _step(
-        self, node: _Node[T], same: bytes, code: int, size: int, meaning: T | None
-    ) -> _Node[T] | None:
+        self, node: Node[T], same: bytes, code: int, size: int, meaning: T | None
+    ) -> Node[T] | None:
         """Follow an edge, which is made if need be; None where there is no room for it."""
         edges = dict(node.by_length).get(len(same))
         if edges is None:
@@ -148,5 +149,5 @@ class Layouts(Generic[T]):
             if self._n_edges >= MAX_EDGES:
                 return None
             self._n_edges += 1
-            edge = edges[same] = _Edge(code, size, _Node(), meaning)
+            edge = edges[same] = Edge(code, size, Node(), meaning)
         return edge.node

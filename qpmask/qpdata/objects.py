@@ -15,7 +15,10 @@ followed with a stack, not with calls.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, NamedTuple
+
+import numpy as np
 
 from qpmask.qpdata.columns import ID_BYTES, NO_ID, ObjectColumns, stored_id
 from qpmask.qpdata.javacodes import (
@@ -31,7 +34,12 @@ from qpmask.qpdata.javavalues import ClassDesc, JavaObject, Mark, ObjectArray, S
 from qpmask.qpdata.layouts import Layouts
 from qpmask.qpdata.model import ObjectKind
 from qpmask.qpdata.rois import RoiLayout
+from qpmask.qpdata.runs import Run, RunFinder
 
+#: After how many alike objects in a row to look for a run of them, and how far, in bytes.
+_ROW_FOR_RUN: Final = 200
+_FIRST_WINDOW: Final = 2**18
+_LAST_WINDOW: Final = 2**23
 #: Levels of objects inside objects; QuPath itself gives up long before.
 MAX_LEVELS: Final = 10_000
 
@@ -102,6 +110,7 @@ class HierarchyReader:
         self._stream = stream
         self.columns = ObjectColumns(stream)
         self._layouts: Layouts[ObjectLayout] = Layouts()
+        self._runs = RunFinder(stream.data, self._layouts)
 
     def read_tree(self) -> None:
         """Read the root object and all that is below it."""
@@ -186,7 +195,7 @@ class HierarchyReader:
                 raise stream.corrupt("an id has no value")
             digits = f"{high & (2**64 - 1):016x}{low & (2**64 - 1):016x}"
             cuts = (0, 8, 12, 16, 20, 32)
-            text = "-".join(digits[a:b] for a, b in zip(cuts, cuts[1:], strict=False))
+            text = "-".join(digits[a:b] for a, b in pairwise(cuts))
             stream.spans = None
             for _ in range(stream.read_raw_int()):
                 if stream.peek() in (TC_BLOCKDATA, TC_BLOCKDATALONG):
@@ -313,7 +322,13 @@ class HierarchyReader:
         """Read objects as long as their layout is known; give how many are left."""
         stream, columns = self._stream, self.columns
         data, match, add_roi = stream.data, self._layouts.match, columns.rois.add_layout
+        in_a_row = 0
         while n_objects:
+            if in_a_row == _ROW_FOR_RUN:
+                n_objects = self._read_runs(parent, n_objects)
+                in_a_row = 0
+                continue
+            in_a_row += 1
             starts: list[int] = []
             found = match(data, stream.pos, starts)
             if found is None:
@@ -321,16 +336,10 @@ class HierarchyReader:
             end, layout = found
             name = layout.name
             if layout.name_slot >= 0:
-                at = starts[layout.name_slot] + 2
-                name_end = at + int.from_bytes(data[at - 2 : at], "big")
-                name = columns.shared_name(stream.decode_text(at, name_end))
+                name = self._name_at(starts[layout.name_slot])
             id_bytes = layout.id_bytes
             if layout.id_slot >= 0:
-                at = starts[layout.id_slot] + 2
-                n_bytes = int.from_bytes(data[at - 2 : at], "big")
-                id_bytes = data[at : at + n_bytes]
-                if n_bytes != ID_BYTES:
-                    id_bytes = stored_id(id_bytes.decode("latin-1"))
+                id_bytes = self._id_at(starts[layout.id_slot])
             roi, nucleus = layout.roi, layout.nucleus_roi
             columns.kind.append(layout.kind)
             columns.parent.append(parent)
@@ -347,3 +356,65 @@ class HierarchyReader:
             stream.pos = end
             n_objects -= 1
         return 0
+
+    def _name_at(self, at: int) -> str:
+        stream = self._stream
+        start = at + 2
+        end = start + int.from_bytes(stream.data[at:start], "big")
+        return self.columns.shared_name(stream.decode_text(start, end))
+
+    def _id_at(self, at: int) -> bytes:
+        start = at + 2
+        text = self._stream.data[start : start + int.from_bytes(self._stream.data[at:start], "big")]
+        return text if len(text) == ID_BYTES else stored_id(text.decode("latin-1"))
+
+    def _read_runs(self, parent: int, n_objects: int) -> int:
+        """Read runs of objects as long as they are long; give how many are left."""
+        window = _FIRST_WINDOW
+        while n_objects:
+            run = self._runs.find(self._stream.pos, window, n_objects)
+            if run is None:
+                break
+            self._add_run(parent, run)
+            n_objects -= len(run.starts)
+            if run.end - int(run.starts[0]) < window // 2:
+                break
+            window = min(2 * window, _LAST_WINDOW)
+        return n_objects
+
+    def _add_run(self, parent: int, run: Run[ObjectLayout]) -> None:
+        stream, columns = self._stream, self.columns
+        n_objects = len(run.starts)
+        kind = np.empty(n_objects, np.uint8)
+        class_index = np.empty(n_objects, np.int32)
+        flags = np.empty((n_objects, 2), np.uint8)
+        rois = np.empty((n_objects, 2), np.int32)
+        n_handles = np.empty(n_objects, np.int64)
+        names: list[str | None] = [None] * n_objects
+        ids = np.empty((n_objects, ID_BYTES), np.uint8)
+        for group in run.groups:
+            layout, numbers, starts, sizes = group.meaning, group.numbers, group.starts, group.sizes
+            kind[numbers] = layout.kind
+            class_index[numbers] = layout.class_index
+            flags[numbers] = layout.locked, layout.missing
+            n_handles[numbers] = layout.n_handles
+            for column, roi in enumerate((layout.roi, layout.nucleus_roi)):
+                rois[numbers, column] = (
+                    roi if isinstance(roi, int) else columns.rois.add_many(roi, starts, sizes)
+                )
+            if layout.name_slot >= 0:
+                for number, at in zip(numbers, starts[layout.name_slot].tolist(), strict=True):
+                    names[number] = self._name_at(at)
+            elif layout.name is not None:
+                for number in numbers:
+                    names[number] = layout.name
+            if layout.id_slot < 0:
+                ids[numbers] = np.frombuffer(layout.id_bytes, np.uint8)
+            elif (sizes[layout.id_slot] == ID_BYTES).all():
+                ids[numbers] = self._runs.take(starts[layout.id_slot] + 2, ID_BYTES)
+            else:
+                for number, at in zip(numbers, starts[layout.id_slot].tolist(), strict=True):
+                    ids[number] = np.frombuffer(self._id_at(at), np.uint8)
+        columns.add_run(parent, kind, class_index, flags, rois, names, ids)
+        stream.skip_many_handles(run.starts, n_handles)
+        stream.pos = run.end

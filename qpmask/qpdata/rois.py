@@ -217,11 +217,48 @@ class RoiTable:
             return self._add_floats(layout.style, x_at + 4, n_x, y_at + 4, n_y)
         at = starts[slots[0]]
         if layout.kind is RoiKind.GEOMETRY:
-            n_bytes: int = _array_length(data, at)[0]
-            return self._add_wkb(
-                layout.style, PrimitiveArray("B", at + 4, n_bytes, at + 4 + n_bytes)
-            )
+            return self._add_stored_wkb(layout.style, at)
         return self._add_box(layout.style, data[at : at + 32])
+
+    def add_many(
+        self,
+        layout: RoiLayout,
+        starts: list[npt.NDArray[np.int64]],
+        sizes: list[npt.NDArray[np.int64]],
+    ) -> npt.NDArray[np.int32]:
+        """Add the ROIs of many objects of one layout; give their numbers.
+
+        Parameters
+        ----------
+        layout : RoiLayout
+            Which differing parts hold them.
+        starts, sizes : list of ndarray of int64
+            Where each differing part starts, and how many items it has, for all the objects.
+        """
+        first, n_rois = len(self._style), len(starts[layout.slots[0]])
+        columns = [starts[slot].tolist() for slot in layout.slots]
+        if layout.kind is RoiKind.GEOMETRY:
+            for at in columns[0]:
+                self._add_stored_wkb(layout.style, at)
+            return np.arange(first, first + n_rois, dtype=np.int32)
+        data = self._data
+        if layout.kind in _BOXES:
+            self._boxes += b"".join([data[at : at + 32] for at in columns[0]])
+            self._box_rois.extend(range(first, first + n_rois))
+        else:
+            n_x, n_y = (sizes[slot] for slot in layout.slots)
+            if not np.array_equal(n_x, n_y):
+                raise self._stream.corrupt("a ROI has not as many x as y")
+            self._spend(8 * int(n_x.sum()))
+            n_bytes = (4 * n_x).tolist()
+            for pool, column in zip((self._x32, self._y32), columns, strict=True):
+                pool += b"".join(
+                    [data[at + 4 : at + 4 + n] for at, n in zip(column, n_bytes, strict=True)]
+                )
+            self._ring_size.frombytes(n_x.tobytes())
+        self._n_rings.extend([0 if layout.kind in _BOXES else 1] * n_rois)
+        self._style.extend([layout.style] * n_rois)
+        return np.arange(first, first + n_rois, dtype=np.int32)
 
     # ------------------------------------------------------------ into columns
 
@@ -248,6 +285,10 @@ class RoiTable:
         self._n_rings.append(0)
         self._style.append(style)
         return number
+
+    def _add_stored_wkb(self, style: int, at: int) -> int:
+        n_bytes: int = _array_length(self._data, at)[0]
+        return self._add_wkb(style, PrimitiveArray("B", at + 4, n_bytes, at + 4 + n_bytes))
 
     def _add_wkb(self, style: int, stored: PrimitiveArray) -> int:
         number = len(self._style)
@@ -294,7 +335,9 @@ class RoiTable:
 
     def finish(self) -> Rois:
         """Make the columns; the table is empty afterwards."""
-        styles = np.array(list(self._styles) or [(0, 0, 0, 0)], np.int64).reshape(-1, 4)
+        styles = np.array([list(style) for style in self._styles] or [[0] * 4], np.int64).reshape(
+            -1, 4
+        )
         style = _take(self._style, np.int32)
         kind = styles[style, 0].astype(np.uint8)
         n_rois = len(style)

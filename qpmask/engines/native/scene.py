@@ -1,0 +1,216 @@
+"""Shapes sorted for drawing: which shape, and which of its edges, concern which row of tiles.
+
+In: :class:`~.shapes.Shapes` and a tile grid. Out: :class:`Scene`, the arrays that the kernels
+read. An *entry* is a shape in one row of tiles; its *runs* are stretches of consecutive edges (or
+points) that come near that row. Runs cost little memory, since neighbouring edges lie close.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._jit import kernel
+from .raster import I64
+from .shapes import Kind, Shapes
+
+EVEN_ODD = Kind.GEOMETRY
+RINGS = (Kind.POLYGON, Kind.GEOMETRY, Kind.POLYLINE)
+POLYLINE = int(Kind.POLYLINE)
+POINTS = int(Kind.POINTS)
+
+
+class Grid(NamedTuple):
+    """Frame of a plane, as kernels need it: mask size, tile side, downsample, pen."""
+
+    width: int
+    height: int
+    tile: int
+    downsample: float
+    scaled: bool
+    thin: bool
+    margin: float
+    background: int
+    boundary: int
+
+
+class Scene(NamedTuple):
+    """The columns that kernels read; shapes are in draw order.
+
+    ``tiles`` is first and last tile column, first and last tile row of each shape (inclusive,
+    with a margin). Entries of shape i are ``entry_start[i]`` and on, one for each tile row.
+    ``row_entries`` lists the entries of each tile row in draw order; ``runs`` are (first edge,
+    end, ring) or, for points, (first point, end, 0).
+    """
+
+    kind: NDArray[np.uint8]
+    label: NDArray[np.int32]
+    box: NDArray[np.float64]
+    bounds: NDArray[np.float64]
+    tiles: NDArray[np.int64]
+    vertex_start: I64
+    xy: NDArray[np.float32]
+    points: NDArray[np.float64]
+    row_start: I64
+    row_entries: I64
+    row_shapes: NDArray[np.int32]
+    run_start: I64
+    runs: I64
+
+
+@kernel
+def origin(tile: int, side: int, downsample: float) -> int:
+    """Full-resolution coordinate at which a tile column (or row) starts."""
+    return np.int64(np.floor(tile * side * downsample + 0.5))
+
+
+@kernel
+def tile_near(value: float, scale: float, side: int, n: int) -> int:
+    """Tile column (or row) of a coordinate, -1 and n standing for all that lies outside."""
+    return np.int64(np.floor(min(max(value * scale / side, -1.0), np.float64(n))))
+
+
+def build(shapes: Shapes, grid: Grid) -> Scene:
+    """Sort shapes for drawing; those that cannot touch the mask are dropped."""
+    bounds = shapes.bounds()
+    n_cols = -(-grid.width // grid.tile)
+    n_rows = -(-grid.height // grid.tile)
+    margin = grid.margin * grid.downsample
+    side = grid.tile * grid.downsample
+    with np.errstate(invalid="ignore"):
+        near = np.stack(
+            [
+                np.clip(np.floor((bounds[:, 0] - margin) / side), 0, n_cols),
+                np.clip(np.floor((bounds[:, 2] + margin) / side), -1, n_cols - 1),
+                np.clip(np.floor((bounds[:, 1] - margin) / side), 0, n_rows),
+                np.clip(np.floor((bounds[:, 3] + margin) / side), -1, n_rows - 1),
+            ],
+            axis=1,
+        )
+        touching = (near[:, 0] <= near[:, 1]) & (near[:, 2] <= near[:, 3])
+    pick = np.flatnonzero(touching)
+    pick = pick[np.argsort(shapes.order[pick], kind="stable")]
+    tiles = near[pick].astype(np.int64)
+
+    spans = tiles[:, 3] - tiles[:, 2] + 1
+    entry_start = np.concatenate([[0], np.cumsum(spans)]).astype(np.int64)
+    entry_shape = np.repeat(np.arange(len(pick), dtype=np.int32), spans)
+    entry_row = np.arange(entry_start[-1]) - np.repeat(entry_start[:-1] - tiles[:, 2], spans)
+    row_entries = np.argsort(entry_row, kind="stable").astype(np.int64)
+    row_start = np.searchsorted(entry_row[row_entries], np.arange(n_rows + 1)).astype(np.int64)
+
+    arguments = (
+        pick.astype(np.int64),
+        shapes.kind[pick],
+        tiles,
+        entry_start,
+        shapes.ring_start,
+        shapes.vertex_start,
+        shapes.xy,
+        shapes.point_start,
+        shapes.points,
+        (float(grid.margin), 1 / grid.downsample, grid.tile, n_rows),
+    )
+    none = np.empty((0, 3), np.int64)
+    run_start = np.zeros(entry_start[-1] + 1, np.int64)
+    _find_runs(*arguments, run_start, none, False)
+    np.cumsum(run_start, out=run_start)
+    runs = np.empty((run_start[-1], 3), np.int64)
+    _find_runs(*arguments, run_start, runs, True)
+    return Scene(
+        kind=shapes.kind[pick],
+        label=shapes.label[pick],
+        box=shapes.box[pick],
+        bounds=bounds[pick],
+        tiles=tiles,
+        vertex_start=shapes.vertex_start,
+        xy=shapes.xy,
+        points=shapes.points,
+        row_start=row_start,
+        row_entries=row_entries,
+        row_shapes=entry_shape[row_entries],
+        run_start=run_start,
+        runs=runs,
+    )
+
+
+@kernel
+def _find_runs(
+    pick: I64,
+    kind: NDArray[np.uint8],
+    tiles: I64,
+    entry_start: I64,
+    ring_start: I64,
+    vertex_start: I64,
+    xy: NDArray[np.float32],
+    point_start: I64,
+    points: NDArray[np.float64],
+    near: tuple[float, float, int, int],
+    run_start: I64,
+    runs: I64,
+    write: bool,
+) -> None:
+    """Count the runs of each entry (into ``run_start[entry + 1]``), or write them."""
+    last_end = np.empty(1, np.int64)
+    used = np.empty(1, np.int64)
+    for i in range(len(pick)):
+        shape = pick[i]
+        first_row = tiles[i, 2]
+        n_rows = tiles[i, 3] - first_row + 1
+        if len(last_end) < n_rows:
+            last_end = np.empty(n_rows, np.int64)
+            used = np.empty(n_rows, np.int64)
+        used[:n_rows] = 0
+        entry = entry_start[i]
+        rings = 1
+        if kind[i] != POINTS:
+            rings = ring_start[shape + 1] - ring_start[shape]
+        for r in range(rings):
+            if kind[i] == POINTS:
+                ring = np.int64(0)
+                start, end = point_start[shape], point_start[shape + 1]
+                n_edges = end - start
+            else:
+                ring = ring_start[shape] + r
+                start, end = vertex_start[ring], vertex_start[ring + 1]
+                n_edges = end - start
+                if kind[i] == POLYLINE:
+                    n_edges -= 1
+            last_end[:n_rows] = -1
+            for edge in range(start, start + n_edges):
+                row0, row1 = first_row, first_row
+                if n_rows > 1:
+                    if kind[i] == POINTS:
+                        y1 = y2 = points[edge, 1]
+                    else:
+                        y1 = np.float64(xy[edge, 1])
+                        y2 = np.float64(xy[edge + 1 if edge + 1 < end else start, 1])
+                    row0, row1 = _rows_near(min(y1, y2), max(y1, y2), near)
+                for row in range(max(row0 - first_row, 0), min(row1 - first_row + 1, n_rows)):
+                    at = run_start[entry + row] + used[row]
+                    if last_end[row] == edge and edge > start:
+                        if write:
+                            runs[at - 1, 1] = edge + 1
+                    else:
+                        used[row] += 1
+                        if write:
+                            runs[at, 0], runs[at, 1], runs[at, 2] = edge, edge + 1, ring
+                    last_end[row] = edge + 1
+        if not write:
+            for row in range(n_rows):
+                run_start[entry + row + 1] = used[row]
+
+
+@kernel
+def _rows_near(low: float, high: float, near: tuple[float, float, int, int]) -> tuple[int, int]:
+    margin, scale, side, n = near
+    far = margin / scale
+    return tile_near(low - far, scale, side, n), tile_near(high + far, scale, side, n)
+
+
+def as_grid(**values: Any) -> Grid:
+    """Make a :class:`Grid` with the exact types that the kernels are compiled for."""
+    kinds = {"scaled": bool, "thin": bool, "downsample": float, "margin": float}
+    return Grid(**{name: kinds.get(name, int)(value) for name, value in values.items()})

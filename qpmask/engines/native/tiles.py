@@ -1,0 +1,239 @@
+"""A whole plane: label tiles, row by row from the top left, exactly as QuPath draws them.
+
+In: :class:`~.shapes.Shapes` (px0) and :class:`PlaneOptions`. Out: for each tile either an int, where
+all pixels have that label, or an array of the tile's actual (cropped) size.
+
+Only tiles that a shape covers in part are drawn. Work goes to threads in chunks of neighbouring
+tiles of one tile row; a few chunks are under way at a time, so memory does not grow with the image.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask.errors import OptionsError, UnsupportedByEngineError
+from qpmask.geometry import Size, TileGrid
+
+from .draw import DRAWN, draw_chunk
+from .scene import as_grid, build
+from .shapes import AREAS, LINES, NO_FILL, Kind, Shapes
+
+LabelTile: TypeAlias = "int | NDArray[np.uint8] | NDArray[np.uint16]"
+
+MARGIN_PX = 3.0
+"""How far from an edge a tile may be to look at it: more than rounding and the pixel rules need."""
+
+CHUNK_PX = 4 << 20
+"""Pixels of the tiles that one task draws, at most."""
+
+
+@dataclass(frozen=True)
+class PlaneOptions:
+    """How a plane is drawn.
+
+    Attributes
+    ----------
+    image : Size
+        Size of the image at full resolution.
+    downsample : float
+        Full-resolution pixels per mask pixel.
+    tile_px : int
+        Side of a tile. Part of the result: QuPath's rounding starts anew in each tile.
+    line_thickness : float
+        Width of lines and boundaries in mask pixels. Also decides how areas are filled.
+    background : int
+        Label where nothing is drawn.
+    boundary_label : int or None
+        Outline every area with this label, over everything else.
+    dtype : str or None
+        ``uint8`` or ``uint16``; default: the smaller one that holds all labels.
+    n_threads : int or None
+        Default: one for each processor that this process may use. No effect on the pixels.
+    """
+
+    image: Size
+    downsample: float = 1.0
+    tile_px: int = 512
+    line_thickness: float = 1.0
+    background: int = 0
+    boundary_label: int | None = None
+    dtype: str | None = None
+    n_threads: int | None = None
+
+    @property
+    def tile_grid(self) -> TileGrid:
+        """The tiles of the mask."""
+        return TileGrid(self.image.downsampled(self.downsample), self.tile_px)
+
+
+def is_thin(line_thickness: float, downsample: float) -> bool:
+    """Whether Java's pen is thin (at most one pixel), which decides the rule of all fills."""
+    width = np.float32(np.float64(np.float32(line_thickness)) * downsample)
+    if downsample == 1:
+        return bool(width <= 1)
+    scale = 1.0 / downsample
+    return bool(scale * scale * np.float64(width * width) <= 1.000000001)
+
+
+class Plane:
+    """The label tiles of one plane.
+
+    Parameters
+    ----------
+    shapes : Shapes
+        Of this plane alone, in any order of rows.
+    options : PlaneOptions
+    describe : callable, optional
+        Turns a shape's ``source`` into words for a message.
+
+    Raises
+    ------
+    OptionsError
+        A label does not fit, or the downsample is not a positive number.
+    UnsupportedByEngineError
+        A line or boundary is wider than a pixel: QuPath strokes those by other rules.
+    """
+
+    def __init__(
+        self,
+        shapes: Shapes,
+        options: PlaneOptions,
+        *,
+        describe: Callable[[int], str] = "object {}".format,
+    ) -> None:
+        self.options = options
+        self.tile_grid = options.tile_grid
+        self.dtype = _dtype(shapes, options)
+        thin = is_thin(options.line_thickness, options.downsample)
+        if not thin:
+            _refuse_strokes(shapes, options, describe)
+        boundary = options.boundary_label
+        size = self.tile_grid.size
+        self._grid = as_grid(
+            width=size.width_px,
+            height=size.height_px,
+            tile=options.tile_px,
+            downsample=options.downsample,
+            scaled=options.downsample != 1,
+            thin=thin,
+            margin=max(MARGIN_PX, 2 + 1 / options.downsample),
+            background=options.background,
+            boundary=NO_FILL if boundary is None else boundary,
+        )
+        self._scene = build(shapes, self._grid)
+        self._chunk_cols = max(1, CHUNK_PX // options.tile_px**2)
+
+    def tiles(self) -> Iterator[LabelTile]:
+        """All tiles, row by row from the top left, drawn as they are asked for.
+
+        Yields
+        ------
+        int or uint8/uint16 array (height, width)
+            The label of a tile that is all one label, or the tile's pixels.
+        """
+        threads = self.options.n_threads or _n_processors()
+        if threads == 1:
+            for chunk in self._chunks():
+                yield from self._draw(chunk)
+            return
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="qpmask-draw")
+        waiting: deque[list[LabelTile] | Future[list[LabelTile]]] = deque()
+        try:
+            for chunk in self._chunks():
+                drawn = self._blank(chunk)
+                waiting.append(drawn if drawn is not None else pool.submit(self._draw, chunk))
+                if len(waiting) > 2 * threads:
+                    yield from _result(waiting.popleft())
+            while waiting:
+                yield from _result(waiting.popleft())
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def tile(self, row: int, col: int) -> LabelTile:
+        """One tile."""
+        return self._draw((row, col, col + 1))[0]
+
+    def _chunks(self) -> Iterator[tuple[int, int, int]]:
+        n_cols = self.tile_grid.n_cols
+        for row in range(self.tile_grid.n_rows):
+            for col in range(0, n_cols, self._chunk_cols):
+                yield row, col, min(col + self._chunk_cols, n_cols)
+
+    def _blank(self, chunk: tuple[int, int, int]) -> list[LabelTile] | None:
+        """Tiles of a chunk in a tile row without any shape."""
+        row, col0, col1 = chunk
+        if self._scene.row_start[row] < self._scene.row_start[row + 1]:
+            return None
+        return [self.options.background] * (col1 - col0)
+
+    def _draw(self, chunk: tuple[int, int, int]) -> list[LabelTile]:
+        blank = self._blank(chunk)
+        if blank is not None:
+            return blank
+        row, col0, col1 = chunk
+        # The pixels of tiles that are not drawn are never touched, so they take no memory.
+        pixels = np.empty((col1 - col0, self.options.tile_px**2), self.dtype)
+        state = np.empty(col1 - col0, np.int64)
+        draw_chunk(self._scene, self._grid, row, col0, col1, pixels, state)
+        tiles: list[LabelTile] = []
+        for k, label in enumerate(state.tolist()):
+            if label == DRAWN:
+                height, width = self.tile_grid.shape(row, col0 + k)
+                tiles.append(pixels[k, : height * width].reshape(height, width))
+            else:
+                tiles.append(label)
+        return tiles
+
+
+def _result(drawn: list[LabelTile] | Future[list[LabelTile]]) -> list[LabelTile]:
+    return drawn if isinstance(drawn, list) else drawn.result()
+
+
+def _n_processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _dtype(shapes: Shapes, options: PlaneOptions) -> np.dtype[Any]:
+    labels = [options.background, options.boundary_label or 0]
+    if len(shapes):
+        labels.append(int(shapes.label.max()))
+    dtype = np.dtype(options.dtype or ("uint8" if max(labels) <= 255 else "uint16"))
+    if dtype not in (np.uint8, np.uint16) or max(labels) > np.iinfo(dtype).max:
+        raise OptionsError(f"Label {max(labels)} does not fit into a {dtype.name} mask.")
+    if min(labels) < 0 or (len(shapes) and int(shapes.label.min()) < NO_FILL):
+        raise OptionsError("A label is negative; labels start at 0.")
+    if not (np.isfinite(options.downsample) and options.downsample > 0):
+        raise OptionsError(f"downsample is {options.downsample}; it must be a positive number.")
+    return dtype
+
+
+def _refuse_strokes(
+    shapes: Shapes, options: PlaneOptions, describe: Callable[[int], str]
+) -> None:
+    """Raise if something would be stroked with a pen wider than a pixel."""
+    stroked = np.isin(shapes.kind, LINES) & (shapes.label != NO_FILL)
+    if options.boundary_label is not None:
+        stroked |= np.isin(shapes.kind, AREAS)
+    bounds = shapes.bounds()
+    with np.errstate(invalid="ignore"):
+        stroked &= (bounds[:, 0] <= options.image.width_px) & (bounds[:, 2] >= 0)
+        stroked &= (bounds[:, 1] <= options.image.height_px) & (bounds[:, 3] >= 0)
+    for i in np.flatnonzero(stroked)[:1]:
+        what = "line" if shapes.kind[i] in LINES else "boundary"
+        raise UnsupportedByEngineError(
+            f"The {what} of {describe(int(shapes.source[i]))} ({Kind(shapes.kind[i]).name.lower()})"
+            f" would be drawn {options.line_thickness:g} mask pixels wide at downsample "
+            f"{options.downsample:g}, for which QuPath uses a pen that the native engine does not "
+            "have.",
+            hint="Use the QuPath engine, leave lines and boundaries out, or make them thinner.",
+        )
