@@ -12,12 +12,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import jpype  # after paquo, which starts the JVM
 import numpy as np
 import tifffile
 from paquo.java import qupath_version
 from paquo.projects import QuPathProject
-
-import jpype  # after paquo, which starts the JVM
 
 HERE = Path(__file__).resolve().parent
 FOLDER = HERE / "demo_project"
@@ -46,7 +45,7 @@ def slide(path: Path, seed: int) -> None:
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     field = np.zeros((HEIGHT, WIDTH), np.float32)
     for _ in range(14):
-        fx, fy, phase = rng.uniform(0.001, 0.012, 2).tolist() + [rng.uniform(0, 6.3)]
+        fx, fy, phase = [*rng.uniform(0.001, 0.012, 2).tolist(), rng.uniform(0, 6.3)]
         field += np.sin(x * fx + y * fy + phase)
     tissue = ((x / WIDTH - 0.5) ** 2 + (y / HEIGHT - 0.5) ** 2 < 0.2)[..., None]
     shade = (field - field.min()) / np.ptp(field)
@@ -76,7 +75,7 @@ class Annotator:
         self.plane = jpype.JClass("qupath.lib.regions.ImagePlane").getDefaultPlane()
         self.made: list = []
 
-    def add(self, roi, name: str | None, title: str | None = None):  # noqa: ANN001, ANN201
+    def add(self, roi, name: str | None, title: str | None = None):
         """Add an annotation of a class."""
         path_class = None if name is None else self.path_class.fromString(name)
         made = self.objects.createAnnotationObject(roi, path_class)
@@ -85,7 +84,7 @@ class Annotator:
         self.made.append(made)
         return made
 
-    def polygon(self, points):  # noqa: ANN001, ANN201
+    def polygon(self, points):
         """A polygon by its corners (x, y) in pixels of the image."""
         array = np.asarray(points, np.float64)
         return self.rois.createPolygonROI(
@@ -93,18 +92,18 @@ class Annotator:
             self.plane,
         )  # fmt: skip
 
-    def blob(self, x: float, y: float, radius: float, seed: int, n: int = 60):  # noqa: ANN201
+    def blob(self, x: float, y: float, radius: float, seed: int, n: int = 60):
         """A round shape with an uneven border."""
         rng = np.random.default_rng(seed)
         angle = np.linspace(0, 2 * np.pi, n, endpoint=False)
         r = radius * (1 + 0.15 * np.sin(3 * angle + seed) + 0.05 * rng.standard_normal(n))
         return self.polygon(np.stack([x + r * np.cos(angle), y + r * np.sin(angle)], 1))
 
-    def geometry(self, wkt: str):  # noqa: ANN201
+    def geometry(self, wkt: str):
         """A geometry in well-known text."""
         return self.tools.geometryToROI(self.reader.read(wkt), self.plane)
 
-    def polyline(self, points):  # noqa: ANN001, ANN201
+    def polyline(self, points):
         """A line through points."""
         array = np.asarray(points, np.float64)
         return self.rois.createPolylineROI(
@@ -112,7 +111,7 @@ class Annotator:
             self.plane,
         )  # fmt: skip
 
-    def points(self, points):  # noqa: ANN001, ANN201
+    def points(self, points):
         """Single points."""
         array = np.asarray(points, np.float64)
         return self.rois.createPointsROI(

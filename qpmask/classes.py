@@ -294,7 +294,7 @@ def class_map_from_dict(raw: object, source: str) -> ClassMap:
         ignore = [ignore]
     if not isinstance(ignore, list) or not all(isinstance(p, str) for p in ignore):
         raise ClassMapError(f"{source}: 'ignore' must be a list of patterns.")
-    unclassified = raw.get("unclassified")
+    unclassified: Any = raw.get("unclassified")
     try:
         check_unclassified(unclassified)
         return ClassMap(entries, tuple(ignore), unclassified, str(raw.get("origin", source)))

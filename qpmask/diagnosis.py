@@ -123,5 +123,3 @@ def _start(memory: str | None) -> Finding:
         f"Java {answer['java']} with QuPath {answer['version']} starts, heap up to "
         f"{answer['heap'] / 2**30:.1f} GB",
     )
-
-

@@ -38,9 +38,7 @@ def get_qupath(version: str, folder: Path, on_bytes: Callable[[int], None]) -> P
         The folder cannot be written to.
     """
     if not re.fullmatch(r"v?\d+\.\d+\.\d+(-(rc|m)\d+)?", version):
-        raise OptionsError(
-            f"{version!r} is not a version of QuPath.", hint="Write it like 0.6.0."
-        )
+        raise OptionsError(f"{version!r} is not a version of QuPath.", hint="Write it like 0.6.0.")
     from qpmask.engines.jvm import download_functions
 
     download, extract = download_functions()

@@ -175,9 +175,7 @@ def standing_mask(
         pixels = {int(k): int(v) for k, v in sidecar["pixels"].items()}
     except (OSError, KeyError, TypeError, ValueError, AttributeError):
         return None
-    if job.render.instances and not (
-        folder.path / (image.mask_name + INSTANCES_SUFFIX)
-    ).is_file():
+    if job.render.instances and not (folder.path / (image.mask_name + INSTANCES_SUFFIX)).is_file():
         return None
     record = _done_record(image, job, pixels, path.stat().st_size)
     return _timed(record, 0.0, status="skipped")
@@ -287,9 +285,9 @@ def _metadata(image: ImagePlan, info: EngineInfo) -> MaskMetadata:
         size_t=job.entry.size_t,
         dtype=job.dtype,
         pixel_size=image.pixel_size,
-        classes=() if job.render.multichannel else tuple(
-            ClassRow(r.label, r.name, r.color) for r in rows
-        ),
+        classes=()
+        if job.render.multichannel
+        else tuple(ClassRow(r.label, r.name, r.color) for r in rows),
         channel_names=tuple(r.name for r in rows) if job.render.multichannel else (),
         extra=extra,
     )

@@ -137,7 +137,7 @@ def instance_table(entry: ImageEntry, rows: tuple[int, ...]) -> Iterator[list[ob
 
 
 def _planes(objects: ImageObjects) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """z and t of each object, 0 for one without a ROI."""
+    """Slice and time point of each object, 0 for one without a ROI."""
     has_roi = objects.roi >= 0
     z = np.zeros(len(objects), np.int32)
     t = np.zeros(len(objects), np.int32)

@@ -113,11 +113,13 @@ class OutputWriter:
     def write_text(self, name: str, text: str) -> Path:
         """Write a small text file, whole or not at all."""
         made = self.work_file(f"{name}.part")
-        with writing(self.path / name, "The file"):
-            with made.open("w", encoding="utf-8", newline="") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
+        with (
+            writing(self.path / name, "The file"),
+            made.open("w", encoding="utf-8", newline="") as file,
+        ):
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         return self.publish(made, name)
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> Path:
@@ -149,14 +151,14 @@ class OutputFolder(OutputWriter):
         with writing(path, "The output folder"):
             self._work.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(self._work / "lock")
-        try:
-            with writing(path, "The output folder"):
+        with writing(path, "The output folder"):
+            try:
                 self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise OutputError(
-                f"Another run of qpmask is writing to {path}.",
-                hint="Wait for it to end, or choose another folder.",
-            ) from error
+            except Timeout as error:
+                raise OutputError(
+                    f"Another run of qpmask is writing to {path}.",
+                    hint="Wait for it to end, or choose another folder.",
+                ) from error
         self._remove_leftovers()
 
     def __enter__(self) -> OutputFolder:

@@ -239,9 +239,7 @@ class _Run:
     def _in_workers(self, todo: list[ImagePlan], workers: int) -> Iterator[ImageRecord]:
         self._emit(EngineStarting(self._probed.name))
         self._emit(EngineReady(f"{self._probed}, {workers} processes"))
-        with WorkerPool(
-            self._plan, workers, self._folder.path, self._emit, self._stop
-        ) as pool:
+        with WorkerPool(self._plan, workers, self._folder.path, self._emit, self._stop) as pool:
             yield from pool.make_masks(todo)
 
     def _finish(self, record: ImageRecord) -> None:
@@ -305,5 +303,3 @@ def _options_data(options: ExportOptions) -> dict[str, Any]:
 def _describe(info: EngineInfo) -> str:
     java = info.details.get("java")
     return f"{info} (Java {java})" if java else str(info)
-
-

@@ -158,9 +158,7 @@ def make_plan(
 
     images = []
     for entry in entries:
-        base = ImagePlan(
-            entry, names[entry.id], slide=project.find_slide(entry, options.slides)
-        )
+        base = ImagePlan(entry, names[entry.id], slide=project.find_slide(entry, options.slides))
         result = read[entry.id]
         if isinstance(result, QpmaskError):
             images.append(replace(base, error=result))
@@ -489,4 +487,3 @@ def _objects(count: int) -> str:
 
 def _images(count: int) -> str:
     return f"{count:,} image" + ("" if count == 1 else "s")
-

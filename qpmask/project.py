@@ -9,6 +9,7 @@ Where the rules come from: QuPath's ``DefaultProject`` and ``ImageServerBuilder`
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -27,6 +28,8 @@ from qpmask.geometry import PixelSize, Size
 PROJECT_SUFFIX = ".qpproj"
 DATA_FILE = "data.qpdata"
 BACKUP_FILE = "data.qpdata.bkp"
+
+_NO_FOLDER = "\N{REPLACEMENT CHARACTER}"
 
 #: How QuPath writes micrometres; a pixel size in any other unit is not a pixel size.
 _MICROMETRE = frozenset({"µm", "μm", "um", "micron", "micrometer", "micrometre"})
@@ -171,10 +174,8 @@ class Project:
             candidates = [path]
             old = path_from_uri(self.uri) if self.uri else None
             if old is not None and old.parent != self.folder:
-                try:
+                with contextlib.suppress(ValueError):  # two Windows drives: no relative path
                     candidates.append(self.folder / os.path.relpath(path, old.parent))
-                except ValueError:  # two Windows drives have no relative path
-                    pass
             for candidate in candidates:
                 if _exists(candidate):
                     return candidate
@@ -292,13 +293,13 @@ def path_from_uri(uri: str) -> Path | None:
 def _read_entry(item: Mapping[str, Any], folder: Path) -> ImageEntry:
     entry_id = str(item["entryID"])
     # The id becomes a folder name; a hostile one must not leave the project.
-    data_dir = folder / "data" / (entry_id if _plain_name(entry_id) else "\N{REPLACEMENT CHARACTER}")
+    data_dir = folder / "data" / (entry_id if _plain_name(entry_id) else _NO_FOLDER)
     builder = item.get("serverBuilder")
     builder = builder if isinstance(builder, dict) else {}
     metadata, problem = _image_metadata(builder, data_dir)
     name = item.get("imageName")
     if not isinstance(name, str) or not name:
-        name = metadata.get("name") if isinstance(metadata.get("name"), str) else f"image {entry_id}"
+        name = metadata.get("name") or f"image {entry_id}"
     size = _size(metadata)
     if problem is None and metadata and size is None:
         problem = (

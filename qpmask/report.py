@@ -10,6 +10,7 @@ from typing import Any, Literal
 from qpmask.engines.base import EngineInfo
 
 Status = Literal["done", "skipped", "failed", "interrupted"]
+STATUSES: tuple[Status, ...] = ("done", "skipped", "failed", "interrupted")
 
 CSV_COLUMNS = (
     "entry_id", "image", "status", "mask", "width_px", "height_px", "downsample", "pixel_width_um",

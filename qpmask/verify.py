@@ -118,7 +118,8 @@ def _against_sidecar(path: Path, sidecar: dict[str, Any]) -> Iterator[str]:
         yield "its sidecar does not say how large it is"
     elif mask["bytes"] != path.stat().st_size:
         yield f"it has {path.stat().st_size:,} bytes, its sidecar says {mask['bytes']:,}"
-    if sidecar.get("kind") == "instances" and not (
-        path.with_name(path.name + INSTANCES_SUFFIX)
-    ).is_file():
+    if (
+        sidecar.get("kind") == "instances"
+        and not (path.with_name(path.name + INSTANCES_SUFFIX)).is_file()
+    ):
         yield f"its table of instances {path.name + INSTANCES_SUFFIX} is missing"

@@ -25,7 +25,7 @@ def command(path: Path, as_json: bool, quiet: bool, verbose: int) -> int:
     from rich.progress import Progress
     from rich.text import Text
 
-    from qpmask.cli.progress import _print_json, human_bytes, out_console
+    from qpmask.cli.progress import human_bytes, out_console, print_json
     from qpmask.verify import check_outputs, masks_in
 
     console = out_console()
@@ -49,7 +49,7 @@ def command(path: Path, as_json: bool, quiet: bool, verbose: int) -> int:
                 console.print(Text(f"        {problem}"), soft_wrap=True)
     ok = all(r.ok for r in results)
     if as_json:
-        _print_json({
+        print_json({
             "ok": ok,
             "masks": [
                 {"mask": str(r.path), "ok": r.ok, "problems": list(r.problems)} for r in results

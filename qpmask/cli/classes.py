@@ -36,8 +36,8 @@ def command(
     from rich.table import Table
     from rich.text import Text
 
-    from qpmask.cli.progress import _print_json, class_text, out_console
     from qpmask.classes import class_map_from_classes
+    from qpmask.cli.progress import class_text, out_console, print_json
     from qpmask.inventory import read_inventory
     from qpmask.plan import count_classes
     from qpmask.project import ProjectClass, open_project
@@ -63,19 +63,19 @@ def command(
     names += sorted({n for n in counts if n is not None} - set(names))
     names += [None] if None in counts else []
     rows = []
-    for name in names:
-        found = None if name is None else class_map.find(name)
+    for each in names:
+        found = None if each is None else class_map.find(each)
         rows.append(
             {
-                "class": name,
+                "class": each,
                 "label": None if found is None else found.label,
-                "objects": counts.get(name, (0, 0))[0],
-                "images": counts.get(name, (0, 0))[1],
-                "on_project_list": name in listed,
+                "objects": counts.get(each, (0, 0))[0],
+                "images": counts.get(each, (0, 0))[1],
+                "on_project_list": each in listed,
             }
         )
     if as_json:
-        _print_json({"project": str(opened.path), "objects": objects, "classes": rows,
+        print_json({"project": str(opened.path), "objects": objects, "classes": rows,
                      "failed": {e.name: str(x) for e, x in failed}})  # fmt: skip
     else:
         console = out_console()
@@ -84,15 +84,17 @@ def command(
             right = column in ("label", "objects", "images")
             table.add_column(column, justify="right" if right else "left", overflow="fold")
         for row in rows:
-            name = row["class"]
-            text = Text("  (unclassified)", "dim") if name is None else class_text(
-                str(name), colors.get(str(name))
+            shown = row["class"]
+            text = (
+                Text("  (unclassified)", "dim")
+                if shown is None
+                else class_text(str(shown), colors.get(str(shown)))
             )
             label = "" if row["label"] is None else str(row["label"])
             table.add_row(label, text, f"{row['objects']:,}", f"{row['images']:,}", _note(row))
         console.print(table)
-    for entry, error in failed:
-        exits.show_error(type(error)(f"{entry.name}: {error.message}", hint=error.hint))
+    for entry, failure in failed:
+        exits.show_error(QpmaskError(f"{entry.name}: {failure.message}", hint=failure.hint))
     if out is not None:
         if out.exists() and not force:
             raise OutputError(f"{out} is there already.", hint="Use --force to replace it.")

@@ -21,7 +21,7 @@ def command(jvm_memory: str | None, as_json: bool, verbose: int) -> int:
 
     from rich.text import Text
 
-    from qpmask.cli.progress import _print_json, out_console
+    from qpmask.cli.progress import out_console, print_json
     from qpmask.diagnosis import diagnose
     from qpmask.options import parse_memory
 
@@ -30,12 +30,14 @@ def command(jvm_memory: str | None, as_json: bool, verbose: int) -> int:
     findings = diagnose(jvm_memory)
     ok = all(f.ok is not False for f in findings)
     if as_json:
-        _print_json({"ok": ok, "parts": [asdict(f) for f in findings]})
+        print_json({"ok": ok, "parts": [asdict(f) for f in findings]})
         return exits.OK if ok else exits.NO_QUPATH
     console = out_console()
     marks = {
-        True: Text("ok    ", "green"), False: Text("WRONG ", "bold red"), None: Text("-     ", "dim")
-    }  # fmt: skip
+        True: Text("ok    ", "green"),
+        False: Text("WRONG ", "bold red"),
+        None: Text("-     ", "dim"),
+    }
     for finding in findings:
         console.print(
             marks[finding.ok] + Text(f"{finding.part}: ") + Text(finding.text), soft_wrap=True

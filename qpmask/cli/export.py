@@ -69,9 +69,7 @@ class _Export(click.Command):
     help="Folder in which to look for slides that moved; repeatable.",
 )  # fmt: skip
 @click.option("--jvm-memory", metavar="SIZE", help="Java heap, such as 4g.")
-@click.option(
-    "--workers", type=int, default=1, show_default=True, help="Processes, a JVM each."
-)
+@click.option("--workers", type=int, default=1, show_default=True, help="Processes, a JVM each.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and write nothing.")
 @click.option("--force", is_flag=True, help="Make masks anew that are there and still hold.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
@@ -95,8 +93,8 @@ def command(
     masks that still hold. The options may also stand in a qpmask.toml in the working folder.
     """
     exits.set_up_logging(verbose)
-    from qpmask.cli.progress import Display, show_plan, show_report
     from qpmask.classes import load_preset
+    from qpmask.cli.progress import Display, show_plan, show_report
     from qpmask.options import export_options
     from qpmask.pipeline import export_masks, plan_export
 

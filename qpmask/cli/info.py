@@ -29,13 +29,13 @@ def _project(path: Path, as_json: bool) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from qpmask.cli.progress import _print_json, class_text, out_console
+    from qpmask.cli.progress import class_text, out_console, print_json
     from qpmask.project import open_project
 
     project = open_project(path)
     slides = {e.id: project.find_slide(e) for e in project}
     if as_json:
-        _print_json({
+        print_json({
             "project": str(project.path),
             "qupath": project.version,
             "classes": [{"name": c.name, "color": c.color} for c in project.classes],
@@ -88,7 +88,7 @@ def _project(path: Path, as_json: bool) -> int:
 def _mask(path: Path, as_json: bool) -> int:
     from rich.table import Table
 
-    from qpmask.cli.progress import _print_json, class_text, human_bytes, out_console
+    from qpmask.cli.progress import class_text, human_bytes, out_console, print_json
     from qpmask.ometiff.reader import MaskFile
     from qpmask.outputs import SIDECAR_SUFFIX, read_json
 
@@ -116,7 +116,7 @@ def _mask(path: Path, as_json: bool) -> int:
             "pixels": sidecar.get("pixels"),
         }
     if as_json:
-        _print_json(data)
+        print_json(data)
         return exits.OK
     console = out_console()
     console.print(

@@ -1,4 +1,4 @@
-"""Events become a live display, or plain lines where there is no terminal; plans and reports tables.
+"""Events become a live display, or plain lines without a terminal; plans and reports, tables.
 
 All progress goes to stderr, so that results on stdout can be piped.
 """
@@ -39,7 +39,7 @@ from qpmask.events import (
     TilesDone,
 )
 from qpmask.plan import ImagePlan, Plan
-from qpmask.report import ImageRecord, Report
+from qpmask.report import STATUSES, ImageRecord, Report
 
 _PLAIN_EVERY_S = 10.0  # how often a long image says how far it is, without a terminal
 
@@ -166,9 +166,7 @@ class Display:
             phase, total = self._totals.get(event.entry_id, ("", 0))
             name = self._names.get(event.entry_id, event.entry_id)
             memory = f", {self._memory}" if self._memory else ""
-            self._say(
-                f"{self._place()} {name}: {phase} {event.done:,} of {total:,} tiles{memory}"
-            )
+            self._say(f"{self._place()} {name}: {phase} {event.done:,} of {total:,} tiles{memory}")
 
     def _on_memory(self, event: JvmMemory) -> None:
         used, limit = event.used_bytes / 2**30, event.max_bytes / 2**30
@@ -211,7 +209,7 @@ class Display:
 def show_plan(plan: Plan, *, as_json: bool = False) -> None:
     """Print what a run would do, on stdout."""
     if as_json:
-        _print_json({
+        print_json({
             "project": str(plan.project.path),
             "classes": plan.class_map.as_dict(),
             "warnings": list(plan.findings),
@@ -314,7 +312,7 @@ def _print_legend(console: Console, plan: Plan) -> None:
 def show_report(report: Report, *, as_json: bool = False, quiet: bool = False) -> None:
     """Print what a run did: a table or JSON on stdout, what went wrong on stderr."""
     if as_json:
-        _print_json(report.as_dict())
+        print_json(report.as_dict())
         return
     errors = Console(stderr=True, highlight=False)
     if not quiet:
@@ -361,11 +359,7 @@ def _print_summary(report: Report) -> None:
             human_seconds(r.seconds) if r.status == "done" else "",
         )
     console.print(table)
-    parts = [
-        f"{report.count(s)} {s}"  # type: ignore[arg-type]
-        for s in ("done", "skipped", "failed", "interrupted")
-        if report.count(s)  # type: ignore[arg-type]
-    ]
+    parts = [f"{report.count(s)} {s}" for s in STATUSES if report.count(s)]
     console.print(
         f"{', '.join(parts)} in {human_seconds(report.seconds)}, by {report.engine}", soft_wrap=True
     )
@@ -427,7 +421,7 @@ def human_seconds(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def _print_json(data: object) -> None:
+def print_json(data: object) -> None:
     json.dump(data, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 
-class _Unclassified(click.ParamType):
+class _Unclassified(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """``ignore``, ``error`` or a label."""
 
     name = "ignore|error|LABEL"

@@ -1,1 +1,1 @@
-"""Engines: what turns annotations into label pixels. :mod:`qpmask.engines.base` says what one is."""
+"""What turns annotations into label pixels; :mod:`qpmask.engines.base` says what an engine is."""

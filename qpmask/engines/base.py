@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from qpmask.geometry import Size
-    from qpmask.options import FileOptions, RenderOptions
     from qpmask.ometiff.writer import Tile
+    from qpmask.options import FileOptions, RenderOptions
     from qpmask.project import ImageEntry
 
 
@@ -145,7 +145,7 @@ class Rendering(ABC):
     def tiles(self) -> Iterator[Tile]:
         """Tiles plane by plane (channel fastest, then z, then t), row by row in each."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - nothing to release is a fine default
         """Release files and memory; called once."""
 
     def __enter__(self) -> Rendering:
@@ -207,5 +207,5 @@ class Engine(ABC):
             ``watch.stop`` was set.
         """
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - nothing to release is a fine default
         """Release what the engine holds beyond one image."""

@@ -50,8 +50,10 @@ class QuPathInstall:
     @property
     def folder(self) -> Path:
         """The folder of the installation."""
-        return self.app_dir.parent.parent if self.app_dir.parent.name == "lib" else (
-            self.app_dir.parent
+        return (
+            self.app_dir.parent.parent
+            if self.app_dir.parent.name == "lib"
+            else (self.app_dir.parent)
         )
 
 
@@ -89,7 +91,7 @@ def find_qupath() -> QuPathInstall:
 
 
 def download_functions() -> tuple[Any, Any]:
-    """paquo's functions that download and unpack QuPath."""
+    """Give paquo's functions that download and unpack QuPath."""
     with _quiet_imports():
         from paquo._utils import download_qupath, extract_qupath
     return download_qupath, extract_qupath
@@ -196,9 +198,7 @@ def _start(memory: str | None, heap_percent: float | None) -> RunningQuPath:
     return RunningQuPath(str(version or "unknown"), java, install)
 
 
-def _jvm_options(
-    configured: object, memory: str | None, heap_percent: float | None
-) -> list[str]:
+def _jvm_options(configured: object, memory: str | None, heap_percent: float | None) -> list[str]:
     options = [configured] if isinstance(configured, str) else list(map(str, configured or ()))  # type: ignore[call-overload]
     if memory is not None or heap_percent is not None:
         options = [o for o in options if not o.startswith(("-Xmx", "-XX:MaxRAMPercentage"))]
@@ -263,12 +263,12 @@ class LogCatcher:
             text = str(event.getFormattedMessage())
             origin = str(event.getLoggerName())
             thrown = event.getThrowableProxy()
-            if thrown is not None:
-                text = f"{text}: {thrown.getClassName()}: {thrown.getMessage()}"
-            log.log(level, "%s: %s", origin.rpartition(".")[2], text)
+            cause = None if thrown is None else str(thrown.getMessage() or thrown.getClassName())
+            full = text if cause is None else f"{text}: {cause}"
+            log.log(level, "%s: %s", origin.rpartition(".")[2], full)
             if level >= logging.ERROR and ".images." in origin:
                 with self._lock:
-                    self._errors.append(text)
+                    self._errors.append(_for_people(text, cause))
         except Exception:
             log.exception("a message of QuPath could not be read")
 
@@ -285,6 +285,14 @@ class LogCatcher:
         if name.startswith("_"):
             raise AttributeError(name)
         return lambda *args: None
+
+
+def _for_people(text: str, cause: str | None) -> str:
+    """What QuPath says of a tile, without its Java: where it is, and what befell it."""
+    bounds = re.search(r"bounds=\((\d+), (\d+),", text)
+    if bounds is None or cause is None:
+        return text if cause is None else f"{text}: {cause}"
+    return f"at pixel ({bounds.group(1)}, {bounds.group(2)}): {cause}"
 
 
 catcher = LogCatcher()

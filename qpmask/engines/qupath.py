@@ -341,7 +341,8 @@ def _write(job: RenderJob, server: Any, scratch: Path, threads: int, watch: Watc
         if any("No space left" in text for text in failures):
             hint = "Free some space, or write to another disk."
         raise LostTilesError(
-            f"QuPath lost {len(failures):,} tile(s) of {job.entry.label}. The first: {failures[0]}",
+            f"QuPath lost {len(failures):,} tile(s) of {job.entry.label}. "
+            f"The first, {failures[0]}.",
             hint=hint,
         )
     if task.error is not None:
@@ -367,12 +368,16 @@ class _JavaThread(threading.Thread):
     def run(self) -> None:
         import jpype
 
+        java_threads = jpype.JClass("java.lang.Thread")
         try:
-            self._java_thread = jpype.JClass("java.lang.Thread").currentThread()
+            self._java_thread = java_threads.currentThread()
             self._call()
         except BaseException as error:
             self.error = error
         finally:
+            self._call = self._java_thread = None
+            # A thread that stays attached keeps its buffers in the JVM, 1 MB an image.
+            java_threads.detach()
             self._done.set()
 
     def wait(self, seconds: float) -> bool:
@@ -381,8 +386,9 @@ class _JavaThread(threading.Thread):
 
     def interrupt(self) -> None:
         """Ask Java to stop; the writer looks at it between two tiles."""
-        if self._java_thread is not None:
-            self._java_thread.interrupt()
+        thread = self._java_thread
+        if thread is not None:
+            thread.interrupt()
 
 
 # -- reading back -------------------------------------------------------------------------------
@@ -430,5 +436,3 @@ class _ScratchRendering(Rendering):
     def _remove(self) -> None:
         with contextlib.suppress(OSError):
             self._scratch.unlink(missing_ok=True)
-
-

@@ -1,0 +1,81 @@
+"""Fixtures for all tests, and the one closing line that says whether a QuPath was there."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from qpmask.engines.jvm import QuPathInstall, find_qupath
+from qpmask.errors import NoQuPathError
+
+TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parent
+DEMO = ROOT / "examples" / "demo_project"
+TINY = TESTS / "data" / "tiny"
+LIVER = ROOT.parent / "shared" / "real" / "liver-0.7.0"
+
+
+def _find() -> QuPathInstall | str:
+    try:
+        return find_qupath()
+    except NoQuPathError as error:
+        return str(error)
+
+
+QUPATH = _find()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if isinstance(QUPATH, QuPathInstall):
+        return
+    skip = pytest.mark.skip(reason=f"needs a QuPath: {QUPATH}")
+    for item in items:
+        if "qupath" in item.keywords:
+            item.add_marker(skip)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    ran = [
+        report
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call" and "qupath" in getattr(report, "keywords", {})
+    ]
+    if isinstance(QUPATH, QuPathInstall):
+        where = f"QuPath {QUPATH.version} in {QUPATH.folder}"
+        terminalreporter.write_line(f"QuPath tests: {len(ran)} ran against {where}")
+    else:
+        terminalreporter.write_line(f"QuPath tests: did not run. {QUPATH}")
+
+
+@pytest.fixture(scope="session")
+def qupath() -> object:
+    """QuPath's JVM in this process, started once."""
+    from qpmask.engines import jvm
+
+    return jvm.start()
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A copy of the small test project."""
+    return Path(shutil.copytree(TINY, tmp_path / "tiny"))
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Path:
+    """A copy of the demo project."""
+    return Path(shutil.copytree(DEMO, tmp_path / "demo"))
+
+
+def hash_tree(folder: Path) -> dict[str, str]:
+    """SHA-256 and time of change of every file below a folder."""
+    return {
+        str(p.relative_to(folder)): f"{hashlib.sha256(p.read_bytes()).hexdigest()} "
+        f"{p.stat().st_mtime_ns}"
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
