@@ -25,7 +25,7 @@ def command(path: Path, as_json: bool, quiet: bool, verbose: int) -> int:
     from rich.progress import Progress
     from rich.text import Text
 
-    from qpmask.cli.progress import human_bytes, out_console, print_json
+    from qpmask.cli.words import human_bytes, out_console, print_json
     from qpmask.verify import check_outputs, masks_in
 
     console = out_console()

@@ -37,7 +37,7 @@ def command(
     from rich.text import Text
 
     from qpmask.classes import class_map_from_classes
-    from qpmask.cli.progress import class_text, out_console, print_json
+    from qpmask.cli.words import class_text, out_console, print_json
     from qpmask.inventory import read_inventory
     from qpmask.plan import count_classes
     from qpmask.project import ProjectClass, open_project

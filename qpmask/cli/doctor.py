@@ -21,7 +21,7 @@ def command(jvm_memory: str | None, as_json: bool, verbose: int) -> int:
 
     from rich.text import Text
 
-    from qpmask.cli.progress import out_console, print_json
+    from qpmask.cli.words import out_console, print_json
     from qpmask.diagnosis import diagnose
     from qpmask.options import parse_memory
 

@@ -94,7 +94,8 @@ def command(
     """
     exits.set_up_logging(verbose)
     from qpmask.classes import load_preset
-    from qpmask.cli.progress import Display, show_plan, show_report
+    from qpmask.cli.progress import Display
+    from qpmask.cli.show import show_plan, show_report
     from qpmask.options import export_options
     from qpmask.pipeline import export_masks, plan_export
 

@@ -29,7 +29,7 @@ def _project(path: Path, as_json: bool) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from qpmask.cli.progress import class_text, out_console, print_json
+    from qpmask.cli.words import class_text, out_console, print_json
     from qpmask.project import open_project
 
     project = open_project(path)
@@ -88,7 +88,7 @@ def _project(path: Path, as_json: bool) -> int:
 def _mask(path: Path, as_json: bool) -> int:
     from rich.table import Table
 
-    from qpmask.cli.progress import class_text, human_bytes, out_console, print_json
+    from qpmask.cli.words import class_text, human_bytes, out_console, print_json
     from qpmask.ometiff.reader import MaskFile
     from qpmask.outputs import SIDECAR_SUFFIX, read_json
 

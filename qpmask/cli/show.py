@@ -1,0 +1,199 @@
+"""Plans and reports as tables or JSON: results on stdout, what went wrong on stderr."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from qpmask.cli.words import (
+    class_text,
+    count_of,
+    human_bytes,
+    human_seconds,
+    out_console,
+    print_json,
+)
+from qpmask.plan import ImagePlan, Plan
+from qpmask.report import STATUSES, Report
+
+_STATUS_STYLE = {"done": "green", "skipped": "cyan", "failed": "bold red", "interrupted": "yellow"}
+
+
+def show_plan(plan: Plan, *, as_json: bool = False) -> None:
+    """Print what a run would do, on stdout."""
+    if as_json:
+        print_json({
+            "project": str(plan.project.path),
+            "classes": plan.class_map.as_dict(),
+            "warnings": list(plan.findings),
+            "images": [_plan_row(p) for p in plan.images],
+        })  # fmt: skip
+        return
+    console = out_console()
+    table = Table(title=f"Plan for {plan.project.path}", title_justify="left")
+    for name, justify in (
+        ("id", "right"), ("image", "left"), ("mask", "right"), ("µm/px", "right"),
+        ("type", "left"), ("objects", "right"), ("classes", "left"), ("slide", "left"),
+        ("output", "left"),
+    ):  # fmt: skip
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for image in plan.images:
+        table.add_row(*_plan_cells(image))
+    console.print(table)
+    _print_legend(console, plan)
+    for finding in plan.findings:
+        console.print(Text("warning: ", "yellow") + Text(finding), soft_wrap=True)
+    for image in plan.images:
+        for finding in image.findings:
+            if image.slide is None and finding.startswith("The slide is not at"):
+                continue  # the table says so
+            console.print(
+                Text("warning: ", "yellow") + Text(f"{image.entry.name}: {finding}"),
+                soft_wrap=True,
+            )
+    failed = [p for p in plan.images if p.error is not None]
+    for image in failed:
+        console.print(
+            Text("error: ", "bold red") + Text(f"{image.entry.name}: {image.error}"),
+            soft_wrap=True,
+        )
+    console.print(f"{len(plan.images) - len(failed)} of {len(plan.images)} images can be drawn.")
+
+
+def _plan_cells(image: ImagePlan) -> list[Text | str]:
+    job = image.job
+    if job is None:
+        return [image.entry.id, Text(image.entry.name), Text("cannot be drawn", "bold red"),
+                "", "", "", "", _slide_cell(image), ""]  # fmt: skip
+    planes = f" x {job.n_planes}" if job.n_planes > 1 else ""
+    used = [f"{row.name} ({row.objects})" for row in image.legend if row.objects]
+    return [
+        image.entry.id,
+        Text(image.entry.name),
+        f"{job.size}{planes}",
+        "" if image.pixel_size is None else f"{image.pixel_size.mean_um:.4g}",
+        job.dtype,
+        f"{image.drawn:,}",
+        Text(", ".join(used) or ("one label each" if job.render.instances else "none")),
+        _slide_cell(image),
+        Text(image.mask_name),
+    ]
+
+
+def _slide_cell(image: ImagePlan) -> Text:
+    return Text("missing", "yellow") if image.slide is None else Text("there", "green")
+
+
+def _plan_row(image: ImagePlan) -> dict[str, Any]:
+    job = image.job
+    return {
+        "entry_id": image.entry.id,
+        "image": image.entry.name,
+        "mask": image.mask_name,
+        "width_px": None if job is None else job.size.width_px,
+        "height_px": None if job is None else job.size.height_px,
+        "planes": None if job is None else job.n_planes,
+        "dtype": None if job is None else job.dtype,
+        "downsample": None if job is None else job.downsample,
+        "objects": image.drawn,
+        "classes": {row.name: row.objects for row in image.legend},
+        "slide": None if image.slide is None else str(image.slide),
+        "warnings": list(image.findings),
+        "error": None if image.error is None else str(image.error),
+    }
+
+
+def _print_legend(console: Console, plan: Plan) -> None:
+    if plan.options.render.instances:
+        return
+    counts = plan.class_counts()
+    table = Table(title="Labels", title_justify="left")
+    for name, justify in (
+        ("label", "right"), ("class", "left"), ("objects", "right"), ("images", "right"),
+    ):  # fmt: skip
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for entry in plan.class_map.entries:
+        names = (entry.name, *entry.aliases)
+        objects = sum(counts.get(n, (0, 0))[0] for n in names)
+        images = max(counts.get(n, (0, 0))[1] for n in names)
+        table.add_row(
+            str(entry.label), class_text(entry.name, entry.color), f"{objects:,}", f"{images:,}"
+        )
+    console.print(table)
+
+
+def show_report(report: Report, *, as_json: bool = False, quiet: bool = False) -> None:
+    """Print what a run did: a table or JSON on stdout, what went wrong on stderr."""
+    if as_json:
+        print_json(report.as_dict())
+        return
+    errors = Console(stderr=True, highlight=False)
+    if not quiet:
+        _print_summary(report)
+    for warning in _warnings(report):
+        if not quiet:
+            errors.print(Text("warning: ", "yellow") + Text(warning), soft_wrap=True)
+    for record in report:
+        if record.status == "failed":
+            errors.print(
+                Text("error: ", "bold red") + Text(f"{record.image}: {record.error}"),
+                soft_wrap=True,
+            )
+    if report.interrupted:
+        errors.print(
+            Text("Interrupted. ", "yellow")
+            + Text(f"{sum(r.ok for r in report)} of {len(report)} masks are done; "
+                   "the same command goes on from there.")
+        )  # fmt: skip
+
+
+def _print_summary(report: Report) -> None:
+    console = out_console()
+    table = Table(title=f"Masks in {report.output}", title_justify="left")
+    for name, justify in (
+        ("image", "left"), ("status", "left"), ("mask", "left"), ("pixels", "right"),
+        ("objects", "right"), ("labelled", "right"), ("file", "right"), ("time", "right"),
+    ):  # fmt: skip
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for r in report:
+        area = sum(r.pixels.values())
+        share = f"{100 * (1 - r.pixels.get(0, 0) / area):.2f} %" if area else ""
+        size = f"{r.width_px:,} x {r.height_px:,}" if r.width_px and r.height_px else ""
+        if size and r.planes and r.planes > 1:
+            size += f" x {r.planes}"
+        table.add_row(
+            Text(r.image),
+            Text(r.status, _STATUS_STYLE[r.status]),
+            Text(r.mask or ""),
+            size,
+            "" if r.objects is None else f"{r.objects:,}",
+            share,
+            human_bytes(r.bytes),
+            human_seconds(r.seconds) if r.status == "done" else "",
+        )
+    console.print(table)
+    parts = [f"{report.count(s)} {s}" for s in STATUSES if report.count(s)]
+    console.print(
+        f"{', '.join(parts)} in {human_seconds(report.seconds)}, by {report.engine}", soft_wrap=True
+    )
+
+
+def _warnings(report: Report) -> list[str]:
+    """Warnings of a report; one that many images share is said once."""
+    lines = list(report.warnings)
+    missing = [r for r in report if any(w.startswith("The slide is not at") for w in r.warnings)]
+    if missing:
+        lines.append(
+            f"{count_of(len(missing), 'slide')} not found; the masks do not need them "
+            "(see report.json)."
+        )
+    for record in report:
+        lines += [
+            f"{record.image}: {w}"
+            for w in record.warnings
+            if not w.startswith("The slide is not at")
+        ]
+    return lines

@@ -1,0 +1,65 @@
+"""Numbers, names and colours as people read them; consoles for results."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from rich.console import Console
+from rich.text import Text
+
+
+def out_console() -> Console:
+    """Console for results: as wide as it takes where stdout is no terminal."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=200)
+
+
+def class_text(name: str, color: tuple[int, int, int] | None) -> Text:
+    """A class name behind a square of its colour."""
+    if color is None:
+        return Text(f"  {name}")
+    return Text("■ ", "rgb({},{},{})".format(*color)) + Text(name, "default")
+
+
+def human_bytes(count: int | None) -> str:
+    """``17.6 MB``; nothing for None."""
+    if count is None:
+        return ""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return ""
+
+
+def human_seconds(seconds: float) -> str:
+    """``4.2 s`` or ``1 h 02 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def print_json(data: object) -> None:
+    """Print data as JSON on stdout."""
+    json.dump(data, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def shortened(name: str, width: int = 36) -> str:
+    """Cut a name in its middle, so that its beginning and end stay."""
+    return name if len(name) <= width else f"{name[: width - 13]}...{name[-10:]}"
+
+
+def count_of(number: int, word: str) -> str:
+    """``1 image`` or ``2 images``."""
+    return f"{number:,} {word}" + ("" if number == 1 else "s")
+
+
+def engine_name(name: str) -> str:
+    """Name of an engine as people write it."""
+    return "QuPath" if name == "qupath" else name

@@ -1,0 +1,111 @@
+"""What qpmask adds to QuPath's own time, measured against the bare calls in the same run.
+
+Prints, for each size, the time of LabeledImageServer + OMEPyramidWriter called directly (level 0,
+LZW, tiles of 512, all cores) and the time of a qpmask export of the same image, which also reads
+every tile back, counts, writes the class table, checks the file and renames it::
+
+    python tests/benchmarks/overhead.py [SIDE ...]
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from synthetic import make_project
+
+from qpmask import export_masks, export_options
+from qpmask.engines import jvm
+
+ROUNDS = 3
+
+
+def bare(project: Path, out: Path, *, pyramid: bool) -> float:
+    """Time of the export as a script against QuPath's API would do it."""
+    out.unlink(missing_ok=True)
+    import jpype
+    from paquo.projects import QuPathProject
+
+    began = time.perf_counter()
+    with_slide = QuPathProject(project, mode="r")
+    entry = next(iter(with_slide.images)).java_object
+    hierarchy = entry.readHierarchy()
+    metadata = entry.getServerBuilder().getMetadata().orElseThrow()
+    names = [str(c.getName()) for c in with_slide.java_object.getPathClasses() if c.getName()]
+
+    class _Slide:
+        def getMetadata(self):
+            return metadata
+
+        def getPath(self):
+            return "slide"
+
+        def isRGB(self):
+            return False
+
+    data_class = jpype.JClass("qupath.lib.images.ImageData")
+    server = jpype.JProxy("qupath.lib.images.servers.ImageServer", inst=_Slide())
+    data = data_class(server, hierarchy, data_class.ImageType.OTHER)
+    builder = jpype.JClass("qupath.lib.images.servers.LabeledImageServer").Builder(data)
+    builder.tileSize(512).downsample(1.0)
+    for label, name in enumerate(names, 1):
+        builder.addLabel(name, label)
+    labels = builder.build()
+    writer = jpype.JClass("qupath.lib.images.writers.ome.OMEPyramidWriter")
+    series = writer.Builder(labels).tileSize(512).compression(writer.CompressionType.LZW)
+    series.bigTiff(True).parallelize(jpype.JInt(os.cpu_count() or 1))
+    if pyramid:
+        series.scaledDownsampling(2.0)
+    series.build().writeSeries(str(out))
+    labels.close()
+    return time.perf_counter() - began
+
+
+def ours(project: Path, out: Path, *, pyramid: bool) -> float:
+    """Time of a whole qpmask export."""
+    began = time.perf_counter()
+    report = export_masks(project, out, options=export_options(pyramid=pyramid, force=True))
+    assert report.ok, report.records
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Print the table."""
+    sides = [int(a) for a in sys.argv[1:]] or [20_000, 60_000]
+    running = jvm.start("4g")
+    print(f"{running}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+          f"{platform.processor() or platform.machine()}")  # fmt: skip
+    print(f"best of {ROUNDS}, interleaved, after one round of warming up")
+    print("| image | annotations | levels | QuPath bare | qpmask | ratio |")
+    print("|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for side in sides:
+            count = side // 100
+            project = make_project(folder / f"p{side}", side, count)
+            for pyramid in (False, True):
+                times: list[tuple[float, float]] = []
+                for _ in range(ROUNDS + 1):
+                    times.append(
+                        (
+                            bare(project, folder / "bare.ome.tif", pyramid=pyramid),
+                            ours(project, folder / "masks", pyramid=pyramid),
+                        )
+                    )
+                theirs, mine = (min(t) for t in zip(*times[1:], strict=True))
+                levels = "pyramid" if pyramid else "one"
+                print(
+                    f"| {side:,} x {side:,} | {count} | {levels} | {theirs:.2f} s | {mine:.2f} s "
+                    f"| {mine / theirs:.3f} |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
