@@ -16,7 +16,8 @@ built-in exception that a Python programmer would expect::
     │   ├── CorruptDataError                   its bytes contradict its own format
     │   └── UnsupportedDataError (NotImplementedError)   a format we do not know
     ├── EngineError (RuntimeError)             the engine failed
-    │   ├── NoQuPathError (FileNotFoundError)  no usable QuPath or JVM: exit code 3
+    │   ├── EngineUnavailableError             what the engine needs is not there: exit code 3
+    │   │   └── NoQuPathError (FileNotFoundError)  no usable QuPath or JVM
     │   ├── EngineOutOfMemoryError (MemoryError)
     │   ├── LostTilesError                     QuPath could not draw or write some tiles
     │   └── UnsupportedByEngineError (NotImplementedError)
@@ -108,7 +109,11 @@ class EngineError(QpmaskError, RuntimeError):
     """The engine failed to make a mask."""
 
 
-class NoQuPathError(EngineError, FileNotFoundError):
+class EngineUnavailableError(EngineError):
+    """What an engine needs is not installed or does not start."""
+
+
+class NoQuPathError(EngineUnavailableError, FileNotFoundError):
     """No usable QuPath, or a JVM that does not start."""
 
 

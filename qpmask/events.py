@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from qpmask.plan import Plan
     from qpmask.report import ImageRecord, Report
 
-Phase = Literal["reading", "drawing", "finishing", "checking"]
+Phase = Literal["reading", "drawing", "finishing", "checking", "verifying"]
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,9 @@ class ImageStarted:
 class PhaseStarted:
     """An image enters a phase.
 
-    ``reading`` its objects, ``drawing`` tiles, ``finishing`` the file (levels, class table) or
-    ``checking`` it. ``n_tiles`` is what :class:`TilesDone` will count up to.
+    ``reading`` its objects, ``drawing`` tiles, ``finishing`` the file (levels, class table),
+    ``checking`` it, or ``verifying`` it by another engine. ``n_tiles`` is what
+    :class:`TilesDone` will count up to.
     """
 
     entry_id: str

@@ -9,7 +9,9 @@ import contextlib
 import os
 import threading
 import time
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qpmask._version import __version__
@@ -21,7 +23,7 @@ from qpmask.errors import (
     MaskCheckError,
     QpmaskError,
 )
-from qpmask.events import ImageStarted, JvmMemory, Listener, PhaseStarted, TilesDone
+from qpmask.events import ImageStarted, JvmMemory, Listener, Phase, PhaseStarted, TilesDone
 from qpmask.geometry import TileGrid, pyramid_sizes
 from qpmask.inventory import instance_table
 from qpmask.outputs import (
@@ -39,122 +41,188 @@ if TYPE_CHECKING:
     from qpmask.ometiff.layout import MaskLayout, WriteResult
     from qpmask.ometiff.metadata import MaskMetadata
 
+_SAY_EVERY_S = 0.05  # often enough for a display, seldom enough to cost nothing
+
 INSTANCE_COLUMNS = (
     "label", "object_id", "name", "class", "z", "t", "x_px0", "y_px0", "width_px0", "height_px0",
 )  # fmt: skip
 
 
-def make_mask(
-    image: ImagePlan,
-    plan: Plan,
-    engine: Engine,
-    folder: OutputWriter,
-    emit: Listener,
-    stop: threading.Event,
-) -> ImageRecord:
-    """Make the mask of one image: draw, write, check, publish.
+@dataclass(frozen=True)
+class MaskMaker:
+    """Makes masks one after the other, in the main process or in a worker.
 
-    Whatever goes wrong ends up in the record; an older mask of the same name stays until the new
-    one has passed its check.
+    Attributes
+    ----------
+    plan : Plan
+        The run's plan; its images are not looked at.
+    engine : Engine
+        What draws.
+    folder : OutputWriter
+        Where to.
+    emit : callable
+        Listener of events.
+    stop : Event
+        Set when the run should end.
+    verifier : Engine or None
+        What draws a second time, to be compared with the file.
     """
-    began = time.monotonic()
-    record: ImageRecord
-    try:
-        record = _make_mask(image, plan, engine, folder, emit, stop)
-    except Interrupted as error:
-        record = record_for(image, "interrupted", error=error)
-    except QpmaskError as error:
-        record = record_for(image, "failed", error=error)
-    except MemoryError:
-        record = record_for(image, "failed", error="Python ran out of memory.")
-    except OSError as error:
-        record = record_for(
-            image, "failed", error=output_error(error, folder.path / image.mask_name, "The mask")
+
+    plan: Plan
+    engine: Engine
+    folder: OutputWriter
+    emit: Listener
+    stop: threading.Event
+    verifier: Engine | None = None
+
+    def make(self, image: ImagePlan) -> ImageRecord:
+        """Make the mask of one image: draw, write, check, publish.
+
+        Whatever goes wrong ends up in the record; an older mask of the same name stays until the
+        new one has passed its check.
+        """
+        began = time.monotonic()
+        try:
+            record = self._make(image)
+        except Interrupted as error:
+            record = record_for(image, "interrupted", error=error)
+        except QpmaskError as error:
+            record = record_for(image, "failed", error=error)
+        except MemoryError:
+            record = record_for(image, "failed", error="Python ran out of memory.")
+        except OSError as error:
+            target = self.folder.path / image.mask_name
+            record = record_for(image, "failed", error=output_error(error, target, "The mask"))
+        finally:
+            for name in (_part(image), _scratch(image)):
+                with contextlib.suppress(OSError):
+                    self.folder.work_file(name).unlink(missing_ok=True)
+        return replace(record, seconds=round(time.monotonic() - began, 3))
+
+    def _make(self, image: ImagePlan) -> ImageRecord:
+        job = image.job
+        assert job is not None
+        info = self.engine.start()
+        n_tiles = TileGrid(job.size, job.render.tile_px).n_tiles * job.n_planes
+        path = self.folder.path / image.mask_name
+        self.emit(ImageStarted(job.entry.id, job.entry.name, path, n_tiles))
+        part = self.folder.work_file(_part(image))
+        written = self._write(image, job, info, part, n_tiles)
+        self._check(image, job, written, part, n_tiles)
+        if self.verifier is not None:
+            self._verify(job, self.verifier, part, n_tiles)
+        data = image.entry.data_path
+        if image.data_sha256 is not None and file_sha256(data) != image.data_sha256:
+            raise DataFileError(
+                f"{data} of {image.entry.label} changed while it was exported.",
+                hint="Save the image in QuPath, then run the export again.",
+            )
+        counts = _total_counts(written, job.n_planes)
+        record = _done_record(image, job, counts, part.stat().st_size)
+        verified = None if self.verifier is None else self.verifier.probe().name
+        sidecar = _sidecar(image, self.plan, info, record, written, file_sha256(part), verified)
+        if job.render.instances:
+            table = instance_table(image.entry, job.instance_rows)
+            self.folder.write_csv(image.mask_name + INSTANCES_SUFFIX, INSTANCE_COLUMNS, table)
+        self._watch(job).check()
+        self.folder.publish(part, image.mask_name)
+        self.folder.write_json(image.mask_name + SIDECAR_SUFFIX, sidecar)
+        return record
+
+    def _write(
+        self, image: ImagePlan, job: RenderJob, info: EngineInfo, part: Path, n_tiles: int
+    ) -> WriteResult:
+        """Draw the tiles and write them to ``part``."""
+        from qpmask.ometiff.writer import write_mask
+
+        # An engine that draws ahead reads a tile once for all its channels.
+        self.emit(PhaseStarted(job.entry.id, "drawing", n_tiles // job.n_channels))
+        scratch = self.folder.work_file(_scratch(image))
+        with self.engine.render(job, scratch, self._watch(job)) as rendering:
+            phase: Phase = "drawing" if rendering.lazy else "finishing"
+            self.emit(PhaseStarted(job.entry.id, phase, n_tiles))
+            return write_mask(
+                part,
+                _layout(job),
+                _metadata(image, info),
+                rendering.tiles(),
+                on_tile=self._on_tile(job),
+            )
+
+    def _check(
+        self, image: ImagePlan, job: RenderJob, written: WriteResult, part: Path, n_tiles: int
+    ) -> None:
+        """Read ``part`` back; an error if anything is not as it should be."""
+        from qpmask.ometiff.check import check_mask
+
+        self.emit(PhaseStarted(job.entry.id, "checking", n_tiles))
+        checked = check_mask(
+            part,
+            counts=[written.counts_by_label(p) for p in range(job.n_planes)],
+            classes=_allowed_labels(image),
+            on_tile=self._on_tile(job),
         )
-    finally:
-        for name in (_part(image), _scratch(image)):
-            with contextlib.suppress(OSError):
-                folder.work_file(name).unlink(missing_ok=True)
-    return _timed(record, time.monotonic() - began)
+        if not checked.ok:
+            raise MaskCheckError(
+                f"The mask of {image.entry.label} failed its check: {checked.problems[0]}.",
+                hint="Is the disk full or faulty? The file was not kept.",
+            )
 
+    def _verify(self, job: RenderJob, verifier: Engine, part: Path, n_tiles: int) -> None:
+        """Draw a second time by another engine; an error if a single pixel differs."""
+        from qpmask.ometiff.compare import compare_with_tiles
 
-def _make_mask(
-    image: ImagePlan,
-    plan: Plan,
-    engine: Engine,
-    folder: OutputWriter,
-    emit: Listener,
-    stop: threading.Event,
-) -> ImageRecord:
-    from qpmask.ometiff.check import check_mask
-    from qpmask.ometiff.writer import write_mask
+        self.emit(PhaseStarted(job.entry.id, "verifying", n_tiles))
+        scratch = part.with_suffix(".verify.ome.tif")
+        with verifier.render(job, scratch, self._watch(job)) as rendering:
+            found = compare_with_tiles(part, rendering.tiles(), on_tile=self._on_tile(job))
+        if not found.equal:
+            place = found.places[0]
+            raise MaskCheckError(
+                f"The engines do not agree on {job.entry.label}: {found.n_different:,} of "
+                f"{found.n_pixels:,} pixels differ, the first at ({place.x_px}, {place.y_px}).",
+                hint="Please report this with the QuPath version; the mask was not kept.",
+            )
 
-    job = image.job
-    assert job is not None
-    entry_id = job.entry.id
-    grid = TileGrid(job.size, job.render.tile_px)
-    n_tiles = grid.n_tiles * job.n_planes
-    emit(ImageStarted(entry_id, job.entry.name, folder.path / image.mask_name, n_tiles))
-    info = engine.start()
-    watch = Watch(
-        lambda done: emit(TilesDone(entry_id, done)),
-        lambda used, limit: emit(JvmMemory(used, limit)),
-        stop,
-    )
-
-    def on_tile(done: int) -> None:
-        watch.check()
-        emit(TilesDone(entry_id, done))
-
-    layout = _layout(job)
-    metadata = _metadata(image, info)
-    part = folder.work_file(_part(image))
-    n_drawn = grid.n_tiles * (job.n_planes // job.n_channels)
-    emit(PhaseStarted(entry_id, "drawing", n_drawn))
-    with engine.render(job, folder.work_file(_scratch(image)), watch) as rendering:
-        if not rendering.lazy:
-            emit(PhaseStarted(entry_id, "finishing", n_tiles))
-        written = write_mask(part, layout, metadata, rendering.tiles(), on_tile=on_tile)
-    counts = _total_counts(written, job.n_planes)
-
-    emit(PhaseStarted(entry_id, "checking", n_tiles))
-    checked = check_mask(
-        part,
-        counts=[written.counts_by_label(p) for p in range(job.n_planes)],
-        classes=_allowed_labels(image),
-        on_tile=on_tile,
-    )
-    if not checked.ok:
-        raise MaskCheckError(
-            f"The mask of {image.entry.label} failed its check: {checked.problems[0]}.",
-            hint="Is the disk full or faulty? The file was not kept.",
+    def _watch(self, job: RenderJob) -> Watch:
+        return Watch(
+            lambda done: self.emit(TilesDone(job.entry.id, done)),
+            lambda used, limit: self.emit(JvmMemory(used, limit)),
+            self.stop,
         )
-    if image.data_sha256 is not None and file_sha256(image.entry.data_path) != image.data_sha256:
-        raise DataFileError(
-            f"{image.entry.data_path} of {image.entry.label} changed while it was exported.",
-            hint="Save the image in QuPath, then run the export again.",
-        )
-    record = _done_record(image, job, counts, part.stat().st_size)
-    sidecar = _sidecar(image, plan, info, record, written, file_sha256(part))
-    if job.render.instances:
-        table = instance_table(image.entry, job.instance_rows)
-        folder.write_csv(image.mask_name + INSTANCES_SUFFIX, INSTANCE_COLUMNS, table)
-    watch.check()
-    folder.publish(part, image.mask_name)
-    folder.write_json(image.mask_name + SIDECAR_SUFFIX, sidecar)
-    return record
+
+    def _on_tile(self, job: RenderJob) -> Callable[[int], None]:
+        """Listener of tiles that passes on the count now and then, and stops where asked to."""
+        watch = self._watch(job)
+        said = time.monotonic()
+
+        def on_tile(done: int) -> None:
+            nonlocal said
+            now = time.monotonic()
+            if now - said >= _SAY_EVERY_S:
+                said = now
+                watch.check()
+                watch.on_tiles(done)
+
+        return on_tile
 
 
 # -- what stands already ------------------------------------------------------------------------
 
 
 def standing_mask(
-    image: ImagePlan, class_map: ClassMap, engine: EngineInfo, folder: OutputWriter
+    image: ImagePlan,
+    class_map: ClassMap,
+    engine: EngineInfo,
+    folder: OutputWriter,
+    *,
+    verified: bool = False,
 ) -> ImageRecord | None:
     """The record of a mask that is there and still holds, or None if it has to be made.
 
     It holds if it was made from the same data file with the same classes and options by a format
     and pixel rules of the same version, and if its bytes are those that were checked then.
+    ``verified`` asks for one that a second engine has verified.
     """
     job = image.job
     if job is None:
@@ -167,7 +235,7 @@ def standing_mask(
     if not same_fingerprint(sidecar.get("made_from"), wanted):
         return None
     mask = sidecar.get("mask")
-    if not isinstance(mask, dict):
+    if not isinstance(mask, dict) or (verified and not sidecar.get("verified_by")):
         return None
     try:
         if path.stat().st_size != mask.get("bytes") or file_sha256(path) != mask.get("sha256"):
@@ -178,7 +246,7 @@ def standing_mask(
     if job.render.instances and not (folder.path / (image.mask_name + INSTANCES_SUFFIX)).is_file():
         return None
     record = _done_record(image, job, pixels, path.stat().st_size)
-    return _timed(record, 0.0, status="skipped")
+    return replace(record, status="skipped")
 
 
 # -- records ------------------------------------------------------------------------------------
@@ -221,12 +289,6 @@ def _done_record(
         slide=_slide(image),
         warnings=image.findings,
     )
-
-
-def _timed(record: ImageRecord, seconds: float, **changes: Any) -> ImageRecord:
-    from dataclasses import replace
-
-    return replace(record, seconds=round(seconds, 3), **changes)
 
 
 def _slide(image: ImagePlan) -> str:
@@ -318,6 +380,7 @@ def _sidecar(
     record: ImageRecord,
     written: WriteResult,
     sha256: str,
+    verified_by: str | None,
 ) -> dict[str, Any]:
     job = image.job
     assert job is not None and job.entry.size is not None
@@ -373,6 +436,7 @@ def _sidecar(
         "objects_drawn": image.drawn,
         "instances": image.mask_name + INSTANCES_SUFFIX if job.render.instances else None,
         "engine": asdict(info),
+        "verified_by": verified_by,
         "warnings": list(image.findings),
         "made_from": fingerprint(image, plan.class_map, info.pixel_rules),
     }

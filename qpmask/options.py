@@ -13,9 +13,11 @@ from qpmask.errors import OptionsError
 Objects = Literal["annotations", "detections", "cells", "nuclei"]
 Compression = Literal["lzw", "zlib", "none"]
 UnknownPolicy = Literal["error", "ignore"]
+EngineName = Literal["auto", "qupath", "native", "both"]
 
 OBJECTS: tuple[Objects, ...] = ("annotations", "detections", "cells", "nuclei")
 COMPRESSIONS: tuple[Compression, ...] = ("lzw", "zlib", "none")
+ENGINES: tuple[EngineName, ...] = ("auto", "qupath", "native", "both")
 UNKNOWN_POLICIES: tuple[UnknownPolicy, ...] = ("error", "ignore")
 
 MAX_LABEL = 65535
@@ -130,6 +132,9 @@ class ExportOptions:
         class map says, which is ``ignore`` with a warning where it says nothing.
     slides : tuple of Path
         Folders in which to look for slides that moved.
+    engine : str
+        ``qupath``, ``native`` (the same pixels without Java), ``auto`` (QuPath where one is found,
+        native where none is) or ``both`` (QuPath draws, native verifies every pixel).
     force : bool
         Redo masks that are already there and still hold.
     workers : int
@@ -144,6 +149,7 @@ class ExportOptions:
     unknown: UnknownPolicy = "error"
     unclassified: Literal["ignore", "error"] | int | None = None
     slides: tuple[Path, ...] = ()
+    engine: EngineName = "auto"
     force: bool = False
     workers: int = 1
     jvm_memory: str | None = None
@@ -153,6 +159,8 @@ class ExportOptions:
             raise OptionsError(
                 f"unknown is {self.unknown!r}; it must be one of {_names(UNKNOWN_POLICIES)}."
             )
+        if self.engine not in ENGINES:
+            raise OptionsError(f"engine is {self.engine!r}; it must be one of {_names(ENGINES)}.")
         check_unclassified(self.unclassified)
         if not 1 <= self.workers <= 256:
             raise OptionsError(f"workers is {self.workers}; it must be 1 to 256.")

@@ -18,6 +18,7 @@ from typing import Any
 
 from qpmask.classes import ClassMap, class_map_from_dict, load_class_map
 from qpmask.engines.base import Engine, EngineInfo
+from qpmask.engines.choice import EngineChoice, choose_engine, make_engines
 from qpmask.errors import Interrupted
 from qpmask.events import (
     EngineReady,
@@ -28,7 +29,7 @@ from qpmask.events import (
     RunStarted,
     ignore,
 )
-from qpmask.imagejob import make_mask, record_for, standing_mask
+from qpmask.imagejob import MaskMaker, record_for, standing_mask
 from qpmask.options import ExportOptions
 from qpmask.outputs import (
     CLASSES_FILE,
@@ -127,11 +128,12 @@ def export_masks(
     options = options or ExportOptions()
     emit = progress or ignore
     plan = plan_export(project, out, classes, options)
-    engine, reason = _choose_engine(options)
+    choice = choose_engine(options)
+    engine, verifier = make_engines(choice, options)
     info = engine.probe()
     with OutputFolder(out) as folder:
         emit(RunStarted(plan))
-        run = _Run(plan, engine, info, folder, emit, stop or threading.Event())
+        run = _Run(plan, choice, engine, verifier, info, folder, emit, stop or threading.Event())
         error: BaseException | None = None
         try:
             run.all_images()
@@ -145,7 +147,7 @@ def export_masks(
             project=plan.project.path,
             output=out,
             engine=info,
-            engine_reason=reason,
+            engine_reason=choice.reason,
             started=started.isoformat(timespec="seconds"),
             seconds=time.monotonic() - clock,
             options=_options_data(options),
@@ -169,14 +171,18 @@ class _Run:
     def __init__(
         self,
         plan: Plan,
+        choice: EngineChoice,
         engine: Engine,
+        verifier: Engine | None,
         info: EngineInfo,
         folder: OutputWriter,
         emit: Listener,
         stop: threading.Event,
     ) -> None:
         self._plan = plan
+        self._choice = choice
         self._engine = engine
+        self._verifier = verifier
         self._probed = info
         self._folder = folder
         self._emit = emit
@@ -219,27 +225,30 @@ class _Run:
             return record_for(image, "failed", error=image.error)
         if self._plan.options.force:
             return None
-        return standing_mask(image, self._plan.class_map, self._probed, self._folder)
+        verified = self._choice.verifier is not None
+        return standing_mask(
+            image, self._plan.class_map, self._probed, self._folder, verified=verified
+        )
 
     def _here(self, todo: Iterable[ImagePlan]) -> Iterator[ImageRecord]:
         self._emit(EngineStarting(self._probed.name))
         self.info = self._engine.start()
         self._emit(EngineReady(_describe(self.info)))
+        if self._verifier is not None:
+            self._verifier.start()
+        maker = MaskMaker(
+            self._plan, self._engine, self._folder, self._emit, self._stop, self._verifier
+        )
         for image in todo:
             self._check_stop()
-            yield make_mask(
-                image,
-                self._plan,
-                self._engine,
-                self._folder,
-                self._emit,
-                self._stop,
-            )
+            yield maker.make(image)
 
     def _in_workers(self, todo: list[ImagePlan], workers: int) -> Iterator[ImageRecord]:
         self._emit(EngineStarting(self._probed.name))
         self._emit(EngineReady(f"{self._probed}, {workers} processes"))
-        with WorkerPool(self._plan, workers, self._folder.path, self._emit, self._stop) as pool:
+        with WorkerPool(
+            self._plan, self._choice, self._folder.path, self._emit, self._stop
+        ) as pool:
             yield from pool.make_masks(todo)
 
     def _finish(self, record: ImageRecord) -> None:
@@ -251,12 +260,6 @@ class _Run:
     def _check_stop(self) -> None:
         if self._stop.is_set():
             raise Interrupted("The run was interrupted.")
-
-
-def _choose_engine(options: ExportOptions) -> tuple[Engine, str]:
-    from qpmask.engines.qupath import QuPathEngine
-
-    return QuPathEngine(options.jvm_memory), "QuPath draws the masks"
 
 
 def _class_map(classes: Classes, out: Path | None) -> ClassMap | None:

@@ -15,18 +15,17 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qpmask.engines.choice import EngineChoice, make_engines
 from qpmask.errors import Interrupted
-from qpmask.events import Event, Listener
-from qpmask.imagejob import make_mask, record_for
+from qpmask.events import Listener
+from qpmask.imagejob import MaskMaker, record_for
 from qpmask.outputs import OutputWriter
 from qpmask.plan import ImagePlan, Plan
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from qpmask.engines.base import Engine
     from qpmask.report import ImageRecord
 
 _POLL_S = 0.1
@@ -38,10 +37,16 @@ class WorkerPool:
     """Makes masks in several processes; a context manager."""
 
     def __init__(
-        self, plan: Plan, workers: int, out: Path, emit: Listener, stop: threading.Event
+        self,
+        plan: Plan,
+        choice: EngineChoice,
+        out: Path,
+        emit: Listener,
+        stop: threading.Event,
     ) -> None:
         self._plan = plan
-        self._workers = workers
+        self._choice = choice
+        self._workers = plan.options.workers
         self._out = out
         self._emit = emit
         self._stop = stop
@@ -67,7 +72,7 @@ class WorkerPool:
             The run was asked to stop; workers end after the tile they are at.
         """
         lost: list[ImagePlan] = []
-        yield from self._run(images, self._workers, lost)
+        yield from self._run(images, min(self._workers, len(images)), lost)
         for image in lost:
             again: list[ImagePlan] = []
             yield from self._run([image], 1, again)
@@ -88,7 +93,7 @@ class WorkerPool:
             mp_context=self._context,
             initializer=_begin,
             initargs=(self._events, self._stop_workers, replace(self._plan, images=()),
-                      str(self._out), share),
+                      self._choice, str(self._out), share),
         )  # fmt: skip
         try:
             pending: dict[Future[ImageRecord], ImagePlan] = {
@@ -132,38 +137,26 @@ class WorkerPool:
 
 # -- in the worker ------------------------------------------------------------------------------
 
-_engine: Engine
-_plan: Plan
-_writer: OutputWriter
-_send: Any
-_stopping: Any
+_maker: MaskMaker
 
 
-def _begin(events: Any, stop: Any, plan: Plan, out: str, share: float | None) -> None:
+def _begin(
+    events: Any, stop: Any, plan: Plan, choice: EngineChoice, out: str, share: float | None
+) -> None:
     """Set up a worker process."""
-    from pathlib import Path
-
-    from qpmask.engines.qupath import QuPathEngine
-
-    global _engine, _plan, _writer, _send, _stopping
+    global _maker
     # Ctrl-C reaches all processes of a terminal; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     options = plan.options
     cores = max(1, (os.cpu_count() or 1) // options.workers)
-    _engine = QuPathEngine(
-        options.jvm_memory, share if options.jvm_memory is None else None, threads=cores
-    )
-    _plan, _writer, _send, _stopping = plan, OutputWriter(Path(out)), events, stop
+    engine, verifier = make_engines(choice, options, heap_percent=share, threads=cores)
+    _maker = MaskMaker(plan, engine, OutputWriter(Path(out)), events.put, stop, verifier)
 
 
 def _work(image: ImagePlan) -> ImageRecord:
     """Make one mask in a worker process."""
-
-    def emit(event: Event) -> None:
-        _send.put(event)
-
-    return make_mask(image, _plan, _engine, _writer, emit, _stopping)
+    return _maker.make(image)
 
 
 def _die_with_parent() -> None:

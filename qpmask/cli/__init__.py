@@ -19,6 +19,7 @@ COMMANDS = {
     "classes": "classes",
     "info": "info",
     "check": "check",
+    "compare": "compare",
     "doctor": "doctor",
     "get-qupath": "get_qupath",
 }

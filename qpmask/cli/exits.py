@@ -10,8 +10,8 @@ import click
 
 from qpmask.errors import (
     ClassMapError,
+    EngineUnavailableError,
     Interrupted,
-    NoQuPathError,
     OptionsError,
     OutputError,
     ProjectError,
@@ -31,7 +31,7 @@ def code_for(error: BaseException) -> int:
     """Exit code of an error that ends a command."""
     if isinstance(error, Interrupted | KeyboardInterrupt):
         return INTERRUPTED
-    if isinstance(error, NoQuPathError):
+    if isinstance(error, EngineUnavailableError):
         return NO_QUPATH
     if isinstance(error, _CONFIGURATION):
         return USAGE

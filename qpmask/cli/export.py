@@ -15,7 +15,7 @@ from qpmask.cli import exits
 from qpmask.cli.config import load_config
 from qpmask.cli.types import UNCLASSIFIED
 from qpmask.errors import Interrupted, OptionsError
-from qpmask.options import COMPRESSIONS, OBJECTS, UNKNOWN_POLICIES
+from qpmask.options import COMPRESSIONS, ENGINES, OBJECTS, UNKNOWN_POLICIES
 
 
 class _Export(click.Command):
@@ -70,6 +70,11 @@ class _Export(click.Command):
 )  # fmt: skip
 @click.option("--jvm-memory", metavar="SIZE", help="Java heap, such as 4g.")
 @click.option("--workers", type=int, default=1, show_default=True, help="Processes, a JVM each.")
+@click.option(
+    "--engine", type=click.Choice(ENGINES), default="auto", show_default=True,
+    envvar="QPMASK_ENGINE",
+    help="What draws: QuPath, or qpmask itself without Java (the same pixels).",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show the plan and write nothing.")
 @click.option("--force", is_flag=True, help="Make masks anew that are there and still hold.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")

@@ -169,7 +169,7 @@ class Engine(ABC):
 
         Raises
         ------
-        NoQuPathError
+        EngineUnavailableError
             What the engine needs is not there.
         """
 
@@ -179,7 +179,7 @@ class Engine(ABC):
 
         Raises
         ------
-        NoQuPathError
+        EngineUnavailableError
             What the engine needs is not there or does not start.
         """
 

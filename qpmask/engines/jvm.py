@@ -13,6 +13,7 @@ import contextlib
 import logging
 import platform
 import re
+import subprocess
 import sys
 import threading
 import warnings
@@ -166,6 +167,8 @@ def _start(memory: str | None, heap_percent: float | None) -> RunningQuPath:
             library = f"-Djava.library.path={install.app_dir}"
             return install.app_dir, install.runtime_dir, install.jvm_path, [*options, library]
 
+        if any(o.startswith("-Xmx") for o in options):
+            _try_options(install, options)
         log.debug("starting the JVM %s with %s", install.jvm_path, options)
         try:
             jpype_backend.start_jvm(finder=finder, finder_kwargs={})
@@ -214,6 +217,27 @@ def _jvm_options(configured: object, memory: str | None, heap_percent: float | N
         "--enable-native-access=ALL-UNNAMED",
     ]
     return options
+
+
+def _try_options(install: QuPathInstall, options: list[str]) -> None:
+    """Start a JVM with these options in a process of its own, and end it.
+
+    A JVM that does not get the memory it was promised ends its process without a word to Python.
+    """
+    code = "import sys, jpype; jpype.startJVM(*sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(install.jvm_path), *options],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        reason = next((x for x in said if not x.startswith("Error occurred")), "no message")
+        raise NoQuPathError(
+            f"The JVM does not start with its options ({reason.strip().rstrip('.')}).",
+            hint="Ask for less memory (--jvm-memory, or java_opts in .paquo.toml), such as 4g.",
+        )
 
 
 def _check_jpype(install: QuPathInstall) -> None:

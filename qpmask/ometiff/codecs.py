@@ -35,7 +35,9 @@ def encode_tile(tile: NDArray[Any], compression: str) -> bytes:
         return encode_lzw(tile)
     raw = np.ascontiguousarray(tile, dtype=tile.dtype.newbyteorder("<")).tobytes()
     if compression == "zlib":
-        return bytes(imagecodecs.zlib_encode(raw))
+        # libdeflate, where imagecodecs has it: a third of the time and shorter.
+        fast = imagecodecs.DEFLATE.available
+        return bytes(imagecodecs.deflate_encode(raw) if fast else imagecodecs.zlib_encode(raw))
     if compression == "zstd":
         return bytes(imagecodecs.zstd_encode(raw))
     return raw

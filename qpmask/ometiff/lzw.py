@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import functools
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
+
+_compiling = threading.Lock()  # else each thread of a pool would compile for itself
 
 _RunEncoder = Callable[[NDArray[np.uint8], NDArray[np.uint64], int, NDArray[np.uint8]], int]
 
@@ -36,7 +39,8 @@ def encode_lzw(tile: NDArray[Any]) -> bytes:
     bytes
         One LZW segment, decodable by any TIFF reader.
     """
-    encode_runs = _run_encoder()
+    with _compiling:
+        encode_runs = _run_encoder()
     if encode_runs is None or tile.dtype.itemsize > 2 or tile.size == 0:
         return _encode_general(tile)
     pixels = np.ascontiguousarray(tile, dtype=tile.dtype.newbyteorder("<")).reshape(-1)
@@ -70,6 +74,8 @@ def _run_encoder() -> _RunEncoder | None:
         compiled = numba.njit(nogil=True, cache=True)(_encode_runs)
     except RuntimeError:  # Numba found no folder that it may keep compiled code in
         compiled = numba.njit(nogil=True)(_encode_runs)
+    few = np.zeros(8, np.uint8)
+    compiled(few, few.view(np.uint64), 1, np.empty(32, np.uint8))  # compiles, or loads
     return compiled  # type: ignore[no-any-return]
 
 

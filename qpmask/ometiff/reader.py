@@ -60,6 +60,8 @@ class MaskFile:
     def __init__(self, path: Path | str) -> None:
         self._path = Path(path)
         self._structure: Structure = read_structure(self._path)
+        self._levels = self._structure.levels
+        self._n_planes = self._structure.n_planes
         self._lock = threading.Lock()
         self._labels: dict[tuple[int, int, tuple[int, int]], int] = {}
         self._labels_by_bytes: dict[tuple[bytes, tuple[int, int]], int] = {}
@@ -106,12 +108,12 @@ class MaskFile:
     @property
     def n_planes(self) -> int:
         """Number of planes."""
-        return self._structure.n_planes
+        return self._n_planes
 
     @property
     def levels(self) -> tuple[Level, ...]:
         """Sizes and tile sizes of the levels, level 0 first."""
-        return self._structure.levels
+        return self._levels
 
     @property
     def metadata(self) -> MaskMetadata | None:

@@ -7,7 +7,10 @@ else.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +80,10 @@ class Image:
         Whether the tiles hold differences from the pixel at the left.
     subfile_type, photometric : int
         The tags of these names.
+    has_colormap : bool
+        Whether there is a palette.
+    resolution : tuple of (float, float, int), optional
+        XResolution, YResolution and ResolutionUnit.
     offsets, bytecounts : ndarray of int64
         Where the tiles are.
     directory_offset : int
@@ -175,7 +182,7 @@ def read_structure(path: Path) -> Structure:
         If it is not a tiled TIFF of unsigned integers, or is damaged.
     """
     try:
-        with tifffile.TiffFile(path) as tif:
+        with _tifffile_logs(), tifffile.TiffFile(path) as tif:
             return _read(tif, path)
     except MaskError:
         raise
@@ -190,6 +197,29 @@ def read_structure(path: Path) -> Structure:
             f"{path} cannot be read as a TIFF: {error}.",
             hint="It is damaged, incomplete, or not a TIFF at all.",
         ) from error
+
+
+@contextlib.contextmanager
+def _tifffile_logs() -> Iterator[None]:
+    """Hand on what tifffile logs about a damaged file in this thread at the level DEBUG.
+
+    It logs a line for each broken tag at ERROR, which ends up on people's terminals; they get our
+    one error instead.
+    """
+    this_thread = threading.get_ident()
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.thread != this_thread:
+            return True
+        _log.debug("tifffile: %s", record.getMessage())
+        return False
+
+    logger = logging.getLogger("tifffile")
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
 
 
 def _read(tif: Any, path: Path) -> Structure:

@@ -4,12 +4,15 @@ In: the path or the bytes of a data file written by QuPath 0.2 to 0.7. Out: its 
 ROIs as columns of numbers. Read from the bottom up::
 
     bytereader   numbers and texts from bytes that are not trusted
-    javacodes, javavalues, javaframes, javastream
+    javacodes, javavalues, javaframes, javahandles, javastream
                  a Java Object Serialization stream as plain values
-    layouts      recognises objects that are laid out like an earlier one
+    layouts      recognises an object that is laid out like an earlier one
+    runs         recognises many such objects at once
     wkb          the vertices of a geometry
     rois         QuPath's ROIs -> columns
-    objects      QuPath's hierarchy of objects -> columns
+    columns      QuPath's objects and classes -> columns
+    alike        reads objects of known layout
+    objects      reads all others, and the hierarchy that they make up
     reader       the whole file, from its first line to its last
     model        the columns
 """

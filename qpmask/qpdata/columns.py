@@ -36,7 +36,7 @@ def stored_id(text: str) -> bytes:
     fills short parts with zeros.
     """
     match = _UUID.fullmatch(text) if len(text) <= ID_BYTES else None
-    if match is None:
+    if match is None or any(int(part, 16) >= 2**63 for part in match.groups()):
         return NO_ID
     parts = [
         f"{int(part, 16):0{digits}x}"[-digits:]

@@ -14,16 +14,10 @@ an ``UnsupportedDataError``.
 from __future__ import annotations
 
 import struct
-from array import array
-from bisect import bisect_right
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-
-from qpmask.qpdata.bytereader import I4, I8, U2, ByteReader
+from qpmask.qpdata.bytereader import I4, I8, U2
 from qpmask.qpdata.javacodes import (
-    FIRST_HANDLE,
     FLAG_BLOCK_DATA,
     ITEM_SIZES,
     PRIMITIVES,
@@ -45,6 +39,7 @@ from qpmask.qpdata.javacodes import (
     TC_STRING,
 )
 from qpmask.qpdata.javaframes import ArrayFrame, ObjectFrame
+from qpmask.qpdata.javahandles import HandleReader
 from qpmask.qpdata.javavalues import (
     Block,
     ClassDesc,
@@ -54,7 +49,6 @@ from qpmask.qpdata.javavalues import (
     Mark,
     ObjectArray,
     PrimitiveArray,
-    Span,
     SpanKind,
 )
 
@@ -64,7 +58,7 @@ MAX_DEPTH: Final = 1000
 MAX_SUPER_CLASSES: Final = 64
 
 
-class JavaStream(ByteReader):
+class JavaStream(HandleReader):
     """Reads values from a Java Object Serialization stream.
 
     Parameters
@@ -81,13 +75,6 @@ class JavaStream(ByteReader):
         super().__init__(data, source=source, hint=hint)
         #: Bytes of the present block of raw data that were not read yet.
         self.block_left = 0
-        self.handles: list[object] = []
-        self.next_handle = 0
-        #: While a list, the changing parts of what is read are added to it.
-        self.spans: list[Span] | None = None
-        self._spans_first_handle = 0
-        self._skipped_first_handle = array("q")
-        self._skipped_start = array("q")
 
     def read_header(self) -> None:
         """Read the four bytes with which every stream begins."""
@@ -97,96 +84,6 @@ class JavaStream(ByteReader):
                 raise self.truncated("its first four bytes")
             raise self.corrupt("it does not begin like a QuPath data file")
         self.pos = 4
-
-    # ----------------------------------------------------------------- handles
-
-    def _new_handle(self, value: object) -> int:
-        handle = self.next_handle
-        if handle == len(self.handles):
-            self.handles.append(value)
-        else:  # while a skipped part is read after all
-            self.handles[handle] = value
-        self.next_handle = handle + 1
-        return handle
-
-    def skip_handles(self, start: int, n_handles: int) -> None:
-        """Count the handles of a leaf object that was passed over.
-
-        Parameters
-        ----------
-        start : int
-            Where the object starts in the data: should anything refer into it, it is read then.
-        n_handles : int
-            How many handles the object takes.
-        """
-        self._skipped_first_handle.append(self.next_handle)
-        self._skipped_start.append(start)
-        self.handles.extend([Mark.SKIPPED] * n_handles)
-        self.next_handle += n_handles
-
-    def skip_many_handles(
-        self, starts: npt.NDArray[np.int64], n_handles: npt.NDArray[np.int64]
-    ) -> None:
-        """Count the handles of many leaf objects, as :meth:`skip_handles`."""
-        last = np.cumsum(n_handles)
-        self._skipped_first_handle.frombytes((self.next_handle + last - n_handles).tobytes())
-        self._skipped_start.frombytes(starts.tobytes())
-        self.handles.extend([Mark.SKIPPED] * int(last[-1]))
-        self.next_handle += int(last[-1])
-
-    def forget_handles(self, start: int, first_handle: int) -> None:
-        """Let go of the values of a leaf object that was read; they can be read again."""
-        n_handles = self.next_handle - first_handle
-        del self.handles[first_handle:]
-        self.next_handle = first_handle
-        self.skip_handles(start, n_handles)
-
-    def _read_skipped(self, handle: int) -> object:
-        # Objects are only passed over when all that they refer to has been read, so that this
-        # does not lead to itself again.
-        index = bisect_right(self._skipped_first_handle, handle) - 1
-        kept = self.pos, self.next_handle, self.spans
-        self.pos, self.next_handle = self._skipped_start[index], self._skipped_first_handle[index]
-        self.spans = None
-        self.read_value()
-        self.pos, self.next_handle, self.spans = kept
-        return self.handles[handle]
-
-    def _reference(self) -> object:
-        at = self.pos
-        handle = self.unpack(I4, "a reference") - FIRST_HANDLE
-        if not 0 <= handle < self.next_handle:
-            self.pos = at
-            raise self.corrupt("a reference points at nothing")
-        if self.spans is not None and handle >= self._spans_first_handle:
-            self.spans = None
-        value = self.handles[handle]
-        return self._read_skipped(handle) if value is Mark.SKIPPED else value
-
-    def reset_handles(self) -> None:
-        """Forget all handles, as the stream asks for."""
-        self.handles = []
-        self.next_handle = 0
-        self._skipped_first_handle = array("q")
-        self._skipped_start = array("q")
-
-    # ------------------------------------------------------------------- spans
-
-    def start_spans(self) -> None:
-        """Note from now on which parts of the bytes differ from object to object.
-
-        ``spans`` becomes a list; it is None again if something is read that belongs to one
-        object alone: a new class, a reference to itself.
-        """
-        self.spans = []
-        self._spans_first_handle = self.next_handle
-
-    def add_span(
-        self, kind: SpanKind, start: int, *, item_size: int = 1, value: object = None
-    ) -> None:
-        """Note that the bytes from ``start`` to the present position may differ."""
-        if self.spans is not None:
-            self.spans.append(Span(kind, start, self.pos, item_size, value))
 
     # ------------------------------------------------------------------ strings
 
@@ -199,7 +96,7 @@ class JavaStream(ByteReader):
             self.pos += length
             text = self.decode_text(self.pos - length, self.pos)
             self.spans = None
-        self._new_handle(text)
+        self.new_handle(text)
         self.add_span(SpanKind.TEXT, start, value=text)
         return text
 
@@ -208,7 +105,7 @@ class JavaStream(ByteReader):
         code = self.byte("a text")
         if code in (TC_STRING, TC_LONGSTRING):
             return self._string(code)
-        value = self._reference() if code == TC_REFERENCE else None
+        value = self.reference() if code == TC_REFERENCE else None
         if not isinstance(value, str):
             raise self.corrupt(missing)
         return value
@@ -227,7 +124,7 @@ class JavaStream(ByteReader):
                     raise self.corrupt("a class has too many super classes")
                 continue
             if code == TC_REFERENCE:
-                referred = self._reference()
+                referred = self.reference()
                 if not isinstance(referred, ClassDesc) or not referred.levels:
                     raise self.corrupt("a class refers to something that is no class")
                 parent = referred
@@ -251,7 +148,7 @@ class JavaStream(ByteReader):
         self.need(8, "the version of a class")
         self.pos += 8
         # The handle is taken before the fields are read; the description is put there after.
-        handle = self._new_handle(Mark.PENDING)
+        handle = self.new_handle(Mark.PENDING)
         flags = self.byte("the flags of a class")
         n_fields = self.length(U2, 3, "the fields of a class")
         primitive_names: list[str] = []
@@ -348,7 +245,7 @@ class JavaStream(ByteReader):
         if code == TC_NULL:
             return None
         if code == TC_REFERENCE:
-            value = self._reference()
+            value = self.reference()
             if value is Mark.PENDING:
                 raise self.corrupt("a reference points at something incomplete")
             return value
@@ -372,13 +269,13 @@ class JavaStream(ByteReader):
             return Block(start, self.pos)
         if code == TC_ENUM:
             desc = self._class_of("an enum")
-            handle = self._new_handle(Mark.PENDING)
+            handle = self.new_handle(Mark.PENDING)
             constant = EnumConstant(desc, self._read_string("an enum has no name"))
             self.handles[handle] = constant
             return constant
         if code == TC_CLASS:
             class_value = ClassValue(self._class_of("a class value"))
-            self._new_handle(class_value)
+            self.new_handle(class_value)
             return class_value
         self.pos -= 1
         if code == TC_CLASSDESC:
@@ -398,7 +295,7 @@ class JavaStream(ByteReader):
     def begin_object(self) -> JavaObject:
         """Read the head of an object, after its code: its class; and give it its handle."""
         value = JavaObject(self._class_of("an object"))
-        self._new_handle(value)
+        self.new_handle(value)
         return value
 
     def _begin_array(self, frames: list[ObjectFrame | ArrayFrame]) -> object:
@@ -412,12 +309,12 @@ class JavaStream(ByteReader):
             length = self.length(I4, item_size, "an array")
             self.pos += length * item_size
             value = PrimitiveArray(code, start + 4, length, self.pos)
-            self._new_handle(value)
+            self.new_handle(value)
             self.add_span(SpanKind.ARRAY, start, item_size=item_size)
             return value
         length = self.length(I4, 1, "an array")
         array_value = ObjectArray(desc, [])
-        self._new_handle(array_value)
+        self.new_handle(array_value)
         frames.append(ArrayFrame(array_value, length))
         return Mark.PENDING
 

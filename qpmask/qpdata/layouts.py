@@ -13,7 +13,7 @@ began, which :class:`~qpmask.qpdata.javastream.JavaStream` checks while it notes
 
 from __future__ import annotations
 
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from qpmask.qpdata.bytereader import I4, U2
 from qpmask.qpdata.javavalues import Span, SpanKind
@@ -45,13 +45,9 @@ class Node(Generic[T]):
         self.by_length: list[tuple[int, dict[bytes, Edge[T]]]] = []
 
 
-class Edge(NamedTuple, Generic[T]):
-    """Bytes that must be there, the differing part after them, and where that leads."""
-
-    code: int
-    size: int
-    node: Node[T]
-    meaning: T | None
+#: Code and size of the differing part after bytes that are the same, the node after it, and what
+#: the layout means that ends here. A plain tuple: it is taken apart for every object.
+Edge: TypeAlias = "tuple[int, int, Node[T], T | None]"
 
 
 class Layouts(Generic[T]):
@@ -149,5 +145,5 @@ class Layouts(Generic[T]):
             if self._n_edges >= MAX_EDGES:
                 return None
             self._n_edges += 1
-            edge = edges[same] = Edge(code, size, Node(), meaning)
-        return edge.node
+            edge = edges[same] = (code, size, Node(), meaning)
+        return edge[2]

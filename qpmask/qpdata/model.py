@@ -66,7 +66,7 @@ class PathClassName:
     color_argb: int | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Rois:
     """Regions of interest.
 
@@ -126,6 +126,9 @@ class Rois:
     def __len__(self) -> int:
         return len(self.kind)
 
+    def __repr__(self) -> str:
+        return f"<Rois: {len(self):,}>"
+
     @property
     def is_point(self) -> npt.NDArray[np.bool_]:
         """Whether each ROI is made of points: as QuPath's ``ROI.isPoint``."""
@@ -184,7 +187,7 @@ class Rois:
         return bounds
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ImageObjects:
     """The objects of one image, in the order in which QuPath's ``getDescendantObjects`` visits.
 
@@ -239,6 +242,9 @@ class ImageObjects:
 
     def __len__(self) -> int:
         return len(self.kind)
+
+    def __repr__(self) -> str:
+        return f"<ImageObjects: {len(self):,} of {len(self.classes):,} classes>"
 
     def id_of(self, index: int) -> str | None:
         """UUID of an object as text, or None."""

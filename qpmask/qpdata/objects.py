@@ -16,11 +16,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final
 
-import numpy as np
-
-from qpmask.qpdata.columns import ID_BYTES, NO_ID, ObjectColumns, stored_id
+from qpmask.qpdata.alike import AlikeReader, ObjectLayout
+from qpmask.qpdata.columns import NO_ID, ObjectColumns, stored_id
 from qpmask.qpdata.javacodes import (
     FLAG_EXTERNALIZABLE,
     TC_BLOCKDATA,
@@ -31,15 +30,9 @@ from qpmask.qpdata.javacodes import (
 )
 from qpmask.qpdata.javastream import JavaStream
 from qpmask.qpdata.javavalues import ClassDesc, JavaObject, Mark, ObjectArray, Span, SpanKind
-from qpmask.qpdata.layouts import Layouts
 from qpmask.qpdata.model import ObjectKind
 from qpmask.qpdata.rois import RoiLayout
-from qpmask.qpdata.runs import Run, RunFinder
 
-#: After how many alike objects in a row to look for a run of them, and how far, in bytes.
-_ROW_FOR_RUN: Final = 200
-_FIRST_WINDOW: Final = 2**18
-_LAST_WINDOW: Final = 2**23
 #: Levels of objects inside objects; QuPath itself gives up long before.
 MAX_LEVELS: Final = 10_000
 
@@ -61,26 +54,6 @@ _METADATA: Final = _PACKAGE + "MetadataMap"
 _ID_KEY: Final = "Object ID"
 
 
-class ObjectLayout(NamedTuple):
-    """What an object of known layout is, and which of its differing parts hold the rest.
-
-    A slot is the number of a differing part, or -1. A ROI is a number (-1 for none) where it is
-    the same for all.
-    """
-
-    n_handles: int
-    kind: int
-    class_index: int
-    locked: bool
-    missing: bool
-    name: str | None
-    name_slot: int
-    id_bytes: bytes
-    id_slot: int
-    roi: int | RoiLayout
-    nucleus_roi: int | RoiLayout
-
-
 @dataclass(slots=True, eq=False)
 class _Open:
     """An object whose children are being read."""
@@ -89,6 +62,7 @@ class _Open:
     number: int
     start: int
     first_handle: int
+    has_children: bool
     children_left: int
     kind: int
     name: str | None
@@ -109,18 +83,15 @@ class HierarchyReader:
     def __init__(self, stream: JavaStream) -> None:
         self._stream = stream
         self.columns = ObjectColumns(stream)
-        self._layouts: Layouts[ObjectLayout] = Layouts()
-        self._runs = RunFinder(stream.data, self._layouts)
+        self._alike = AlikeReader(stream, self.columns)
 
     def read_tree(self) -> None:
         """Read the root object and all that is below it."""
-        stack = [self._open(-1)]
-        if stack[0].desc.name != _ROOT:
-            raise self._stream.corrupt("the hierarchy has no root")
+        stack = [self._open(None)]
         while stack:
             top = stack[-1]
             if top.children_left:
-                top.children_left = self._read_alike(top.number, top.children_left)
+                top.children_left = self._alike.read(top.number, top.children_left)
             if top.children_left:
                 if len(stack) > MAX_LEVELS:
                     raise self._stream.unsupported(f"objects are nested {MAX_LEVELS} levels deep")
@@ -132,8 +103,8 @@ class HierarchyReader:
 
     # ------------------------------------------------- an object read in full
 
-    def _open(self, parent: int) -> _Open:
-        """Read an object up to its children."""
+    def _open(self, parent: int | None) -> _Open:
+        """Read an object up to its children; the root is the one that has no parent."""
         stream = self._stream
         start, first_handle = stream.pos, stream.next_handle
         stream.start_spans()
@@ -160,15 +131,15 @@ class HierarchyReader:
             stream.need(n_children, "the children of an object")
             stream.spans = None
         kind = next((_KINDS[link] for link in desc.chain if link in _KINDS), ObjectKind.OTHER)
-        is_root = desc.name == _ROOT
-        if is_root and parent >= 0:
-            raise stream.corrupt("the hierarchy has a second root")
-        number = -1 if is_root else self.columns.add(kind, parent, name, id_bytes)
+        if (desc.name == _ROOT) != (parent is None):
+            raise stream.corrupt("the hierarchy has no root, or a second one")
+        number = -1 if parent is None else self.columns.add(kind, parent, name, id_bytes)
         return _Open(
             desc=desc,
             number=number,
             start=start,
             first_handle=first_handle,
+            has_children=n_children > 0,
             children_left=n_children,
             kind=kind,
             name=name,
@@ -229,8 +200,11 @@ class HierarchyReader:
         """Read what comes after an object's children."""
         stream, columns = self._stream, self.columns
         chain = item.desc.chain
+        if item.has_children:
+            stream.spans = None
         if _ROI_OBJECT not in chain:
             stream.skip_contents()
+            stream.spans = None
             return
         number = item.number
         value = self._value()
@@ -262,7 +236,7 @@ class HierarchyReader:
             None if inline_class else self._layout(item, spans, roi, roi_at, nucleus, nucleus_at)
         )
         if layout is not None:
-            self._layouts.learn(stream.data, item.start, stream.pos, spans, layout)
+            self._alike.layouts.learn(stream.data, item.start, stream.pos, spans, layout)
         for value, at in ((roi, roi_at), (nucleus, nucleus_at)):
             if at >= 0 and stream.data[at] == TC_OBJECT:
                 columns.rois.forget_value(value)
@@ -315,106 +289,3 @@ class HierarchyReader:
             roi=rois[0],
             nucleus_roi=rois[1],
         )
-
-    # -------------------------------------------------- objects of known layout
-
-    def _read_alike(self, parent: int, n_objects: int) -> int:
-        """Read objects as long as their layout is known; give how many are left."""
-        stream, columns = self._stream, self.columns
-        data, match, add_roi = stream.data, self._layouts.match, columns.rois.add_layout
-        in_a_row = 0
-        while n_objects:
-            if in_a_row == _ROW_FOR_RUN:
-                n_objects = self._read_runs(parent, n_objects)
-                in_a_row = 0
-                continue
-            in_a_row += 1
-            starts: list[int] = []
-            found = match(data, stream.pos, starts)
-            if found is None:
-                return n_objects
-            end, layout = found
-            name = layout.name
-            if layout.name_slot >= 0:
-                name = self._name_at(starts[layout.name_slot])
-            id_bytes = layout.id_bytes
-            if layout.id_slot >= 0:
-                id_bytes = self._id_at(starts[layout.id_slot])
-            roi, nucleus = layout.roi, layout.nucleus_roi
-            columns.kind.append(layout.kind)
-            columns.parent.append(parent)
-            columns.class_index.append(layout.class_index)
-            columns.locked.append(layout.locked)
-            columns.missing.append(layout.missing)
-            columns.roi.append(roi if isinstance(roi, int) else add_roi(roi, starts))
-            columns.nucleus_roi.append(
-                nucleus if isinstance(nucleus, int) else add_roi(nucleus, starts)
-            )
-            columns.names.append(name)
-            columns.ids += id_bytes
-            stream.skip_handles(stream.pos, layout.n_handles)
-            stream.pos = end
-            n_objects -= 1
-        return 0
-
-    def _name_at(self, at: int) -> str:
-        stream = self._stream
-        start = at + 2
-        end = start + int.from_bytes(stream.data[at:start], "big")
-        return self.columns.shared_name(stream.decode_text(start, end))
-
-    def _id_at(self, at: int) -> bytes:
-        start = at + 2
-        text = self._stream.data[start : start + int.from_bytes(self._stream.data[at:start], "big")]
-        return text if len(text) == ID_BYTES else stored_id(text.decode("latin-1"))
-
-    def _read_runs(self, parent: int, n_objects: int) -> int:
-        """Read runs of objects as long as they are long; give how many are left."""
-        window = _FIRST_WINDOW
-        while n_objects:
-            run = self._runs.find(self._stream.pos, window, n_objects)
-            if run is None:
-                break
-            self._add_run(parent, run)
-            n_objects -= len(run.starts)
-            if run.end - int(run.starts[0]) < window // 2:
-                break
-            window = min(2 * window, _LAST_WINDOW)
-        return n_objects
-
-    def _add_run(self, parent: int, run: Run[ObjectLayout]) -> None:
-        stream, columns = self._stream, self.columns
-        n_objects = len(run.starts)
-        kind = np.empty(n_objects, np.uint8)
-        class_index = np.empty(n_objects, np.int32)
-        flags = np.empty((n_objects, 2), np.uint8)
-        rois = np.empty((n_objects, 2), np.int32)
-        n_handles = np.empty(n_objects, np.int64)
-        names: list[str | None] = [None] * n_objects
-        ids = np.empty((n_objects, ID_BYTES), np.uint8)
-        for group in run.groups:
-            layout, numbers, starts, sizes = group.meaning, group.numbers, group.starts, group.sizes
-            kind[numbers] = layout.kind
-            class_index[numbers] = layout.class_index
-            flags[numbers] = layout.locked, layout.missing
-            n_handles[numbers] = layout.n_handles
-            for column, roi in enumerate((layout.roi, layout.nucleus_roi)):
-                rois[numbers, column] = (
-                    roi if isinstance(roi, int) else columns.rois.add_many(roi, starts, sizes)
-                )
-            if layout.name_slot >= 0:
-                for number, at in zip(numbers, starts[layout.name_slot].tolist(), strict=True):
-                    names[number] = self._name_at(at)
-            elif layout.name is not None:
-                for number in numbers:
-                    names[number] = layout.name
-            if layout.id_slot < 0:
-                ids[numbers] = np.frombuffer(layout.id_bytes, np.uint8)
-            elif (sizes[layout.id_slot] == ID_BYTES).all():
-                ids[numbers] = self._runs.take(starts[layout.id_slot] + 2, ID_BYTES)
-            else:
-                for number, at in zip(numbers, starts[layout.id_slot].tolist(), strict=True):
-                    ids[number] = np.frombuffer(self._id_at(at), np.uint8)
-        columns.add_run(parent, kind, class_index, flags, rois, names, ids)
-        stream.skip_many_handles(run.starts, n_handles)
-        stream.pos = run.end

@@ -63,13 +63,13 @@ def read_qpdata(path: str | os.PathLike[str]) -> ImageObjects:
     hint = _hint(path)
     try:
         # Not mapped into memory: QuPath may replace or cut the file meanwhile.
-        data = path.read_bytes()
+        stream = JavaStream(path.read_bytes(), source=str(path), hint=hint)
     except FileNotFoundError:
         raise DataFileMissingError(f"{path} does not exist.", hint=hint) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise DataFileMissingError(f"{path} cannot be opened: {reason}.", hint=hint) from error
-    return _read(JavaStream(data, source=str(path), hint=hint))
+    return _read(stream)
 
 
 def read_qpdata_bytes(data: bytes, *, source: str = "the data file") -> ImageObjects:
@@ -148,7 +148,10 @@ def _read(stream: JavaStream) -> ImageObjects:
         raise stream.corrupt("it ends without a hierarchy of objects")
     if stream.pos != stream.size:
         raise stream.corrupt(f"{stream.size - stream.pos:,} bytes follow after its end")
-    return hierarchy.columns.finish(version=version, server=server or "", image_type=image_type)
+    columns = hierarchy.columns
+    del hierarchy, value
+    stream.close()  # before more memory is taken for the columns
+    return columns.finish(version=version, server=server or "", image_type=image_type)
 
 
 def _read_version(stream: JavaStream) -> int:

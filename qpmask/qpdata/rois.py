@@ -74,7 +74,6 @@ class RoiTable:
 
     def __init__(self, stream: ByteReader) -> None:
         self._stream = stream
-        self._data = stream.data
         # What ROIs have in common: (kind, c, z, t) as one number each.
         self._styles: dict[tuple[RoiKind, int, int, int], int] = {}
         self._style = array("i")
@@ -95,7 +94,7 @@ class RoiTable:
         # The values that were added, so that a shared ROI is added once.
         self._known: dict[int, tuple[JavaObject, int]] = {}
         # Coordinates that are referred to again and again could fill the memory.
-        self._budget_bytes = _MAX_REUSE * len(self._data) + 2**20
+        self._budget_bytes = _MAX_REUSE * stream.size + 2**20
 
     def __len__(self) -> int:
         return len(self._style)
@@ -208,7 +207,7 @@ class RoiTable:
         starts : list of int
             Where the differing parts of the object start.
         """
-        data = self._data
+        data = self._stream.data
         slots = layout.slots
         if len(slots) == 2:
             x_at, y_at = starts[slots[0]], starts[slots[1]]
@@ -241,7 +240,7 @@ class RoiTable:
             for at in columns[0]:
                 self._add_stored_wkb(layout.style, at)
             return np.arange(first, first + n_rois, dtype=np.int32)
-        data = self._data
+        data = self._stream.data
         if layout.kind in _BOXES:
             self._boxes += b"".join([data[at : at + 32] for at in columns[0]])
             self._box_rois.extend(range(first, first + n_rois))
@@ -271,8 +270,8 @@ class RoiTable:
         if n_x != n_y:
             raise self._stream.corrupt("a ROI has not as many x as y")
         self._spend(8 * n_x)
-        self._x32 += self._data[x_at : x_at + 4 * n_x]
-        self._y32 += self._data[y_at : y_at + 4 * n_x]
+        self._x32 += self._stream.data[x_at : x_at + 4 * n_x]
+        self._y32 += self._stream.data[y_at : y_at + 4 * n_x]
         self._ring_size.append(n_x)
         self._n_rings.append(1)
         self._style.append(style)
@@ -287,14 +286,14 @@ class RoiTable:
         return number
 
     def _add_stored_wkb(self, style: int, at: int) -> int:
-        n_bytes: int = _array_length(self._data, at)[0]
+        n_bytes: int = _array_length(self._stream.data, at)[0]
         return self._add_wkb(style, PrimitiveArray("B", at + 4, n_bytes, at + 4 + n_bytes))
 
     def _add_wkb(self, style: int, stored: PrimitiveArray) -> int:
         number = len(self._style)
         self._spend(stored.length)
         try:
-            rings = wkb.read_wkb(self._data[stored.start : stored.end])
+            rings = wkb.read_wkb(self._stream.data[stored.start : stored.end])
         except wkb.WkbError as error:
             raise self._stream.corrupt(f"a geometry makes no sense: {error}") from error
         first = len(self._ring_size)
@@ -326,8 +325,8 @@ class RoiTable:
             self._special_kind.append(RingKind.POLYGON)
             self._special_part.append(part)
             self._special_hole.append(False)
-            self._x32 += self._data[x.start : x.end]
-            self._y32 += self._data[y.start : y.end]
+            self._x32 += self._stream.data[x.start : x.end]
+            self._y32 += self._stream.data[y.start : y.end]
             self._ring_size.append(x.length)
         self._n_rings.append(len(xs.items))
         self._style.append(style)

@@ -165,19 +165,20 @@ class RunFinder(Generic[T]):
                     left, found = left[~same], found[~same]
                     if edge is None:
                         continue
+                    code, item_size, next_node, meaning = edge
                     at = pos[chosen] + length
                     numbers = group.numbers[chosen]
                     part_starts = [part[chosen] for part in group.starts]
                     part_sizes = [part[chosen] for part in group.sizes]
-                    if edge.code == END:
-                        if edge.meaning is not None:
+                    if code == END:
+                        if meaning is not None:
                             ends[numbers] = at
-                            groups.append(Alike(edge.meaning, numbers, part_starts, part_sizes))
+                            groups.append(Alike(meaning, numbers, part_starts, part_sizes))
                         continue
                     part_starts.append(at)
-                    part_sizes.append(self._sizes(edge.code, edge.size, at))
-                    after = self._after(edge.code, edge.size, at, part_sizes[-1])
-                    todo.append((edge.node, Alike(None, numbers, part_starts, part_sizes), after))
+                    part_sizes.append(self._sizes(code, item_size, at))
+                    after = self._after(code, item_size, at, part_sizes[-1])
+                    todo.append((next_node, Alike(None, numbers, part_starts, part_sizes), after))
         return groups
 
     def _sizes(self, code: int, item_size: int, at: Offsets) -> Offsets:

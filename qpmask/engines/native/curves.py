@@ -9,13 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import thin, wide
 from ._jit import kernel
-from .raster import I64, Pixels, to_device
-
-F32 = NDArray[np.float32]
+from .raster import F32, F64, I64, Pixels, to_device
 
 FAR = 0.5 + 0.5 * 0.5522847498307933
 NEAR = 1 - FAR
@@ -39,9 +36,7 @@ MOST_HALVINGS = 10
 
 
 @kernel
-def ellipse_points(
-    box: NDArray[np.float64], scaled: bool, scale: float, shift_x: float, shift_y: float
-) -> F32:
+def ellipse_points(box: F64, scaled: bool, scale: float, shift_x: float, shift_y: float) -> F32:
     """The 13 control points in device coordinates: float64, float32, then the transform."""
     points = np.empty((13, 2), np.float32)
     for i in range(13):
@@ -76,35 +71,33 @@ def halve(stack: F32, top: int) -> None:
 
 
 @kernel
-def extent(curve: F32, axis: int) -> Any:
-    """Least and greatest coordinate of a curve's four points."""
-    low = high = curve[axis]
+def extent(curve: F32) -> Any:
+    """Least and greatest x, least and greatest y of a curve's four points."""
+    min_x = max_x = curve[0]
+    min_y = max_y = curve[1]
     for i in range(2, 8, 2):
-        low = min(low, curve[i + axis])
-        high = max(high, curve[i + axis])
-    return low, high
+        min_x, max_x = min(min_x, curve[i]), max(max_x, curve[i])
+        min_y, max_y = min(min_y, curve[i + 1]), max(max_y, curve[i + 1])
+    return min_x, max_x, min_y, max_y
 
 
 @kernel
-def thin_lines(
-    points: F32, width: int, height: int, outline: bool, left: I64
-) -> tuple[I64, int]:
+def thin_lines(points: F32, width: int, height: int, outline: bool, left: I64) -> tuple[I64, int]:
     """Flatten an ellipse by the THIN rule into lines (x1, y1, x2, y2, clip) in fixed point.
 
     For a fill (not ``outline``), parts left of the tile go straight into ``left``.
     """
     lines = np.empty((64, 5), np.int64)
-    n = 0
+    n = np.int64(0)
     stack = np.empty((48, 8), np.float32)
     low, high_x, high_y = thin.low_bound(), thin.high_bound(width), thin.high_bound(height)
     for quarter in range(4):
         for i in range(8):
             stack[0, i] = points[3 * quarter + i // 2, i % 2]
-        top = 0
+        top = np.int64(0)
         while top >= 0:
             curve = stack[top]
-            min_x, max_x = extent(curve, 0)
-            min_y, max_y = extent(curve, 1)
+            min_x, max_x, min_y, max_y = extent(curve)
             if high_x < min_x or high_y < min_y or low > max_y or (outline and low > max_x):
                 top -= 1
                 continue
@@ -136,7 +129,9 @@ def _difference(curve: F32, clip: bool, lines: I64, n: int) -> tuple[I64, int]:
     for axis in range(2):
         p0, p1, p2, p3 = curve[axis], curve[2 + axis], curve[4 + axis], curve[6 + axis]
         a = np.float32(
-            np.float32(np.float32(np.float32(-p0 + np.float32(three * p1))) - np.float32(three * p2))
+            np.float32(
+                np.float32(np.float32(-p0 + np.float32(three * p1))) - np.float32(three * p2)
+            )
             + p3
         )
         b = np.float32(
@@ -187,7 +182,9 @@ def _difference(curve: F32, clip: bool, lines: I64, n: int) -> tuple[I64, int]:
             next_y = _not_past(whole[1] + (at[1] >> shift), start[1], end[1])
         if n == len(lines):
             more = np.empty((2 * n, 5), np.int64)
-            more[:n] = lines
+            for i in range(n):
+                for j in range(5):
+                    more[i, j] = lines[i, j]
             lines = more
         lines[n, 0], lines[n, 1], lines[n, 2], lines[n, 3] = x, y, next_x, next_y
         lines[n, 4] = clip
@@ -205,8 +202,8 @@ def _not_past(value: int, start: int, end: int) -> int:
 @kernel
 def _meet(a1: int, b1: int, a2: int, b2: int, at: int) -> int:
     """As thin.meet, on fixed point."""
-    along = np.float64(at - a1) * np.float64(b2 - b1)
-    return np.int64(np.float64(b1) + along / np.float64(a2 - a1))
+    along = float(at - a1) * float(b2 - b1)
+    return int(float(b1) + along / float(a2 - a1))
 
 
 @kernel
@@ -253,25 +250,34 @@ def cut_fixed(
 
 
 @kernel
-def draw_cut(
-    pixels: Pixels, width: int, height: int, x1: int, y1: int, x2: int, y2: int, label: int
-) -> None:
-    """As thin.draw_segment, on fixed point: a line of a curve that leaves the clip box."""
-    low = thin.fixed(thin.low_bound())
-    seen, x1, y1, x2, y2 = _clip_fixed(x1, y1, x2, y2, low, thin.fixed(thin.high_bound(height)))
-    if seen:
-        high = thin.fixed(thin.high_bound(width))
-        seen, y1, x1, y2, x2 = _clip_fixed(y1, x1, y2, x2, low, high)
-    if seen:
-        thin.draw_fixed(pixels, width, height, x1, y1, x2, y2, label)
+def cut_lines(lines: I64, n_lines: int, width: int, height: int, left: I64) -> tuple[I64, int]:
+    """Turn the lines of a filled ellipse into crossers; returns them and how many there are."""
+    crossers = np.empty((n_lines, 5), np.int64)
+    n = np.int64(0)
+    for i in range(n_lines):
+        x1, y1, x2, y2 = lines[i, 0], lines[i, 1], lines[i, 2], lines[i, 3]
+        if lines[i, 4]:
+            n = cut_fixed(x1, y1, x2, y2, width, height, left, crossers, n)
+        else:
+            n = thin.add_edge(x1, y1, x2, y2, left, crossers, n)
+    return crossers, n
 
 
 @kernel
-def wide_edges(
-    points: F32, width: int, height: int, left: I64, crossers: I64
-) -> tuple[I64, int]:
+def draw_lines(
+    pixels: Pixels, width: int, height: int, lines: I64, n_lines: int, label: int
+) -> None:
+    """Draw the lines of an ellipse's outline."""
+    for i in range(n_lines):
+        x1, y1, x2, y2 = lines[i, 0], lines[i, 1], lines[i, 2], lines[i, 3]
+        thin.draw_fixed(pixels, width, height, x1, y1, x2, y2, lines[i, 4] != 0, label)
+
+
+@kernel
+def wide_edges(points: F32, width: int, height: int, left: I64) -> tuple[I64, int]:
     """Flatten an ellipse by the WIDE rule; returns the crossers and how many there are."""
-    n = 0
+    crossers = np.empty((64, 5), np.int64)
+    n = np.int64(0)
     stack = np.empty((MOST_HALVINGS + 2, 8), np.float32)
     level = np.zeros(MOST_HALVINGS + 2, np.int64)
     moved = np.empty((13, 2), np.float32)
@@ -288,11 +294,10 @@ def wide_edges(
         for i in range(8):
             stack[0, i] = moved[3 * quarter + i // 2, i % 2]
         level[0] = 0
-        top = 0
+        top = np.int64(0)
         while top >= 0:
             curve = stack[top]
-            min_x, max_x = extent(curve, 0)
-            min_y, max_y = extent(curve, 1)
+            min_x, max_x, min_y, max_y = extent(curve)
             if max_y <= zero or min_y >= np.float32(height) or min_x >= np.float32(width):
                 top -= 1
                 continue
@@ -307,8 +312,10 @@ def wide_edges(
                 top += 1
                 continue
             if n == len(crossers):
-                more = np.empty((max(2 * n, 64), 5), np.int64)
-                more[:n] = crossers
+                more = np.empty((2 * n, 5), np.int64)
+                for i in range(n):
+                    for j in range(5):
+                        more[i, j] = crossers[i, j]
                 crossers = more
             n = wide.cut_edge(
                 curve[0], curve[1], curve[6], curve[7], width, height, left, crossers, n
@@ -320,19 +327,20 @@ def wide_edges(
 @kernel
 def _flat(curve: F32) -> bool:
     """Whether both control points lie within one pixel of the chord."""
-    for i in (2, 4):
-        if _distance_squared(curve, i) > np.float32(1.0):
-            return False
-    return True
+    one = np.float32(1.0)
+    return bool(
+        _distance_squared(curve[2], curve[3], curve) <= one
+        and _distance_squared(curve[4], curve[5], curve) <= one
+    )
 
 
 @kernel
-def _distance_squared(curve: F32, i: int) -> Any:
-    """Squared distance of control point i from the chord, in float32 throughout."""
+def _distance_squared(x: Any, y: Any, curve: F32) -> Any:
+    """Squared distance of a control point from the chord, in float32 throughout."""
     chord_x = np.float32(curve[6] - curve[0])
     chord_y = np.float32(curve[7] - curve[1])
-    x = np.float32(curve[i] - curve[0])
-    y = np.float32(curve[i + 1] - curve[1])
+    x = np.float32(x - curve[0])
+    y = np.float32(y - curve[1])
     zero = np.float32(0.0)
     along = np.float32(np.float32(x * chord_x) + np.float32(y * chord_y))
     projected = zero

@@ -22,7 +22,6 @@ expression would promote it, so constants are wrapped.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -31,12 +30,18 @@ from numpy.typing import NDArray
 from ._jit import kernel
 
 I64 = NDArray[np.int64]
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
 Pixels = NDArray[Any]
 
 THIN_SHIFT = 10
 """Positions of thin crossings count 1/1024 pixel."""
 WIDE_SHIFT = 31
 """Positions of wide crossings count 2**-31 pixel."""
+
+NON_ZERO = -1
+EVEN_ODD = 1
+"""Rules: the bits of a winding number that decide."""
 
 MOST_CROSSINGS = 1 << 18
 """Rows are filled in bands of about this many crossings, which bounds the memory."""
@@ -55,46 +60,53 @@ def to_device(value: Any, scaled: bool, scale: float, shift: float) -> Any:
 
 
 @kernel
-def inside(winding: int, even_odd: bool) -> bool:
+def clear(left: I64, start: int, end: int) -> None:
+    """Set winding steps to zero."""
+    for row in range(start, end):
+        left[row] = 0
+
+
+@kernel
+def inside(winding: int, rule: int) -> bool:
     """Whether a winding number means inside."""
-    if even_odd:
-        return (winding & 1) != 0
-    return winding != 0
+    return (winding & rule) != 0
 
 
 @kernel
 def paint(pixels: Pixels, start: int, end: int, label: int) -> None:
-    """Set a run of pixels."""
-    for i in range(start, end):
-        pixels[i] = label
+    """Set the pixels from ``start`` to ``end``; 0 <= start <= end."""
+    # On a view that starts at 0, so that no index can be negative: 15 times as fast.
+    run = pixels[start:end]
+    for i in range(len(run)):
+        run[i] = label
 
 
 @kernel
-def same_everywhere(left: I64, height: int) -> bool:
-    """Whether all rows have the winding number of the first."""
-    steps = 0
-    for row in range(1, height):
+def same_everywhere(left: I64, row0: int, row1: int) -> bool:
+    """Whether all rows up to ``row1`` have the winding number of row ``row0``."""
+    steps = np.int64(0)
+    for row in range(row0 + 1, row1):
         steps |= left[row]
-    return steps == 0
+    return bool(steps == 0)
 
 
 @kernel
 def fill_crossers(
     pixels: Pixels,
     width: int,
-    rows: tuple[int, int],
+    first_row: int,
+    end_row: int,
     left: I64,
     crossers: I64,
     n: int,
     shift: int,
-    even_odd: bool,
+    rule: int,
     label: int,
 ) -> None:
-    """Fill rows ``rows[0]`` to ``rows[1]`` of a tile between crossings.
+    """Fill pixel rows ``first_row`` to ``end_row`` of a tile between crossings.
 
     A run that no crossing ends reaches the right edge: what lies right of the tile was dropped.
     """
-    first_row, end_row = rows
     n_rows = end_row - first_row
     count = np.zeros(n_rows + 1, np.int64)
     for i in range(n):
@@ -102,8 +114,8 @@ def fill_crossers(
         count[crossers[i, 3] - first_row] -= 1
     for row in range(1, n_rows):
         count[row] += count[row - 1]
-    band_start = 0
-    winding = 0
+    band_start = np.int64(0)
+    winding = np.int64(0)
     keys = np.empty(0, np.int64)
     place = np.empty(n_rows + 1, np.int64)
     while band_start < n_rows:
@@ -117,15 +129,14 @@ def fill_crossers(
         place[band_start] = 0
         for row in range(band_start, band_end):
             place[row + 1] = place[row] + count[row]
-        band = first_row + band_start, first_row + band_end
-        _place_crossings(keys, place, crossers, n, first_row, band, shift, width)
-        start = 0
+        _place_crossings(keys, place, crossers, n, first_row, band_start, band_end, shift, width)
+        start = np.int64(0)
         for row in range(band_start, band_end):
             # Placing moved place[row] from the start of the row's crossings to their end.
             end = start + count[row]
             winding += left[first_row + row]
             _fill_row(
-                pixels, (first_row + row) * width, width, keys[start:end], winding, even_odd, label
+                pixels, (first_row + row) * width, width, keys[start:end], winding, rule, label
             )
             start = end
         band_start = band_end
@@ -138,7 +149,8 @@ def _place_crossings(
     crossers: I64,
     n: int,
     first_row: int,
-    band: tuple[int, int],
+    band_start: int,
+    band_end: int,
     shift: int,
     width: int,
 ) -> None:
@@ -148,8 +160,8 @@ def _place_crossings(
     """
     round_up = (np.int64(1) << shift) - 1
     for i in range(n):
-        row0 = max(crossers[i, 2], band[0])
-        row1 = min(crossers[i, 3], band[1])
+        row0 = max(crossers[i, 2], first_row + band_start)
+        row1 = min(crossers[i, 3], first_row + band_end)
         if row0 >= row1:
             continue
         step = crossers[i, 1]
@@ -169,47 +181,44 @@ def _fill_row(
     width: int,
     keys: I64,
     winding: int,
-    even_odd: bool,
+    rule: int,
     label: int,
 ) -> None:
+    """Sort the crossings of a row (Shell's way: they are few, and nearly sorted) and fill it."""
     n = len(keys)
-    if n > 24:
-        keys.sort()
-    else:
-        for i in range(1, n):
+    gap = np.int64(1)
+    while 3 * gap + 1 < n:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for i in range(gap, n):
             key = keys[i]
-            j = i - 1
-            while j >= 0 and keys[j] > key:
-                keys[j + 1] = keys[j]
-                j -= 1
-            keys[j + 1] = key
-    start = 0
+            j = i
+            while j >= gap and keys[j - gap] > key:
+                keys[j] = keys[j - gap]
+                j -= gap
+            keys[j] = key
+        gap //= 3
+    start = np.int64(0)
     for i in range(n):
         column = keys[i] >> 1
-        if inside(winding, even_odd):
+        if inside(winding, rule):
             paint(pixels, base + start, base + column, label)
         winding += ((keys[i] & 1) << 1) - 1
         start = column
-    if inside(winding, even_odd):
+    if inside(winding, rule):
         paint(pixels, base + start, base + width, label)
 
 
 @kernel
-def rectangle_columns(
-    low: float, high: float, scale: float, shift: float, outline: bool
-) -> tuple[int, int]:
-    """First and end column (or row) of a rectangle's side, in float64.
+def rectangle_side(low: float, high: float, scale: float, shift: float) -> tuple[int, int]:
+    """First and end column (or row) of a rectangle, in float64.
 
-    The corner is moved to floor(v + .25) + .25; pixels are those whose centre lies between. The
-    outline, one pixel wide, covers the end column too.
+    The corner is moved to floor(v + .25) + .25; pixels are those whose centre lies between.
     """
     corner = low * scale + shift
-    first = math.floor(corner + 0.25)
-    end = math.floor(corner + scale * (high - low) + 0.25)
-    if outline:
-        end += 1
-    limit = 1e9
-    return int(min(max(first, -limit), limit)), int(min(max(end, -limit), limit))
+    first = min(max(np.floor(corner + 0.25), -1e9), 1e9)
+    end = min(max(np.floor(corner + scale * (high - low) + 0.25), -1e9), 1e9)
+    return int(first), int(end)
 
 
 @kernel
@@ -217,18 +226,21 @@ def fill_box(
     pixels: Pixels,
     width: int,
     height: int,
-    columns: tuple[int, int],
-    rows: tuple[int, int],
+    x0: int,
+    x1: int,
+    y0: int,
+    y1: int,
     label: int,
 ) -> None:
-    """Fill a box of pixels, as far as it lies in the tile."""
-    x0 = max(columns[0], 0)
-    x1 = min(columns[1], width)
-    for row in range(max(rows[0], 0), min(rows[1], height)):
+    """Fill columns x0 to x1 of rows y0 to y1, as far as they lie in the tile."""
+    x0, x1 = max(x0, 0), min(x1, width)
+    if x0 >= x1:
+        return
+    for row in range(max(y0, 0), min(y1, height)):
         paint(pixels, row * width + x0, row * width + x1, label)
 
 
 @kernel
-def point_pixel(value: float, origin: float, downsample: float) -> int:
+def point_pixel(value: float, origin: int, downsample: float) -> int:
     """Pixel of a point, truncated toward zero, so that -1 < v < 0 lands in pixel 0."""
-    return int(min(max((value - origin) / downsample, -1e9), 1e9))
+    return int(min(max((value - float(origin)) / downsample, -1e9), 1e9))

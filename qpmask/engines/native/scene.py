@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._jit import kernel
-from .raster import I64
+from .raster import F64, I64
 from .shapes import Kind, Shapes
 
-EVEN_ODD = Kind.GEOMETRY
-RINGS = (Kind.POLYGON, Kind.GEOMETRY, Kind.POLYLINE)
 POLYLINE = int(Kind.POLYLINE)
 POINTS = int(Kind.POINTS)
+
+DRAWN = -1
+"""State of a tile that has pixels."""
 
 
 class Grid(NamedTuple):
@@ -36,6 +37,30 @@ class Grid(NamedTuple):
     boundary: int
 
 
+class Part(NamedTuple):
+    """Tiles ``first`` to ``last`` of a tile row, in a chunk that starts at ``col0``."""
+
+    row: int
+    col0: int
+    first: int
+    last: int
+
+
+class Canvas(NamedTuple):
+    """Tiles of a chunk: pixels (tile, height * width), and a label or :data:`DRAWN` for each."""
+
+    pixels: NDArray[Any]
+    state: I64
+
+
+class Rings(NamedTuple):
+    """The edges of a shape in a tile row."""
+
+    xy: NDArray[np.float32]
+    vertex_start: I64
+    runs: I64
+
+
 class Scene(NamedTuple):
     """The columns that kernels read; shapes are in draw order.
 
@@ -47,12 +72,12 @@ class Scene(NamedTuple):
 
     kind: NDArray[np.uint8]
     label: NDArray[np.int32]
-    box: NDArray[np.float64]
-    bounds: NDArray[np.float64]
+    box: F64
+    bounds: F64
     tiles: NDArray[np.int64]
     vertex_start: I64
     xy: NDArray[np.float32]
-    points: NDArray[np.float64]
+    points: F64
     row_start: I64
     row_entries: I64
     row_shapes: NDArray[np.int32]
@@ -63,13 +88,42 @@ class Scene(NamedTuple):
 @kernel
 def origin(tile: int, side: int, downsample: float) -> int:
     """Full-resolution coordinate at which a tile column (or row) starts."""
-    return np.int64(np.floor(tile * side * downsample + 0.5))
+    return int(np.floor(tile * side * downsample + 0.5))
 
 
 @kernel
 def tile_near(value: float, scale: float, side: int, n: int) -> int:
     """Tile column (or row) of a coordinate, -1 and n standing for all that lies outside."""
-    return np.int64(np.floor(min(max(value * scale / side, -1.0), np.float64(n))))
+    return int(np.floor(min(max(value * scale / side, -1.0), float(n))))
+
+
+@kernel
+def tile_size(grid: Grid, row: int, col: int) -> tuple[int, int]:
+    """Width and height of the part of a tile that lies inside the mask."""
+    width = min(grid.tile, grid.width - col * grid.tile)
+    return width, min(grid.tile, grid.height - row * grid.tile)
+
+
+@kernel
+def takes_part(bounds: F64, grid: Grid, row: int, col: int) -> bool:
+    """Whether QuPath considers the object for a tile: its bounds touch the tile's region.
+
+    The region is in whole full-resolution pixels, rounded twice, and may be smaller than what
+    the tile's pixels cover.
+    """
+    width, height = tile_size(grid, row, col)
+    x0 = origin(col, grid.tile, grid.downsample)
+    y0 = origin(row, grid.tile, grid.downsample)
+    x1 = x0 + np.floor((col * grid.tile + width) * grid.downsample - x0 + 0.5)
+    y1 = y0 + np.floor((row * grid.tile + height) * grid.downsample - y0 + 0.5)
+    return bool(bounds[0] <= x1 and bounds[2] >= x0 and bounds[1] <= y1 and bounds[3] >= y0)
+
+
+@kernel
+def shift_of(grid: Grid, tile: int) -> float:
+    """What is added to coordinates to make them device coordinates of a tile column or row."""
+    start = -float(origin(tile, grid.tile, grid.downsample))
+    return start * (1.0 / grid.downsample) if grid.scaled else start
 
 
 def build(shapes: Shapes, grid: Grid) -> Scene:
@@ -146,7 +200,7 @@ def _find_runs(
     vertex_start: I64,
     xy: NDArray[np.float32],
     point_start: I64,
-    points: NDArray[np.float64],
+    points: F64,
     near: tuple[float, float, int, int],
     run_start: I64,
     runs: I64,
@@ -162,7 +216,8 @@ def _find_runs(
         if len(last_end) < n_rows:
             last_end = np.empty(n_rows, np.int64)
             used = np.empty(n_rows, np.int64)
-        used[:n_rows] = 0
+        for row in range(n_rows):
+            used[row] = 0
         entry = entry_start[i]
         rings = 1
         if kind[i] != POINTS:
@@ -178,7 +233,8 @@ def _find_runs(
                 n_edges = end - start
                 if kind[i] == POLYLINE:
                     n_edges -= 1
-            last_end[:n_rows] = -1
+            for row in range(n_rows):
+                last_end[row] = -1
             for edge in range(start, start + n_edges):
                 row0, row1 = first_row, first_row
                 if n_rows > 1:
@@ -208,9 +264,3 @@ def _rows_near(low: float, high: float, near: tuple[float, float, int, int]) -> 
     margin, scale, side, n = near
     far = margin / scale
     return tile_near(low - far, scale, side, n), tile_near(high + far, scale, side, n)
-
-
-def as_grid(**values: Any) -> Grid:
-    """Make a :class:`Grid` with the exact types that the kernels are compiled for."""
-    kinds = {"scaled": bool, "thin": bool, "downsample": float, "margin": float}
-    return Grid(**{name: kinds.get(name, int)(value) for name, value in values.items()})

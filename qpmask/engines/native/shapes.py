@@ -132,7 +132,7 @@ class Shapes:
             if ring_start is None
             else np.ascontiguousarray(ring_start, np.int64)
         )
-        box = _bounds(vertices.astype(np.float64), starts[shapes])
+        box = _bounds(vertices, starts[shapes])
         return cls._of(kind, box, label, order, source, rings=(shapes, starts, vertices))
 
     @classmethod
@@ -280,7 +280,9 @@ def round_to_grid(values: NDArray[np.float64], grid: float) -> NDArray[np.float6
     return whole / grid
 
 
-def _bounds(xy: NDArray[np.float64], start: NDArray[np.int64]) -> NDArray[np.float64]:
+def _bounds(
+    xy: NDArray[np.float32] | NDArray[np.float64], start: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """Min and max of each group of vertices; NaN where a group is empty."""
     box = np.full((len(start) - 1, 4), np.nan)
     some = np.flatnonzero(np.diff(start))

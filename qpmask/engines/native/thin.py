@@ -33,12 +33,12 @@ def high_bound(size: int) -> Any:
 @kernel
 def fixed(value: Any) -> int:
     """Fixed point of a float32, truncated toward zero."""
-    return np.int64(np.float32(value * np.float32(1024.0)))
+    return int(np.float32(value * np.float32(1024.0)))
 
 
 @kernel
 def meet(a1: Any, b1: Any, a2: Any, b2: Any, at: Any) -> Any:
-    """b where the line (a1, b1) - (a2, b2) has a = ``at``, as Java rounds it.
+    """Find b where the line (a1, b1) - (a2, b2) has a = ``at``, as Java rounds it.
 
     The differences of the ends are float32, the rest is float64.
     """
@@ -48,7 +48,7 @@ def meet(a1: Any, b1: Any, a2: Any, b2: Any, at: Any) -> Any:
 
 @kernel
 def quotient(a: int, b: int) -> int:
-    """a / b truncated toward zero, as integers divide in Java and C."""
+    """Divide and truncate toward zero, as integers divide in Java and C."""
     q = abs(a) // abs(b)
     return q if (a < 0) == (b < 0) else -q
 
@@ -185,18 +185,28 @@ def draw_segment(
 ) -> None:
     """Draw one float32 segment of a polyline or boundary."""
     low = low_bound()
-    seen, x1, y1, x2, y2 = clip_rows(x1, y1, x2, y2, low, high_bound(height))
+    high_x, high_y = high_bound(width), high_bound(height)
+    clip = min(x1, x2) < low or max(x1, x2) > high_x or min(y1, y2) < low or max(y1, y2) > high_y
+    seen, x1, y1, x2, y2 = clip_rows(x1, y1, x2, y2, low, high_y)
     if seen:
-        seen, y1, x1, y2, x2 = clip_rows(y1, x1, y2, x2, low, high_bound(width))
+        seen, y1, x1, y2, x2 = clip_rows(y1, x1, y2, x2, low, high_x)
     if seen:
-        draw_fixed(pixels, width, height, fixed(x1), fixed(y1), fixed(x2), fixed(y2), label)
+        draw_fixed(pixels, width, height, fixed(x1), fixed(y1), fixed(x2), fixed(y2), clip, label)
 
 
 @kernel
 def draw_fixed(
-    pixels: Pixels, width: int, height: int, x1: int, y1: int, x2: int, y2: int, label: int
+    pixels: Pixels,
+    width: int,
+    height: int,
+    x1: int,
+    y1: int,
+    x2: int,
+    y2: int,
+    clip: bool,
+    label: int,
 ) -> None:
-    """Draw a segment given in fixed point.
+    """Draw a segment given in fixed point; ``clip`` says that it may leave the tile.
 
     A cell is the square between integer coordinates. A segment inside one cell draws nothing,
     unless it is a single point; other segments start and end where they leave their cells.
@@ -214,7 +224,39 @@ def draw_fixed(
         dx, dy = x2 - x1, y2 - y1
         ax, ay = leave_cell(x1, y1, dx, dy, x1 < x2, y1 < y2)
         bx, by = leave_cell(x2, y2, dx, dy, x1 > x2, y1 > y2)
-    draw_line(pixels, width, height, ax >> 10, ay >> 10, bx >> 10, by >> 10, label)
+    ax, ay, bx, by = ax >> 10, ay >> 10, bx >> 10, by >> 10
+    if clip:
+        seen, ax, ay, bx, by = clip_pixels(ax, ay, bx, by, height)
+        if seen:
+            seen, ay, ax, by, bx = clip_pixels(ay, ax, by, bx, width)
+        if not seen:
+            return
+    draw_line(pixels, width, height, ax, ay, bx, by, label)
+
+
+@kernel
+def clip_pixels(x1: int, y1: int, x2: int, y2: int, size: int) -> Any:
+    """Cut a line between pixels to 0 <= y < size, truncating; (seen, x1, y1, x2, y2).
+
+    This bends the line a little, as Java does.
+    """
+    if (y1 < 0 and y2 < 0) or (y1 >= size and y2 >= size):
+        return False, x1, y1, x2, y2
+    end = size - 1.0 / ONE
+    if y1 < 0:
+        x1, y1 = _meet_pixels(y1, x1, y2, x2, 0.0), 0
+    elif y1 >= size:
+        x1, y1 = _meet_pixels(y1, x1, y2, x2, end), size - 1
+    if y2 < 0:
+        x2, y2 = _meet_pixels(y2, x2, y1, x1, 0.0), 0
+    elif y2 >= size:
+        x2, y2 = _meet_pixels(y2, x2, y1, x1, end), size - 1
+    return True, x1, y1, x2, y2
+
+
+@kernel
+def _meet_pixels(a1: int, b1: int, a2: int, b2: int, at: float) -> int:
+    return int(b1 + (at - a1) * float(b2 - b1) / float(a2 - a1))
 
 
 @kernel

@@ -1,7 +1,7 @@
 """A whole plane: label tiles, row by row from the top left, exactly as QuPath draws them.
 
-In: :class:`~.shapes.Shapes` (px0) and :class:`PlaneOptions`. Out: for each tile either an int, where
-all pixels have that label, or an array of the tile's actual (cropped) size.
+In: :class:`~.shapes.Shapes` (px0) and :class:`PlaneOptions`. Out: for each tile either an int,
+where all pixels have that label, or an array of the tile's actual (cropped) size.
 
 Only tiles that a shape covers in part are drawn. Work goes to threads in chunks of neighbouring
 tiles of one tile row; a few chunks are under way at a time, so memory does not grow with the image.
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from qpmask.errors import OptionsError, UnsupportedByEngineError
 from qpmask.geometry import Size, TileGrid
 
-from .draw import DRAWN, draw_chunk
-from .scene import as_grid, build
+from .draw import draw_chunk
+from .scene import DRAWN, Grid, build
 from .shapes import AREAS, LINES, NO_FILL, Kind, Shapes
 
 LabelTile: TypeAlias = "int | NDArray[np.uint8] | NDArray[np.uint16]"
@@ -117,16 +117,17 @@ class Plane:
             _refuse_strokes(shapes, options, describe)
         boundary = options.boundary_label
         size = self.tile_grid.size
-        self._grid = as_grid(
-            width=size.width_px,
-            height=size.height_px,
-            tile=options.tile_px,
-            downsample=options.downsample,
-            scaled=options.downsample != 1,
+        # Exact types, since the kernels are compiled for them.
+        self._grid = Grid(
+            width=int(size.width_px),
+            height=int(size.height_px),
+            tile=int(options.tile_px),
+            downsample=float(options.downsample),
+            scaled=bool(options.downsample != 1),
             thin=thin,
-            margin=max(MARGIN_PX, 2 + 1 / options.downsample),
-            background=options.background,
-            boundary=NO_FILL if boundary is None else boundary,
+            margin=float(max(MARGIN_PX, 2 + 1 / options.downsample)),
+            background=int(options.background),
+            boundary=NO_FILL if boundary is None else int(boundary),
         )
         self._scene = build(shapes, self._grid)
         self._chunk_cols = max(1, CHUNK_PX // options.tile_px**2)
@@ -217,9 +218,7 @@ def _dtype(shapes: Shapes, options: PlaneOptions) -> np.dtype[Any]:
     return dtype
 
 
-def _refuse_strokes(
-    shapes: Shapes, options: PlaneOptions, describe: Callable[[int], str]
-) -> None:
+def _refuse_strokes(shapes: Shapes, options: PlaneOptions, describe: Callable[[int], str]) -> None:
     """Raise if something would be stroked with a pen wider than a pixel."""
     stroked = np.isin(shapes.kind, LINES) & (shapes.label != NO_FILL)
     if options.boundary_label is not None:

@@ -27,7 +27,8 @@ def snap(value: Any) -> Any:
 @kernel
 def row_of(y: Any) -> int:
     """First row (or column) whose centre is at or below (right of) a float32 coordinate."""
-    return np.int64(math.ceil(np.float32(y - np.float32(0.5))))
+    row: int = math.ceil(np.float32(y - np.float32(0.5)))
+    return row
 
 
 @kernel
@@ -45,11 +46,7 @@ def cut_edge(
 ) -> int:
     """Add a snapped float32 edge; returns the number of crossers."""
     zero = np.float32(0.0)
-    if (
-        max(y1, y2) <= zero
-        or min(y1, y2) >= np.float32(height)
-        or min(x1, x2) >= np.float32(width)
-    ):
+    if max(y1, y2) <= zero or min(y1, y2) >= np.float32(height) or min(x1, x2) >= np.float32(width):
         return n
     if max(x1, x2) <= zero:
         add_left(y1, y2, height, left)

@@ -1,0 +1,104 @@
+"""Which engine a run uses, and why; the one place that knows them by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from qpmask.engines.base import Engine
+from qpmask.errors import NoQuPathError
+from qpmask.options import ExportOptions
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """The engines of a run.
+
+    Attributes
+    ----------
+    name : str
+        ``qupath`` or ``native``: what draws.
+    verifier : str or None
+        What draws a second time and compares, or None.
+    reason : str
+        Why, for the report.
+    """
+
+    name: str
+    verifier: str | None
+    reason: str
+
+
+def choose_engine(options: ExportOptions) -> EngineChoice:
+    """Choose the engine of a run by its options and by what is on the machine. Starts nothing."""
+    if options.engine == "both":
+        return EngineChoice("qupath", "native", "both were asked for: one draws, one verifies")
+    if options.engine != "auto":
+        return EngineChoice(options.engine, None, f"{options.engine} was asked for")
+    from qpmask.engines.jvm import find_qupath
+
+    try:
+        install = find_qupath()
+    except NoQuPathError as error:
+        return EngineChoice("native", None, f"automatically: {error.message}")
+    return EngineChoice(
+        "qupath", None, f"automatically: QuPath {install.version} was found in {install.folder}"
+    )
+
+
+def make_engine(
+    name: str,
+    options: ExportOptions,
+    *,
+    heap_percent: float | None = None,
+    threads: int | None = None,
+    pixel_rules: str | None = None,
+) -> Engine:
+    """Make an engine by its name; nothing is started.
+
+    Parameters
+    ----------
+    name : str
+        ``qupath`` or ``native``.
+    options : ExportOptions
+        The run's options.
+    heap_percent : float, optional
+        Share of the machine's memory for Java where the options give no size.
+    threads : int, optional
+        Threads that draw; all cores by default.
+    pixel_rules : str, optional
+        For ``native``: the family of QuPath versions whose pixels it makes.
+    """
+    makers: dict[str, Callable[[], Engine]] = {
+        "qupath": lambda: _qupath(options, heap_percent, threads),
+        "native": lambda: _native(threads, pixel_rules),
+    }
+    return makers[name]()
+
+
+def make_engines(
+    choice: EngineChoice,
+    options: ExportOptions,
+    *,
+    heap_percent: float | None = None,
+    threads: int | None = None,
+) -> tuple[Engine, Engine | None]:
+    """The engine that draws and the one that verifies, or None; nothing is started."""
+    engine = make_engine(choice.name, options, heap_percent=heap_percent, threads=threads)
+    if choice.verifier is None:
+        return engine, None
+    rules = engine.probe().pixel_rules
+    return engine, make_engine(choice.verifier, options, threads=threads, pixel_rules=rules)
+
+
+def _qupath(options: ExportOptions, heap_percent: float | None, threads: int | None) -> Engine:
+    from qpmask.engines.qupath import QuPathEngine
+
+    percent = heap_percent if options.jvm_memory is None else None
+    return QuPathEngine(options.jvm_memory, percent, threads)
+
+
+def _native(threads: int | None, pixel_rules: str | None) -> Engine:
+    from qpmask.engines.native.engine import NativeEngine
+
+    return NativeEngine(threads) if pixel_rules is None else NativeEngine(threads, pixel_rules)

@@ -1,0 +1,139 @@
+"""The native engine: QuPath's pixels from the project's files alone, without Java."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qpmask._version import __version__
+from qpmask.engines.base import Engine, EngineInfo, Rendering, RenderJob, Watch
+from qpmask.errors import EngineUnavailableError, UnsupportedByEngineError
+from qpmask.qpdata import ImageObjects, read_qpdata
+
+if TYPE_CHECKING:
+    from qpmask.ometiff.writer import Tile
+
+    from .selection import Drawn
+    from .tiles import Plane
+
+#: Pixel rules by QuPath version, and to how many steps a pixel geometries are rounded on reading.
+_GRIDS: dict[str, float | None] = {"qupath-0.6": 100.0, "qupath-0.4": None}
+
+
+class NativeEngine(Engine):
+    """Masks without Java, equal to those of QuPath 0.6 and later in every pixel.
+
+    Parameters
+    ----------
+    threads : int, optional
+        Threads that draw; all cores by default.
+    pixel_rules : str
+        The family of QuPath versions whose pixels to make: ``qupath-0.6`` (0.6 and later) or
+        ``qupath-0.4`` (0.4 and 0.5).
+    """
+
+    def __init__(self, threads: int | None = None, pixel_rules: str = "qupath-0.6") -> None:
+        if pixel_rules not in _GRIDS:
+            raise UnsupportedByEngineError(
+                f"The native engine does not know the pixel rules {pixel_rules!r}.",
+                hint=f"It knows {', '.join(_GRIDS)}.",
+            )
+        self._threads = threads
+        self._rules = pixel_rules
+
+    def probe(self) -> EngineInfo:
+        """Which engine this is."""
+        return EngineInfo("native", __version__, self._rules)
+
+    def start(self) -> EngineInfo:
+        """Load the kernels; the first time on a machine they are compiled, which takes a while.
+
+        Raises
+        ------
+        EngineUnavailableError
+            Numba is not installed.
+        """
+        try:
+            from . import tiles as tiles
+        except ImportError as error:
+            raise EngineUnavailableError(
+                f"The native engine needs Numba, which cannot be imported: {error}.",
+                hint="Run 'pip install qpmask[native]', or use --engine qupath.",
+            ) from error
+        return self.probe()
+
+    def render(self, job: RenderJob, scratch: Path, watch: Watch) -> Rendering:
+        """Prepare a job; its tiles are drawn as they are asked for."""
+        self.start()
+        from .selection import select
+
+        watch.check()
+        objects: ImageObjects | None = None
+        drawn: Drawn | None = None
+        if job.entry.data_path.exists():
+            objects = read_qpdata(job.entry.data_path)
+            drawn = select(objects, job)
+        watch.check()
+        return _NativeRendering(job, objects, drawn, self._threads, _GRIDS[self._rules], watch)
+
+
+class _NativeRendering(Rendering):
+    """Tiles drawn on demand."""
+
+    lazy = True
+
+    def __init__(
+        self,
+        job: RenderJob,
+        objects: ImageObjects | None,
+        drawn: Drawn | None,
+        threads: int | None,
+        grid: float | None,
+        watch: Watch,
+    ) -> None:
+        self._job = job
+        self._objects = objects
+        self._drawn = drawn
+        self._threads = threads
+        self._grid = grid
+        self._watch = watch
+        if objects is not None:
+            self._plane(0)  # what the engine cannot draw is said before the first tile
+
+    def tiles(self) -> Iterator[Tile]:
+        """Tiles plane by plane, row by row."""
+        from qpmask.geometry import TileGrid
+
+        job = self._job
+        for plane in range(job.n_planes):
+            self._watch.check()
+            if self._objects is None:
+                yield from [0] * TileGrid(job.size, job.render.tile_px).n_tiles
+            else:
+                yield from self._plane(plane).tiles()
+
+    def _plane(self, number: int) -> Plane:
+        from . import selection
+        from .tiles import Plane, PlaneOptions
+
+        job, objects, drawn = self._job, self._objects, self._drawn
+        assert objects is not None and drawn is not None and job.entry.size is not None
+        channel = number % job.n_channels
+        z = number // job.n_channels % job.entry.size_z
+        t = number // job.n_channels // job.entry.size_z
+        options = PlaneOptions(
+            image=job.entry.size,
+            downsample=job.downsample,
+            tile_px=job.render.tile_px,
+            line_thickness=job.render.line_thickness,
+            boundary_label=job.render.boundary_label,
+            dtype=job.dtype,
+            n_threads=self._threads,
+        )
+        shapes = selection.shapes_of_plane(objects, drawn, z, t, channel, self._grid)
+        return Plane(shapes, options, describe=lambda row: selection.describe(objects, int(row)))
+
+    def close(self) -> None:
+        """Let go of the objects."""
+        self._objects = self._drawn = None

@@ -1,0 +1,233 @@
+"""Which objects of an image are drawn in a plane, and with which label: objects -> shapes.
+
+In: the columns of a data file (:mod:`qpmask.qpdata`) and a :class:`~qpmask.engines.base.RenderJob`.
+Out: :class:`~.shapes.Shapes` for one plane of the mask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask.engines.base import RenderJob
+from qpmask.errors import UnsupportedByEngineError
+from qpmask.inventory import KINDS
+from qpmask.qpdata import ImageObjects, RoiKind, Rois
+
+from .shapes import Kind, Shapes
+
+_GEOMETRY_COLLECTION = 7
+_CHANNEL_LABEL = 255
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """The objects that a job draws, before they are sorted into planes.
+
+    Attributes
+    ----------
+    row : ndarray of int64, shape (n,)
+        Position of each object in the data file.
+    roi : ndarray of int32, shape (n,)
+        The ROI that is drawn: the object's, or its nucleus.
+    label, order, channel : ndarray of int32, shape (n,)
+        Value, place in the draw order, and plane of a multichannel mask.
+    """
+
+    row: NDArray[np.int64]
+    roi: NDArray[np.int32]
+    label: NDArray[np.int32]
+    order: NDArray[np.int32]
+    channel: NDArray[np.int32]
+
+
+def select(objects: ImageObjects, job: RenderJob) -> Drawn:
+    """Choose what a job draws.
+
+    Labels follow the rules of the job; of an instance mask, the position in its list of rows.
+    A cell without a nucleus is drawn whole where nuclei are asked for, as QuPath does.
+    """
+    if job.render.instances:
+        rows = np.asarray(job.instance_rows, np.int64)
+        label = np.arange(1, len(rows) + 1, dtype=np.int32)
+        order, channel = label, np.zeros(len(rows), np.int32)
+    else:
+        names: dict[str | None, int] = {c.name: i for i, c in enumerate(objects.classes)}
+        names[None] = -1
+        # One entry more at the end: index -1, objects without a class.
+        by_class = np.full((len(objects.classes) + 1, 3), -1, np.int32)
+        for place, rule in enumerate(job.rules):
+            if rule.class_name in names:
+                label_drawn = _CHANNEL_LABEL if job.render.multichannel else rule.label
+                by_class[names[rule.class_name]] = label_drawn, place, rule.channel
+        wanted = np.isin(objects.kind, KINDS[job.render.objects])
+        wanted &= by_class[objects.class_index, 0] >= 0
+        rows = np.flatnonzero(wanted)
+        label, order, channel = by_class[objects.class_index[rows]].T
+    roi = objects.roi[rows]
+    if job.render.objects == "nuclei":
+        nucleus = objects.nucleus_roi[rows]
+        roi = np.where(nucleus >= 0, nucleus, roi)
+    keep = roi >= 0
+    return Drawn(rows[keep], roi[keep], label[keep], order[keep], channel[keep])
+
+
+def shapes_of_plane(
+    objects: ImageObjects, drawn: Drawn, z: int, t: int, channel: int, grid: float | None
+) -> Shapes:
+    """Shapes of one plane.
+
+    Parameters
+    ----------
+    objects : ImageObjects
+        The columns of the data file.
+    drawn : Drawn
+        What the job draws.
+    z, t, channel : int
+        The plane.
+    grid : float or None
+        Steps a pixel to which geometries are rounded; see :meth:`.Shapes.geometries`.
+    """
+    rois = objects.rois
+    here = (rois.z[drawn.roi] == z) & (rois.t[drawn.roi] == t) & (drawn.channel == channel)
+    here &= ~_is_empty(rois)[drawn.roi]
+    at = np.flatnonzero(here)
+    kinds = rois.kind[drawn.roi[at]]
+    types = rois.geometry_type[drawn.roi[at]]
+    is_line, is_point = rois.is_line[drawn.roi[at]], rois.is_point[drawn.roi[at]]
+    collections = at[types == _GEOMETRY_COLLECTION]
+    if len(collections):
+        raise UnsupportedByEngineError(
+            f"{describe(objects, int(drawn.row[collections[0]]))} is a collection of unlike "
+            "geometries, which only the QuPath engine draws.",
+            hint="Use --engine qupath, or split the object in QuPath.",
+        )
+    is_geometry = kinds == RoiKind.GEOMETRY
+    parts = []
+    for chosen, kind in (
+        (np.isin(kinds, (RoiKind.POLYGON, RoiKind.AREA)), Kind.POLYGON),
+        (kinds == RoiKind.POLYLINE, Kind.POLYLINE),
+    ):
+        if chosen.any():
+            parts.append(_rings(rois, drawn, at[chosen], kind))
+    for chosen, kind in (
+        (is_geometry & ~is_line & ~is_point, Kind.GEOMETRY),
+        (is_geometry & is_line, Kind.POLYLINE),
+    ):
+        if chosen.any():
+            parts.append(_geometries(rois, drawn, at[chosen], kind, grid))
+    for roi_kind, kind in (
+        (RoiKind.RECTANGLE, Kind.RECTANGLE),
+        (RoiKind.ELLIPSE, Kind.ELLIPSE),
+        (RoiKind.LINE, Kind.LINE),
+    ):
+        rows = at[kinds == roi_kind]
+        if len(rows):
+            columns = _columns(drawn, rows)
+            parts.append(Shapes.boxes(kind, rois.box_px0[drawn.roi[rows]], **columns))
+    if is_point.any():
+        parts.append(_points(rois, drawn, at[is_point], grid))
+    return Shapes.concatenate(parts)
+
+
+def describe(objects: ImageObjects, row: int) -> str:
+    """An object in words, for messages."""
+    path_class = objects.class_of(row)
+    name = objects.names[row]
+    words = ["Object" if name is None else f"Object {name!r}"]
+    if path_class is not None:
+        words.append(f"of class {path_class.name!r}")
+    found = objects.id_of(row)
+    words.append(f"(id {found})" if found else f"(number {row + 1} in the data file)")
+    return " ".join(words)
+
+
+def _columns(drawn: Drawn, rows: NDArray[np.int64]) -> dict[str, Any]:
+    return {"label": drawn.label[rows], "order": drawn.order[rows], "source": drawn.row[rows]}
+
+
+def _is_empty(rois: Rois) -> NDArray[np.bool_]:
+    """ROIs without a single vertex or box: QuPath draws nothing."""
+    empty: NDArray[np.bool_] = np.isnan(rois.bounds_px0).any(axis=1)
+    return empty
+
+
+def _gather(
+    rois: Rois, roi: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Vertices of these ROIs one after the other.
+
+    Returns
+    -------
+    index : ndarray of int64
+        Into the pool of vertices.
+    vertex_start, ring_start : ndarray of int64
+        As in :class:`.Shapes`.
+    """
+    n_rings = rois.ring_offsets[roi + 1] - rois.ring_offsets[roi]
+    rings = _ranges(rois.ring_offsets[roi], n_rings)
+    sizes = rois.ring_size[rings]
+    index = _ranges(rois.ring_first[rings], sizes)
+    return index, _starts(sizes), _starts(n_rings)
+
+
+def _rings(rois: Rois, drawn: Drawn, rows: NDArray[np.int64], kind: Kind) -> Shapes:
+    index, vertex_start, ring_start = _gather(rois, drawn.roi[rows])
+    return Shapes.rings(
+        kind,
+        rois.vertices32_px0[index],
+        vertex_start,
+        ring_start=ring_start,
+        **_columns(drawn, rows),
+    )
+
+
+def _geometries(
+    rois: Rois, drawn: Drawn, rows: NDArray[np.int64], kind: Kind, grid: float | None
+) -> Shapes:
+    index, vertex_start, ring_start = _gather(rois, drawn.roi[rows])
+    return Shapes.geometries(
+        rois.vertices64_px0[index],
+        vertex_start,
+        ring_start,
+        grid=grid,
+        kind=kind,
+        **_columns(drawn, rows),
+    )
+
+
+def _points(rois: Rois, drawn: Drawn, rows: NDArray[np.int64], grid: float | None) -> Shapes:
+    from .shapes import round_to_grid
+
+    parts = []
+    from_geometry = rois.kind[drawn.roi[rows]] == RoiKind.GEOMETRY
+    for chosen, pool in (
+        (rows[~from_geometry], rois.vertices32_px0),
+        (rows[from_geometry], rois.vertices64_px0),
+    ):
+        if not len(chosen):
+            continue
+        index, vertex_start, ring_start = _gather(rois, drawn.roi[chosen])
+        points = pool[index].astype(np.float64)
+        if pool is rois.vertices64_px0 and grid is not None:
+            points = round_to_grid(points, grid)
+        starts = vertex_start[ring_start]
+        parts.append(Shapes.point_sets(points, starts, **_columns(drawn, chosen)))
+    return Shapes.concatenate(parts)
+
+
+def _ranges(first: NDArray[Any], size: NDArray[Any]) -> NDArray[np.int64]:
+    """``first[i], first[i] + 1, ...`` (``size[i]`` numbers) for each i, one after the other."""
+    starts = _starts(size)
+    out = np.arange(starts[-1], dtype=np.int64)
+    out += np.repeat(np.asarray(first, np.int64) - starts[:-1], size)
+    return out
+
+
+def _starts(size: NDArray[Any]) -> NDArray[np.int64]:
+    starts = np.zeros(len(size) + 1, np.int64)
+    np.cumsum(size, out=starts[1:])
+    return starts
