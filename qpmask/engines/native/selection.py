@@ -151,7 +151,7 @@ def _columns(drawn: Drawn, rows: NDArray[np.int64]) -> dict[str, Any]:
 
 def _is_empty(rois: Rois) -> NDArray[np.bool_]:
     """ROIs without a single vertex or box: QuPath draws nothing."""
-    empty: NDArray[np.bool_] = np.isnan(rois.bounds_px0).any(axis=1)
+    empty: NDArray[np.bool_] = np.asarray(np.isnan(rois.bounds_px0).any(axis=1))
     return empty
 
 

@@ -109,6 +109,10 @@ class Plane:
         *,
         describe: Callable[[int], str] = "object {}".format,
     ) -> None:
+        if not (np.isfinite(options.downsample) and options.downsample > 0):
+            raise OptionsError(f"downsample is {options.downsample}; it must be a positive number.")
+        if options.tile_px < 1:
+            raise OptionsError(f"tile_px is {options.tile_px}; it must be 1 or more.")
         self.options = options
         self.tile_grid = options.tile_grid
         self.dtype = _dtype(shapes, options)
@@ -213,8 +217,6 @@ def _dtype(shapes: Shapes, options: PlaneOptions) -> np.dtype[Any]:
         raise OptionsError(f"Label {max(labels)} does not fit into a {dtype.name} mask.")
     if min(labels) < 0 or (len(shapes) and int(shapes.label.min()) < NO_FILL):
         raise OptionsError("A label is negative; labels start at 0.")
-    if not (np.isfinite(options.downsample) and options.downsample > 0):
-        raise OptionsError(f"downsample is {options.downsample}; it must be a positive number.")
     return dtype
 
 
