@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import imagecodecs
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from qpmask.ometiff import lzw
+
+
+def decoded(data: bytes, like: np.ndarray) -> np.ndarray:
+    raw = imagecodecs.lzw_decode(data, out=like.nbytes)
+    return np.frombuffer(raw, like.dtype.newbyteorder("<")).reshape(like.shape)
+
+
+@pytest.fixture(params=["runs", "general"])
+def encode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+    if request.param == "runs":
+        pytest.importorskip("numba", reason="the run encoder is compiled by Numba")
+    else:
+        monkeypatch.setattr(lzw, "_run_encoder", lambda: None)
+    return lzw.encode_lzw
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("edge", [1, 2, 3, 8, 9, 16, 100, 512])
+def test_hand_made(encode, dtype: str, edge: int) -> None:
+    rng = np.random.default_rng(edge)
+    highest = np.iinfo(dtype).max
+    y, x = np.mgrid[:edge, :edge]
+    tiles = [
+        np.zeros((edge, edge)),
+        np.full((edge, edge), highest),
+        np.full((edge, edge), 0x0101 & highest),
+        np.full((edge, edge), 0x0102 & highest),
+        x % 2,
+        y % 2,
+        (x + y) % 3 * 100,
+        ((x - edge / 2) ** 2 + (y - edge / 2) ** 2 < edge**2 / 5) * 7,
+        rng.integers(0, 2, (edge, edge)),
+        rng.integers(0, highest + 1, (edge, edge)),
+        np.repeat(rng.integers(0, highest + 1, (edge, edge)), 7, axis=1)[:, :edge],
+    ]
+    for tile in tiles:
+        tile = tile.astype(dtype)
+        assert np.array_equal(decoded(encode(tile), tile), tile)
+
+
+def test_runs_are_short(encode) -> None:
+    assert len(encode(np.zeros((512, 512), np.uint8))) < 1200
+    assert len(encode(np.full((512, 512), 0x1234, np.uint16))) < 2000
+
+
+def test_noise_is_no_longer_than_a_general_encoder_makes_it() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    assert len(lzw.encode_lzw(noise)) <= len(imagecodecs.lzw_encode(noise.tobytes()))
+
+
+def test_views_and_other_byte_orders() -> None:
+    base = (np.arange(64 * 64).reshape(64, 64) // 50).astype(np.uint16)
+    for tile in (base[::2, ::2], base.T, base.astype(">u2"), base[1:, 3:]):
+        assert np.array_equal(decoded(lzw.encode_lzw(tile), tile), tile)
+
+
+SMALL = hnp.array_shapes(min_dims=2, max_dims=2, max_side=70)
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from([np.uint8, np.uint16]).flatmap(
+        lambda dtype: hnp.arrays(
+            dtype, SMALL, elements=st.integers(0, 3) | hnp.from_dtype(np.dtype(dtype))
+        )
+    ),
+    st.integers(1, 40),
+)
+def test_any_tile(tile: np.ndarray, repeat: int) -> None:
+    tile = np.repeat(tile, repeat, axis=1)
+    assert np.array_equal(decoded(lzw.encode_lzw(tile), tile), tile)
+
+
+def test_uncompiled_code_does_the_same() -> None:
+    """The compiled function is Python too; this runs it as such, with its lines counted."""
+    rng = np.random.default_rng(1)
+    for dtype in (np.uint8, np.uint16):
+        for tile in (
+            rng.integers(0, 3, (60, 60)).astype(dtype),
+            np.repeat(rng.integers(0, 400, (80, 4)).astype(dtype), 13, axis=1),
+        ):
+            data = tile.reshape(-1).view(np.uint8)
+            out = np.zeros(2 * data.size + 64, np.uint8)
+            words = data[: data.size // 8 * 8].view(np.uint64)
+            n_bytes = lzw._encode_runs(data, words, tile.dtype.itemsize, out)
+            assert np.array_equal(decoded(out[:n_bytes].tobytes(), tile), tile)
