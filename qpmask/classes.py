@@ -159,27 +159,26 @@ class ClassMap:
         """Hash over all that decides pixels and class table: the same map, the same hash."""
         data = self.as_dict()
         del data["origin"]
-        text = json.dumps(data, sort_keys=True, ensure_ascii=False)
+        text = json.dumps(data, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def to_yaml(self) -> str:
         """The map as a YAML file for people to edit."""
-        import yaml
-
-        data = self.as_dict()
         lines = [
             "# Class map of qpmask. Label 0 is the background.",
             "# Classes are drawn in this order: a later one covers an earlier one.",
-            yaml.safe_dump({"origin": data["origin"]}, allow_unicode=True).rstrip(),
-            "classes:" if data["classes"] else "classes: []",
+            f"origin: {_quoted(self.origin)}",
+            "classes:" if self.entries else "classes: []",
         ]
-        for row in data["classes"]:
-            text = yaml.safe_dump(
-                row, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10**6
-            )
-            lines.append(f"  - {text.rstrip()}")
+        for entry in self.entries:
+            parts = [f"label: {entry.label}", f"name: {_quoted(entry.name)}"]
+            if entry.color is not None:
+                parts.append(f'color: "{format_color(entry.color)}"')
+            if entry.aliases:
+                parts.append(f"aliases: [{', '.join(map(_quoted, entry.aliases))}]")
+            lines.append(f"  - {{{', '.join(parts)}}}")
         lines.append("# Classes to leave out; QuPath itself ignores names that end in an asterisk.")
-        lines.append(yaml.safe_dump({"ignore": data["ignore"]}, allow_unicode=True).rstrip())
+        lines.append(f"ignore: [{', '.join(map(_quoted, self.ignore))}]")
         lines.append("# Objects without a class: ignore, error, or a label.")
         if self.unclassified is None:
             lines.append("# unclassified: ignore")
@@ -253,8 +252,10 @@ def load_class_map(path: str | os.PathLike[str]) -> ClassMap:
         return _parse_yaml(text, str(file))
     if kind == ".json":
         try:
-            raw = json.loads(text)
-        except ValueError as error:
+            raw = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, str(file)))
+        except (ValueError, RecursionError) as error:
+            if isinstance(error, ClassMapError):
+                raise
             raise ClassMapError(f"The class map {file} is not valid JSON: {error}.") from error
         return class_map_from_dict(raw, str(file))
     if kind in (".csv", ".tsv"):
@@ -361,23 +362,49 @@ def _is_label(value: object) -> bool:
 def _parse_yaml(text: str, source: str) -> ClassMap:
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """A loader that refuses a key that stands twice."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            keys = [(self.construct_object(key, deep=True), None) for key, _ in node.value]
+            _unique(keys, source)
+            return super().construct_mapping(node, deep)
+
     try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        raw = yaml.load(text, Loader)
+    except ClassMapError:
+        raise
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
         raise ClassMapError(f"{source} is not valid YAML: {error}") from error
     return class_map_from_dict(raw, source)
 
 
 def _parse_csv(text: str, source: str) -> ClassMap:
-    lines = text.splitlines()
-    head = lines[0] if lines else ""
-    delimiter = max(",;\t", key=head.count)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
     reader = csv.DictReader(io.StringIO(text), delimiter=delimiter)
+    try:
+        entries = _csv_entries(reader, source)
+        return ClassMap(tuple(entries), origin=source)
+    except csv.Error as error:
+        raise ClassMapError(f"{source}, line {reader.line_num}: {error}.") from error
+    except ClassMapError as error:
+        where = "" if error.message.startswith(source) else f"{source}: "
+        raise ClassMapError(f"{where}{error.message}", hint=error.hint) from None
+
+
+def _csv_entries(reader: csv.DictReader[str], source: str) -> list[ClassEntry]:
     columns = [(c or "").strip().casefold() for c in reader.fieldnames or ()]
     if "label" not in columns or "name" not in columns:
         raise ClassMapError(
             f"{source} has no columns 'label' and 'name'.",
             hint="Its first line must be a header: label,name,color,aliases.",
+        )
+    unknown = set(columns) - {"label", "name", "color", "aliases"}
+    if unknown:
+        raise ClassMapError(
+            f"{source} has the unknown column {sorted(unknown)[0]!r}.",
+            hint="Its columns may be label, name, color and aliases.",
         )
     reader.fieldnames = columns
     entries = []
@@ -401,7 +428,25 @@ def _parse_csv(text: str, source: str) -> ClassMap:
                 where,
             )
         )
-    try:
-        return ClassMap(tuple(entries), origin=source)
-    except ClassMapError as error:
-        raise ClassMapError(f"{source}: {error.message}", hint=error.hint) from None
+    return entries
+
+
+def _unique(pairs: list[tuple[Any, Any]], source: str) -> dict[Any, Any]:
+    """A mapping from pairs; a key that stands twice is an error."""
+    found: dict[Any, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ClassMapError(
+                f"{source}: {key!r} stands twice.", hint="Each name gets one label."
+            )
+        found[key] = value
+    return found
+
+
+def _quoted(text: str) -> str:
+    """Text in double quotes, as both YAML and JSON read it."""
+    return re.sub(
+        "[\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]",
+        lambda m: f"\\u{ord(m[0]):04x}",
+        json.dumps(text, ensure_ascii=False),
+    )

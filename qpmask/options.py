@@ -155,6 +155,11 @@ class ExportOptions:
     jvm_memory: str | None = None
 
     def __post_init__(self) -> None:
+        for name in ("images", "slides"):
+            value = getattr(self, name)
+            # A single pattern, not a list of letters.
+            many = (value,) if isinstance(value, str | Path) else tuple(value)
+            object.__setattr__(self, name, tuple(map(str if name == "images" else Path, many)))
         if self.unknown not in UNKNOWN_POLICIES:
             raise OptionsError(
                 f"unknown is {self.unknown!r}; it must be one of {_names(UNKNOWN_POLICIES)}."

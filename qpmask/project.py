@@ -349,11 +349,17 @@ def _server_json(data_dir: Path) -> Mapping[str, Any] | None:
     raw = _load_json_quietly(data_dir / "server.json")
     if raw is None:
         return None
+    return _metadata_in(raw)
+
+
+def _metadata_in(raw: object, depth: int = 0) -> Mapping[str, Any] | None:
+    """Metadata of the outermost server in what QuPath wraps around it in its versions."""
+    if not isinstance(raw, dict) or depth > 2:
+        return None
     found = raw.get("metadata")
-    if not isinstance(found, dict):
-        inner = raw.get("builder")
-        found = inner.get("metadata") if isinstance(inner, dict) else None
-    return found if isinstance(found, dict) else None
+    if isinstance(found, dict):
+        return found
+    return _metadata_in(raw.get("server") or raw.get("builder"), depth + 1)
 
 
 def _data_file_json(data_dir: Path) -> Mapping[str, Any] | None:
@@ -375,8 +381,7 @@ def _data_file_json(data_dir: Path) -> Mapping[str, Any] | None:
                     raw = json.loads(text.decode("utf-8", "replace"))
                 except ValueError:
                     return None
-                found = raw.get("metadata") if isinstance(raw, dict) else None
-                return found if isinstance(found, dict) else None
+                return _metadata_in(raw)
         at = head.find(b"\x74", at + 1, 200)
     return None
 

@@ -21,15 +21,14 @@ def command(path: Path, as_json: bool, quiet: bool, verbose: int) -> int:
     against level 0, and the pixel counts against the sidecar. Exit code 1 if anything is wrong.
     """
     exits.set_up_logging(verbose)
-    from rich.console import Console
     from rich.progress import Progress
     from rich.text import Text
 
-    from qpmask.cli.words import human_bytes, out_console, print_json
+    from qpmask.cli.words import error_console, human_bytes, out_console, print_json
     from qpmask.verify import check_outputs, masks_in
 
     console = out_console()
-    errors = Console(stderr=True, highlight=False)
+    errors = error_console()
     paths = masks_in(path)
     results = []
     hidden = quiet or as_json or not errors.is_terminal

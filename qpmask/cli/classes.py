@@ -75,8 +75,10 @@ def command(
             }
         )
     if as_json:
-        print_json({"project": str(opened.path), "objects": objects, "classes": rows,
-                     "failed": {e.name: str(x) for e, x in failed}})  # fmt: skip
+        problems = [{"entry_id": e.id, "image": e.name, "error": str(x)} for e, x in failed]
+        print_json(
+            {"project": str(opened.path), "objects": objects, "classes": rows, "failed": problems}
+        )
     else:
         console = out_console()
         table = Table(title=f"Classes of {opened.path} ({objects})", title_justify="left")
@@ -96,6 +98,8 @@ def command(
     for entry, failure in failed:
         exits.show_error(QpmaskError(f"{entry.name}: {failure.message}", hint=failure.hint))
     if out is not None:
+        if out.suffix.lower() not in (".yaml", ".yml"):
+            raise OutputError(f"{out} is not a .yaml file.", hint="Class maps are written as YAML.")
         if out.exists() and not force:
             raise OutputError(f"{out} is there already.", hint="Use --force to replace it.")
         from qpmask.outputs import writing

@@ -40,6 +40,10 @@ def code_for(error: BaseException) -> int:
 
 def run(app: click.Command, args: list[str]) -> int:
     """Run a command and return its exit code; errors become messages on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        # A letter that the terminal or pipe cannot take must not end a command.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         result = app.main(args=args, prog_name="qpmask", standalone_mode=False)
     except click.exceptions.Exit as error:
@@ -63,10 +67,11 @@ def show_error(error: BaseException) -> None:
     """Print an error: what, then what to do; the stack trace only with ``-v``."""
     if logging.getLogger("qpmask").isEnabledFor(logging.DEBUG):
         logging.getLogger("qpmask").debug("the error in full", exc_info=error)
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    from qpmask.cli.words import error_console
+
+    console = error_console()
     if isinstance(error, KeyboardInterrupt):
         console.print("Interrupted.")
         return

@@ -25,7 +25,6 @@ def command(version: str, folder: Path | None, verbose: int) -> int:
     its own release page. On macOS this needs 7z.
     """
     exits.set_up_logging(verbose)
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -34,10 +33,11 @@ def command(version: str, folder: Path | None, verbose: int) -> int:
         TransferSpeedColumn,
     )
 
+    from qpmask.cli.words import error_console
     from qpmask.download import get_qupath
 
     target = (folder or Path.home()).expanduser()
-    console = Console(stderr=True, highlight=False)
+    console = error_console()
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),

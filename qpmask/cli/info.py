@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from qpmask.cli import exits
+from qpmask.errors import OptionsError, QpmaskError
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from qpmask.project import ImageEntry
 
 
 @click.command("info", short_help="Show what a project or a mask is.")
@@ -20,6 +26,8 @@ def command(path: Path, as_json: bool, verbose: int) -> int:
     PATH is a .qpproj file, the folder of a project, or a mask. Starts no Java.
     """
     exits.set_up_logging(verbose)
+    if not path.exists():
+        raise OptionsError(f"There is no file or folder {path}.")
     if path.is_dir() or path.suffix.lower() == ".qpproj":
         return _project(path, as_json)
     return _mask(path, as_json)
@@ -34,6 +42,7 @@ def _project(path: Path, as_json: bool) -> int:
 
     project = open_project(path)
     slides = {e.id: project.find_slide(e) for e in project}
+    objects = {e.id: _objects(e) for e in project}
     if as_json:
         print_json({
             "project": str(project.path),
@@ -49,7 +58,8 @@ def _project(path: Path, as_json: bool) -> int:
                     "time_points": e.size_t,
                     "pixel_width_um": e.pixel_size and e.pixel_size.width_um,
                     "pixel_height_um": e.pixel_size and e.pixel_size.height_um,
-                    "has_data": e.data_path.exists(),
+                    "objects": objects[e.id] if isinstance(objects[e.id], dict) else None,
+                    "data_problem": objects[e.id] if isinstance(objects[e.id], str) else None,
                     "uris": list(e.uris),
                     "slide": None if slides[e.id] is None else str(slides[e.id]),
                     "problem": e.problem,
@@ -62,7 +72,7 @@ def _project(path: Path, as_json: bool) -> int:
     console.print(f"{project.path}: {len(project)} images, saved by QuPath {project.version}",
                   soft_wrap=True)  # fmt: skip
     table = Table()
-    for name in ("id", "image", "pixels", "µm/px", "z", "t", "annotated", "slide"):
+    for name in ("id", "image", "pixels", "µm/px", "z", "t", "objects", "slide"):
         right = name in ("id", "pixels", "µm/px", "z", "t")
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     for e in project:
@@ -74,15 +84,39 @@ def _project(path: Path, as_json: bool) -> int:
             "" if e.pixel_size is None else f"{e.pixel_size.mean_um:.4g}",
             str(e.size_z),
             str(e.size_t),
-            "yes" if e.data_path.exists() else "never saved",
+            _objects_text(objects[e.id]),
             Text("missing", "yellow") if slide is None else Text(str(slide)),
         )
     console.print(table)
+    for e in project:
+        if isinstance(objects[e.id], str):
+            console.print(Text("error: ", "bold red") + Text(f"{e.name}: {objects[e.id]}"))
     if project.classes:
         console.print("Classes:")
         for c in project.classes:
             console.print(Text("  ") + class_text(c.name, c.color))
     return exits.OK
+
+
+def _objects(entry: ImageEntry) -> dict[str, int] | str | None:
+    """Objects of an image by kind, None if it was never saved, or what is wrong with its data."""
+    from qpmask.inventory import read_inventory
+
+    try:
+        inventory = read_inventory(entry)
+    except QpmaskError as error:
+        return str(error)
+    return inventory.all_counts() if inventory.has_data else None
+
+
+def _objects_text(objects: dict[str, int] | str | None) -> Text | str:
+    from rich.text import Text
+
+    if objects is None:
+        return "never saved"
+    if isinstance(objects, str):
+        return Text("damaged", "bold red")
+    return ", ".join(f"{n:,} {name}" for name, n in objects.items() if n) or "none"
 
 
 def _mask(path: Path, as_json: bool) -> int:
@@ -133,8 +167,8 @@ def _mask(path: Path, as_json: bool) -> int:
         "pixel size: unknown"
     )  # fmt: skip
     for key, value in data["made_by"].items():
-        console.print(f"{key}: {value}", soft_wrap=True, markup=False)
-    pixels = data["pixels"] or {}
+        console.print(f"{key}: {value}", soft_wrap=True)
+    pixels = data["pixels"] if isinstance(data["pixels"], dict) else {}
     table = Table()
     for name in ("label", "class", "pixels", "mm²"):
         table.add_column(name, justify="left" if name == "class" else "right", overflow="fold")
@@ -145,11 +179,11 @@ def _mask(path: Path, as_json: bool) -> int:
         table.add_row(
             str(row["label"]),
             class_text(row["name"], color),
-            f"{n:,}" if data["pixels"] is not None else "",
-            f"{area:,.3f}" if area is not None and data["pixels"] is not None else "",
+            f"{n:,}" if pixels else "",
+            f"{area:,.3f}" if area is not None and pixels else "",
         )
     if data["classes"]:
         console.print(table)
     elif data["channels"]:
-        console.print("channels: " + ", ".join(data["channels"]), soft_wrap=True, markup=False)
+        console.print("channels: " + ", ".join(data["channels"]), soft_wrap=True)
     return exits.OK

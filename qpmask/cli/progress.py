@@ -23,7 +23,14 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from qpmask.cli.words import count_of, engine_name, human_bytes, human_seconds, shortened
+from qpmask.cli.words import (
+    count_of,
+    engine_name,
+    error_console,
+    human_bytes,
+    human_seconds,
+    shortened,
+)
 from qpmask.events import (
     EngineReady,
     EngineStarting,
@@ -54,7 +61,7 @@ class Display:
 
     def __init__(self, *, quiet: bool = False, console: Console | None = None) -> None:
         self._quiet = quiet
-        self._console = console or Console(stderr=True, highlight=False)
+        self._console = console or error_console()
         self._fancy = self._console.is_terminal and not quiet
         self._n_images = 0
         self._n_finished = 0

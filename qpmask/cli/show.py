@@ -11,6 +11,7 @@ from rich.text import Text
 from qpmask.cli.words import (
     class_text,
     count_of,
+    error_console,
     human_bytes,
     human_seconds,
     out_console,
@@ -130,7 +131,7 @@ def show_report(report: Report, *, as_json: bool = False, quiet: bool = False) -
     if as_json:
         print_json(report.as_dict())
         return
-    errors = Console(stderr=True, highlight=False)
+    errors = error_console()
     if not quiet:
         _print_summary(report)
     for warning in _warnings(report):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -11,8 +12,18 @@ from rich.text import Text
 
 def out_console() -> Console:
     """Console for results: as wide as it takes where stdout is no terminal."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=200)
+    console = _console()
+    return console if console.is_terminal else _console(width=200)
+
+
+def error_console() -> Console:
+    """Console for progress, warnings and errors."""
+    return _console(stderr=True)
+
+
+def _console(**options: Any) -> Console:
+    # No markup: names of files and classes may hold brackets.
+    return Console(highlight=False, markup=False, emoji=False, **options)
 
 
 def class_text(name: str, color: tuple[int, int, int] | None) -> Text:

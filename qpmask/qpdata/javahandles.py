@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from array import array
 from bisect import bisect_right
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ import numpy.typing as npt
 from qpmask.qpdata.bytereader import I4, ByteReader
 from qpmask.qpdata.javacodes import FIRST_HANDLE
 from qpmask.qpdata.javavalues import Mark, Span, SpanKind
+
+_handle: Final = I4.unpack_from
 
 
 class HandleReader(ByteReader):
@@ -98,10 +101,11 @@ class HandleReader(ByteReader):
     def reference(self) -> object:
         """Read a reference, after its code; give the value."""
         at = self.pos
-        handle = self.unpack(I4, "a reference") - FIRST_HANDLE
+        self.need(4, "a reference")
+        handle: int = _handle(self.data, at)[0] - FIRST_HANDLE
         if not 0 <= handle < self.next_handle:
-            self.pos = at
             raise self.corrupt("a reference points at nothing")
+        self.pos = at + 4
         if self.spans is not None and handle >= self._spans_first_handle:
             self.spans = None
         value = self.handles[handle]

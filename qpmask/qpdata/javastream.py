@@ -114,6 +114,9 @@ class JavaStream(HandleReader):
 
     def read_class_desc(self) -> ClassDesc | None:
         """Read a class description, a reference to one, or null."""
+        if self.peek() == TC_REFERENCE:
+            self.pos += 1
+            return self._known_class()
         pending: list[ClassDesc] = []
         parent: ClassDesc | None = None
         while True:
@@ -124,10 +127,7 @@ class JavaStream(HandleReader):
                     raise self.corrupt("a class has too many super classes")
                 continue
             if code == TC_REFERENCE:
-                referred = self.reference()
-                if not isinstance(referred, ClassDesc) or not referred.levels:
-                    raise self.corrupt("a class refers to something that is no class")
-                parent = referred
+                parent = self._known_class()
             elif code == TC_PROXYCLASSDESC:
                 raise self.unsupported("it holds a dynamic proxy class")
             elif code != TC_NULL:
@@ -141,6 +141,12 @@ class JavaStream(HandleReader):
                 raise self.corrupt("a class has too many super classes")
             parent = desc
         return parent
+
+    def _known_class(self) -> ClassDesc:
+        desc = self.reference()
+        if not isinstance(desc, ClassDesc) or not desc.levels:
+            raise self.corrupt("a class refers to something that is no class")
+        return desc
 
     def _new_class_desc(self) -> ClassDesc:
         self.spans = None
@@ -217,7 +223,8 @@ class JavaStream(HandleReader):
             ``Mark.END`` for the end of a block.
         """
         frames: list[ObjectFrame | ArrayFrame] = []
-        return self._finish_frames(frames, self._begin_value(frames))
+        value = self._begin_value(frames)
+        return self._finish_frames(frames, value) if frames else value
 
     def finish_object(self, value: JavaObject) -> None:
         """Read the rest of an object whose head was read by :meth:`begin_object`."""
@@ -241,7 +248,11 @@ class JavaStream(HandleReader):
         """Read a value, or begin one: then it is the last of ``frames``."""
         if self.block_left:
             raise self.corrupt("raw data was found where an object was expected")
-        code = self.byte("a value")
+        pos = self.pos
+        if pos >= self.size:
+            raise self.truncated("a value")
+        code = self.data[pos]
+        self.pos = pos + 1
         if code == TC_NULL:
             return None
         if code == TC_REFERENCE:

@@ -45,7 +45,7 @@ AREAS = (Kind.POLYGON, Kind.GEOMETRY, Kind.RECTANGLE, Kind.ELLIPSE)
 LINES = (Kind.LINE, Kind.POLYLINE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shapes:
     """The shapes of one plane.
 
@@ -206,9 +206,14 @@ class Shapes:
         *,
         source: ArrayLike | None = None,
     ) -> Shapes:
-        """Sets of points; ``point_start`` (n + 1,) says where each set starts in ``points``."""
+        """Sets of points; ``point_start`` (n + 1,) says where each set starts in ``points``.
+
+        Points that are not a number are left out, as QuPath leaves them out.
+        """
         xy = np.ascontiguousarray(points, np.float64).reshape(-1, 2)
-        starts = np.ascontiguousarray(point_start, np.int64)
+        keep = ~np.isnan(xy).any(axis=1)
+        starts = np.concatenate([[0], np.cumsum(keep)])[np.asarray(point_start, np.int64)]
+        xy = xy[keep]
         return cls._of(Kind.POINTS, _bounds(xy, starts), label, order, source, points=(starts, xy))
 
     @classmethod
@@ -263,7 +268,13 @@ class Shapes:
             point_start=points[0],
             points=points[1],
         )
-        bad = ~np.isfinite(box).all(axis=1) & ~np.isnan(box).all(axis=1)
+        # NaN bounds are those of a shape without vertices, which is drawn by nobody.
+        empty = (np.diff(rings[0]) == 0) & (np.diff(points[0]) == 0)
+        if kind in (Kind.RECTANGLE, Kind.ELLIPSE, Kind.LINE):
+            empty[:] = False
+        elif kind is not Kind.POINTS:
+            empty |= rings[1][rings[0][1:]] == rings[1][rings[0][:-1]]
+        bad = ~np.isfinite(box).all(axis=1) & ~empty
         if bad.any():
             raise UnsupportedByEngineError(
                 f"Object {shapes.source[bad][0]} ({kind.name.lower()}) has coordinates that are "

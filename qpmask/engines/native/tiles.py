@@ -31,8 +31,8 @@ LabelTile: TypeAlias = "int | NDArray[np.uint8] | NDArray[np.uint16]"
 MARGIN_PX = 3.0
 """How far from an edge a tile may be to look at it: more than rounding and the pixel rules need."""
 
-CHUNK_PX = 4 << 20
-"""Pixels of the tiles that one task draws, at most."""
+CHUNK_PX = 2 << 20
+"""Pixels of the tiles that one task draws, at most; small enough that the allocator reuses them."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def _n_processors() -> int:
 def _dtype(shapes: Shapes, options: PlaneOptions) -> np.dtype[Any]:
     labels = [options.background, options.boundary_label or 0]
     if len(shapes):
-        labels.append(int(shapes.label.max()))
+        labels.append(max(0, int(shapes.label.max())))
     dtype = np.dtype(options.dtype or ("uint8" if max(labels) <= 255 else "uint16"))
     if dtype not in (np.uint8, np.uint16) or max(labels) > np.iinfo(dtype).max:
         raise OptionsError(f"Label {max(labels)} does not fit into a {dtype.name} mask.")
