@@ -109,6 +109,8 @@ def _start(memory: str | None) -> Finding:
     lines = done.stdout.strip().splitlines()
     try:
         answer = json.loads(lines[-1])
+        if not isinstance(answer, dict):
+            raise ValueError("no answer")
     except (IndexError, ValueError):
         said = (done.stderr.strip().splitlines() or ["no message"])[0]
         return Finding(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from qpmask.errors import EngineError, NoQuPathError, OptionsError
+from qpmask.errors import EngineError, NoQuPathError, OptionsError, OutputError
 from qpmask.outputs import writing
 
 
@@ -39,6 +40,9 @@ def get_qupath(version: str, folder: Path, on_bytes: Callable[[int], None]) -> P
     """
     if not re.fullmatch(r"v?\d+\.\d+\.\d+(-(rc|m)\d+)?", version):
         raise OptionsError(f"{version!r} is not a version of QuPath.", hint="Write it like 0.6.0.")
+    target = folder / f"QuPath-{version.removeprefix('v')}"
+    if target.exists():
+        raise OutputError(f"{target} is there already.", hint="'qpmask doctor' tells if it works.")
     from qpmask.engines.jvm import download_functions
 
     download, extract = download_functions()
@@ -55,7 +59,7 @@ def get_qupath(version: str, folder: Path, on_bytes: Callable[[int], None]) -> P
         with tempfile.TemporaryDirectory(prefix=".qupath-", dir=folder) as scratch:
             try:
                 archive = download(version, scratch, callback=counted)
-            except OSError as error:  # urllib's errors are children of OSError
+            except (OSError, http.client.HTTPException) as error:
                 raise NoQuPathError(
                     f"QuPath {version} could not be downloaded: {error}.",
                     hint="Is there a release of that version, and does the network reach it? "
@@ -64,7 +68,7 @@ def get_qupath(version: str, folder: Path, on_bytes: Callable[[int], None]) -> P
                 ) from error
             try:
                 return Path(extract(archive, str(folder)))
-            except (OSError, RuntimeError, ValueError, EOFError) as error:
+            except Exception as error:  # tarfile's and lzma's errors have no common root
                 raise EngineError(
                     f"The archive of QuPath {version} could not be unpacked: {error}.",
                     hint="Is there enough space? On macOS, is 7z installed?",

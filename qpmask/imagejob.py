@@ -6,6 +6,7 @@ Runs in the main process or in a worker; it needs the engine, the plan and the o
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -40,6 +41,8 @@ from qpmask.report import ImageRecord, Status
 if TYPE_CHECKING:
     from qpmask.ometiff.layout import MaskLayout, WriteResult
     from qpmask.ometiff.metadata import MaskMetadata
+
+log = logging.getLogger(__name__)
 
 _SAY_EVERY_S = 0.05  # often enough for a display, seldom enough to cost nothing
 
@@ -93,6 +96,14 @@ class MaskMaker:
         except OSError as error:
             target = self.folder.path / image.mask_name
             record = record_for(image, "failed", error=output_error(error, target, "The mask"))
+        except Exception as error:  # a mistake of ours must not cost the other images
+            log.debug("while making the mask of %s", image.entry.label, exc_info=error)
+            record = record_for(
+                image,
+                "failed",
+                error=f"qpmask did not expect this ({type(error).__name__}: {error}). Please "
+                "report it, with what -v shows.",
+            )
         finally:
             for name in (_part(image), _scratch(image)):
                 with contextlib.suppress(OSError):

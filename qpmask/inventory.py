@@ -6,6 +6,7 @@ hand back an image without annotations, and a blank mask would look like a succe
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ import numpy.typing as npt
 from qpmask.errors import DataFileMissingError
 from qpmask.options import OBJECTS
 from qpmask.outputs import read_json
-from qpmask.project import BACKUP_FILE, ImageEntry, unpack_color
+from qpmask.project import BACKUP_FILE, ImageEntry
+from qpmask.projectjson import unpack_color
 from qpmask.qpdata import ImageObjects, ObjectKind, read_qpdata
 
 #: Which objects each choice of ``--objects`` takes, as QuPath's ``PathObjectFilter`` does.
@@ -52,8 +54,11 @@ class Inventory:
     _ids: npt.NDArray[np.bytes_]
 
     def counts(self, objects: str) -> dict[str | None, int]:
-        """Objects of each class by name, None for those without; ``objects`` as in the options."""
-        index = self._class[self._of(objects)]
+        """Objects of each class by name, None for those without; ``objects`` as in the options.
+
+        Objects on slices and time points that the image does not have do not count.
+        """
+        index = self._class[self._of(objects) & ~self._off_plane]
         found = Counter(index.tolist())
         return {
             (None if i < 0 else self._classes[i]): n
@@ -71,7 +76,9 @@ class Inventory:
     def rows(self, objects: str, wanted: Callable[[str | None], bool]) -> tuple[int, ...]:
         """Positions of the objects whose class is wanted, in the order of the data file."""
         keep = np.array([wanted(name) for name in (*self._classes, None)], bool)
-        return tuple(np.flatnonzero(self._of(objects) & keep[self._class]).tolist())
+        return tuple(
+            np.flatnonzero(self._of(objects) & ~self._off_plane & keep[self._class]).tolist()
+        )
 
     def ids(self, rows: tuple[int, ...]) -> tuple[str | None, ...]:
         """Object ids at these positions; None for objects from before QuPath 0.4."""
@@ -91,7 +98,7 @@ def read_inventory(entry: ImageEntry) -> Inventory:
     DataFileError
         The data file is damaged or of an unknown version.
     """
-    if not entry.data_path.exists():
+    if not os.path.lexists(entry.data_path):  # a link to nowhere is not "never saved"
         return _without_data(entry)
     objects = read_qpdata(entry.data_path)
     z, t = _planes(objects)

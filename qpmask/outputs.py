@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qpmask.errors import OutputError
+from qpmask.errors import OutputError, QpmaskError
 from qpmask.project import ImageEntry
 
 MASK_SUFFIX = ".ome.tif"
@@ -61,7 +61,7 @@ def mask_names(entries: Iterable[ImageEntry]) -> dict[str, str]:
     for entry in listed:
         stem = stems[entry.id]
         if seen[_folded(stem)] > 1:
-            tail = f"_id{_stem(entry.id)}"
+            tail = f"_id{_short(_stem(entry.id))}"
             stem += tail
             while _folded(stem) in taken:
                 stem += "_"
@@ -85,6 +85,11 @@ def _stem(name: str) -> str:
     if not text or _RESERVED.match(text):
         text = f"_{text}"
     return text
+
+
+def _short(text: str) -> str:
+    """An entry id as QuPath writes it, or a hash of one that is longer."""
+    return text if len(text.encode()) <= 24 else hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _folded(text: str) -> str:
@@ -115,7 +120,7 @@ class OutputWriter:
         made = self.work_file(f"{name}.part")
         with (
             writing(self.path / name, "The file"),
-            made.open("w", encoding="utf-8", newline="") as file,
+            made.open("w", encoding="utf-8", errors="replace", newline="") as file,
         ):
             file.write(text)
             file.flush()
@@ -166,9 +171,11 @@ class OutputFolder(OutputWriter):
 
     def __exit__(self, *args: object) -> None:
         self._remove_leftovers()
-        self._lock.release()
+        # While the lock is held, so that no other run loses its lock file. Windows does not remove
+        # a file that is open; there it stays, and does no harm.
         with contextlib.suppress(OSError):
             shutil.rmtree(self._work)
+        self._lock.release()
 
     def _remove_leftovers(self) -> None:
         for path in self._work.iterdir():
@@ -183,7 +190,7 @@ def writing(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if isinstance(error, OutputError):
+        if isinstance(error, QpmaskError):
             raise
         raise output_error(error, path, what) from error
 

@@ -30,11 +30,14 @@ from qpmask.options import MAX_LABEL, ExportOptions, RenderOptions
 from qpmask.outputs import file_sha256, mask_names
 from qpmask.project import ImageEntry, Project, ProjectClass
 
+#: How a finding about a slide that is not there begins; the mask is made all the same.
+NO_SLIDE = "The slide is not"
 UNCLASSIFIED_NAME = "Unclassified"
 BOUNDARY_NAME = "Boundary"
 
 #: A mask with more tiles than this has a size that no slide has.
 _MAX_TILES = 1 << 26
+_MAX_NAMED = 25  # classes in one message
 
 
 @dataclass(frozen=True)
@@ -94,11 +97,19 @@ class Plan:
     images: tuple[ImagePlan, ...]
     findings: tuple[str, ...] = ()
 
-    def class_counts(self) -> dict[str | None, tuple[int, int]]:
-        """Objects and images of each class in use, by name; None is unclassified."""
-        return count_classes(
-            p.inventory.counts(self.options.render.objects) for p in self.images if p.inventory
-        )
+    def count(self, names: Iterable[str | None]) -> tuple[int, int]:
+        """Objects, and images, of any of these classes."""
+        wanted = set(names)
+        per_image = [
+            sum(
+                n
+                for name, n in p.inventory.counts(self.options.render.objects).items()
+                if name in wanted
+            )
+            for p in self.images
+            if p.inventory
+        ]
+        return sum(per_image), sum(n > 0 for n in per_image)
 
 
 def count_classes(
@@ -226,7 +237,9 @@ def _check_classes(
             near = class_map.nearest(name)
             also = f"; the map has {' or '.join(map(repr, near))}" if near else ""
             lines.append(f"{name!r} ({_objects(objects)} in {_images(images)}{also})")
-        text = f"{'; '.join(lines)}"
+        text = "; ".join(lines[:_MAX_NAMED])
+        if len(lines) > _MAX_NAMED:
+            text += f"; and {len(lines) - _MAX_NAMED} more ('qpmask classes' lists them all)"
         if options.unknown == "error" and not follows_project:
             raise UnmappedClassError(
                 f"The class map ({class_map.origin}) lacks {len(unknown)} class(es) in use: "
@@ -313,6 +326,12 @@ def _plan_image(
                 f"{entry.label} has {max_label:,} objects to label, and a mask holds at most "
                 f"{MAX_LABEL:,} labels.",
                 hint="Leave classes out with a class map, or export classes instead.",
+            )
+        boundary = render.boundary_label
+        if boundary is not None and 1 <= boundary <= max_label:
+            raise OptionsError(
+                f"The boundary label {boundary} is that of an object of {entry.label} already.",
+                hint=f"Use 0, or more than {max_label:,}.",
             )
         left = sum(counts.values()) - drawn
         if left:
@@ -435,8 +454,12 @@ def _instance_rows(
 
 
 def _missing_slide(entry: ImageEntry) -> str:
-    where = entry.uris[0] if entry.uris else "unknown"
-    return f"The slide is not at {where}; the mask does not need it."
+    if not entry.uris:
+        return f"{NO_SLIDE} found: the project does not say where; the mask does not need it."
+    where = entry.uris[0]
+    if not where.startswith("file:"):
+        return f"{NO_SLIDE} looked for: it is no file ({where}); the mask does not need it."
+    return f"{NO_SLIDE} at {where}; the mask does not need it."
 
 
 def fingerprint(plan: ImagePlan, class_map: ClassMap, pixel_rules: str) -> dict[str, Any]:

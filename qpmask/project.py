@@ -11,28 +11,34 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
-import re
-import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from qpmask.errors import NoSuchImageError, ProjectError, ProjectNotFoundError
 from qpmask.geometry import PixelSize, Size
+from qpmask.projectjson import (
+    DATA_FILE,
+    count_of,
+    image_metadata,
+    innermost,
+    number_of,
+    path_from_uri,
+    pixel_size_of,
+    size_of,
+    unpack_color,
+    uris_of,
+)
 
 PROJECT_SUFFIX = ".qpproj"
-DATA_FILE = "data.qpdata"
 BACKUP_FILE = "data.qpdata.bkp"
 
 _NO_FOLDER = "\N{REPLACEMENT CHARACTER}"
-
-#: How QuPath writes micrometres; a pixel size in any other unit is not a pixel size.
-_MICROMETRE = frozenset({"µm", "μm", "um", "micron", "micrometer", "micrometre"})
+_MAX_ID = 200  # entry ids are whole numbers; a file name takes 255 letters
 
 
 @dataclass(frozen=True)
@@ -176,11 +182,13 @@ class Project:
             if old is not None and old.parent != self.folder:
                 with contextlib.suppress(ValueError):  # two Windows drives: no relative path
                     candidates.append(self.folder / os.path.relpath(path, old.parent))
+            if path.name in ("", ".."):
+                continue
             for candidate in candidates:
                 if _exists(candidate):
                     return candidate
             for folder in folders:
-                found = next((p for p in sorted(folder.rglob(_glob_escape(path.name)))), None)
+                found = _files_below(folder).get(path.name)
                 if found is not None:
                     return found
         return None
@@ -201,7 +209,12 @@ def open_project(path: str | os.PathLike[str]) -> Project:
     ProjectError
         The folder holds several, or the file is not a QuPath project.
     """
-    file = _project_file(Path(path).expanduser())
+    try:
+        file = _project_file(Path(path).expanduser())
+    except (OSError, RuntimeError, ValueError) as error:  # no such user; a name too long
+        if isinstance(error, ProjectError):
+            raise
+        raise ProjectNotFoundError(f"{path} cannot be looked at: {error}.") from error
     raw = _load_json(file)
     if not isinstance(raw, dict) or not isinstance(raw.get("images"), list):
         raise ProjectError(
@@ -261,32 +274,6 @@ def read_class_list(path: Path) -> tuple[ProjectClass, ...]:
     return tuple(classes.values())
 
 
-def unpack_color(value: object) -> tuple[int, int, int] | None:
-    """QuPath's packed ARGB integer (signed 32 bit) as (red, green, blue)."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return (value >> 16) & 255, (value >> 8) & 255, value & 255
-
-
-def path_from_uri(uri: str) -> Path | None:
-    """A local path from a ``file:`` URI as QuPath writes it, or None for any other URI.
-
-    ``file:/a%20b``, ``file:///a`` and ``file:/C:/a`` are understood, and network shares
-    (``file://server/share``) become ``//server/share``.
-    """
-    parts = urlsplit(uri)
-    if parts.scheme != "file":
-        return None
-    text = unquote(parts.path)
-    if "\0" in text:
-        return None
-    if parts.netloc and parts.netloc != "localhost":
-        text = f"//{parts.netloc}{text}"
-    elif re.match(r"^/[A-Za-z]:", text):
-        text = text[1:]
-    return Path(text)
-
-
 # -- one image ----------------------------------------------------------------------------------
 
 
@@ -296,11 +283,11 @@ def _read_entry(item: Mapping[str, Any], folder: Path) -> ImageEntry:
     data_dir = folder / "data" / (entry_id if _plain_name(entry_id) else _NO_FOLDER)
     builder = item.get("serverBuilder")
     builder = builder if isinstance(builder, dict) else {}
-    metadata, problem = _image_metadata(builder, data_dir)
+    metadata, problem = image_metadata(builder, data_dir)
     name = item.get("imageName")
     if not isinstance(name, str) or not name:
         name = metadata.get("name") or f"image {entry_id}"
-    size = _size(metadata)
+    size = size_of(metadata)
     if problem is None and metadata and size is None:
         problem = (
             f"its metadata gives the impossible size {metadata.get('width')!r} x "
@@ -308,17 +295,18 @@ def _read_entry(item: Mapping[str, Any], folder: Path) -> ImageEntry:
         )
     user = item.get("metadata")
     tags = item.get("tags")
-    args = builder.get("args")
+    inner = innermost(builder)
+    args = inner.get("args")
     return ImageEntry(
         id=entry_id,
-        name=str(name),
+        name=_text(name),
         size=size,
-        size_z=_count(metadata.get("sizeZ")),
-        size_t=_count(metadata.get("sizeT")),
-        pixel_size=_pixel_size(metadata.get("pixelCalibration")),
-        magnification=_number(metadata.get("magnification")),
-        uris=tuple(_uris(builder)),
-        provider=_innermost(builder).get("providerClassName"),
+        size_z=count_of(metadata.get("sizeZ")),
+        size_t=count_of(metadata.get("sizeT")),
+        pixel_size=pixel_size_of(metadata.get("pixelCalibration")),
+        magnification=number_of(metadata.get("magnification")),
+        uris=tuple(uris_of(builder)),
+        provider=inner.get("providerClassName"),
         provider_args=tuple(str(a) for a in args) if isinstance(args, list) else (),
         data_dir=data_dir,
         description=str(item.get("description") or ""),
@@ -328,135 +316,15 @@ def _read_entry(item: Mapping[str, Any], folder: Path) -> ImageEntry:
     )
 
 
-def _image_metadata(
-    builder: Mapping[str, Any], data_dir: Path
-) -> tuple[Mapping[str, Any], str | None]:
-    """The metadata of the outermost server, from the first place that has it, and what is wrong.
-
-    Only the outermost counts: a rotated or cropped server has other sizes than what it wraps.
-    """
-    found = builder.get("metadata")
-    if isinstance(found, dict):
-        return found, None
-    for read in (_server_json, _data_file_json, _summary_json):
-        found = read(data_dir)
-        if found is not None:
-            return found, None
-    return {}, "neither the project nor its data folder says how large it is"
-
-
-def _server_json(data_dir: Path) -> Mapping[str, Any] | None:
-    raw = _load_json_quietly(data_dir / "server.json")
-    if raw is None:
-        return None
-    return _metadata_in(raw)
-
-
-def _metadata_in(raw: object, depth: int = 0) -> Mapping[str, Any] | None:
-    """Metadata of the outermost server in what QuPath wraps around it in its versions."""
-    if not isinstance(raw, dict) or depth > 2:
-        return None
-    found = raw.get("metadata")
-    if isinstance(found, dict):
-        return found
-    return _metadata_in(raw.get("server") or raw.get("builder"), depth + 1)
-
-
-def _data_file_json(data_dir: Path) -> Mapping[str, Any] | None:
-    """The server JSON that the data file holds near its start, without reading objects."""
-    path = data_dir / DATA_FILE
-    try:
-        with path.open("rb") as file:
-            head = file.read(4 << 20)
-    except OSError:
-        return None
-    # A block of data with "Data file version N", then a string (0x74, two bytes of length).
-    at = head.find(b"\x74", 0, 200)
-    while 0 <= at < 200:
-        if at + 3 <= len(head):
-            (length,) = struct.unpack_from(">H", head, at + 1)
-            text = head[at + 3 : at + 3 + length]
-            if text.startswith(b"{"):
-                try:
-                    raw = json.loads(text.decode("utf-8", "replace"))
-                except ValueError:
-                    return None
-                return _metadata_in(raw)
-        at = head.find(b"\x74", at + 1, 200)
-    return None
-
-
-def _summary_json(data_dir: Path) -> Mapping[str, Any] | None:
-    raw = _load_json_quietly(data_dir / "summary.json")
-    found = raw.get("server") if raw else None
-    return found if isinstance(found, dict) else None
-
-
-def _uris(builder: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
-    uri = builder.get("uri")
-    if isinstance(uri, str):
-        yield uri
-    if depth > 32:
-        return
-    for value in builder.values():
-        for inner in value if isinstance(value, list) else [value]:
-            if isinstance(inner, dict) and (
-                "builderType" in inner or "builder" in inner or "serverBuilder" in inner
-            ):
-                yield from _uris(inner, depth + 1)
-
-
-def _innermost(builder: Mapping[str, Any]) -> Mapping[str, Any]:
-    for _ in range(32):
-        inner = builder.get("builder")
-        if not isinstance(inner, dict):
-            break
-        builder = inner
-    return builder
-
-
-def _size(metadata: Mapping[str, Any]) -> Size | None:
-    width, height = _number(metadata.get("width")), _number(metadata.get("height"))
-    if width is None or height is None or width != int(width) or height != int(height):
-        return None
-    # Java's int is the widest that QuPath can hold.
-    if not (1 <= width < 2**31 and 1 <= height < 2**31):
-        return None
-    return Size(int(width), int(height))
-
-
-def _pixel_size(raw: object) -> PixelSize | None:
-    if not isinstance(raw, dict):
-        return None
-    values = []
-    for key in ("pixelWidth", "pixelHeight"):
-        part = raw.get(key)
-        value = _number(part.get("value")) if isinstance(part, dict) else None
-        unit = part.get("unit") if isinstance(part, dict) else None
-        if value is None or value <= 0 or not isinstance(unit, str):
-            return None
-        if unit.strip().casefold() not in _MICROMETRE:
-            return None
-        values.append(value)
-    return PixelSize(*values)
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    number = float(value)
-    return number if math.isfinite(number) else None
-
-
-def _count(value: object) -> int:
-    number = _number(value)
-    return int(number) if number is not None and 1 <= number < 2**31 else 1
-
-
 # -- files --------------------------------------------------------------------------------------
 
 
 def _project_file(path: Path) -> Path:
+    if path.is_file() and path.suffix != PROJECT_SUFFIX:
+        raise ProjectNotFoundError(
+            f"{path} is not a QuPath project: its name does not end in {PROJECT_SUFFIX}.",
+            hint="Give the folder of a QuPath project, or its project.qpproj.",
+        )
     if path.is_dir():
         found = sorted(p for p in path.iterdir() if p.suffix == PROJECT_SUFFIX and p.is_file())
         if not found:
@@ -489,14 +357,6 @@ def _load_json(path: Path) -> Any:
         ) from error
 
 
-def _load_json_quietly(path: Path) -> dict[str, Any] | None:
-    try:
-        raw = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return raw if isinstance(raw, dict) else None
-
-
 def _backup_hint(path: Path) -> str:
     backup = path.with_name(path.name + ".backup")
     if backup.exists():
@@ -504,8 +364,15 @@ def _backup_hint(path: Path) -> str:
     return "Restore it from a backup, or open and save the project in QuPath."
 
 
+def _text(value: object) -> str:
+    """Text that can be written: JSON and Java can hold half a surrogate."""
+    return str(value).encode("utf-8", "replace").decode("utf-8")
+
+
 def _plain_name(text: str) -> bool:
-    return text not in ("", ".", "..") and not any(c in text for c in "/\\\0:")
+    if text in ("", ".", "..") or any(c in text for c in "/\\\0:"):
+        return False
+    return text.isascii() and len(text) <= _MAX_ID
 
 
 def _exists(path: Path) -> bool:
@@ -515,5 +382,12 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _glob_escape(name: str) -> str:
-    return re.sub(r"([*?[])", r"[\1]", name)
+@lru_cache(maxsize=8)
+def _files_below(folder: Path) -> dict[str, Path]:
+    """All files below a folder by name, the first in the order of paths; walked once."""
+    found: dict[str, Path] = {}
+    for root, folders, files in os.walk(folder):
+        folders.sort()
+        for name in (*sorted(files), *(f for f in folders if f.endswith(".zarr"))):
+            found.setdefault(name, Path(root) / name)
+    return found

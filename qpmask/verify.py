@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qpmask.errors import MaskError
+from qpmask.errors import MaskError, OptionsError
 from qpmask.ometiff.check import check_mask
 from qpmask.outputs import (
     INSTANCES_SUFFIX,
     MASK_SUFFIX,
     REPORT_JSON,
     SIDECAR_SUFFIX,
+    file_sha256,
     read_json,
 )
 
@@ -45,13 +46,14 @@ def masks_in(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         if not path.exists():
-            raise MaskError(f"There is no file {path}.")
+            raise OptionsError(f"There is no file or folder {path}.")
         return [path]
     found = set(path.glob(f"*{MASK_SUFFIX}"))
     for sidecar in path.glob(f"*{MASK_SUFFIX}{SIDECAR_SUFFIX}"):
         found.add(sidecar.with_name(sidecar.name.removesuffix(SIDECAR_SUFFIX)))
     report = read_json(path / REPORT_JSON) or {}
-    for record in report.get("images", []):
+    records = report.get("images")
+    for record in records if isinstance(records, list) else []:
         if isinstance(record, dict) and record.get("mask"):
             found.add(path / str(record["mask"]))
     if not found:
@@ -114,10 +116,13 @@ def _labels(sidecar: dict[str, Any] | None) -> list[int] | None:
 
 def _against_sidecar(path: Path, sidecar: dict[str, Any]) -> Iterator[str]:
     mask = sidecar.get("mask")
-    if not isinstance(mask, dict) or mask.get("bytes") is None:
+    n_bytes = mask.get("bytes") if isinstance(mask, dict) else None
+    if not isinstance(mask, dict) or not isinstance(n_bytes, int):
         yield "its sidecar does not say how large it is"
-    elif mask["bytes"] != path.stat().st_size:
-        yield f"it has {path.stat().st_size:,} bytes, its sidecar says {mask['bytes']:,}"
+    elif n_bytes != path.stat().st_size:
+        yield f"it has {path.stat().st_size:,} bytes, its sidecar says {n_bytes:,}"
+    elif mask.get("sha256") not in (None, file_sha256(path)):
+        yield "its bytes are not those that were written: its hash is not the sidecar's"
     if (
         sidecar.get("kind") == "instances"
         and not (path.with_name(path.name + INSTANCES_SUFFIX)).is_file()

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from qpmask.cli.types import UNCLASSIFIED
 from qpmask.errors import OptionsError
 
 if sys.version_info >= (3, 11):
@@ -32,7 +33,7 @@ def load_config(command: click.Command, folder: Path | None = None) -> dict[str,
     """
     path = (folder or Path.cwd()) / CONFIG_FILE
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
@@ -44,7 +45,7 @@ def load_config(command: click.Command, folder: Path | None = None) -> dict[str,
     table = data.pop("export", {})
     if not isinstance(table, dict):
         raise OptionsError(f"{path}: 'export' must be a table, written [export].")
-    names = _option_names(command)
+    names = _options(command)
     values: dict[str, Any] = {}
     for key, value in {**data, **table}.items():
         name = names.get(key.replace("_", "-"))
@@ -54,16 +55,41 @@ def load_config(command: click.Command, folder: Path | None = None) -> dict[str,
                 f"{path}: there is no option {key!r}.",
                 hint=f"Did you mean {near[0]!r}?" if near else "See 'qpmask export --help'.",
             )
-        values[name] = value
+        assert name.name is not None
+        values[name.name] = _checked(name, value, f"{path}: {key}")
     return values
 
 
-def _option_names(command: click.Command) -> dict[str, str]:
-    """Long option name without dashes -> parameter name."""
-    names = {}
+def _checked(option: click.Option, value: Any, where: str) -> Any:
+    """A value of the right type; the command line would take any text for a number."""
+    if option.multiple:
+        value = value if isinstance(value, list) else [value]
+        return [_checked_one(option, v, where) for v in value]
+    return _checked_one(option, value, where)
+
+
+def _checked_one(option: click.Option, value: Any, where: str) -> Any:
+    kind: tuple[type, ...] = (str,)
+    words = "text"
+    if option.is_flag:
+        kind, words = (bool,), "true or false"
+    elif option.count or option.type is click.INT:
+        kind, words = (int,), "a whole number"
+    elif option.type is click.FLOAT:
+        kind, words = (int, float), "a number"
+    elif option.type is UNCLASSIFIED:
+        kind, words = (str, int), "'ignore', 'error' or a label"
+    if not isinstance(value, kind) or (isinstance(value, bool) and not option.is_flag):
+        raise OptionsError(f"{where} is {value!r}; it must be {words}.")
+    return value
+
+
+def _options(command: click.Command) -> dict[str, click.Option]:
+    """Options by their long name without dashes."""
+    names: dict[str, click.Option] = {}
     for parameter in command.params:
         if isinstance(parameter, click.Option) and parameter.name is not None:
             for option in (*parameter.opts, *parameter.secondary_opts):
                 if option.startswith("--") and not option.startswith("--no-"):
-                    names[option[2:]] = parameter.name
+                    names[option[2:]] = parameter
     return names

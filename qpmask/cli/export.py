@@ -21,9 +21,33 @@ from qpmask.options import COMPRESSIONS, ENGINES, OBJECTS, UNKNOWN_POLICIES
 class _Export(click.Command):
     """A command whose defaults may come from ``qpmask.toml``."""
 
-    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        kwargs.setdefault("default_map", load_config(self))
-        return super().make_context(*args, **kwargs)
+    def make_context(
+        self, info_name: str | None, args: list[str], *rest: Any, **kwargs: Any
+    ) -> click.Context:
+        if not {"-h", "--help"} & set(args):
+            kwargs.setdefault("default_map", load_config(self))
+        return super().make_context(info_name, args, *rest, **kwargs)
+
+
+#: Options that exclude each other: one on the command line overrules the others in the file.
+_OPPOSITES = (
+    ("downsample", "mpp"),
+    ("classes", "preset"),
+    ("instances", "multichannel"),
+    ("boundary", "multichannel"),
+)
+
+
+def _overrule(ctx: click.Context, values: dict[str, Any]) -> None:
+    """Drop options of the file whose opposite is on the command line."""
+    from_file = click.core.ParameterSource.DEFAULT_MAP
+    sources = {name: ctx.get_parameter_source(name) for name in values}
+    explicit = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.ENVIRONMENT)
+    for group in _OPPOSITES:
+        if any(sources[name] in explicit for name in group):
+            for name in group:
+                if sources[name] is from_file:
+                    values[name] = False if isinstance(values[name], bool) else None
 
 
 @click.command("export", cls=_Export, short_help="Export the masks of a project.")
@@ -80,11 +104,12 @@ class _Export(click.Command):
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Show errors only.")
 @click.option("-v", "--verbose", count=True, help="Show what happens; -vv also in Java.")
+@click.pass_context
 def command(
+    ctx: click.Context,
+    /,
     project: Path,
     out: Path | None,
-    classes: Path | None,
-    preset: str | None,
     as_json: bool,
     quiet: bool,
     verbose: int,
@@ -104,6 +129,8 @@ def command(
     from qpmask.options import export_options
     from qpmask.pipeline import export_masks, plan_export
 
+    _overrule(ctx, values)
+    classes, preset = values.pop("classes"), values.pop("preset")
     if classes is not None and preset is not None:
         raise OptionsError("--classes and --preset exclude each other.")
     if out is None and not dry_run:

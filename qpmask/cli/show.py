@@ -17,7 +17,7 @@ from qpmask.cli.words import (
     out_console,
     print_json,
 )
-from qpmask.plan import ImagePlan, Plan
+from qpmask.plan import NO_SLIDE, ImagePlan, Plan
 from qpmask.report import STATUSES, Report
 
 _STATUS_STYLE = {"done": "green", "skipped": "cyan", "failed": "bold red", "interrupted": "yellow"}
@@ -49,7 +49,7 @@ def show_plan(plan: Plan, *, as_json: bool = False) -> None:
         console.print(Text("warning: ", "yellow") + Text(finding), soft_wrap=True)
     for image in plan.images:
         for finding in image.findings:
-            if image.slide is None and finding.startswith("The slide is not at"):
+            if image.slide is None and finding.startswith(NO_SLIDE):
                 continue  # the table says so
             console.print(
                 Text("warning: ", "yellow") + Text(f"{image.entry.name}: {finding}"),
@@ -110,16 +110,13 @@ def _plan_row(image: ImagePlan) -> dict[str, Any]:
 def _print_legend(console: Console, plan: Plan) -> None:
     if plan.options.render.instances:
         return
-    counts = plan.class_counts()
     table = Table(title="Labels", title_justify="left")
     for name, justify in (
         ("label", "right"), ("class", "left"), ("objects", "right"), ("images", "right"),
     ):  # fmt: skip
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for entry in plan.class_map.entries:
-        names = (entry.name, *entry.aliases)
-        objects = sum(counts.get(n, (0, 0))[0] for n in names)
-        images = max(counts.get(n, (0, 0))[1] for n in names)
+        objects, images = plan.count((entry.name, *entry.aliases))
         table.add_row(
             str(entry.label), class_text(entry.name, entry.color), f"{objects:,}", f"{images:,}"
         )
@@ -185,16 +182,12 @@ def _print_summary(report: Report) -> None:
 def _warnings(report: Report) -> list[str]:
     """Warnings of a report; one that many images share is said once."""
     lines = list(report.warnings)
-    missing = [r for r in report if any(w.startswith("The slide is not at") for w in r.warnings)]
+    missing = [r for r in report if any(w.startswith(NO_SLIDE) for w in r.warnings)]
     if missing:
         lines.append(
             f"{count_of(len(missing), 'slide')} not found; the masks do not need them "
             "(see report.json)."
         )
     for record in report:
-        lines += [
-            f"{record.image}: {w}"
-            for w in record.warnings
-            if not w.startswith("The slide is not at")
-        ]
+        lines += [f"{record.image}: {w}" for w in record.warnings if not w.startswith(NO_SLIDE)]
     return lines

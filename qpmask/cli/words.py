@@ -18,7 +18,7 @@ def out_console() -> Console:
 
 def error_console() -> Console:
     """Console for progress, warnings and errors."""
-    return _console(stderr=True)
+    return _console(stderr=True, soft_wrap=True)
 
 
 def _console(**options: Any) -> Console:

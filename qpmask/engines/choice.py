@@ -30,16 +30,24 @@ class EngineChoice:
 
 
 def choose_engine(options: ExportOptions) -> EngineChoice:
-    """Choose the engine of a run by its options and by what is on the machine. Starts nothing."""
+    """Choose the engine of a run by its options and by what is on the machine. Starts nothing.
+
+    Raises
+    ------
+    NoQuPathError
+        paquo's settings name a QuPath that is none.
+    """
     if options.engine == "both":
         return EngineChoice("qupath", "native", "both were asked for: one draws, one verifies")
     if options.engine != "auto":
         return EngineChoice(options.engine, None, f"{options.engine} was asked for")
-    from qpmask.engines.jvm import find_qupath
+    from qpmask.engines.jvm import find_qupath, is_named
 
     try:
         install = find_qupath()
     except NoQuPathError as error:
+        if is_named():
+            raise  # somebody wants a certain QuPath, and it is not there
         return EngineChoice("native", None, f"automatically: {error.message}")
     return EngineChoice(
         "qupath", None, f"automatically: QuPath {install.version} was found in {install.folder}"

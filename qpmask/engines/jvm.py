@@ -91,6 +91,13 @@ def find_qupath() -> QuPathInstall:
     return QuPathInstall(app_dir, runtime_dir, jvm_path, _version_of(app_dir))
 
 
+def is_named() -> bool:
+    """Whether paquo's settings name a folder of QuPath, so that it is not searched for."""
+    with _quiet_imports():
+        from paquo._config import settings, to_kwargs
+    return bool(to_kwargs(settings).get("qupath_dir"))
+
+
 def download_functions() -> tuple[Any, Any]:
     """Give paquo's functions that download and unpack QuPath."""
     with _quiet_imports():

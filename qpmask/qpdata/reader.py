@@ -25,6 +25,8 @@ VERSIONS: Final = (2, 3, 4)
 #: What QuPath adds to the name of the file that it last replaced.
 BACKUP_SUFFIX: Final = ".bkp"
 
+_HEAD_BYTES: Final = 16 << 20  # more than any server needs: hundreds of channels in JSON
+
 _HIERARCHY: Final = "qupath.lib.objects.hierarchy.PathObjectHierarchy"
 _IMAGE_TYPE: Final = "qupath.lib.images.ImageData$ImageType"
 _FIRST_LINE: Final = re.compile(r"Data file version (\d{1,4})(?:\.0)?")
@@ -70,6 +72,27 @@ def read_qpdata(path: str | os.PathLike[str]) -> ImageObjects:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise DataFileMissingError(f"{path} cannot be opened: {reason}.", hint=hint) from error
     return _read(stream)
+
+
+def read_server(path: Path) -> str | None:
+    """How the image is opened, as a data file says near its start; no object is read.
+
+    Returns
+    -------
+    str or None
+        JSON (QuPath 0.3 and later) or ``Image path: ...``; None if there is no such file or its
+        start cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+        stream = JavaStream(head, source=str(path))
+        stream.read_header()
+        _read_version(stream)
+        server = stream.read_value()
+    except (OSError, ValueError):
+        return None
+    return server if isinstance(server, str) else None
 
 
 def read_qpdata_bytes(data: bytes, *, source: str = "the data file") -> ImageObjects:

@@ -1,21 +1,19 @@
-"""Masks rendered by a real QuPath, to compare with: shapes in, tiles of its LabeledImageServer out.
+"""Masks rendered by a real QuPath, to compare with: objects in, tiles of LabeledImageServer out.
 
-Needs paquo and a QuPath that paquo finds; :func:`start` says why there is none.
+:func:`tiles` needs QuPath's JVM to run in this process (``qpmask.engines.jvm.start``).
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from qpmask.engines.native.shapes import Kind, Shapes
 from qpmask.engines.native.tiles import PlaneOptions
+from qpmask.geometry import TileGrid
 
 
 @dataclass(frozen=True)
@@ -32,11 +30,11 @@ class Drawing:
     data: Any
 
 
-def to_shapes(drawings: Sequence[Drawing], order: dict[int, int] | None = None) -> Shapes:
-    """Shapes for the native renderer."""
+def to_shapes(drawings: Sequence[Drawing], labels: Sequence[int] | None = None) -> Shapes:
+    """Shapes for the native renderer; ``labels`` is the order in which they are drawn."""
     parts = []
     for i, d in enumerate(drawings):
-        rank = d.label if order is None else order[d.label]
+        rank = d.label if labels is None else list(labels).index(d.label)
         if d.kind in (Kind.POLYGON, Kind.POLYLINE):
             xy = np.asarray(d.data, np.float32)
             parts.append(Shapes.rings(d.kind, xy, [0, len(xy)], d.label, rank, source=[i]))
@@ -57,22 +55,15 @@ def to_shapes(drawings: Sequence[Drawing], order: dict[int, int] | None = None) 
     return Shapes.concatenate(parts)
 
 
-@cache
-def start() -> str | None:
-    """Start QuPath's JVM once; the reason why it is not available, or None."""
-    try:
-        from paquo._config import settings, to_kwargs
-        from paquo.jpype_backend import find_qupath, start_jvm
-    except ImportError as error:
-        return f"paquo is not installed: {error}"
-    kwargs = to_kwargs(settings)
-    try:
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            find_qupath(**kwargs)
-            start_jvm(finder_kwargs=kwargs)
-    except Exception as error:
-        return f"no QuPath: {error}"
-    return None
+def assemble(grid: TileGrid, tiles: Iterable[Any]) -> np.ndarray:
+    """Tiles, row by row, as one mask."""
+    mask = np.full((grid.size.height_px, grid.size.width_px), -1, np.int32)
+    tile_px = grid.tile_px
+    for (row, col), tile in zip(grid, tiles, strict=True):
+        height, width = grid.shape(row, col)
+        part = mask[row * tile_px : row * tile_px + height, col * tile_px : col * tile_px + width]
+        part[:] = tile
+    return mask
 
 
 def _java(name: str) -> Any:

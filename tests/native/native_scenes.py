@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from native.native_judge import Drawing
 
 from qpmask.engines.native.shapes import Kind
 from qpmask.geometry import Size
-
-from native_judge import Drawing
 
 GRIDS = (1.0, 2.0, 4.0, 100.0, None)
 """Steps per pixel that coordinates are rounded to; None means any float32."""
@@ -86,7 +85,11 @@ def drawing(
 
 
 def _at_least_three(ring: np.ndarray) -> np.ndarray:
-    return ring if len(np.unique(ring, axis=0)) >= 3 else np.concatenate([ring, ring + [[1, 2]]])
+    return (
+        ring
+        if len(np.unique(ring, axis=0)) >= 3
+        else np.concatenate([ring, ring + np.array([[1, 2]])])
+    )
 
 
 def scene(

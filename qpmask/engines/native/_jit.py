@@ -3,6 +3,9 @@
 ``error_model="numpy"`` drops Python's checks for division by zero; ``fastmath`` stays off, since
 it would let the compiler fuse a multiplication and an addition into one rounding, and QuPath's
 pixels depend on each rounding.
+
+Machine code is kept on disk. It is compiled again when a kernel's own file changes, but not when
+only the file of a kernel that it calls does: after an edit, remove ``__pycache__``.
 """
 
 from __future__ import annotations
@@ -16,5 +19,5 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def kernel(function: Function) -> Function:
-    """Compile ``function`` without the GIL; the machine code is kept on disk."""
+    """Compile ``function``; it runs without the GIL."""
     return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))

@@ -10,6 +10,7 @@ from qpmask._version import __version__
 from qpmask.engines.base import Engine, EngineInfo, Rendering, RenderJob, Watch
 from qpmask.errors import EngineUnavailableError, UnsupportedByEngineError
 from qpmask.qpdata import ImageObjects, read_qpdata
+from qpmask.qpdata.wkb import MULTI_POLYGON
 
 if TYPE_CHECKING:
     from qpmask.ometiff.writer import Tile
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from .selection import Drawn
     from .tiles import Plane
 
-#: Pixel rules by QuPath version, and to how many steps a pixel geometries are rounded on reading.
-_GRIDS: dict[str, float | None] = {"qupath-0.6": 100.0, "qupath-0.4": None}
+#: Pixel rules by QuPath version, and the step in px0 to which geometries are rounded.
+_GRIDS: dict[str, float | None] = {"qupath-0.6": 0.01, "qupath-0.4": None}
 
 
 class NativeEngine(Engine):
@@ -99,6 +100,8 @@ class _NativeRendering(Rendering):
         self._grid = grid
         self._watch = watch
         if objects is not None:
+            if grid is None:
+                self._refuse_multipolygons()
             self._plane(0)  # what the engine cannot draw is said before the first tile
 
     def tiles(self) -> Iterator[Tile]:
@@ -133,6 +136,27 @@ class _NativeRendering(Rendering):
         )
         shapes = selection.shapes_of_plane(objects, drawn, z, t, channel, self._grid)
         return Plane(shapes, options, describe=lambda row: selection.describe(objects, int(row)))
+
+    def _refuse_multipolygons(self) -> None:
+        """QuPath 0.4 and 0.5 draw multipolygons by way of Java's ``Area``, which is not described.
+
+        Measured: filled thin they are equal all the same; their boundaries and wide fills are not.
+        """
+        from .selection import describe
+        from .tiles import is_thin
+
+        job, objects, drawn = self._job, self._objects, self._drawn
+        assert objects is not None and drawn is not None
+        thin = is_thin(job.render.line_thickness, job.downsample)
+        if thin and job.render.boundary_label is None:
+            return
+        rows = drawn.row[objects.rois.geometry_type[drawn.roi] == MULTI_POLYGON]
+        if len(rows):
+            raise UnsupportedByEngineError(
+                f"{describe(objects, int(rows[0]))} of {job.entry.label} has several parts, whose "
+                "boundaries and downsampled areas QuPath before 0.6 draws by other rules.",
+                hint="Use --engine qupath.",
+            )
 
     def close(self) -> None:
         """Let go of the objects."""

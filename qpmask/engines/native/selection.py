@@ -89,7 +89,7 @@ def shapes_of_plane(
     z, t, channel : int
         The plane.
     grid : float or None
-        Steps a pixel to which geometries are rounded; see :meth:`.Shapes.geometries`.
+        Step in px0 to which geometries are rounded; see :meth:`.Shapes.geometries`.
     """
     rois = objects.rois
     here = (rois.z[drawn.roi] == z) & (rois.t[drawn.roi] == t) & (drawn.channel == channel)

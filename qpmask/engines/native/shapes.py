@@ -22,7 +22,7 @@ from qpmask.errors import UnsupportedByEngineError
 NO_FILL = -1
 """Label of an area that is not filled: it takes part in boundaries only."""
 
-GRID = 100.0
+GRID = 0.01
 """QuPath 0.6 and later keep geometries on a grid of 1/100 pixel when they read a project."""
 
 
@@ -157,8 +157,8 @@ class Shapes:
         vertex_start, ring_start, label, order, source
             As for :meth:`rings`; ``ring_start`` counts outer rings and holes alike.
         grid : float or None
-            Steps for each pixel of the grid that coordinates are rounded to when read. Default
-            100, QuPath 0.6 and later; ``None`` for 0.5 and earlier.
+            Step in px0 of the grid that coordinates are rounded to when read. Default 0.01, QuPath
+            0.6 and later; ``None`` for 0.5 and earlier.
         kind : Kind
             ``GEOMETRY`` (areas) or ``POLYLINE`` (lines).
         """
@@ -284,11 +284,15 @@ class Shapes:
 
 
 def round_to_grid(values: NDArray[np.float64], grid: float) -> NDArray[np.float64]:
-    """Java's ``Math.round(v * grid) / grid``: to the nearest step, halves up."""
-    scaled = values * grid
+    """Java's ``Math.round(v / grid) * grid``: to the nearest step, halves up.
+
+    That is what JTS does for ``PrecisionModel(-0.01)``; ``Math.round(v * 100) / 100`` differs from
+    it in one of forty values that lie halfway between two steps.
+    """
+    scaled = values / grid
     whole = np.floor(scaled)
     whole += scaled - whole >= 0.5
-    return whole / grid
+    return whole * grid
 
 
 def _bounds(

@@ -1,0 +1,493 @@
+"""``qpmask export``: exit codes, what goes to stdout and what to stderr, qpmask.toml.
+
+The masks are drawn by an engine that fills every tile with one label; what QuPath draws is the
+business of ``tests/qupath``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import projects
+import pytest
+from conftest import ROOT, TINY, hash_tree
+
+from qpmask import errors, pipeline
+from qpmask.cli import app
+from qpmask.cli.exits import code_for, run
+from qpmask.engines.base import Engine, EngineInfo, Rendering, RenderJob, Watch
+from qpmask.engines.choice import EngineChoice
+from qpmask.geometry import TileGrid
+
+Cli = Callable[..., tuple[int, str, str]]
+SQUARES = "squares.ome.tif"
+ALL = "classes:\n  Alpha: 1\n  Beta: 2\n  Gamma: 3\n  'Alpha: Positive': 4\n"
+
+
+class _Plain(Rendering):
+    lazy = True
+
+    def __init__(self, job: RenderJob) -> None:
+        self._job = job
+
+    def tiles(self) -> Iterator[Any]:
+        job = self._job
+        grid = TileGrid(job.size, job.render.tile_px)
+        label = 255 if job.render.multichannel else job.rules[0].label if job.rules else 0
+        for _ in range(job.n_planes):
+            for row, col in grid:
+                yield np.full(grid.shape(row, col), label, job.dtype)
+
+
+class PlainEngine(Engine):
+    """Draws one label; ``trouble`` is raised at the image of that name."""
+
+    def __init__(self) -> None:
+        self.trouble: dict[str, BaseException] = {}
+        self.probing: BaseException | None = None
+        self.starting: BaseException | None = None
+        self.drawn: list[str] = []
+
+    def probe(self) -> EngineInfo:
+        if self.probing is not None:
+            raise self.probing
+        return EngineInfo("plain", "1", "plain-1")
+
+    def start(self) -> EngineInfo:
+        if self.starting is not None:
+            raise self.starting
+        return self.probe()
+
+    def render(self, job: RenderJob, scratch: Path, watch: Watch) -> Rendering:
+        if job.entry.name in self.trouble:
+            raise self.trouble[job.entry.name]
+        self.drawn.append(job.entry.name)
+        return _Plain(job)
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> PlainEngine:
+    """The engine of all exports in this process."""
+    made = PlainEngine()
+    choice = EngineChoice("native", None, "a test")
+    monkeypatch.setattr(pipeline, "choose_engine", lambda *args: choice)
+    monkeypatch.setattr(pipeline, "make_engines", lambda *args, **kwargs: (made, None))
+    return made
+
+
+@pytest.fixture
+def cli(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    engine: PlainEngine,
+) -> Iterator[Cli]:
+    """Run ``qpmask export`` in an empty folder: exit code, stdout, stderr."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("COLUMNS", "1000")
+
+    def call(*args: object) -> tuple[int, str, str]:
+        code = run(app, ["export", *map(str, args)])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return code, out, err
+
+    yield call
+    logging.getLogger("qpmask").handlers.clear()
+
+
+@pytest.fixture
+def three(tiny: Path) -> Path:
+    projects.keep(tiny, SQUARES, "stack.ome.tif", "cells.ome.tif")
+    return tiny
+
+
+def names(folder: Path) -> set[str]:
+    return {p.name for p in folder.rglob("*")}
+
+
+# -- what comes out -----------------------------------------------------------------------------
+
+
+def test_an_export(cli: Cli, three: Path) -> None:
+    before = hash_tree(three)
+    code, out, err = cli(three, "-o", "masks")
+    assert code == 0
+    assert names(Path("masks")) == {
+        *(f"{n}.ome.tif{tail}" for n in ("squares", "stack", "cells") for tail in ("", ".json")),
+        "classes.yaml", "report.json", "report.csv",
+    }  # fmt: skip
+    assert "Masks in" in out and "3 done" in out
+    assert "Starting" in err and "warning: 3 slides not found" in err
+    assert "Region*" in err, "what was left out is said"
+    assert hash_tree(three) == before
+
+
+def test_json_is_alone_on_stdout(cli: Cli, three: Path) -> None:
+    code, out, err = cli(three, "-o", "masks", "--json")
+    assert (code, err) == (0, "")
+    data = json.loads(out)
+    assert data == json.loads(Path("masks/report.json").read_text("utf-8"))
+    assert [i["status"] for i in data["images"]] == ["done"] * 3
+    assert data["images"][0]["pixels"] == {"1": 64 * 48}
+
+
+def test_quiet_says_errors_only(cli: Cli, three: Path) -> None:
+    assert cli(three, "-o", "masks", "-q") == (0, "", "")
+    projects.data_file(three, SQUARES).write_bytes(b"")
+    code, out, err = cli(three, "-o", "masks", "-q")
+    assert (code, out) == (1, "")
+    assert err.count("\n") <= 2 and err.startswith("error: squares.ome.tif")
+
+
+def test_a_second_run_skips(cli: Cli, three: Path, engine: PlainEngine) -> None:
+    cli(three, "-o", "masks")
+    assert len(engine.drawn) == 3
+    code, out, _ = cli(three, "-o", "masks")
+    assert code == 0 and "3 skipped" in out and len(engine.drawn) == 3
+    cli(three, "-o", "masks", "--downsample", 2)
+    assert len(engine.drawn) == 6
+    cli(three, "-o", "masks", "--downsample", 2, "--force")
+    assert len(engine.drawn) == 9
+
+
+def test_a_mask_without_its_report_is_still_skipped(
+    cli: Cli, three: Path, engine: PlainEngine
+) -> None:
+    cli(three, "-o", "masks")
+    Path("masks/report.json").unlink()
+    assert cli(three, "-o", "masks")[0] == 0
+    assert len(engine.drawn) == 3
+
+
+def test_all_options_reach_the_plan(cli: Cli, three: Path) -> None:
+    Path("map.yaml").write_text(ALL)
+    code, out, err = cli(
+        three, "-o", "masks", "--classes", "map.yaml", "--images", SQUARES, "--images", "3",
+        "--unclassified", 9, "--boundary", 300, "--line-thickness", 2, "--mpp", 1,
+        "--tile-size", 32, "--compression", "zlib", "--no-pyramid", "--slides", ".", "--json",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    data = json.loads(out)
+    assert [i["entry_id"] for i in data["images"]] == ["1", "3"]
+    first = data["images"][0]
+    assert (first["width_px"], first["dtype"], first["objects"]) == (32, "uint16", 6)
+    assert data["options"]["render"] | {"x": 0} == {
+        "objects": "annotations", "downsample": None, "mpp": 1.0, "tile_px": 32,
+        "line_thickness": 2.0, "boundary_label": 300, "instances": False, "multichannel": False,
+        "x": 0,
+    }  # fmt: skip
+    assert data["options"]["file"] == {"compression": "zlib", "pyramid": False}
+    assert data["classes"]["origin"] == "map.yaml"
+
+
+# -- the plan alone -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("args", [(), ("-o", "masks")])
+def test_a_dry_run_writes_nothing(
+    cli: Cli, three: Path, engine: PlainEngine, args: tuple[str, ...]
+) -> None:
+    engine.probing = errors.NoQuPathError("not needed for a plan")
+    code, out, err = cli(three, "--dry-run", *args)
+    assert (code, err) == (0, "")
+    assert "Plan for" in out and "3 of 3 images can be drawn." in out
+    line = next(row for row in out.splitlines() if "stack.ome.tif" in row)
+    assert "20 x 16 x 6" in line and "uint8" in line and "Alpha (6)" in line
+    assert names(Path()) == set()
+
+
+def test_a_dry_run_as_json(cli: Cli, three: Path) -> None:
+    projects.data_file(three, "stack.ome.tif").write_bytes(b"")
+    code, out, err = cli(three, "--dry-run", "--json", "--downsample", 4)
+    assert (code, err) == (1, ""), "one image cannot be drawn"
+    squares, stack, _ = json.loads(out)["images"]
+    assert (squares["mask"], squares["width_px"], squares["downsample"]) == (SQUARES, 16, 4.0)
+    assert squares["classes"] == {"Alpha": 2, "Beta": 2, "Gamma": 1, "Alpha: Positive": 0}
+    assert stack["width_px"] is None and "data.qpdata" in stack["error"]
+
+
+def test_the_plan_counts_the_images_of_an_alias(cli: Cli, three: Path) -> None:
+    """Gamma is in one image, its alias in another."""
+    Path("map.yaml").write_text(
+        "classes:\n- {label: 1, name: Gamma, aliases: ['Alpha: Positive']}\n"
+        "- {label: 2, name: Alpha}\n- {label: 3, name: Beta}\n"
+    )
+    _, out, _ = cli(three, "--dry-run", "--classes", "map.yaml")
+    line = next(row for row in out.split("Labels")[1].splitlines() if "Gamma" in row)
+    assert [part.strip() for part in line.split("│")[3:5]] == ["2", "2"]
+
+
+# -- mistakes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ([], "PROJECT"),
+        ([TINY], "Name the output folder"),
+        (["gone", "-o", "m"], "There is no file gone"),
+        ([TINY, "-o", "m", "--preset", "nope"], "There are: prostate"),
+        ([TINY, "-o", "m", "--preset", "prostate"], "lacks 304 class(es)"),
+        ([TINY, "-o", "m", "--classes", "gone.yaml"], "gone.yaml cannot be read"),
+        ([TINY, "-o", "m", "--classes", "a.yaml", "--preset", "prostate"], "exclude each other"),
+        ([TINY, "-o", "m", "--images", "nothing"], "matches 'nothing'"),
+        ([TINY, "-o", "m", "--unclassified", "maybe"], "neither 'ignore' nor 'error'"),
+        ([TINY, "-o", "m", "--unclassified", "error"], "1 object in 1 image"),
+        ([TINY, "-o", "m", "--unclassified", "1"], "belongs to 'Alpha' already"),
+        ([TINY, "-o", "m", "--objects", "cats"], "'cats' is not one of"),
+        ([TINY, "-o", "m", "--downsample", "0.5"], "finer than its image"),
+        ([TINY, "-o", "m", "--downsample", "x"], "'x' is not a valid float"),
+        ([TINY, "-o", "m", "--downsample", "2", "--mpp", "1"], "not both"),
+        ([TINY, "-o", "m", "--tile-size", "100"], "multiple of 16"),
+        ([TINY, "-o", "m", "--instances", "--multichannel"], "exclude each other"),
+        ([TINY, "-o", "m", "--workers", "0"], "1 to 256"),
+        ([TINY, "-o", "m", "--jvm-memory", "lots"], "4g or 800m"),
+        ([TINY, "-o", "m", "--slides", "gone"], "gone"),
+        ([TINY, "-o", "m", "--no-such-option"], "--no-such-option"),
+        ([TINY, TINY, "-o", "m"], "unexpected extra argument"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_written(
+    cli: Cli, engine: PlainEngine, args: list[object], words: str
+) -> None:
+    code, out, err = cli(*args)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert names(Path()) == set() and engine.drawn == []
+
+
+def test_an_output_folder_that_is_a_file(cli: Cli, three: Path) -> None:
+    Path("m").touch()
+    code, _, err = cli(three, "-o", "m")
+    assert code == 2 and "cannot be written" in err
+
+
+def test_a_message_is_not_broken_in_a_pipe(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its reader is a log file or a program that looks for the path."""
+    monkeypatch.delenv("COLUMNS")
+    path = tmp_path / ("long name " * 12) / "gone.qpproj"
+    assert str(path) in cli(path, "-o", "m")[2]
+
+
+def test_mistakes_in_a_class_map_name_the_file_and_the_class(cli: Cli) -> None:
+    Path("map.yaml").write_text("classes: [{label: 1, name: No}]")
+    code, _, err = cli(TINY, "-o", "m", "--classes", "map.yaml")
+    assert code == 2 and "map.yaml, class 1" in err and "quotes" in err
+
+
+# -- failures -----------------------------------------------------------------------------------
+
+
+def test_one_image_that_fails_costs_the_others_nothing(
+    cli: Cli, three: Path, engine: PlainEngine
+) -> None:
+    engine.trouble["stack.ome.tif"] = errors.LostTilesError("QuPath lost 1 tile.", hint="Again.")
+    code, out, err = cli(three, "-o", "masks")
+    assert code == 1
+    assert "2 done, 1 failed" in out
+    assert "error: stack.ome.tif: QuPath lost 1 tile. Again." in err
+    data = json.loads(Path("masks/report.json").read_text())
+    assert [i["status"] for i in data["images"]] == ["done", "failed", "done"]
+    assert data["images"][1]["error_type"] == "LostTilesError" and not data["ok"]
+    assert "stack.ome.tif" not in names(Path("masks"))
+
+
+def test_a_failure_that_nobody_thought_of_costs_the_others_nothing(
+    cli: Cli, three: Path, engine: PlainEngine
+) -> None:
+    engine.trouble["stack.ome.tif"] = ValueError("a bug, or odd data")
+    assert cli(three, "-o", "masks")[0] == 1
+    assert len(engine.drawn) == 2
+
+
+def test_a_failed_run_keeps_the_mask_that_was_there(
+    cli: Cli, three: Path, engine: PlainEngine
+) -> None:
+    cli(three, "-o", "masks")
+    before = hash_tree(Path("masks"))
+    engine.trouble[SQUARES] = errors.EngineError("It broke.")
+    assert cli(three, "-o", "masks", "--force")[0] == 1
+    after = hash_tree(Path("masks"))
+    for name in (SQUARES, f"{SQUARES}.json"):
+        assert after[name] == before[name]
+
+
+@pytest.mark.parametrize("when", ["probing", "starting"])
+def test_without_qupath(cli: Cli, three: Path, engine: PlainEngine, when: str) -> None:
+    setattr(engine, when, errors.NoQuPathError("No QuPath was found.", hint="Get one."))
+    code, out, err = cli(three, "-o", "masks")
+    assert (code, out) == (3, "")
+    assert "error: No QuPath was found.\n       Get one." in err
+    assert names(Path()) <= {"masks"}, "nothing but the empty folder may be left"
+
+
+def test_ctrl_c(cli: Cli, three: Path, engine: PlainEngine) -> None:
+    engine.trouble["stack.ome.tif"] = KeyboardInterrupt()
+    code, _, err = cli(three, "-o", "masks")
+    assert code == 130 and "Interrupted" in err
+    data = json.loads(Path("masks/report.json").read_text())
+    assert data["interrupted"] and not data["ok"]
+    assert [i["status"] for i in data["images"]] == ["done", "interrupted", "interrupted"]
+    assert not (Path("masks") / ".qpmask").exists()
+    engine.trouble.clear()
+    code, out, _ = cli(three, "-o", "masks")
+    assert code == 0 and "2 done, 1 skipped" in out
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.OptionsError("x"), 2), (errors.UnmappedClassError("x"), 2),
+        (errors.ClassMapError("x"), 2), (errors.ProjectNotFoundError("x"), 2),
+        (errors.NoSuchImageError("x"), 2), (errors.OutputError("x"), 2),
+        (errors.NoQuPathError("x"), 3), (errors.EngineError("x"), 1),
+        (errors.EngineOutOfMemoryError("x"), 1), (errors.TruncatedDataError("x"), 1),
+        (errors.MaskCheckError("x"), 1), (errors.Interrupted("x"), 130),
+        (KeyboardInterrupt(), 130),
+    ],
+)  # fmt: skip
+def test_exit_codes(error: BaseException, code: int) -> None:
+    assert code_for(error) == code
+
+
+def test_the_stack_trace_is_there_for_those_who_ask(cli: Cli, capsys: Any) -> None:
+    assert "ProjectNotFoundError" not in cli("gone", "-o", "m")[2]
+    assert run(app, ["export", "gone", "-o", "m", "-v"]) == 2
+    assert "ProjectNotFoundError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("engine_name", ["qupath", "both", "auto"])
+def test_a_qupath_in_the_wrong_place(tmp_path: Path, engine_name: str) -> None:
+    """In a process of its own: paquo reads its settings once."""
+    done = subprocess.run(
+        [sys.executable, "-m", "qpmask", "export", str(TINY), "-o", "masks", "--images", "1",
+         "--engine", engine_name],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+        env={**os.environ, "PAQUO_QUPATH_DIR": str(tmp_path / "no qupath"),
+             "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"},
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "no qupath" in done.stderr and "PAQUO_QUPATH_DIR" in done.stderr
+    assert "Traceback" not in done.stderr and done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- qpmask.toml --------------------------------------------------------------------------------
+
+
+def planned(cli: Cli, project: Path, *args: object) -> dict[str, Any]:
+    """The first image of a plan."""
+    code, out, err = cli(project, "--dry-run", "--json", *args)
+    assert code == 0, err
+    first = json.loads(out)["images"][0]
+    assert isinstance(first, dict)
+    return first
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["downsample = 4", "[export]\ndownsample = 4", "downsample = 2\n[export]\ndownsample = 4"],
+)
+def test_options_from_a_file(cli: Cli, three: Path, text: str) -> None:
+    Path("qpmask.toml").write_text(text)
+    assert planned(cli, three)["downsample"] == 4.0
+
+
+def test_the_command_line_goes_before_the_file(cli: Cli, three: Path) -> None:
+    Path("qpmask.toml").write_text("downsample = 4\nboundary = 300\nimages = ['3']\n")
+    first = planned(cli, three, "--downsample", 8)
+    assert (first["downsample"], first["dtype"], first["entry_id"]) == (8.0, "uint16", "3")
+    assert planned(cli, three, "--images", "1")["entry_id"] == "1"
+
+
+def test_all_kinds_of_options_in_a_file(cli: Cli, three: Path) -> None:
+    Path("map.yaml").write_text(ALL)
+    Path("qpmask.toml").write_text(
+        'out = "masks"\nclasses = "map.yaml"\ntile-size = 32\nimages = ["sq*", "2"]\n'
+        'pyramid = false\nunclassified = 9\njvm_memory = "1g"\njson = true\n'
+    )
+    code, out, _ = cli(three)
+    assert code == 0
+    data = json.loads(out)
+    assert [i["entry_id"] for i in data["images"]] == ["1", "2"]
+    assert data["options"]["render"]["tile_px"] == 32
+    assert data["options"]["file"]["pyramid"] is False
+    assert data["options"]["unclassified"] == 9
+    assert Path("masks", SQUARES).is_file()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("downsampel = 4", "Did you mean 'downsample'?"),
+        ("[export]\nworker = 4", "Did you mean 'workers'?"),
+        ("no-pyramid = true", "Did you mean 'pyramid'?"),
+        ("[check]\nquiet = true", "there is no option 'check'"),
+        ("export = 3", "[export]"),
+        ("downsample =", "is not valid TOML"),
+        ("downsample = 'x'", "downsample is 'x'; it must be a number"),
+        ("unknown = 'maybe'", "--unknown"),
+        ("images = [1]", "images is 1; it must be text"),
+        ("tile_size = 100", "multiple of 16"),
+    ],
+)
+def test_mistakes_in_the_file(cli: Cli, three: Path, text: str, words: str) -> None:
+    Path("qpmask.toml").write_text(text)
+    code, out, err = cli(three, "-o", "m")
+    assert (code, out) == (2, "")
+    assert words in err
+    assert not Path("m").exists()
+
+
+def test_a_file_that_is_no_text(cli: Cli, three: Path) -> None:
+    Path("qpmask.toml").write_bytes(b"\xff\xfe\x00")
+    code, _, err = cli(three, "-o", "m")
+    assert code == 2 and "qpmask.toml cannot be read" in err
+
+
+def test_a_file_with_a_byte_order_mark(cli: Cli, three: Path) -> None:
+    Path("qpmask.toml").write_bytes(b"\xef\xbb\xbfdownsample = 4")
+    assert planned(cli, three)["downsample"] == 4.0
+
+
+@pytest.mark.parametrize(
+    ("text", "args"),
+    [("downsample = 4", ("--mpp", 1)), ("mpp = 4", ("--downsample", 2)),
+     ("classes = 'gone.yaml'", ("--preset", "prostate", "--unknown", "ignore")),
+     ("instances = true", ("--multichannel",))],
+)  # fmt: skip
+def test_an_option_overrules_its_opposite_in_the_file(
+    cli: Cli, three: Path, text: str, args: tuple[object, ...]
+) -> None:
+    Path("qpmask.toml").write_text(text)
+    planned(cli, three, *args)
+
+
+@pytest.mark.parametrize(
+    "text", ["unclassified = true", "unclassified = 8.5", "boundary = true", "downsample = true",
+             "workers = 2.5"],
+)  # fmt: skip
+def test_values_of_another_type_in_the_file(cli: Cli, three: Path, text: str) -> None:
+    Path("qpmask.toml").write_text(text)
+    Path("map.yaml").write_text(ALL.replace(" 1", " 51"))
+    code, _, err = cli(three, "--dry-run", "--classes", "map.yaml")
+    assert code == 2, err
+
+
+def test_help_in_spite_of_a_mistake_in_the_file(cli: Cli) -> None:
+    Path("qpmask.toml").write_text("bogus = 1")
+    code, out, _ = cli("--help")
+    assert code == 0 and "--downsample" in out

@@ -1,0 +1,181 @@
+"""``qpmask info``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import projects
+import pytest
+from conftest import TINY
+
+from qpmask.cli import app
+from qpmask.cli.exits import run
+from qpmask.geometry import PixelSize, Size
+from qpmask.ometiff import ClassRow, MaskLayout, MaskMetadata, write_mask
+
+Cli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def cli(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Cli]:
+    """Run a command: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "1000")
+
+    def call(*args: object) -> tuple[int, str, str]:
+        code = run(app, [str(a) for a in args])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return code, out, err
+
+    yield call
+    logging.getLogger("qpmask").handlers.clear()
+
+
+def a_mask(path: Path, **metadata: Any) -> Path:
+    size = Size(100, 60)
+    array = np.zeros((60, 100), np.uint8)
+    array[10:20, 10:30] = 1
+    tiles = [array[y : y + 64, x : x + 64] for y in range(0, 60, 64) for x in range(0, 100, 64)]
+    meta = MaskMetadata(
+        name="A", size=size, size_c=1, size_z=1, size_t=1, dtype="uint8",
+        **{"pixel_size": PixelSize(0.5, 0.5),
+           "classes": (ClassRow(1, "Tumor", (200, 0, 0)), ClassRow(2, "[old] name")), **metadata},
+    )  # fmt: skip
+    write_mask(path, MaskLayout(size, 64, dtype="uint8"), meta, tiles)
+    return path
+
+
+def test_a_project_as_a_table(cli: Cli) -> None:
+    code, out, err = cli("info", TINY)
+    assert (code, err) == (0, "")
+    assert str(TINY / "project.qpproj") in out and "0.6.0" in out
+    line = next(row for row in out.splitlines() if "stack.ome.tif" in row)
+    assert "20 x 16" in line and "missing" in line
+    assert "unknown" in next(row for row in out.splitlines() if "unsaved.ome.tif" in row)
+    assert "Region*" in out
+
+
+def test_a_project_as_json(cli: Cli, demo: Path) -> None:
+    code, out, err = cli("info", demo / "project.qpproj", "--json")
+    assert (code, err) == (0, "")
+    data = json.loads(out)
+    assert data["qupath"] == "0.6.0"
+    first, _, third = data["images"]
+    assert (first["name"], first["width_px"], first["pixel_width_um"]) == ("Prostate A", 3000, 0.5)
+    assert first["slide"].endswith("A.ome.tif") and third["slide"] is None
+    assert first["objects"]["annotations"] > 0 and first["problem"] is None
+    assert {"name": "Stroma", "color": [150, 200, 150]} in data["classes"]
+
+
+def test_an_image_of_unknown_size_in_json(cli: Cli) -> None:
+    data = json.loads(cli("info", TINY, "--json")[1])
+    unsaved = data["images"][-1]
+    assert (unsaved["width_px"], unsaved["objects"]) == (None, None)
+    assert "how large" in unsaved["problem"]
+
+
+def test_an_image_without_annotations_is_not_called_annotated(cli: Cli) -> None:
+    _, out, _ = cli("info", TINY)
+    assert "none" in next(row for row in out.splitlines() if "empty.ome.tif" in row)
+    cells = next(row for row in out.splitlines() if "cells.ome.tif" in row)
+    assert "1 annotations, 4 detections, 2 cells" in cells
+
+
+def test_a_lost_data_file_is_not_called_never_saved(cli: Cli, tiny: Path) -> None:
+    path = projects.data_file(tiny, "squares.ome.tif")
+    path.rename(path.with_name("data.qpdata.bkp"))
+    _, out, _ = cli("info", tiny)
+    assert "never saved" not in next(row for row in out.splitlines() if "squares.ome.tif" in row)
+
+
+def test_a_mask_as_a_table(cli: Cli, tmp_path: Path) -> None:
+    path = a_mask(tmp_path / "a.ome.tif", extra={"image": "[b]A[/b]", "engine": "qupath 0.6.0"})
+    path.with_name("a.ome.tif.json").write_text('{"pixels": {"0": 5800, "1": 200}}')
+    code, out, err = cli("info", path)
+    assert (code, err) == (0, "")
+    assert "100 x 60 pixels, uint8" in out and "lzw" in out
+    assert "levels: 100 x 60, 50 x 30" in out
+    assert "pixel size: 0.5 x 0.5 µm" in out
+    assert "image: [b]A[/b]" in out, "the name was taken for markup"
+    tumor = next(row for row in out.splitlines() if "Tumor" in row)
+    assert "200" in tumor
+    assert "[old] name" in out
+
+
+def test_a_mask_as_json(cli: Cli, tmp_path: Path) -> None:
+    data = json.loads(cli("info", a_mask(tmp_path / "a.ome.tif"), "--json")[1])
+    assert (data["width_px"], data["height_px"], data["dtype"]) == (100, 60, "uint8")
+    assert data["levels"] == [[100, 60], [50, 30]]
+    assert data["classes"][0] == {"label": 1, "name": "Tumor", "color": [200, 0, 0]}
+    assert data["pixels"] is None, "there is no sidecar"
+
+
+def test_a_mask_without_a_pixel_size(cli: Cli, tmp_path: Path) -> None:
+    code, out, _ = cli("info", a_mask(tmp_path / "a.ome.tif", pixel_size=None))
+    assert code == 0 and "pixel size: unknown" in out
+
+
+def test_a_sidecar_of_another_make(cli: Cli, tmp_path: Path) -> None:
+    path = a_mask(tmp_path / "a.ome.tif")
+    path.with_name("a.ome.tif.json").write_text('{"pixels": [1]}')
+    assert cli("info", path)[0] == 0
+
+
+@pytest.mark.parametrize("what", ["gone", "gone.qpproj", "empty folder", "text.ome.tif"])
+def test_what_is_neither(cli: Cli, tmp_path: Path, what: str) -> None:
+    (tmp_path / "empty folder").mkdir()
+    (tmp_path / "text.ome.tif").write_text("no mask")
+    code, out, err = cli("info", tmp_path / what)
+    assert code in (1, 2) and out == ""
+    assert err.startswith("error: ") and what in err
+
+
+def test_a_path_that_is_not_there_is_a_mistake_of_usage(cli: Cli) -> None:
+    """Nobody knows whether it would have been a mask; ``export`` says 2 of the same."""
+    code, _, err = cli("info", "gone")
+    assert code == 2
+    assert "The mask gone" not in err
+
+
+def test_no_path_at_all(cli: Cli) -> None:
+    code, out, err = cli("info")
+    assert code == 2 and out == "" and "PATH" in err
+
+
+def test_a_path_with_brackets_is_shown_as_it_is(cli: Cli, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(TINY, tmp_path / "[old] slides"))
+    assert "[old] slides" in cli("info", folder)[1]
+
+
+@pytest.mark.parametrize("args", [(), ("--json",)], ids=["table", "json"])
+def test_a_name_that_is_no_text_is_shown_somehow(
+    tiny: Path, tmp_path: Path, args: tuple[str, ...]
+) -> None:
+    projects.rename(tiny, {"squares.ome.tif": "half \ud800"})
+    done = subprocess.run(
+        [sys.executable, "-m", "qpmask", "info", str(tiny), *args],
+        capture_output=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_pipe_that_cannot_take_every_letter(tmp_path: Path) -> None:
+    """As on Windows, where a pipe has the code page of the system."""
+    done = subprocess.run(
+        [sys.executable, "-m", "qpmask", "info", str(TINY)],
+        capture_output=True, check=False, cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
