@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ from qpmask.errors import (
     MaskError,
     UnsupportedByEngineError,
 )
+from qpmask.ometiff.lzw import has_fast_lzw
 from qpmask.ometiff.reader import MaskFile
 from qpmask.ometiff.writer import PackedTile
 
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.1
+_POLLS_PER_HEAP = 5  # asking for the Java heap costs more than asking for the tiles
+_MAX_RAW_BYTES = 1 << 30  # of a scratch file that is not compressed
 _STOP_S = 30.0  # how long a stopped writer may take over the tiles it has begun
 _MAX_LABEL = 65535  # above, QuPath's label images turn to floating point or RGB
 
@@ -305,7 +309,14 @@ def _write(job: RenderJob, server: Any, scratch: Path, threads: int, watch: Watc
     proxy = jpype.JProxy("qupath.lib.images.servers.ImageServer", inst=counting)
     writer = jpype.JClass("qupath.lib.images.writers.ome.OMEPyramidWriter")
     builder = writer.Builder(proxy).tileSize(job.render.tile_px).bigTiff(True)
-    builder.compression(_scratch_compression(job, writer.CompressionType))
+    compression = _scratch_compression(job, scratch.parent)
+    builder.compression(
+        {
+            "none": writer.CompressionType.UNCOMPRESSED,
+            "zlib": writer.CompressionType.ZLIB,
+            "lzw": writer.CompressionType.LZW,
+        }[compression]
+    )
     # Without JInt the call is ambiguous between a number and a boolean.
     builder.parallelize(jpype.JInt(threads))
     if job.render.multichannel:
@@ -317,9 +328,12 @@ def _write(job: RenderJob, server: Any, scratch: Path, threads: int, watch: Watc
     task = _JavaThread(lambda: series.writeSeries(str(scratch)))
     task.start()
     try:
+        polls = 0
         while not task.wait(_POLL_S):
             watch.on_tiles(counting.tiles_read)
-            watch.on_memory(*jvm.heap())
+            if polls % _POLLS_PER_HEAP == 0:
+                watch.on_memory(*jvm.heap())
+            polls += 1
             if watch.stop.is_set():
                 task.interrupt()
     except BaseException:
@@ -350,9 +364,18 @@ def _write(job: RenderJob, server: Any, scratch: Path, threads: int, watch: Watc
     watch.on_tiles(counting.tiles_read)
 
 
-def _scratch_compression(job: RenderJob, types: Any) -> Any:
-    """The mask's own compression where its tiles can be taken over as they are."""
-    return types.ZLIB if job.file.compression == "zlib" else types.LZW
+def _scratch_compression(job: RenderJob, folder: Path) -> str:
+    """How QuPath compresses its scratch file: ``none``, ``zlib`` or ``lzw``.
+
+    QuPath's LZW takes a third of its time, so it is used only where our own is no faster: then its
+    tiles go into the mask as they are. Uncompressed is the fastest as long as it stays small.
+    """
+    if job.file.compression == "lzw" and not has_fast_lzw():
+        return "lzw"
+    raw_bytes = job.size.area_px * job.n_planes * (2 if job.dtype == "uint16" else 1)
+    if raw_bytes <= _MAX_RAW_BYTES and shutil.disk_usage(folder).free > 4 * raw_bytes:
+        return "none"
+    return "zlib"
 
 
 class _JavaThread(threading.Thread):
@@ -400,10 +423,6 @@ class _ScratchRendering(Rendering):
     def __init__(self, job: RenderJob, scratch: Path) -> None:
         self._job = job
         self._scratch = scratch
-        # The bytes of a compressed uint8 tile are the same in QuPath's big-endian file and ours.
-        self._verbatim = (
-            job.dtype == "uint8" and not job.render.multichannel and job.file.compression != "none"
-        )
         try:
             self._file = MaskFile(scratch)
         except MaskError as error:
@@ -412,6 +431,12 @@ class _ScratchRendering(Rendering):
                 f"QuPath's file of {job.entry.label} cannot be read: {error.message}",
                 hint="Is the disk full?",
             ) from error
+        # The bytes of a compressed uint8 tile are the same in QuPath's big-endian file and ours.
+        self._verbatim = (
+            job.dtype == "uint8"
+            and not job.render.multichannel
+            and self._file.compression == job.file.compression != "none"
+        )
 
     def tiles(self) -> Iterator[Tile]:
         """Tiles in the writer's order. A tile that is not in the file is an error."""

@@ -9,6 +9,7 @@ times faster than a general encoder for less than a percent more bytes. Without 
 from __future__ import annotations
 
 import functools
+import importlib.util
 import sys
 import threading
 from collections.abc import Callable
@@ -24,6 +25,11 @@ _RunEncoder = Callable[[NDArray[np.uint8], NDArray[np.uint64], int, NDArray[np.u
 
 _MAX_SLOTS = 256  # labels that have phrases at one time
 _MAX_PHRASE = 1024  # bytes in the longest phrase: enough for a tile of 512 pixels of one label
+
+
+def has_fast_lzw() -> bool:
+    """Whether Numba is there for the encoder that knows runs."""
+    return importlib.util.find_spec("numba") is not None
 
 
 def encode_lzw(tile: NDArray[Any]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from pathlib import Path
 from typing import Any
@@ -48,11 +49,11 @@ class TestQuPathEngine(EngineContract):
 
         from qpmask.engines import qupath
 
+        calls = itertools.count(1)
+
         class _Failing(qupath._CountingServer):
             def readRegion(self, *args: Any) -> Any:
-                if self.tiles_read == 5:
-                    with self._lock:
-                        self.tiles_read += 1
+                if next(calls) == 5:
                     raise jpype.JClass("java.io.IOException")("no such tile")
                 return super().readRegion(*args)
 
@@ -74,11 +75,10 @@ class TestQuPathEngine(EngineContract):
         class _Greedy:
             def __init__(self, server: Any) -> None:
                 self._server = server
-                self._calls = 0
+                self._calls = itertools.count(1)
 
             def readRegion(self, *args: Any) -> Any:
-                self._calls += 1
-                if self._calls == 5:
+                if next(self._calls) == 5:
                     raise jpype.JClass("java.lang.OutOfMemoryError")("Java heap space")
                 return self._server.readRegion(*args)
 

@@ -1,0 +1,491 @@
+"""The Groovy scripts, really run in a QuPath without a window.
+
+One QuPath runs most jobs one after the other (``driver.groovy``), since it takes ten seconds to
+start; a few jobs start it by its own command.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import projects
+import pytest
+from conftest import DEMO, QUPATH, ROOT, TINY, hash_tree
+
+from qpmask import export_masks, export_options
+from qpmask.classes import ClassMap, class_map_from_dict
+from qpmask.engines.jvm import QuPathInstall
+from qpmask.engines.qupath import pixel_rules
+from qpmask.ometiff.compare import compare_masks
+from qpmask.ometiff.reader import MaskFile
+from qpmask.options import ExportOptions
+from qpmask.outputs import mask_names
+from qpmask.project import open_project
+from qpmask.report import Report
+from qpmask.scripts import write_scripts
+from qpmask.verify import check_output, masks_in
+
+pytestmark = pytest.mark.qupath
+
+GROOVY = ROOT / "groovy"
+DRIVER = Path(__file__).with_name("driver.groovy")
+LONG = "L" * 200
+CLASS_MAP = {
+    "classes": [
+        {"label": 7, "name": "Área 'ñ' \"x\" $y \\ 🙂", "color": "#0a0b0c"},
+        {"label": 3, "name": "Bening gland", "color": "#3cb44b", "aliases": ["Benign gland"]},
+        {"label": 1, "name": "Tumor", "color": "#c80000"},
+        {"label": 2, "name": "Tumor: Positive"},
+    ],
+    "ignore": ["*[*]", "Not?his", "[!A-Z]*"],
+}
+
+
+def launcher() -> Path:
+    """QuPath's own command."""
+    if not isinstance(QUPATH, QuPathInstall):
+        pytest.skip(f"needs a QuPath: {QUPATH}")
+    patterns = ("bin/QuPath", "MacOS/QuPath*", "*/MacOS/QuPath*", "*(console).exe", "QuPath.exe")
+    for pattern in patterns:
+        for path in sorted(QUPATH.folder.glob(pattern)):
+            return path
+    pytest.skip(f"there is no command in {QUPATH.folder}")
+
+
+def run_qupath(*args: object) -> subprocess.CompletedProcess[str]:
+    """``QuPath script ...``."""
+    return subprocess.run(
+        [launcher(), "script", *map(str, args)],
+        capture_output=True, text=True, timeout=300, check=False, encoding="utf-8",
+    )  # fmt: skip
+
+
+def python_options(**values: Any) -> ExportOptions:
+    """Options for a Python engine that follows the rules of this QuPath."""
+    assert isinstance(QUPATH, QuPathInstall)
+    engine = "native" if pixel_rules(QUPATH.version) == "qupath-0.6" else "qupath"
+    return export_options(engine=engine, **values)
+
+
+def statuses(report: Report | dict[str, Any]) -> dict[str, str]:
+    """Status by image, of a report or of a report file."""
+    if isinstance(report, Report):
+        return {r.image: r.status for r in report}
+    return {r["image"]: r["status"] for r in report["images"]}
+
+
+def report_of(folder: Path) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((folder / "report.json").read_text("utf-8"))
+    return data
+
+
+def assert_same(ours: Path, theirs: Path, n_masks: int) -> None:
+    """Masks and sidecars of two folders are the same, but for the engine's name."""
+    masks = masks_in(theirs)
+    assert len(masks) == n_masks
+    assert sorted(p.name for p in masks_in(ours)) == sorted(p.name for p in masks)
+    for mask in masks:
+        found = compare_masks(ours / mask.name, mask)
+        assert found.reason is None and found.equal, f"{mask.name}: {found.n_different} pixels"
+        assert check_output(ours / mask.name, needs_sidecar=True).problems == ()
+        with MaskFile(ours / mask.name) as one, MaskFile(mask) as other:
+            assert one.metadata is not None and other.metadata is not None
+            assert one.metadata.classes == other.metadata.classes
+            assert one.metadata.pixel_size == other.metadata.pixel_size
+            assert one.metadata.name == other.metadata.name
+            assert {**one.metadata.extra, "engine": ""} == {**other.metadata.extra, "engine": ""}
+            assert one.dtype == other.dtype
+            for level in range(len(other.levels)):
+                np.testing.assert_array_equal(one.read(level=level), other.read(level=level))
+        a, b = (json.loads((f / f"{mask.name}.json").read_text("utf-8")) for f in (ours, theirs))
+        for sidecar in (a, b):
+            for key in ("bytes", "sha256"):
+                del sidecar["mask"][key]
+            del sidecar["engine"]
+        assert a == b
+    assert (ours / "classes.yaml").read_text("utf-8") == (theirs / "classes.yaml").read_text(
+        "utf-8"
+    )
+
+
+# -- the one run --------------------------------------------------------------------------------
+
+
+@dataclass
+class Runs:
+    """What came of all jobs, and where their files are."""
+
+    folder: Path
+    jobs: list[dict[str, Any]] = field(default_factory=list)
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    before: dict[Path, dict[str, str]] = field(default_factory=dict)
+
+    def copy(self, source: Path, name: str) -> Path:
+        """A copy of a project whose slides lie where its URIs say."""
+        target = self.folder / name
+        shutil.copytree(source, target)
+        path = target / "project.qpproj"
+        text = path.read_text("utf-8").replace("file:/tmp/qpmask/demo_project", target.as_uri())
+        path.write_text(text, "utf-8")
+        return target
+
+    def watch(self, project: Path) -> Path:
+        """From now on, this project must not change."""
+        self.before[project] = hash_tree(project)
+        return project
+
+    def out(self, name: str) -> Path:
+        return self.folder / "out" / name
+
+    def add(
+        self, name: str, script: str | Path, *args: object, project: Path | None = None,
+        image: str | None = None, save: bool = False,
+    ) -> None:  # fmt: skip
+        """Add a job; ``project`` and ``image`` are what is open."""
+        self.jobs.append({
+            "name": name, "script": str(script if isinstance(script, Path) else GROOVY / script),
+            "args": list(map(str, args)), "image": image, "save": save,
+            "project": None if project is None else str(project / "project.qpproj"),
+        })  # fmt: skip
+
+    def go(self) -> None:
+        """Run all jobs."""
+        jobs = self.folder / "jobs.json"
+        jobs.write_text(json.dumps(self.jobs), "utf-8")
+        done = run_qupath("--args", jobs, DRIVER)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        self.results = json.loads((self.folder / "results.json").read_text("utf-8"))
+
+    def error(self, name: str) -> str | None:
+        """Message of the error that ended a job, if any."""
+        error: str | None = self.results[name].get("error")
+        return error
+
+
+def every_roi(folder: Path) -> Path:
+    """A project with ROIs of every type, written by QuPath."""
+    from qupath_writer import ProjectWriter
+
+    slide = folder / "slide.ome.tif"
+    import tifffile
+
+    tifffile.imwrite(
+        slide, np.zeros((700, 1100), np.uint8), ome=True,
+        metadata={"axes": "YX", "PhysicalSizeX": 0.2527, "PhysicalSizeY": 0.2531},
+    )  # fmt: skip
+    rng = np.random.default_rng(5)
+    writer = ProjectWriter(folder / "rois", {"Tumor": (200, 0, 0), "Bening gland": (60, 180, 75)})
+    rare = CLASS_MAP["classes"][0]["name"]  # type: ignore[index]
+    with writer.image(slide, "every/ROI:type?.ome.tif") as w:
+        for i in range(12):
+            x, y = rng.uniform(0, 1000), rng.uniform(0, 600)
+            angles = np.sort(rng.uniform(0, 2 * np.pi, 9))
+            radii = rng.uniform(20, 150, 9)
+            ring = np.c_[x + radii * np.cos(angles), y + radii * np.sin(angles)]
+            w.add(w.polygon([tuple(p) for p in ring.tolist()]), "Tumor" if i % 3 else str(rare))
+        w.add(w.ellipse(80.3, 60.7, 300.2, 410.9), "Benign gland")
+        w.add(w.rectangle(500.5, 300.25, 90.4, 80.6), "Tumor: Positive")
+        w.add(w.polyline([(10, 10), (600.5, 300.2), (1000, 20)]), "Bening gland")
+        w.add(w.line(5, 690, 1090, 10.5), "Tumor")
+        w.add(w.points([(50.5, 600.5), (1099.9, 699.9), (0, 0)]), "Tumor: Positive")
+        w.add(w.geometry(
+            "MULTIPOLYGON (((700 100, 950.123 120.456, 900 500, 710 450, 700 100), "
+            "(750 200, 850 210, 800 300, 750 200)), ((20 300, 90 310.5, 60 380, 20 300)))"
+        ), "Tumor")  # fmt: skip
+        w.add(w.rectangle(300, 30, 200, 60), None)
+        w.add(w.rectangle(600, 30, 50, 60), "Ignore*")
+        w.detection(w.ellipse(640, 500, 100, 80), "Tumor")
+        w.tile(w.rectangle(900, 550, 64, 64), "Bening gland")
+        w.cell(w.ellipse(200, 500, 90, 90), w.ellipse(220, 520, 40, 40), "Tumor")
+        w.cell(w.ellipse(330, 500, 70, 90), None, "Tumor: Positive")
+    for name in ("Same.svs", "same.tif", "  CON .x. ", "Straße", "STRASSE", LONG, "\u00a0é/..\\é"):
+        with writer.image(slide, name) as w:
+            w.add(w.rectangle(10, 10, 400, 300), "Tumor")
+    writer.close()
+    return folder / "rois"
+
+
+def damaged(runs: Runs) -> Path:
+    """A project whose data files are damaged in many ways, and one that is well."""
+    project = runs.copy(TINY, "damaged")
+    names = ["well", "short by one", "half", "head", "empty", "longer", "gone", "flipped"]
+    projects.multiply(project, "squares.ome.tif", names)
+    raw = projects.data_file(project, "well").read_bytes()
+    for name, data in {
+        "short by one": raw[:-1], "half": raw[: len(raw) // 2], "head": raw[:40], "empty": b"",
+        "longer": raw + b"\0", "flipped": raw.replace(b"rootObject", b"rootOb\0ect"),
+    }.items():  # fmt: skip
+        projects.data_file(project, name).write_bytes(data)
+    gone = projects.data_file(project, "gone")
+    gone.unlink()
+    (gone.parent / "summary.json").write_text('{"hierarchy": {"nObjects": 7}}')
+    return project
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    """All jobs, run once."""
+    launcher()
+    runs = Runs(tmp_path_factory.mktemp("groovy"))
+    demo = runs.watch(runs.copy(DEMO, "demo"))
+    tiny = runs.copy(TINY, "tiny")
+    projects.edit(tiny, lambda data: data["images"].pop())  # the unsaved one has no size
+    runs.watch(tiny)
+    rois = runs.watch(every_roi(runs.folder))
+    bad = runs.watch(damaged(runs))
+    mapped = runs.folder / "mapped"
+    write_scripts(mapped, class_map_from_dict(CLASS_MAP, "test"))
+    export = "export_masks.groovy"
+
+    # A window with the project open, and a name of a folder.
+    runs.add("demo", export, runs.out("demo"), project=demo)
+    runs.add("demo again", export, runs.out("demo"), project=demo)
+    runs.add("tiny", export, tiny / "project.qpproj", runs.out("tiny"))
+    runs.add("damaged", export, bad / "project.qpproj", runs.out("damaged"))
+    for name, values in VARIANTS.items():
+        words = [f"{k}={v}" for k, v in values.items()]
+        script = mapped / export
+        runs.add(f"rois {name}", script, rois / "project.qpproj", runs.out(f"rois {name}"), *words)
+
+    export_masks(demo, runs.out("python first"), options=python_options())
+    broken = runs.out("python first") / "Prostate B.ome.tif"
+    broken.write_bytes(broken.read_bytes()[:-1])
+    runs.add("python first", export, runs.out("python first"), project=demo)
+    runs.add("other downsample", export, runs.out("demo4"), "downsample=4", project=demo)
+
+    runs.add("no project", export)
+    runs.add("missing class", mapped / export, demo / "project.qpproj", runs.out("missing"))
+    runs.add("ignored class", mapped / export, demo / "project.qpproj", runs.out("ignored"),
+             "unknown=ignore")  # fmt: skip
+    runs.add("no class", export, demo / "project.qpproj", runs.out("none"), "unclassified=error")
+    runs.add("bad setting", export, demo / "project.qpproj", runs.out("none"), "tileSize=500")
+
+    one = "export_current_image.groovy"
+    runs.add("B", one, runs.out("one"), project=demo, image="Prostate B")
+    runs.add("A", one, runs.out("one"), project=demo, image="Prostate A")
+    runs.add("no image", one, runs.out("one"), project=demo)
+    runs.add("current, no project", one)
+
+    back = runs.copy(DEMO, "back")
+    runs.add("import", "import_mask.groovy", f"{runs.out('demo')}/Prostate B.ome.tif",
+             "replaceAll=true", project=back, image="Prostate B", save=True)  # fmt: skip
+    runs.add("import small", "import_mask.groovy", f"{runs.out('demo4')}/Prostate A.ome.tif",
+             "replaceAll=true", project=back, image="Prostate A", save=True)  # fmt: skip
+    for name in ("back", "back4"):
+        runs.out(name).mkdir()
+        shutil.copy(demo / "classifiers" / "classes.json", runs.out(name))
+    runs.add("back", export, runs.out("back"), project=back)
+    runs.add("back4", export, runs.out("back4"), "downsample=4", project=back)
+    runs.add("import of another image", "import_mask.groovy",
+             f"{runs.out('tiny')}/squares.ome.tif", project=back, image="Prostate A")  # fmt: skip
+    runs.add("import, no image", "import_mask.groovy")
+    runs.add("import, no mask", "import_mask.groovy", project=demo, image="Prostate A")
+    runs.go()
+    yield runs
+
+
+#: Settings of the script, and the same as options of Python.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "wide": {"downsample": 2.7, "tileSize": 256, "unclassified": 300},
+    "detections": {"objects": "detections", "tileSize": 256},
+    "cells": {"objects": "cells"},
+    "nuclei": {"objects": "nuclei"},
+}
+
+
+# -- the same masks -----------------------------------------------------------------------------
+
+
+def test_the_demo_project_is_the_same(runs: Runs, tmp_path: Path) -> None:
+    assert runs.error("demo") is None
+    export_masks(runs.folder / "demo", tmp_path / "m", options=python_options())
+    assert_same(runs.out("demo"), tmp_path / "m", 3)
+    ours, theirs = report_of(runs.out("demo")), report_of(tmp_path / "m")
+    assert ours.keys() == theirs.keys()
+    assert ours["options"].keys() == theirs["options"].keys()
+    assert ours["ok"] is True and ours["warnings"] == theirs["warnings"]
+    assert ours["classes"] == theirs["classes"]
+    for a, b in zip(ours["images"], theirs["images"], strict=True):
+        for key in ("seconds", "bytes", "status"):  # a second run skipped them
+            del a[key], b[key]
+        assert a == b
+    rows = [list(csv.reader((f / "report.csv").open(encoding="utf-8", newline="")))
+            for f in (runs.out("demo"), tmp_path / "m")]  # fmt: skip
+    assert rows[0][0] == rows[1][0]
+    assert [r[:4] for r in rows[0]] == [r[:4] for r in rows[1]]
+    assert not (runs.out("demo") / ".qpmask").exists()
+
+
+def test_the_tiny_project_is_the_same(runs: Runs, tmp_path: Path) -> None:
+    assert runs.error("tiny") is None
+    export_masks(runs.folder / "tiny", tmp_path / "m", options=python_options())
+    assert_same(runs.out("tiny"), tmp_path / "m", 5)
+    with MaskFile(runs.out("tiny") / "many.ome.tif") as mask:
+        assert mask.dtype == np.uint16
+    with MaskFile(runs.out("tiny") / "stack.ome.tif") as mask:
+        assert mask.n_planes == 6
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_roi_is_the_same(runs: Runs, tmp_path: Path, name: str) -> None:
+    assert runs.error(f"rois {name}") is None
+    values = {"tile_px" if k == "tileSize" else k: v for k, v in VARIANTS[name].items()}
+    class_map: ClassMap = class_map_from_dict(CLASS_MAP, "test")
+    options = python_options(**values)
+    report = export_masks(runs.folder / "rois", tmp_path / "m", class_map, options)
+    assert report.ok
+    assert_same(runs.out(f"rois {name}"), tmp_path / "m", 8)
+
+
+def test_names_are_the_same(runs: Runs) -> None:
+    images = report_of(runs.out("rois plain"))["images"]
+    names = mask_names(open_project(runs.folder / "rois").images)
+    assert {r["entry_id"]: r["mask"] for r in images} == names
+    assert any(len(n) > 160 for n in names.values())
+
+
+# -- one run taken up by the other --------------------------------------------------------------
+
+
+def test_a_second_run_skips(runs: Runs) -> None:
+    assert runs.error("demo again") is None
+    assert runs.results["demo again"]["output"].count(": skipped\n") == 3
+
+
+def test_python_takes_up_what_the_script_made(runs: Runs, tmp_path: Path) -> None:
+    for name, project in (("demo", "demo"), ("tiny", "tiny")):
+        folder = shutil.copytree(runs.out(name), tmp_path / name)
+        report = export_masks(runs.folder / project, folder, options=python_options())
+        assert set(statuses(report).values()) == {"skipped"}
+    folder = shutil.copytree(runs.out("rois plain"), tmp_path / "rois")
+    class_map = class_map_from_dict(CLASS_MAP, "test")
+    report = export_masks(runs.folder / "rois", folder, class_map, python_options())
+    assert set(statuses(report).values()) == {"skipped"}
+    folder = shutil.copytree(runs.out("demo4"), tmp_path / "demo4")
+    options = python_options(downsample=4.0)
+    report = export_masks(runs.folder / "demo", folder, options=options)
+    assert set(statuses(report).values()) == {"skipped"}
+
+
+def test_the_script_takes_up_what_python_made(runs: Runs) -> None:
+    assert runs.error("python first") is None
+    assert statuses(report_of(runs.out("python first"))) == {
+        "Prostate A": "skipped", "Prostate B": "done", "Prostate C": "skipped",
+    }  # fmt: skip
+
+
+def test_no_project_is_written_to(runs: Runs) -> None:
+    for project, before in runs.before.items():
+        assert hash_tree(project) == before, project
+
+
+# -- what goes wrong ----------------------------------------------------------------------------
+
+
+def test_a_damaged_data_file_fails_its_image_only(runs: Runs) -> None:
+    assert "7 of 8 image(s) failed" in str(runs.error("damaged"))
+    report = report_of(runs.out("damaged"))
+    assert report["ok"] is False
+    found = statuses(report)
+    assert found.pop("well") == "done"
+    assert set(found.values()) == {"failed"}
+    errors = {r["image"]: r["error"] for r in report["images"]}
+    assert "It held 6 objects" in errors.pop("gone")
+    for name, error in errors.items():
+        assert name == "well" or "is damaged" in error, error
+    assert [p.name for p in runs.out("damaged").glob("*.tif")] == ["well.ome.tif"]
+
+
+def test_no_project_is_open(runs: Runs) -> None:
+    assert str(runs.error("no project")).startswith("No project is open.")
+    assert str(runs.error("current, no project")).startswith("No project is open.")
+    assert str(runs.error("no image")).startswith("No image of the project is open.")
+    assert str(runs.error("import, no image")).startswith("No image is open.")
+
+
+def test_a_class_that_the_map_lacks_stops_the_run(runs: Runs) -> None:
+    error = str(runs.error("missing class"))
+    assert "lacks" in error and "'Stroma' (" in error and "unknown = 'ignore'" in error
+    assert not runs.out("missing").exists()
+    assert runs.error("ignored class") is None
+    assert any("Not in the class map" in w for w in report_of(runs.out("ignored"))["warnings"])
+
+
+def test_other_settings_that_stop_the_run(runs: Runs) -> None:
+    assert "have no class" in str(runs.error("no class"))
+    assert "a multiple of 16" in str(runs.error("bad setting"))
+    assert not runs.out("none").exists()
+
+
+# -- the other scripts --------------------------------------------------------------------------
+
+
+def test_the_current_image(runs: Runs) -> None:
+    assert runs.error("B") is None and runs.error("A") is None
+    for name in ("Prostate A.ome.tif", "Prostate B.ome.tif"):
+        assert check_output(runs.out("one") / name, needs_sidecar=True).ok
+        assert compare_masks(runs.out("one") / name, runs.out("demo") / name).equal
+    assert statuses(report_of(runs.out("one"))) == {"Prostate A": "done", "Prostate B": "done"}
+
+
+def test_a_mask_comes_back_as_annotations(runs: Runs) -> None:
+    for name in ("import", "import small", "back", "back4"):
+        assert runs.error(name) is None, name
+    for name, image in (("back", "Prostate B"), ("back4", "Prostate A")):
+        original = runs.out("demo4" if name == "back4" else "demo") / f"{image}.ome.tif"
+        with MaskFile(original) as one, MaskFile(runs.out(name) / f"{image}.ome.tif") as other:
+            assert one.metadata is not None and other.metadata is not None
+            names = {c.label: c.name for c in other.metadata.classes}
+            assert one.read().any()
+            np.testing.assert_array_equal(
+                _named(one.read(), {c.label: c.name for c in one.metadata.classes}),
+                _named(other.read(), names),
+            )
+    output = runs.results["import"]["output"]
+    assert "annotation(s) of 7 class(es)" in output
+
+
+def _named(labels: Any, names: dict[int, str]) -> Any:
+    """Labels as the hash of their class name, so that other labels of the same class compare."""
+    table = np.zeros(65536, np.int64)
+    for label, name in names.items():
+        table[label] = hash(name)
+    return table[labels]
+
+
+def test_a_mask_that_does_not_fit(runs: Runs) -> None:
+    assert "was made of an image of 64 x 48" in str(runs.error("import of another image"))
+    assert "There is no mask of Prostate A" in str(runs.error("import, no mask"))
+
+
+# -- QuPath's own command -----------------------------------------------------------------------
+
+
+def test_the_command_without_a_project_ends_with_an_error(tmp_path: Path) -> None:
+    done = run_qupath(GROOVY / "export_masks.groovy")
+    assert done.returncode == 1
+    assert "qpmask: No project is open." in done.stderr
+
+
+def test_the_command_with_a_project_makes_all_masks_at_once(tmp_path: Path) -> None:
+    runs = Runs(tmp_path)
+    demo = runs.copy(DEMO, "demo")
+    data = projects.data_file(demo, "Prostate C")
+    data.write_bytes(data.read_bytes()[:-5])
+    done = run_qupath(
+        "-p", demo / "project.qpproj", "--args", tmp_path / "m", GROOVY / "export_masks.groovy"
+    )
+    assert done.returncode == 1  # and it does not open B and C
+    assert statuses(report_of(tmp_path / "m")) == {
+        "Prostate A": "done", "Prostate B": "done", "Prostate C": "failed",
+    }  # fmt: skip
+    assert done.stdout.count("Running script for") == 1
