@@ -28,9 +28,13 @@ class RunStarted:
 
 @dataclass(frozen=True)
 class EngineStarting:
-    """The engine is being started (for QuPath: its JVM)."""
+    """The engine is being started (for QuPath: its JVM).
+
+    ``compiles`` says that it is compiled first, once on a machine, which takes some 20 seconds.
+    """
 
     name: str
+    compiles: bool = False
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,7 @@ def _without_data(entry: ImageEntry) -> Inventory:
     if backup.exists():
         raise DataFileMissingError(
             f"The data file of {entry.label} is gone: {entry.data_path}.",
-            hint=f"QuPath keeps a backup: {backup}.",
+            hint=f"QuPath keeps a backup: {backup}; --use-backup reads it.",
         )
     if not entry.data_dir.is_dir():
         raise DataFileMissingError(

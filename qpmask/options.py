@@ -11,12 +11,12 @@ from typing import Any, Literal
 from qpmask.errors import OptionsError
 
 Objects = Literal["annotations", "detections", "cells", "nuclei"]
-Compression = Literal["lzw", "zlib", "none"]
+Compression = Literal["lzw", "zlib", "zstd", "none"]
 UnknownPolicy = Literal["error", "ignore"]
 EngineName = Literal["auto", "qupath", "native", "both"]
 
 OBJECTS: tuple[Objects, ...] = ("annotations", "detections", "cells", "nuclei")
-COMPRESSIONS: tuple[Compression, ...] = ("lzw", "zlib", "none")
+COMPRESSIONS: tuple[Compression, ...] = ("lzw", "zlib", "zstd", "none")
 ENGINES: tuple[EngineName, ...] = ("auto", "qupath", "native", "both")
 UNKNOWN_POLICIES: tuple[UnknownPolicy, ...] = ("error", "ignore")
 
@@ -100,7 +100,8 @@ class FileOptions:
     Attributes
     ----------
     compression : str
-        ``lzw`` (every reader knows it), ``zlib`` (smaller) or ``none``.
+        ``lzw`` (every reader knows it), ``zlib`` (smaller), ``zstd`` (smallest and fastest, but
+        not every program reads it: a warning says so) or ``none``.
     pyramid : bool
         Smaller levels for viewers. They are subsampled, so that none holds a label that
         level 0 lacks there.
@@ -135,6 +136,9 @@ class ExportOptions:
     engine : str
         ``qupath``, ``native`` (the same pixels without Java), ``auto`` (QuPath where one is found,
         native where none is) or ``both`` (QuPath draws, native verifies every pixel).
+    use_backup : bool
+        Read QuPath's backup (``data.qpdata.bkp``) of an image whose data file is damaged or gone.
+        Never done unasked: a backup is older than what was lost.
     force : bool
         Redo masks that are already there and still hold.
     workers : int
@@ -150,6 +154,7 @@ class ExportOptions:
     unclassified: Literal["ignore", "error"] | int | None = None
     slides: tuple[Path, ...] = ()
     engine: EngineName = "auto"
+    use_backup: bool = False
     force: bool = False
     workers: int = 1
     jvm_memory: str | None = None

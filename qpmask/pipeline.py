@@ -231,7 +231,7 @@ class _Run:
         )
 
     def _here(self, todo: Iterable[ImagePlan]) -> Iterator[ImageRecord]:
-        self._emit(EngineStarting(self._probed.name))
+        self._emit(EngineStarting(self._probed.name, self._engine.compiles))
         self.info = self._engine.start()
         self._emit(EngineReady(_describe(self.info)))
         if self._verifier is not None:

@@ -28,7 +28,7 @@ from qpmask.geometry import PixelSize, TileGrid
 from qpmask.inventory import Inventory, read_inventory
 from qpmask.options import MAX_LABEL, ExportOptions, RenderOptions
 from qpmask.outputs import file_sha256, mask_names
-from qpmask.project import ImageEntry, Project, ProjectClass
+from qpmask.project import BACKUP_FILE, ImageEntry, Project, ProjectClass
 
 #: How a finding about a slide that is not there begins; the mask is made all the same.
 NO_SLIDE = "The slide is not"
@@ -154,7 +154,17 @@ def make_plan(
     if not entries:
         raise ProjectError(f"{project.path} has no images.", hint="Add some in QuPath.")
     names = mask_names(project.images)
-    read = {e.id: _read(e) for e in entries}
+    read: dict[str, Inventory | QpmaskError] = {}
+    backups: dict[str, str] = {}
+    for entry in entries:
+        read[entry.id] = _read(entry)
+        if options.use_backup and isinstance(read[entry.id], DataFileError):
+            spare = replace(entry, data_name=BACKUP_FILE)
+            found = _read(spare) if spare.data_path.exists() else None
+            if isinstance(found, Inventory):
+                backups[entry.id] = f"Read from QuPath's backup, which is older: {read[entry.id]}"
+                read[entry.id] = found
+    entries = tuple(replace(e, data_name=BACKUP_FILE) if e.id in backups else e for e in entries)
     inventories = {k: v for k, v in read.items() if isinstance(v, Inventory)}
 
     kind = options.render.objects
@@ -164,6 +174,11 @@ def make_plan(
         class_map = _project_map(project, class_map, inventories.values(), kind)
     assert class_map is not None
     findings = _check_classes(class_map, options, used, follows_project)
+    if options.file.compression == "zstd":
+        findings.append(
+            "zstd is not known to all programs: Bio-Formats 6 (QuPath 0.4) and OpenCV do not read "
+            "such masks."
+        )
     unclassified = _unclassified(class_map, options, used)
     _check_labels(class_map, options, unclassified)
 
@@ -175,7 +190,10 @@ def make_plan(
             images.append(replace(base, error=result))
             continue
         try:
-            images.append(_plan_image(project, base, result, class_map, unclassified, options))
+            made = _plan_image(project, base, result, class_map, unclassified, options)
+            if entry.id in backups:
+                made = replace(made, findings=(backups[entry.id], *made.findings))
+            images.append(made)
         except QpmaskError as error:
             images.append(replace(base, inventory=result, error=error))
     return Plan(project, class_map, options, tuple(images), tuple(findings))

@@ -72,6 +72,8 @@ class ImageEntry:
         Where the slide is, as the project has it.
     data_dir : Path
         ``data/<id>`` of the project.
+    data_name : str
+        The data file in it; another one only where a backup was asked for.
     problem : str or None
         Why the metadata of this image cannot be used, for people.
     """
@@ -90,12 +92,18 @@ class ImageEntry:
     description: str = ""
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    data_name: str = DATA_FILE
     problem: str | None = None
 
     @property
     def data_path(self) -> Path:
         """The data file; it may not be there."""
-        return self.data_dir / DATA_FILE
+        return self.data_dir / self.data_name
+
+    @property
+    def backup_path(self) -> Path:
+        """QuPath's backup of the data file; it may not be there."""
+        return self.data_dir / BACKUP_FILE
 
     @property
     def label(self) -> str:

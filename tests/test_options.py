@@ -75,7 +75,7 @@ def test_a_misspelt_option_is_answered_with_the_nearest() -> None:
         ({"boundary_label": 65536}, "0 to 65535"),
         ({"instances": True, "multichannel": True}, "exclude each other"),
         ({"boundary_label": 3, "multichannel": True}, "exclude each other"),
-        ({"compression": "jpeg"}, "lzw, zlib, none"),
+        ({"compression": "jpeg"}, "lzw, zlib, zstd, none"),
         ({"unknown": "warn"}, "error, ignore"),
         ({"unclassified": "skip"}, "'ignore', 'error' or a label"),
         ({"unclassified": 0}, "1 to 65535"),

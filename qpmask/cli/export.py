@@ -99,6 +99,10 @@ def _overrule(ctx: click.Context, values: dict[str, Any]) -> None:
     envvar="QPMASK_ENGINE",
     help="What draws: QuPath, or qpmask itself without Java (the same pixels).",
 )  # fmt: skip
+@click.option(
+    "--use-backup", is_flag=True,
+    help="Read QuPath's backup where a data file is damaged or gone.",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show the plan and write nothing.")
 @click.option("--force", is_flag=True, help="Make masks anew that are there and still hold.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")

@@ -109,6 +109,8 @@ class Display:
             self._on_run(event.plan)
         elif isinstance(event, EngineStarting):
             self._say(f"Starting {engine_name(event.name)} ...")
+            if event.compiles:
+                self._say("It is compiled first, once on this machine; that takes half a minute.")
         elif isinstance(event, EngineReady):
             self._say(f"Using {event.description}")
         elif isinstance(event, ImageStarted):

@@ -173,6 +173,11 @@ class Engine(ABC):
             What the engine needs is not there.
         """
 
+    @property
+    def compiles(self) -> bool:
+        """Whether starting it for the first time on this machine compiles it."""
+        return False
+
     @abstractmethod
     def start(self) -> EngineInfo:
         """Get ready; calling it again is cheap.

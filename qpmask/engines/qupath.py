@@ -31,6 +31,7 @@ from qpmask.errors import (
 from qpmask.ometiff.lzw import has_fast_lzw
 from qpmask.ometiff.reader import MaskFile
 from qpmask.ometiff.writer import PackedTile
+from qpmask.projectjson import DATA_FILE
 
 if TYPE_CHECKING:
     from qpmask.ometiff.writer import Tile
@@ -117,11 +118,24 @@ class QuPathEngine(Engine):
         for image in self._project.images:
             if str(image.entry_id) == job.entry.id:
                 # Not image.hierarchy: paquo keeps what that reads until the project goes.
-                return image.java_object.readHierarchy()
+                if job.entry.data_name == DATA_FILE:
+                    return image.java_object.readHierarchy()
+                return _read_data_file(job.entry.data_path)
         raise EngineError(
             f"QuPath does not find {job.entry.label} in {job.project_path}.",
             hint="The project changed while it was exported; run the export again.",
         )
+
+
+def _read_data_file(path: Path) -> Any:
+    """The objects in a data file that is not the project's own: a backup."""
+    import jpype
+
+    stream = jpype.JClass("java.io.FileInputStream")(str(path))
+    try:
+        return jpype.JClass("qupath.lib.io.PathIO").readHierarchy(stream)
+    finally:
+        stream.close()
 
 
 def pixel_rules(version: str) -> str:

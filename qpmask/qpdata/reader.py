@@ -127,8 +127,8 @@ def _hint(path: Path) -> str:
         has_backup = False
     if has_backup:
         return (
-            f"QuPath's backup of it lies beside it: {backup}. Copy it over {path.name} if you "
-            "trust it, or open the image in QuPath and check its objects."
+            f"QuPath's backup of it lies beside it: {backup}. --use-backup reads it instead; or "
+            "open the image in QuPath and check its objects."
         )
     return _NO_BACKUP_HINT
 

@@ -70,7 +70,9 @@ def bare(project: Path, out: Path, *, pyramid: bool) -> float:
 def ours(project: Path, out: Path, *, pyramid: bool) -> float:
     """Time of a whole qpmask export."""
     began = time.perf_counter()
-    report = export_masks(project, out, options=export_options(engine="qupath", pyramid=pyramid, force=True))
+    report = export_masks(
+        project, out, options=export_options(engine="qupath", pyramid=pyramid, force=True)
+    )
     assert report.ok, report.records
     return time.perf_counter() - began
 

@@ -100,7 +100,7 @@ def test_the_sidecar_counts_what_is_in_the_mask(tiny: Path, tmp_path: Path) -> N
     assert sidecar["mask"]["bytes"] == path.stat().st_size
 
 
-@pytest.mark.parametrize("compression", ["lzw", "zlib", "none"])
+@pytest.mark.parametrize("compression", ["lzw", "zlib", "zstd", "none"])
 @pytest.mark.parametrize("pyramid", [True, False])
 def test_compression_and_pyramid_change_no_label(
     demo: Path, tmp_path: Path, compression: Any, pyramid: bool
@@ -273,6 +273,24 @@ def test_a_damaged_data_file_fails_its_image_alone(demo: Path, tmp_path: Path) -
     assert (out / "Prostate B.ome.tif").read_bytes() == old, "the old mask was lost"
 
 
+def test_a_backup_is_named_and_taken_only_when_asked_for(demo: Path, tmp_path: Path) -> None:
+    path = projects.data_file(demo, "Prostate B")
+    backup = path.with_name("data.qpdata.bkp")
+    good = export_masks(demo, tmp_path / "good", options=export_options(images=("*B",)))
+    backup.write_bytes(path.read_bytes())
+    path.write_bytes(path.read_bytes()[:9000])
+    before = hash_tree(demo)
+    (failed,) = export_masks(demo, tmp_path / "m", options=export_options(images=("*B",)))
+    assert failed.status == "failed"
+    assert failed.error is not None and str(backup) in failed.error
+    options = export_options(images=("*B",), use_backup=True, engine="both")
+    (record,) = export_masks(demo, tmp_path / "m", options=options)
+    assert record.status == "done"
+    assert dict(record.pixels) == dict(good.records[0].pixels)
+    assert "backup" in record.warnings[0] and "TruncatedDataError" not in record.warnings[0]
+    assert hash_tree(demo) == before
+
+
 @pytest.mark.parametrize(
     ("width", "height"), [(0, 10), (-5, 10), (2**31, 10), (1.5, 10), ("12", 10), (2**30, 2**30)]
 )
@@ -346,6 +364,38 @@ def test_ctrl_c_at_any_time_leaves_a_report_and_no_partial_file(
     with pytest.raises(KeyboardInterrupt):
         export_masks(demo, out, options=export_options(images=("*A",)), progress=listen)
     assert files(out) == {"classes.yaml", "report.json", "report.csv"}
+
+
+def test_both_engines_agree_on_the_demo(demo: Path, tmp_path: Path) -> None:
+    report = export_masks(demo, tmp_path / "m", options=export_options(engine="both"))
+    assert report.ok
+    sidecar = json.loads((tmp_path / "m" / "Prostate B.ome.tif.json").read_text("utf-8"))
+    assert sidecar["engine"]["name"] == "qupath" and sidecar["verified_by"] == "native"
+    # A mask that one engine alone has made does not stand for one that both have.
+    export_masks(demo, tmp_path / "one", options=export_options(engine="qupath", images=("*C",)))
+    both = export_options(engine="both", images=("*C",))
+    assert statuses(export_masks(demo, tmp_path / "one", options=both)) == {"Prostate C": "done"}
+
+
+def test_engines_that_do_not_agree_keep_no_mask(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from qpmask.engines.native import engine
+
+    real = engine._NativeRendering.tiles
+
+    def other(self: Any) -> Iterator[Any]:
+        for number, tile in enumerate(real(self)):
+            if number == 7 and not isinstance(tile, int):
+                tile[100, 50] ^= 1
+            yield tile
+
+    monkeypatch.setattr(engine._NativeRendering, "tiles", other)
+    options = export_options(engine="both", images=("*A",))
+    (record,) = export_masks(demo, tmp_path / "m", options=options)
+    assert record.status == "failed" and record.error is not None
+    assert "1 of 6,600,000 pixels differ, the first at (562, 612)" in record.error
+    assert not list((tmp_path / "m").glob("*.tif"))
 
 
 def test_two_runs_cannot_share_a_folder(demo: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qpmask._version import __version__
 from qpmask.engines.base import Engine, EngineInfo, Rendering, RenderJob, Watch
@@ -46,6 +46,18 @@ class NativeEngine(Engine):
     def probe(self) -> EngineInfo:
         """Which engine this is."""
         return EngineInfo("native", __version__, self._rules)
+
+    @property
+    def compiles(self) -> bool:
+        """Whether Numba has no compiled kernels in its cache yet."""
+        try:
+            from . import draw
+
+            kernel: Any = draw.draw_chunk
+            cache = Path(kernel.stats.cache_path)
+        except (ImportError, AttributeError, TypeError):
+            return False
+        return not any(cache.glob("draw.draw_chunk*.nbi"))
 
     def start(self) -> EngineInfo:
         """Load the kernels; the first time on a machine they are compiled, which takes a while.
