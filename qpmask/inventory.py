@@ -14,20 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from qpmask.engines.base import OBJECT_KINDS
 from qpmask.errors import DataFileMissingError
 from qpmask.options import OBJECTS
 from qpmask.outputs import read_json
 from qpmask.project import BACKUP_FILE, ImageEntry
 from qpmask.projectjson import unpack_color
-from qpmask.qpdata import ImageObjects, ObjectKind, read_qpdata
-
-#: Which objects each choice of ``--objects`` takes, as QuPath's ``PathObjectFilter`` does.
-KINDS: Mapping[str, tuple[ObjectKind, ...]] = {
-    "annotations": (ObjectKind.ANNOTATION,),
-    "detections": (ObjectKind.DETECTION, ObjectKind.CELL, ObjectKind.TILE),
-    "cells": (ObjectKind.CELL,),
-    "nuclei": (ObjectKind.CELL,),
-}
+from qpmask.qpdata import ImageObjects, read_qpdata
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +78,7 @@ class Inventory:
         return tuple(i.decode("ascii") or None for i in self._ids[list(rows)].tolist())
 
     def _of(self, objects: str) -> npt.NDArray[np.bool_]:
-        return np.isin(self._kind, KINDS[objects])
+        return np.isin(self._kind, OBJECT_KINDS[objects])
 
 
 def read_inventory(entry: ImageEntry) -> Inventory:

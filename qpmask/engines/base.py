@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qpmask.errors import Interrupted
+from qpmask.qpdata import ObjectKind
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
     from qpmask.ometiff.writer import Tile
     from qpmask.options import FileOptions, RenderOptions
     from qpmask.project import ImageEntry
+
+
+#: Which objects each choice of ``--objects`` takes, as QuPath's ``PathObjectFilter`` does.
+OBJECT_KINDS: Mapping[str, tuple[ObjectKind, ...]] = {
+    "annotations": (ObjectKind.ANNOTATION,),
+    "detections": (ObjectKind.DETECTION, ObjectKind.CELL, ObjectKind.TILE),
+    "cells": (ObjectKind.CELL,),
+    "nuclei": (ObjectKind.CELL,),
+}
 
 
 @dataclass(frozen=True)

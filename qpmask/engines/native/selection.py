@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.engines.base import RenderJob
+from qpmask.engines.base import OBJECT_KINDS, RenderJob
 from qpmask.errors import UnsupportedByEngineError
-from qpmask.inventory import KINDS
 from qpmask.qpdata import ImageObjects, RoiKind, Rois
 
 from .shapes import Kind, Shapes
@@ -63,7 +62,7 @@ def select(objects: ImageObjects, job: RenderJob) -> Drawn:
             if rule.class_name in names:
                 label_drawn = _CHANNEL_LABEL if job.render.multichannel else rule.label
                 by_class[names[rule.class_name]] = label_drawn, place, rule.channel
-        wanted = np.isin(objects.kind, KINDS[job.render.objects])
+        wanted = np.isin(objects.kind, OBJECT_KINDS[job.render.objects])
         wanted &= by_class[objects.class_index, 0] >= 0
         rows = np.flatnonzero(wanted)
         label, order, channel = by_class[objects.class_index[rows]].T
