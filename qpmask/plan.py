@@ -406,7 +406,7 @@ def _plan_image(
 
 def _downsample(entry: ImageEntry, render: RenderOptions) -> float:
     if render.mpp is None:
-        downsample = 1.0 if render.downsample is None else render.downsample
+        downsample = 1.0 if render.downsample is None else float(render.downsample)
     else:
         if entry.pixel_size is None:
             raise OptionsError(

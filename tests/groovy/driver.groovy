@@ -1,7 +1,7 @@
 /*
  * Runs scripts one after the other in one QuPath, as the Script editor would, and notes what came of
- * each. In: --args jobs.json, a list of {name, script, args, project, image, save}. Out: results.json
- * beside it.
+ * each. In: --args jobs.json, a list of {name, script, args, project, image, save, interrupt}. Out:
+ * results.json beside it.
  */
 
 import com.google.gson.Gson
@@ -28,6 +28,8 @@ new Gson().fromJson(jobsFile.getText('UTF-8'), List).each { job ->
             def script = type.getDeclaredConstructor().newInstance()
             script.binding = new Binding([args: job.args as String[], out: new PrintWriter(printed, true),
                                           'qupath.script.file': job.script])
+            if (job.interrupt)
+                Thread.currentThread().interrupt()
             script.run()
             if (job.save)
                 entry.saveImageData(imageData)

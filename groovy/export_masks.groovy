@@ -1,0 +1,1760 @@
+/*
+ * export_masks.groovy: one label mask for every image of a QuPath project.
+ *
+ * Run it     Automate > Script editor > Run, with the project open; or without a window:
+ *                QuPath script --args project.qpproj --args masks export_masks.groovy
+ *            This opens no slide. `QuPath script -p project.qpproj export_masks.groovy` works too,
+ *            but opens the slide of the first image before the script has its turn, and ends if
+ *            that slide is missing. Each setting below can be given as --args name=value.
+ * In         The project as it was last saved. It is only read.
+ * Out        In the output folder, for every image: NAME.ome.tif (tiled pyramidal OME-TIFF, uint8,
+ *            or uint16 for labels above 255; 0 is the background) and NAME.ome.tif.json (what it was
+ *            made from); and report.json, report.csv and classes.yaml, the class map as used.
+ *            Files and pixels are those of `qpmask export`, so that a run begun with one is taken up
+ *            by the other, and `qpmask check` reads them back. Masks that still hold are skipped.
+ * QuPath     0.4 to 0.7.
+ * Left out   Instance masks, multichannel masks, boundaries, a downsample by micrometres, other
+ *            compressions than LZW, masks without a pyramid, backups of damaged data files, and slides
+ *            looked for in other folders: `qpmask export` has them.
+ *
+ * QuPath's LabeledImageServer draws and its OMEPyramidWriter writes level 0 to a scratch file. Its
+ * tiles then go as they are into a file that every reader takes: little-endian, grayscale, with the
+ * class table, and with smaller levels made by leaving out pixels, never by averaging labels.
+ */
+
+import com.google.gson.Gson
+import com.google.gson.GsonBuilder
+import com.google.gson.ToNumberPolicy
+import groovy.transform.CompileStatic
+import java.awt.image.BufferedImage
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import java.nio.channels.FileChannel
+import java.nio.channels.OverlappingFileLockException
+import java.nio.charset.StandardCharsets
+import java.nio.file.Files
+import java.nio.file.LinkOption
+import java.nio.file.Paths
+import java.nio.file.StandardCopyOption
+import java.nio.file.StandardOpenOption
+import java.security.MessageDigest
+import java.text.Normalizer
+import java.time.Instant
+import java.time.ZoneOffset
+import java.time.format.DateTimeFormatter
+import java.util.concurrent.ConcurrentHashMap
+import java.util.concurrent.atomic.AtomicLongArray
+import ome.codecs.CodecOptions
+import ome.codecs.LZWCodec
+import org.yaml.snakeyaml.LoaderOptions
+import org.yaml.snakeyaml.Yaml
+import org.yaml.snakeyaml.constructor.SafeConstructor
+import qupath.lib.common.GeneralTools
+import qupath.lib.gui.QuPathGUI
+import qupath.lib.images.ImageData
+import qupath.lib.images.servers.AbstractImageServer
+import qupath.lib.images.servers.ImageChannel
+import qupath.lib.images.servers.ImageServerBuilder
+import qupath.lib.images.servers.ImageServerMetadata
+import qupath.lib.images.servers.LabeledImageServer
+import qupath.lib.images.servers.PixelType
+import qupath.lib.images.writers.ome.OMEPyramidWriter
+import qupath.lib.objects.classes.PathClass
+import qupath.lib.objects.hierarchy.PathObjectHierarchy
+import qupath.lib.regions.RegionRequest
+import qupath.lib.scripting.QP
+
+// ---- settings -----------------------------------------------------------------------------------
+
+def settings = [
+    outputFolder: 'masks',        // a path; a relative one begins in the project's folder
+    tileSize    : 512,            // edge of a tile in pixels, a multiple of 16
+    downsample  : 1.0d,           // pixels of the slide for one pixel of the mask; 1 is full size
+    objects     : 'annotations',  // annotations, detections, cells or nuclei
+    unclassified: null,           // objects without a class: 'ignore', 'error' or a label (a number);
+                                  // null: as the class map says, else left out with a warning
+    unknown     : 'error',        // a class that the map lacks: 'error' stops, 'ignore' leaves it out
+    overwrite   : false           // true: make masks again that are there and still hold
+]
+
+// The class map, in the order of drawing: a later class covers an earlier one. null: the map that an
+// earlier run left in the output folder, else the project's own class list. To write one by hand:
+//   [classes: [[label: 1, name: 'Stroma', color: '#96c896'],
+//              [label: 2, name: 'Tumor', color: '#c80000', aliases: ['Tumour']]],
+//    ignore: ['*[*]'],            // patterns of classes to leave out; QuPath ignores names with * at the end
+//    unclassified: 'ignore']      // may be left out
+// `qpmask groovy --classes FILE` writes this script with a map filled in.
+
+// <class map>
+def classMap = null
+// </class map>
+
+// ---- the run (nothing to change below) ----------------------------------------------------------
+
+def outcome
+// export_current_image.groovy runs this script for one image, and says which.
+def only = binding.hasVariable('qpmaskImage') ? binding.getVariable('qpmaskImage') : null
+def batchSize = binding.hasVariable('qupath.script.batchSize') ? binding.getVariable('qupath.script.batchSize') : 1
+def batchIndex = binding.hasVariable('qupath.script.batchIndex') ? binding.getVariable('qupath.script.batchIndex') : 0
+// Run by `QuPath script`, which loses errors of a script if it was given a project.
+def isCommand = QuPathGUI.getInstance() == null &&
+        Thread.currentThread().stackTrace.any { it.className == 'qupath.ScriptCommand' }
+if (only == null && batchIndex > 0) {
+    println 'qpmask: all images were exported with the first one.'
+    return
+}
+try {
+    def given = binding.hasVariable('args') && args != null ? args as List<String> : []
+    outcome = new MaskExport(settings, classMap, given, only, { println it }).run()
+} catch (MaskStop stop) {
+    if (!isCommand || only != null)
+        throw stop
+    System.err.println("qpmask: ${stop.message}")
+    System.exit(1)
+}
+if (isCommand && only == null && (!outcome.ok || batchSize > 1)) {
+    System.out.flush()
+    System.exit(outcome.ok ? 0 : 1)  // else QuPath would go on to open all other slides
+}
+if (!outcome.ok)
+    throw new MaskStop(outcome.message)
+
+// ---- errors in plain words ----------------------------------------------------------------------
+
+/** Something that the user can do something about; no stack trace. */
+class MaskStop extends RuntimeException {
+    MaskStop(String message) {
+        super(message, null, false, false)
+    }
+}
+
+// ---- the export ---------------------------------------------------------------------------------
+
+/** One run: reads the project, decides on labels, makes masks, writes the report. */
+class MaskExport {
+    static final String VERSION = '0.1.0.dev0'
+    static final List OBJECTS = ['annotations', 'detections', 'cells', 'nuclei']
+    static final int MAX_LABEL = 65535
+
+    final Map settings
+    final Closure say
+    final String only
+    final File projectFile
+    final File out
+    final File work
+    final Map project
+    final Map engine
+    final double downsample
+    final int tilePx
+    MaskClasses classes
+    List<String> warnings = []
+    boolean stopped = false
+
+    MaskExport(Map settings, Map classMap, List<String> given, String only, Closure say) {
+        this.settings = settings
+        this.say = say
+        this.only = only
+        File file = null
+        for (text in given) {
+            def setting = text =~ /^(\w+)=(.*)$/
+            if (text.endsWith('.qpproj'))
+                file = new File(text)
+            else if (setting.matches() && settings.containsKey(setting.group(1)))
+                settings[setting.group(1)] = setting.group(2) in ['', 'null'] ? null : setting.group(2)
+            else
+                settings.outputFolder = text
+        }
+        boolean isOpen = file == null
+        if (isOpen)
+            file = QP.getProject()?.getPath()?.toFile()
+        if (file == null)
+            throw new MaskStop('No project is open. Open a project (File > Project > Open project), or without a ' +
+                    'window name one: QuPath script --args project.qpproj export_masks.groovy')
+        if (!file.isFile())
+            throw new MaskStop("There is no project file ${file}.")
+        projectFile = file.canonicalFile
+        project = readProject(projectFile)
+        checkSettings()
+        downsample = settings.downsample as double
+        tilePx = settings.tileSize as int
+        def folder = new File(settings.outputFolder as String)
+        out = (folder.absolute ? folder : isOpen ? new File(projectFile.parentFile, folder.path) : folder.absoluteFile)
+                .toPath().normalize().toFile()
+        work = new File(out, '.qpmask')
+        String version = GeneralTools.getVersion().toString().replaceFirst('^v', '')
+        def number = version =~ /^(\d+)\.(\d+)/
+        if (!number.find())
+            throw new MaskStop("This QuPath does not say its version (${version}).")
+        boolean rounds = number.group(1).toInteger() > 0 || number.group(2).toInteger() >= 6
+        engine = [name: 'qupath', version: version, pixel_rules: rounds ? 'qupath-0.6' : 'qupath-0.4',
+                  details: [java: System.getProperty('java.version'), script: 'export_masks.groovy']]
+        classes = classMap == null ? null : MaskClasses.of(classMap, 'the script')
+    }
+
+    private void checkSettings() {
+        def wrong = { String name, String must ->
+            throw new MaskStop("The setting ${name} is '${settings[name]}'; it must be ${must}.")
+        }
+        def number = { String name ->
+            try {
+                return settings[name].toString().toDouble()
+            } catch (NumberFormatException ignored) {
+                return wrong(name, 'a number')
+            }
+        }
+        double tile = number('tileSize')
+        if (tile != Math.rint(tile) || tile < 16 || tile > 8192 || tile % 16 != 0)
+            wrong('tileSize', 'a multiple of 16 from 16 to 8192')
+        settings.tileSize = tile as int
+        settings.downsample = number('downsample')
+        if (!(settings.downsample >= 1) || settings.downsample.isInfinite())
+            wrong('downsample', '1 or more')
+        if (!(settings.objects in OBJECTS))
+            wrong('objects', OBJECTS.join(', '))
+        if (!(settings.unknown in ['error', 'ignore']))
+            wrong('unknown', "'error' or 'ignore'")
+        if (settings.unclassified instanceof String && settings.unclassified ==~ /\d{1,9}/)
+            settings.unclassified = settings.unclassified.toInteger()
+        if (!MaskClasses.isUnclassified(settings.unclassified))
+            wrong('unclassified', "null, 'ignore', 'error' or a label from 1 to ${MAX_LABEL}")
+        settings.overwrite = settings.overwrite.toString() == 'true'
+        if (!settings.outputFolder)
+            wrong('outputFolder', 'a path')
+    }
+
+    /** Make all masks; returns whether all is well, and what to say if not. */
+    Map run() {
+        def started = Instant.now()
+        def names = MaskNames.of(project.images)
+        def entries = only == null ? project.images : project.images.findAll { it.id == only }
+        if (!entries)
+            throw new MaskStop(only == null ? "${projectFile} has no images. Add some in QuPath."
+                    : "The open image is not in ${projectFile}.")
+        say("qpmask: ${entries.size()} image(s) of ${projectFile} -> ${out}")
+        def plans = entries.collect { entry -> [entry: entry, mask: names[entry.id], findings: []] }
+        plans.each { readCounts(it) }
+        decideClasses(plans)
+        plans.findAll { !it.error }.each { decideImage(it) }
+
+        def records = []
+        stopped = Thread.interrupted()  // as Run > Kill running script does; files cannot be written while it is set
+        def lock = lockFolder()
+        try {
+            plans.eachWithIndex { plan, i ->
+                def where = "[${i + 1}/${plans.size()}] ${plan.entry.name}"
+                def record
+                if (stopped || Thread.interrupted()) {
+                    stopped = true
+                    record = recordFor(plan, 'interrupted', 'The run ended before this image.')
+                } else {
+                    record = plan.error ? recordFor(plan, 'failed', plan.error) : standing(plan)
+                    if (record == null) {
+                        say("${where}: ${plan.width} x ${plan.height} pixels, ${plan.drawn} object(s) ...")
+                        record = make(plan)
+                    }
+                }
+                records << record
+                say("${where}: ${record.status}" + (record.status == 'done' ? " in ${record.seconds} s" : '') +
+                        (record.error ? ". ${record.error}" : ''))
+                plan.findings.each { say("    note: ${it}") }
+            }
+            warnings += staleMasks(plans)
+            warnings.each { say("note: ${it}") }
+            def report = writeReport(records, started)
+            table(records)
+            int failed = records.count { it.status in ['failed', 'interrupted'] }
+            return [ok: report.ok, message: only == null
+                    ? "${failed} of ${records.size()} image(s) failed; report.csv in ${out} says why."
+                    : records[0].error]
+        } finally {
+            unlockFolder(lock)
+        }
+    }
+
+    // -- the project ------------------------------------------------------------------------------
+
+    private static Map readProject(File file) {
+        def raw = MaskJson.read(file)
+        if (!(raw instanceof Map) || !(raw.images instanceof List))
+            throw new MaskStop("${file} is not a QuPath project, or is damaged: it has no list of images.")
+        def listed = MaskJson.read(new File(file.parentFile, 'classifiers/classes.json'))
+        def classes = new LinkedHashMap<String, String>()
+        if (listed instanceof Map && listed.pathClasses instanceof List)
+            listed.pathClasses.each { row ->
+                if (row instanceof Map && row.name instanceof String && row.name && !classes.containsKey(row.name))
+                    classes[row.name] = row.color instanceof Long ? hex(row.color as long) : null
+            }
+        else if (new File(file.parentFile, 'classifiers/classes.json').isFile())
+            throw new MaskStop("${file.parentFile}/classifiers/classes.json is damaged. Save the classes in QuPath again.")
+        def ids = raw.images.collect { it instanceof Map && it.entryID != null ? it.entryID.toString() : null }
+        if (ids.contains(null) || ids.toSet().size() != ids.size())
+            throw new MaskStop("${file} is damaged: two images have one entry id, or one has none.")
+        return [uri: raw.uri, classes: classes, images: raw.images.collect { readEntry(it as Map, file.parentFile) }]
+    }
+
+    private static Map readEntry(Map item, File folder) {
+        def id = item.entryID as String
+        // The id becomes a folder name; a hostile one must not leave the project.
+        boolean isPlain = id ==~ /[\x01-\x7f&&[^\/\\:]]{1,200}/ && !(id in ['.', '..'])
+        def data = new File(folder, "data/${isPlain ? id : '\ufffd'}")
+        def builder = item.serverBuilder instanceof Map ? item.serverBuilder : [:]
+        def metadata = builder.metadata instanceof Map ? builder.metadata : null
+        metadata = metadata ?: metadataIn(MaskJson.read(new File(data, 'server.json')), 0)
+        if (metadata == null && new File(data, 'data.qpdata').isFile()) {
+            try {
+                metadata = metadataIn(MaskJson.parse(MaskData.read(new File(data, 'data.qpdata')).server as String), 0)
+            } catch (Exception ignored) {
+                // said later, when its objects are read
+            }
+        }
+        if (metadata == null) {
+            def summary = MaskJson.read(new File(data, 'summary.json'))
+            metadata = summary instanceof Map && summary.server instanceof Map ? summary.server : [:]
+        }
+        def side = { value ->
+            def n = number(value)
+            n != null && n == Math.rint(n) && n >= 1 && n < 2147483648d ? n as int : null
+        }
+        def count = { value ->
+            def n = number(value)
+            n != null && n >= 1 && n < 2147483648d ? n as int : 1
+        }
+        def sizes = ['pixelWidth', 'pixelHeight'].collect { key ->
+            def part = metadata.pixelCalibration instanceof Map ? metadata.pixelCalibration[key] : null
+            def value = part instanceof Map ? number(part.value) : null
+            def unit = part instanceof Map && part.unit instanceof String ? part.unit.strip().toLowerCase(Locale.ROOT) : ''
+            value != null && value > 0 &&
+                    unit in ['\u00b5m', '\u03bcm', 'um', 'micron', 'micrometer', 'micrometre'] ? value : null
+        }
+        def inner = builder
+        for (int i = 0; i < 32 && inner.builder instanceof Map; i++)
+            inner = inner.builder
+        def name = item.imageName instanceof String && item.imageName ? item.imageName : metadata.name ?: "image ${id}".toString()
+        return [id: id, name: name, label: "'${name}' (entry ${id})".toString(), data: data,
+                width: side(metadata.width), height: side(metadata.height),
+                sizeZ: count(metadata.sizeZ), sizeT: count(metadata.sizeT),
+                pixelSize: sizes.contains(null) ? null : sizes, uris: uris(builder, 0),
+                provider: inner.providerClassName,
+                providerArgs: inner.args instanceof List ? inner.args*.toString() : []]
+    }
+
+    private static Map metadataIn(raw, int depth) {
+        if (!(raw instanceof Map) || depth > 2)
+            return null
+        return raw.metadata instanceof Map ? raw.metadata : metadataIn(raw.server ?: raw.builder, depth + 1)
+    }
+
+    private static List<String> uris(Map builder, int depth) {
+        List<String> found = builder.uri instanceof String ? [builder.uri] : []
+        if (depth <= 32)
+            builder.values().each { value ->
+                (value instanceof List ? value : [value]).each {
+                    if (it instanceof Map && ['builderType', 'builder', 'serverBuilder'].any { key -> it.containsKey(key) })
+                        found += uris(it, depth + 1)
+                }
+            }
+        return found
+    }
+
+    private static Double number(value) {
+        return value instanceof Number && Double.isFinite(value.doubleValue()) ? value.doubleValue() : null
+    }
+
+    /** The slide on this machine: where the project says, or moved along with the project. */
+    private String slide(Map entry) {
+        def path = { uri ->
+            try {
+                return uri instanceof String ? Paths.get(new URI(uri)) : null
+            } catch (Exception ignored) {
+                return null
+            }
+        }
+        for (uri in entry.uris) {
+            def there = path(uri)
+            if (there == null)
+                continue
+            if (Files.exists(there))
+                return there.toString()
+            def old = path(project.uri)?.parent
+            if (old != null && there.startsWith(old.root)) {
+                def moved = projectFile.parentFile.toPath().resolve(old.relativize(there))
+                if (Files.exists(moved))
+                    return moved.toString()
+            }
+        }
+        return 'missing'
+    }
+
+    // -- the plan ---------------------------------------------------------------------------------
+
+    /** Count the objects of an image, so that a missing class stops the run before the first pixel. */
+    private void readCounts(Map plan) {
+        def entry = plan.entry
+        plan.slide = slide(entry)
+        plan.counts = [:]
+        plan.colors = [:]
+        if (entry.width == null || entry.height == null) {
+            plan.error = "The image ${entry.label} cannot be drawn: the project does not say how large it is. " +
+                    'Open it in QuPath and save it.'
+            return
+        }
+        try {
+            if (QP.getProjectEntry()?.getID() == entry.id && QP.getProject()?.getPath()?.toFile()?.canonicalFile == projectFile &&
+                    QP.getCurrentImageData()?.isChanged()) {
+                def unsaved = "${entry.label} is open with changes that are not saved"
+                if (only != null)
+                    throw new MaskStop("${unsaved}. Save it (File > Save), then run again.")
+                plan.findings << "${unsaved}; the mask shows what was saved.".toString()
+            }
+            def file = new File(entry.data, 'data.qpdata')
+            if (!Files.exists(file.toPath(), LinkOption.NOFOLLOW_LINKS)) {
+                withoutData(plan)
+                return
+            }
+            plan.sha256 = MaskBytes.sha256(file)
+            int lost = 0
+            MaskData.read(file).hierarchy.getRootObject().getDescendantObjects(null).each { object ->
+                if (!isKind(object))
+                    return
+                def roi = object.getROI()
+                if (roi != null && (roi.getZ() < 0 || roi.getZ() >= entry.sizeZ || roi.getT() < 0 || roi.getT() >= entry.sizeT)) {
+                    lost++
+                    return
+                }
+                def pathClass = object.getPathClass()
+                def name = pathClass == null || pathClass == PathClass.NULL_CLASS ? null : pathClass.toString()
+                plan.counts[name] = (plan.counts[name] ?: 0) + 1
+                if (name != null && pathClass.getColor() != null)
+                    plan.colors.putIfAbsent(name, hex(pathClass.getColor() as long))
+            }
+            plan.lost = lost
+        } catch (MaskStop stop) {
+            plan.error = stop.message
+        } catch (Exception error) {
+            plan.error = "${entry.data}/data.qpdata of ${entry.label} cannot be read: ${error.message ?: error}.".toString()
+        }
+    }
+
+    private boolean isKind(object) {
+        switch (settings.objects) {
+            case 'annotations': return object.isAnnotation()
+            case 'detections': return object.isDetection()
+            default: return object.isCell()
+        }
+    }
+
+    private static void withoutData(Map plan) {
+        def entry = plan.entry
+        def backup = new File(entry.data, 'data.qpdata.bkp')
+        if (backup.exists())
+            throw new MaskStop("The data file of ${entry.label} is gone: ${entry.data}/data.qpdata. " +
+                    "QuPath keeps a backup: ${backup}.")
+        if (!entry.data.isDirectory())
+            throw new MaskStop("The data folder of ${entry.label} is not there: ${entry.data}. " +
+                    "Was the project file moved without its 'data' folder?")
+        def summary = MaskJson.read(new File(entry.data, 'summary.json'))
+        def n = summary instanceof Map && summary.hierarchy instanceof Map ? summary.hierarchy.nObjects : null
+        if (n instanceof Long && n > 1)
+            throw new MaskStop("The data file of ${entry.label} is gone: ${entry.data}/data.qpdata. It held " +
+                    "${n - 1} objects. Restore it from a backup.")
+        plan.findings << 'Nothing was ever annotated: QuPath has no data file of this image.'
+    }
+
+    /** Which class gets which label, for all images. */
+    private void decideClasses(List plans) {
+        def saved = new File(out, 'classes.yaml')
+        if (classes == null && saved.isFile())
+            classes = MaskClasses.load(saved)
+        boolean follows = classes == null || classes.origin == 'project'
+        if (follows)
+            classes = projectClasses(plans)
+
+        def used = new LinkedHashMap<String, int[]>()
+        plans.each { plan ->
+            plan.counts.each { name, n ->
+                def sum = used.computeIfAbsent(name, { new int[2] })
+                sum[0] += n
+                sum[1] += 1
+            }
+        }
+        def unknown = used.keySet().findAll { it != null && !classes.find(it) && !classes.ignores(it) }.sort()
+        if (unknown) {
+            def text = unknown.collect { name ->
+                def near = classes.nearest(name)
+                "'${name}' (${objects(used[name][0])} in ${images(used[name][1])}" +
+                        (near ? "; the map has ${near.collect { "'${it}'" }.join(' or ')}" : '') + ')'
+            }
+            text = text.take(25).join('; ') + (text.size() > 25 ? "; and ${text.size() - 25} more" : '')
+            if (settings.unknown == 'error' && !follows)
+                throw new MaskStop("The class map (${classes.origin}) lacks ${unknown.size()} class(es) in use: ${text}. " +
+                        "Add them to the map, name them as aliases or under 'ignore', or go on without them by " +
+                        "the setting unknown = 'ignore'.")
+            warnings << "Not in the class map, left out: ${text}.".toString()
+        }
+        def ignored = used.keySet().findAll { it != null && classes.ignores(it) }.sort()
+        if (ignored)
+            warnings << "Left out on purpose, as the class map says: ${ignored.collect { "'${it}' (${objects(used[it][0])})" }.join(', ')}.".toString()
+        if (unclassified == 'error' && used.containsKey(null))
+            throw new MaskStop("${objects(used[null][0])} in ${images(used[null][1])} have no class. Classify them in " +
+                    "QuPath, or set unclassified to 'ignore' or to a label.")
+        if (unclassified instanceof Number && classes.entries.any { it.label == unclassified })
+            throw new MaskStop("The label ${unclassified} for unclassified objects belongs to a class already. " +
+                    "Choose another, such as ${classes.maxLabel() + 1}.")
+    }
+
+    private MaskClasses projectClasses(List plans) {
+        def colors = new LinkedHashMap<String, String>(project.classes)
+        plans.each { plan ->
+            plan.counts.keySet().findAll { it != null }.each { if (!colors.containsKey(it)) colors[it] = plan.colors[it] }
+        }
+        def fresh = new MaskClasses([], ['*[*]'], null, 'project')
+        def rest = colors.keySet().findAll { !project.classes.containsKey(it) }
+                .sort { a, b -> Arrays.compare(a.codePoints().toArray(), b.codePoints().toArray()) }
+        def wanted = ((project.classes.keySet() as List) + rest).findAll { !fresh.ignores(it) }
+        def base = classes ?: fresh
+        return base.extended(wanted.findAll { !base.ignores(it) }.collect { [name: it, color: colors[it]] })
+    }
+
+    private Object getUnclassified() {
+        return settings.unclassified != null ? settings.unclassified : classes.unclassified
+    }
+
+    /** What one mask will hold. */
+    private void decideImage(Map plan) {
+        def entry = plan.entry
+        def label = unclassified instanceof Number ? unclassified as int : null
+        if (plan.counts[null] && label == null)
+            plan.findings << "${objects(plan.counts[null])} without a class left out.".toString()
+        if (plan.lost)
+            plan.findings << "${objects(plan.lost)} on slices or time points that the image does not have.".toString()
+        plan.rules = []
+        plan.legend = []
+        if (label != null) {
+            plan.rules << [null, label]
+            plan.legend << [label: label, name: 'Unclassified', color: null, objects: plan.counts[null] ?: 0]
+        }
+        classes.entries.each { row ->
+            def names = [row.name, *(row.aliases ?: [])]
+            names.each { plan.rules << [it, row.label] }
+            plan.legend << [label: row.label, name: row.name, color: row.color,
+                            objects: names.sum { plan.counts[it] ?: 0 }]
+        }
+        def drawn = plan.rules.collect { it[0] } as Set
+        plan.drawn = plan.counts.findAll { name, n -> name in drawn }.values().sum(0)
+        if (!plan.drawn)
+            plan.findings << 'No objects to draw: the mask is all background.'
+        if (plan.slide == 'missing')
+            plan.findings << ('The slide is not ' + (!entry.uris ? 'found: the project does not say where'
+                    : entry.uris[0].startsWith('file:') ? "at ${entry.uris[0]}" : "looked for: it is no file (${entry.uris[0]})") +
+                    '; the mask does not need it.')
+        if (downsample > Math.max(entry.width, entry.height)) {
+            plan.error = "At a downsample of ${downsample} nothing is left of ${entry.label}.".toString()
+            return
+        }
+        plan.width = Math.max(1, Math.floor(entry.width / downsample) as int)
+        plan.height = Math.max(1, Math.floor(entry.height / downsample) as int)
+        plan.planes = entry.sizeZ * entry.sizeT
+        plan.pixelSize = entry.pixelSize?.collect { it * downsample }
+        plan.bits = (plan.legend*.label.max() ?: 0) > 255 ? 16 : 8
+        plan.madeFrom = [
+                format: 1, pixel_rules: engine.pixel_rules, data_sha256: plan.sha256,
+                image: [entry.width, entry.height, entry.sizeZ, entry.sizeT], pixel_size_um: plan.pixelSize,
+                downsample: downsample, tile_px: tilePx, objects: settings.objects, line_thickness: 1.0d,
+                boundary_label: null, instances: null, multichannel: false, compression: 'lzw', pyramid: true,
+                classes: classes.fingerprint(), rules: plan.rules]
+    }
+
+    // -- one mask ---------------------------------------------------------------------------------
+
+    /** The record of a mask that is there and still holds, or null. */
+    private Map standing(Map plan) {
+        if (settings.overwrite)
+            return null
+        def mask = new File(out, plan.mask)
+        def sidecar = MaskJson.read(new File(out, "${plan.mask}.json"))
+        if (!(sidecar instanceof Map) || !(sidecar.mask instanceof Map) || !(sidecar.pixels instanceof Map))
+            return null
+        // Through text and back, so that both sides hold the same types of numbers.
+        if (sidecar.made_from != MaskJson.parse(MaskJson.text(plan.madeFrom)))
+            return null
+        if (!mask.isFile() || mask.length() != sidecar.mask.bytes || MaskBytes.sha256(mask) != sidecar.mask.sha256)
+            return null
+        return recordFor(plan, 'skipped', null, sidecar.pixels.collectEntries { k, v -> [(k.toInteger()): v] }, mask.length())
+    }
+
+    private Map make(Map plan) {
+        long began = System.nanoTime()
+        def pid = ProcessHandle.current().pid()
+        def scratch = new File(work, "${plan.mask}.${pid}.scratch.ome.tif")
+        def part = new File(work, "${plan.mask}.${pid}.part.tif")
+        def record
+        try {
+            record = makeMask(plan, scratch, part)
+        } catch (OutOfMemoryError ignored) {
+            record = recordFor(plan, 'failed', 'QuPath ran out of memory. Give it more (Edit > Preferences), or set a downsample.')
+        } catch (Exception error) {
+            stopped = Thread.interrupted() || error instanceof InterruptedException
+            def text = error instanceof MaskStop ? error.message
+                    : "The mask of ${plan.entry.label} could not be made: ${error.message ?: error.class.simpleName}"
+            record = stopped ? recordFor(plan, 'interrupted', 'The run was interrupted.')
+                    : recordFor(plan, 'failed', text.toString())
+        } finally {
+            scratch.delete()
+            part.delete()
+        }
+        record.seconds = Math.round((System.nanoTime() - began) / 1e6d) / 1000d
+        return record
+    }
+
+    private Map makeMask(Map plan, File scratch, File part) {
+        def entry = plan.entry
+        def file = new File(entry.data, 'data.qpdata')
+        def hierarchy = plan.sha256 == null ? new PathObjectHierarchy() : MaskData.read(file).hierarchy
+        draw(plan, hierarchy, scratch)
+        hierarchy = null
+        def metadata = new MaskXml(name: entry.name, width: plan.width, height: plan.height, bits: plan.bits,
+                sizeZ: entry.sizeZ, sizeT: entry.sizeT, pixelSize: plan.pixelSize as List<Double>, legend: plan.legend,
+                creator: "qpmask ${VERSION}", extra: [
+                    image: entry.name, entry_id: entry.id, image_width_px: "${entry.width}", image_height_px: "${entry.height}",
+                    downsample: "${downsample}", objects: settings.objects, kind: 'classes',
+                    engine: "${engine.name} ${engine.version}"])
+        def writer = new MaskWriter(part, plan.width, plan.height, tilePx, plan.bits, plan.planes,
+                plan.pixelSize as List<Double>, metadata.bytes(), "qpmask ${VERSION}")
+        def pixels
+        try {
+            pixels = writer.write(new MaskScratch(scratch, plan.bits, plan.width, plan.height, tilePx, plan.planes))
+        } finally {
+            writer.close()
+        }
+        def allowed = [0, *plan.legend*.label] as Set
+        def strange = pixels.keySet().find { !(it in allowed) }
+        if (strange != null)
+            throw new MaskStop("The mask of ${entry.label} has the label ${strange}, which is in no class. Please report this.")
+        if (plan.sha256 != null && MaskBytes.sha256(file) != plan.sha256)
+            throw new MaskStop("${file} of ${entry.label} changed while it was exported. Save the image, then run again.")
+        def sha256 = writer.readBack()
+        def record = recordFor(plan, 'done', null, pixels, part.length())
+        def mask = new File(out, plan.mask)
+        Files.move(part.toPath(), mask.toPath(), StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE)
+        writeText("${plan.mask}.json", MaskJson.text(sidecar(plan, record, sha256)) + '\n')
+        return record
+    }
+
+    /** QuPath draws level 0 of a label image into a scratch file. The slide itself is not opened. */
+    private void draw(Map plan, PathObjectHierarchy hierarchy, File scratch) {
+        def entry = plan.entry
+        def metadata = new ImageServerMetadata.Builder().width(entry.width).height(entry.height)
+                .sizeZ(entry.sizeZ).sizeT(entry.sizeT).name(entry.name).pixelType(PixelType.UINT8)
+                .channels(ImageChannel.getDefaultChannelList(1)).preferredTileSize(tilePx, tilePx).build()
+        def imageData = new ImageData<BufferedImage>(new MaskSlide(metadata), hierarchy, ImageData.ImageType.OTHER)
+        def builder = new LabeledImageServer.Builder(imageData).downsample(downsample).tileSize(tilePx).lineThickness(1f)
+        switch (settings.objects) {
+            case 'annotations': builder.useAnnotations(); break
+            case 'detections': builder.useDetections(); break
+            case 'cells': builder.useCells(); break
+            default: builder.useCellNuclei()
+        }
+        plan.rules.each { name, label ->
+            if (name == null)
+                builder.addUnclassifiedLabel(label as int)
+            else
+                builder.addLabel(name as String, label as int)
+        }
+        def server = builder.build()
+        try {
+            if (server.getWidth() != plan.width || server.getHeight() != plan.height) {
+                def level = server.getMetadata().getLevel(0)
+                if (level.getWidth() != plan.width || level.getHeight() != plan.height)
+                    throw new MaskStop("QuPath would draw ${entry.label} at ${level.getWidth()} x ${level.getHeight()} " +
+                            "pixels instead of ${plan.width} x ${plan.height}. Please report this with the QuPath version.")
+            }
+            new OMEPyramidWriter.Builder(server).tileSize(tilePx).bigTiff(true)
+                    .compression(OMEPyramidWriter.CompressionType.LZW)
+                    .parallelize(Runtime.runtime.availableProcessors()).build().writeSeries(scratch.path)
+        } finally {
+            server.close()
+            if (imageData.metaClass.respondsTo(imageData, 'close'))  // QuPath 0.6 and later
+                imageData.close()
+        }
+    }
+
+    // -- records ----------------------------------------------------------------------------------
+
+    private Map recordFor(Map plan, String status, String error, Map pixels = null, Long bytes = null) {
+        boolean ok = pixels != null
+        def entry = plan.entry
+        return [entry_id: entry.id, image: entry.name, status: status, mask: ok ? plan.mask : null,
+                width_px: ok ? plan.width : null, height_px: ok ? plan.height : null, downsample: ok ? downsample : null,
+                pixel_width_um: ok ? plan.pixelSize?.get(0) : null, pixel_height_um: ok ? plan.pixelSize?.get(1) : null,
+                dtype: ok ? "uint${plan.bits}".toString() : null, planes: ok ? plan.planes : null,
+                pixels: (pixels ?: [:]).collectEntries { k, v -> [(k.toString()): v] }, objects: ok ? plan.drawn : null,
+                seconds: 0.0d, bytes: bytes, slide: plan.slide, error: error,
+                error_type: status == 'failed' ? 'QpmaskError' : null, warnings: plan.findings*.toString()]
+    }
+
+    private Map sidecar(Map plan, Map record, String sha256) {
+        def entry = plan.entry
+        def areaMm2 = plan.pixelSize == null ? null : plan.pixelSize[0] * plan.pixelSize[1] / 1e6d
+        return [qpmask: VERSION, kind: 'classes',
+                mask: [file: plan.mask, bytes: record.bytes, sha256: sha256, width_px: plan.width, height_px: plan.height,
+                       dtype: record.dtype, channels: 1, z_slices: entry.sizeZ, time_points: entry.sizeT,
+                       levels: MaskWriter.levels(plan.width, plan.height, tilePx).size(), downsample: downsample,
+                       pixel_width_um: record.pixel_width_um, pixel_height_um: record.pixel_height_um],
+                image: [name: entry.name, entry_id: entry.id, width_px: entry.width, height_px: entry.height,
+                        uris: entry.uris, slide: plan.slide, provider: entry.provider, provider_args: entry.providerArgs,
+                        project: projectFile.path],
+                classes: plan.legend.collect { row ->
+                    def n = record.pixels["${row.label}".toString()] ?: 0
+                    [label: row.label, name: row.name, color: row.color, objects: row.objects, pixels: n,
+                     area_mm2: areaMm2 == null ? null : n * areaMm2]
+                },
+                pixels: record.pixels, objects_drawn: plan.drawn, instances: null, engine: engine, verified_by: null,
+                warnings: record.warnings, made_from: plan.madeFrom]
+    }
+
+    private Map writeReport(List records, Instant started) {
+        def all = records
+        if (only != null) {
+            // One image of many: keep what the report says about the others.
+            def old = MaskJson.read(new File(out, 'report.json'))
+            def ids = project.images*.id
+            if (old instanceof Map && old.project == projectFile.path && old.images instanceof List)
+                all = (old.images.findAll { it instanceof Map && it.entry_id != only && it.entry_id in ids } + records)
+                        .sort { ids.indexOf(it.entry_id) }
+        }
+        def interrupted = records.any { it.status == 'interrupted' }
+        def data = [qpmask: VERSION, project: projectFile.path, output: out.path, engine: engine,
+                    engine_reason: 'run inside QuPath',
+                    started: DateTimeFormatter.ofPattern("yyyy-MM-dd'T'HH:mm:ssxxx").format(started.atOffset(ZoneOffset.UTC)),
+                    seconds: Math.round((Instant.now().toEpochMilli() - started.toEpochMilli()) / 10d) / 100d,
+                    ok: !interrupted && records.every { it.status in ['done', 'skipped'] }, interrupted: interrupted,
+                    options: [render: [objects: settings.objects, downsample: downsample, mpp: null, tile_px: tilePx,
+                                       line_thickness: 1.0d, boundary_label: null, instances: false, multichannel: false],
+                              file: [compression: 'lzw', pyramid: true], images: only == null ? [] : [only],
+                              unknown: settings.unknown, unclassified: settings.unclassified, slides: [],
+                              use_backup: false, engine: 'qupath', force: settings.overwrite, workers: 1, jvm_memory: null],
+                    classes: classes.asMap(true), warnings: warnings, images: all]
+        def columns = ['entry_id', 'image', 'status', 'mask', 'width_px', 'height_px', 'downsample', 'pixel_width_um',
+                       'pixel_height_um', 'dtype', 'planes', 'objects', 'seconds', 'bytes', 'slide', 'error', 'warnings']
+        def lines = [columns] + all.collect { record ->
+            columns.collect { name ->
+                def value = record[name]
+                name == 'warnings' ? (value ?: []).join(' | ')
+                        : name == 'seconds' ? String.format(Locale.ROOT, '%.2f', (value ?: 0) as double) : value
+            }
+        }
+        writeText('classes.yaml', classes.toYaml())
+        writeText('report.csv', lines.collect { row -> row.collect { csv(it) }.join(',') + '\n' }.join(''))
+        writeText('report.json', MaskJson.text(data) + '\n')
+        return data
+    }
+
+    private static String csv(value) {
+        def text = value == null ? '' : value.toString()
+        return text =~ /[",\r\n]/ ? '"' + text.replace('"', '""') + '"' : text
+    }
+
+    private void table(List records) {
+        def rows = [['image', 'status', 'size', 'objects', 'seconds']] + records.collect {
+            [it.image.toString().take(50), it.status, it.width_px ? "${it.width_px} x ${it.height_px}".toString() : '-',
+             "${it.objects == null ? '-' : it.objects}".toString(), String.format(Locale.ROOT, '%.2f', it.seconds as double)]
+        }
+        def widths = (0..4).collect { i -> rows.collect { it[i].length() }.max() }
+        say(rows.collect { row -> (0..4).collect { i -> row[i].padRight(widths[i]) }.join('  ').stripTrailing() }.join('\n'))
+        say("qpmask: ${records.count { it.status == 'done' }} done, ${records.count { it.status == 'skipped' }} skipped, " +
+                "${records.count { !(it.status in ['done', 'skipped']) }} failed. Masks and report.csv are in ${out}")
+    }
+
+    private List<String> staleMasks(List plans) {
+        def mine = plans*.mask as Set
+        def other = (out.listFiles() ?: []).findAll { it.name.endsWith('.json') }.sort { it.name }.findResults { file ->
+            def made = MaskJson.read(file)
+            made = made instanceof Map ? made.made_from : null
+            def mask = file.name[0..<-5]
+            made instanceof Map && !(mask in mine) && made.classes != classes.fingerprint() ? mask : null
+        }
+        if (!other)
+            return []
+        def more = other.size() > 3 ? " and ${other.size() - 3} more" : ''
+        return ["The folder also holds ${other.size()} mask(s) made with another class map: ${other.take(3).join(', ')}${more}. " +
+                'Their labels may mean something else; export them again or use another folder.'].collect { it.toString() }
+    }
+
+    // -- the output folder ------------------------------------------------------------------------
+
+    /** One run at a time, of this script or of qpmask. What a killed run left is removed. */
+    private List lockFolder() {
+        def busy = "Another run of qpmask is writing to ${out}. Wait for it to end, or choose another folder."
+        FileChannel channel = null
+        def lock
+        try {
+            Files.createDirectories(work.toPath())
+            def file = work.toPath().resolve('lock')
+            channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE)
+            lock = channel.tryLock()
+            // On Linux, Python's lock is of a kind that Java's knows nothing of.
+            def locks = new File('/proc/locks')
+            if (locks.canRead() && !isAlone(locks, Files.getAttribute(file, 'unix:ino') as String))
+                lock = null
+        } catch (OverlappingFileLockException ignored) {
+            lock = null
+        } catch (IOException error) {
+            channel?.close()
+            throw new MaskStop("The output folder ${out} cannot be written: ${error.message}. Check the path and its permissions.")
+        }
+        if (lock == null) {
+            channel?.close()
+            throw new MaskStop(busy)
+        }
+        work.listFiles().each { if (it.name != 'lock') it.delete() }
+        return [channel, lock]
+    }
+
+    private static boolean isAlone(File locks, String inode) {
+        return !locks.readLines().any { it.contains(' FLOCK ') && it =~ /:${inode} / }
+    }
+
+    private void unlockFolder(List lock) {
+        lock[1].release()
+        lock[0].close()
+        (work.listFiles() ?: []).each { it.delete() }
+        work.delete()
+    }
+
+    private void writeText(String name, String text) {
+        def made = work.toPath().resolve("${name}.part")
+        FileChannel.open(made, StandardOpenOption.CREATE, StandardOpenOption.WRITE, StandardOpenOption.TRUNCATE_EXISTING)
+                .withCloseable { channel ->
+                    channel.write(ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8)))
+                    channel.force(true)
+                }
+        Files.move(made, out.toPath().resolve(name), StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE)
+    }
+
+    static String hex(long argb) {
+        return String.format('#%06x', argb & 0xffffffL)
+    }
+
+    static String objects(int n) {
+        return "${n} object${n == 1 ? '' : 's'}"
+    }
+
+    static String images(int n) {
+        return "${n} image${n == 1 ? '' : 's'}"
+    }
+}
+
+// ---- classes ------------------------------------------------------------------------------------
+
+/** Labels for class names, in the order of drawing. The same as qpmask's class map, to its hash. */
+class MaskClasses {
+    final List<Map> entries
+    final List<String> ignore
+    final Object unclassified
+    final String origin
+    private final Map<String, Map> byName = [:]
+
+    MaskClasses(List<Map> entries, List<String> ignore, unclassified, String origin) {
+        this.entries = entries
+        this.ignore = ignore
+        this.unclassified = unclassified
+        this.origin = origin
+        def labels = [:]
+        entries.each { row ->
+            if (!(row.label instanceof Integer) || row.label < 1 || row.label > MaskExport.MAX_LABEL)
+                throw new MaskStop("The class '${row.name}' has the label ${row.label}; labels are whole numbers from 1 to " +
+                        "${MaskExport.MAX_LABEL}, and 0 is the background.")
+            if (labels.containsKey(row.label))
+                throw new MaskStop("The label ${row.label} stands for '${labels[row.label]}' and for '${row.name}'. " +
+                        'To give two classes one label, name the second one an alias of the first.')
+            labels[row.label] = row.name
+            for (name in [row.name, *(row.aliases ?: [])]) {
+                if (byName.containsKey(name))
+                    throw new MaskStop("The class '${name}' has two labels, ${byName[name].label} and ${row.label}.")
+                byName[name] = row
+            }
+        }
+    }
+
+    static MaskClasses of(Map raw, String source) {
+        def rows = raw.classes
+        if (rows instanceof Map)
+            rows = rows.collect { name, label -> [label: label, name: name] }
+        if (!(rows instanceof List) || rows.any { !(it instanceof Map) || !(it.name instanceof CharSequence) || !it.name })
+            throw new MaskStop("The class map (${source}) needs 'classes', a list of label and name.")
+        if (!isUnclassified(raw.unclassified))
+            throw new MaskStop("The class map (${source}) says unclassified: ${raw.unclassified}; it must be ignore, error or a label.")
+        def ignore = raw.containsKey('ignore') ? raw.ignore : ['*[*]']
+        return new MaskClasses(rows.collect { row ->
+            def entry = [label: row.label, name: row.name.toString()]
+            if (row.color) {
+                if (!(row.color ==~ /#[0-9a-fA-F]{6}/))
+                    throw new MaskStop("The class '${row.name}' has the color ${row.color}; write it like '#c80000'.")
+                entry.color = row.color.toString().toLowerCase(Locale.ROOT)
+            }
+            if (row.aliases)
+                entry.aliases = (row.aliases instanceof List ? row.aliases : [row.aliases])*.toString()
+            return entry
+        }, (ignore instanceof List ? ignore : [ignore])*.toString(), raw.unclassified, (raw.origin ?: source).toString())
+    }
+
+    /** Reads classes.yaml of an output folder. */
+    static MaskClasses load(File file) {
+        def raw
+        try {
+            raw = new Yaml(new SafeConstructor(new LoaderOptions())).load(file.getText('UTF-8'))
+        } catch (Exception error) {
+            throw new MaskStop("The class map ${file} cannot be read: ${error.message}")
+        }
+        if (!(raw instanceof Map))
+            throw new MaskStop("${file} holds no class map. Remove it, or restore it.")
+        return of(raw, file.path)
+    }
+
+    static boolean isUnclassified(value) {
+        return value == null || value in ['ignore', 'error'] ||
+                (value instanceof Integer && value >= 1 && value <= MaskExport.MAX_LABEL)
+    }
+
+    Map find(String name) {
+        return byName[name]
+    }
+
+    boolean ignores(String name) {
+        return !byName.containsKey(name) && ignore.any { name ==~ pattern(it) }
+    }
+
+    /** A file name pattern (* ? [abc] [!abc]) as a regular expression. */
+    private static String pattern(String glob) {
+        def text = new StringBuilder('(?s)')
+        for (int i = 0; i < glob.length(); i++) {
+            def c = glob[i]
+            // A bracket that closes at once stands for itself.
+            int close = c == '[' ? glob.indexOf(']', i + (glob.startsWith('[!', i) ? 3 : 2)) : -1
+            if (c == '*' || c == '?') {
+                text << (c == '*' ? '.*' : '.')
+            } else if (close > 0) {
+                def set = glob.substring(i + 1, close).replaceAll(/[\\\[\]&~|^]/, '\\\\$0')
+                text << '[' << (set.startsWith('!') ? '^' + set.substring(1) : set) << ']'
+                i = close
+            } else {
+                text << java.util.regex.Pattern.quote(c)
+            }
+        }
+        return text
+    }
+
+    int maxLabel() {
+        return entries*.label.max() ?: 0
+    }
+
+    MaskClasses extended(List<Map> more) {
+        def rows = new ArrayList(entries)
+        int label = maxLabel()
+        more.each { row ->
+            if (!byName.containsKey(row.name))
+                rows << ([label: ++label, name: row.name] + (row.color ? [color: row.color] : [:]))
+        }
+        return new MaskClasses(rows, ignore, unclassified, origin)
+    }
+
+    /** Names of the map that look like this one. */
+    List<String> nearest(String name) {
+        def ranked = byName.keySet().collect { [it, distance(it.toLowerCase(Locale.ROOT), name.toLowerCase(Locale.ROOT))] }
+        return ranked.findAll { it[1] <= Math.max(1, name.length().intdiv(3)) }.sort { it[1] }.take(3).collect { it[0] }
+    }
+
+    private static int distance(String a, String b) {
+        def row = (0..b.length()).toList()
+        a.eachWithIndex { c, i ->
+            int diagonal = row[0]
+            row[0] = i + 1
+            for (int j = 0; j < b.length(); j++) {
+                int best = [row[j + 1] + 1, row[j] + 1, diagonal + (c == b[j] ? 0 : 1)].min()
+                diagonal = row[j + 1]
+                row[j + 1] = best
+            }
+        }
+        return row[b.length()]
+    }
+
+    Map asMap(boolean withOrigin) {
+        def map = withOrigin ? [origin: origin] : [:]
+        map.classes = entries.collect { row ->
+            [label: row.label, name: row.name] + (row.color ? [color: row.color] : [:]) + (row.aliases ? [aliases: row.aliases] : [:])
+        }
+        map.ignore = ignore
+        return unclassified == null ? map : map + [unclassified: unclassified]
+    }
+
+    /** qpmask's hash of a class map: of its JSON with sorted keys, in ASCII. */
+    String fingerprint() {
+        return MaskBytes.sha256(sorted(asMap(false))).take(16)
+    }
+
+    private static String sorted(value) {
+        if (value instanceof Map)
+            return '{' + value.keySet().sort().collect { "${MaskJson.quoted(it, true)}: ${sorted(value[it])}" }.join(', ') + '}'
+        if (value instanceof List)
+            return '[' + value.collect { sorted(it) }.join(', ') + ']'
+        return value instanceof Number ? value.toString() : MaskJson.quoted(value.toString(), true)
+    }
+
+    String toYaml() {
+        def quoted = { String text ->
+            MaskJson.quoted(text, false).replaceAll('[\\x7f-\\x9f\\u2028\\u2029\\ufeff\\ud800-\\udfff]') { String c ->
+                String.format('\\u%04x', (int) c.charAt(0))
+            }
+        }
+        def lines = ['# Class map of qpmask. Label 0 is the background.',
+                     '# Classes are drawn in this order: a later one covers an earlier one.',
+                     "origin: ${quoted(origin)}", entries ? 'classes:' : 'classes: []']
+        entries.each { row ->
+            lines << "  - {label: ${row.label}, name: ${quoted(row.name)}" + (row.color ? ", color: \"${row.color}\"" : '') +
+                    (row.aliases ? ", aliases: [${row.aliases.collect { quoted(it) }.join(', ')}]" : '') + '}'
+        }
+        lines << '# Classes to leave out; QuPath itself ignores names that end in an asterisk.'
+        lines << "ignore: [${ignore.collect { quoted(it) }.join(', ')}]"
+        lines << '# Objects without a class: ignore, error, or a label.'
+        lines << (unclassified == null ? '# unclassified: ignore' : "unclassified: ${unclassified}")
+        return lines.join('\n') + '\n'
+    }
+}
+
+/** File names of masks, as qpmask gives them: no collision, no name that some system refuses. */
+class MaskNames {
+    static final List SUFFIXES = [
+        '.ome.tiff', '.ome.tif', '.tiff', '.tif', '.svs', '.ndpi', '.scn', '.mrxs', '.czi', '.vsi', '.bif', '.qptiff',
+        '.svslide', '.lif', '.nd2', '.isyntax', '.dcm', '.ome.zarr', '.zarr', '.jpeg', '.jpg', '.png', '.jp2']
+
+    static Map<String, String> of(List<Map> images) {
+        def stems = images.collectEntries { [(it.id): stem(it.name)] }
+        def seen = stems.values().countBy { folded(it) }
+        def taken = stems.values().collect { folded(it) }.findAll { seen[it] == 1 } as Set
+        return images.collectEntries { image ->
+            def name = stems[image.id]
+            if (seen[folded(name)] > 1) {
+                def id = stem(image.id)
+                name += '_id' + (id.getBytes(StandardCharsets.UTF_8).length <= 24 ? id : MaskBytes.sha256(id).take(12))
+                while (folded(name) in taken)
+                    name += '_'
+                taken << folded(name)
+            }
+            [(image.id): name + '.ome.tif']
+        }
+    }
+
+    static String stem(String name) {
+        def text = Normalizer.normalize(name, Normalizer.Form.NFC).replaceAll(/(?U)^[\s\x1c-\x1f]+|[\s\x1c-\x1f]+$/, '')
+        def suffix = SUFFIXES.find { text.toLowerCase(Locale.ROOT).endsWith(it) && text.length() > it.length() }
+        if (suffix)
+            text = text[0..<(text.length() - suffix.length())]
+        text = text.replaceAll('[\\x00-\\x1f\\x7f<>:"/\\\\|?*\\ud800-\\udfff]', '_').replaceAll(/^[ .]+|[ .]+$/, '')
+        def raw = text.getBytes(StandardCharsets.UTF_8)
+        if (raw.length > 160) {
+            int end = 160
+            while ((raw[end] & 0xc0) == 0x80)
+                end--
+            def whole = MaskBytes.sha256(text)
+            text = new String(raw, 0, end, StandardCharsets.UTF_8).replaceAll(/[ .]+$/, '') + '_' + whole.take(8)
+        }
+        return !text || text ==~ /(?is)(con|prn|aux|nul|com\d|lpt\d)(\..*)?/ ? "_${text}".toString() : text
+    }
+
+    static String folded(String text) {
+        return Normalizer.normalize(text, Normalizer.Form.NFKC).toUpperCase(Locale.ROOT).toLowerCase(Locale.ROOT)
+    }
+}
+
+// ---- files --------------------------------------------------------------------------------------
+
+/** JSON as Python reads and writes it: 1 is a whole number, 1.0 is not. */
+class MaskJson {
+    private static final Gson GSON = new GsonBuilder().setObjectToNumberStrategy(ToNumberPolicy.LONG_OR_DOUBLE)
+            .setPrettyPrinting().serializeNulls().disableHtmlEscaping().create()
+
+    /** What a file holds, or null where there is none or it is damaged. */
+    static Object read(File file) {
+        try {
+            return file.isFile() ? parse(file.getText('UTF-8').replaceFirst('^\\ufeff', '')) : null
+        } catch (Exception ignored) {
+            return null
+        }
+    }
+
+    static Object parse(String text) {
+        return GSON.fromJson(text, Object)
+    }
+
+    static String text(Object data) {
+        return GSON.toJson(data)
+    }
+
+    static String quoted(String text, boolean ascii) {
+        def out = new StringBuilder('"')
+        text.each { c ->
+            int code = (int) c.charAt(0)
+            def plain = ['"': '\\"', '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t', '\b': '\\b', '\f': '\\f'][c]
+            out << (plain ?: code < 32 || (ascii && code > 126) ? plain ?: String.format('\\u%04x', code) : c)
+        }
+        return out.append('"')
+    }
+}
+
+/** The data file of an image, read from its first line to its last. */
+class MaskData {
+    /**
+     * Objects and the text that says how to open the image. QuPath itself answers a damaged file with
+     * an image without objects, which would make a blank mask; here it is an error.
+     */
+    static Map read(File file) {
+        def result = [:]
+        try {
+            file.withInputStream { raw ->
+                def bytes = new BufferedInputStream(raw, 1 << 20)
+                def stream = new ObjectInputStream(bytes)
+                if (!(stream.readUTF().strip() ==~ /Data file version [234](\.0)?/))
+                    throw new IOException('its first line does not name a version that is known')
+                result.server = stream.readObject()
+                for (int i = 0; ; i++) {
+                    def value
+                    try {
+                        value = stream.readObject()
+                    } catch (ClassNotFoundException error) {
+                        if (i > 100)
+                            throw error
+                        continue  // something of an extension that is not installed
+                    }
+                    if (value instanceof PathObjectHierarchy) {
+                        if (value.getRootObject() == null)
+                            throw new IOException('its hierarchy has no root')
+                        result.hierarchy = new PathObjectHierarchy()
+                        result.hierarchy.setHierarchy(value)
+                    } else if ('EOF'.equals(value)) {
+                        break
+                    }
+                }
+                if (bytes.read() != -1)
+                    throw new IOException('bytes follow after its end')
+            }
+            if (result.hierarchy == null)
+                throw new IOException('it holds no objects and no list of them')
+            return result
+        } catch (OutOfMemoryError error) {
+            throw file.length() < Runtime.runtime.maxMemory().intdiv(20) ? damaged(file, 'it asks for more memory than there is') : error
+        } catch (FileNotFoundException error) {
+            throw error
+        } catch (Exception | StackOverflowError error) {
+            throw damaged(file, error instanceof EOFException ? 'it ends too early' : error.message ?: error.class.simpleName)
+        }
+    }
+
+    private static MaskStop damaged(File file, String why) {
+        def backup = new File(file.path + '.bkp')
+        return new MaskStop("${file} is damaged: ${why}. " + (backup.isFile()
+                ? "QuPath's backup of it lies beside it: ${backup}." : 'Restore it from a backup.'))
+    }
+}
+
+/** A slide of which only the size is known: a label image needs no more. */
+class MaskSlide extends AbstractImageServer<BufferedImage> {
+    private final ImageServerMetadata metadata
+
+    MaskSlide(ImageServerMetadata metadata) {
+        super(BufferedImage)
+        this.metadata = metadata
+    }
+
+    @Override
+    ImageServerMetadata getOriginalMetadata() { return metadata }
+
+    @Override
+    Collection<URI> getURIs() { return [] }
+
+    @Override
+    String getServerType() { return 'qpmask' }
+
+    @Override
+    BufferedImage readRegion(RegionRequest request) { throw new UnsupportedOperationException('The slide is not open.') }
+
+    @Override
+    protected ImageServerBuilder.ServerBuilder<BufferedImage> createServerBuilder() { return null }
+
+    @Override
+    protected String createID() { return 'qpmask ' + UUID.randomUUID() }
+}
+
+@CompileStatic
+class MaskBytes {
+    static String sha256(File file) {
+        MessageDigest digest = MessageDigest.getInstance('SHA-256')
+        byte[] block = new byte[1 << 20]
+        new FileInputStream(file).withCloseable { FileInputStream stream ->
+            int n
+            while ((n = stream.read(block)) > 0)
+                digest.update(block, 0, n)
+        }
+        return hex(digest.digest())
+    }
+
+    static String sha256(String text) {
+        return hex(MessageDigest.getInstance('SHA-256').digest(text.getBytes(StandardCharsets.UTF_8)))
+    }
+
+    static String hex(byte[] bytes) {
+        return new BigInteger(1, bytes).toString(16).padLeft(2 * bytes.length, '0')
+    }
+}
+
+/** What a mask says about itself. Raw UTF-8 without character references: Bio-Formats mangles those. */
+class MaskXml {
+    String name, creator
+    int width, height, bits, sizeZ, sizeT
+    List<Double> pixelSize
+    List<Map> legend
+    Map<String, String> extra
+
+    byte[] bytes() {
+        def ns = 'http://www.openmicroscopy.org/Schemas/OME/2016-06'
+        def size = pixelSize ? " PhysicalSizeX=\"${pixelSize[0]}\" PhysicalSizeY=\"${pixelSize[1]}\"" : ''
+        def lines = ['<?xml version="1.0" encoding="UTF-8"?>',
+                     "<OME xmlns=\"${ns}\" xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" " +
+                     "xsi:schemaLocation=\"${ns} ${ns}/ome.xsd\" Creator=${attribute(creator)}>",
+                     "<Image ID=\"Image:0\" Name=${attribute(name)}>",
+                     "<Pixels ID=\"Pixels:0\" DimensionOrder=\"XYCZT\" Type=\"uint${bits}\" SizeX=\"${width}\" " +
+                     "SizeY=\"${height}\" SizeC=\"1\" SizeZ=\"${sizeZ}\" SizeT=\"${sizeT}\"${size}>",
+                     '<Channel ID="Channel:0:0" SamplesPerPixel="1"/>']
+        for (int plane = 0; plane < sizeZ * sizeT; plane++)
+            lines << "<TiffData IFD=\"${plane}\" FirstC=\"0\" FirstZ=\"${plane % sizeZ}\" FirstT=\"${plane.intdiv(sizeZ)}\" PlaneCount=\"1\"/>"
+        lines << '</Pixels>'
+        def maps = legend ? [['qpmask/classes', legend.collect { ["${it.label}", classText(it)] }]] : []
+        maps << ['qpmask/mask', extra.collect { k, v -> [k, v.toString()] }]
+        maps.eachWithIndex { map, i -> lines << "<AnnotationRef ID=\"Annotation:${i}\"/>" }
+        lines << '</Image>' << '<StructuredAnnotations>'
+        maps.eachWithIndex { map, i ->
+            lines << "<MapAnnotation ID=\"Annotation:${i}\" Namespace=\"${map[0]}\"><Value>"
+            map[1].each { lines << "<M K=${attribute(it[0].toString())}>${escaped(clean(it[1].toString(), '\ufffd'))}</M>" }
+            lines << '</Value></MapAnnotation>'
+        }
+        lines << '</StructuredAnnotations>' << '</OME>'
+        return lines.join('\n').getBytes(StandardCharsets.UTF_8)
+    }
+
+    private static String classText(Map row) {
+        def text = "{\"name\": ${MaskJson.quoted(row.name.toString(), false)}" + (row.color ? ", \"color\": \"${row.color}\"}" : '}')
+        return clean(text, null)
+    }
+
+    /** Replaces what XML cannot hold, by a character or by its JSON escape. */
+    private static String clean(String text, String by) {
+        return text.replaceAll('[^\\t\\n\\r\\u0020-\\ud7ff\\ue000-\\ufffd\\x{10000}-\\x{10ffff}]') { String c ->
+            by ?: String.format('\\u%04x', (int) c.charAt(0))
+        }
+    }
+
+    private static String escaped(String text) {
+        return text.replace('\r\n', '\n').replace('\r', '\n').replace('&', '&amp;').replace('<', '&lt;').replace('>', '&gt;')
+    }
+
+    private static String attribute(String text) {
+        return '"' + escaped(clean(text, '\ufffd').replaceAll(/[\t\n\r]/, ' ')).replace('"', '&quot;') + '"'
+    }
+}
+
+// ---- TIFF ---------------------------------------------------------------------------------------
+
+/** The BigTIFF that OMEPyramidWriter wrote: where its tiles are. A lost tile is an error. */
+@CompileStatic
+class MaskScratch {
+    final FileChannel channel
+    final ByteOrder order
+    private final List<long[]> offsets = []
+    private final List<long[]> lengths = []
+
+    MaskScratch(File file, int bits, int width, int height, int tile, int planes) {
+        channel = FileChannel.open(file.toPath(), StandardOpenOption.READ)
+        try {
+            ByteBuffer header = read(0L, 16)
+            order = header.get(0) == (byte) 0x4d ? ByteOrder.BIG_ENDIAN : ByteOrder.LITTLE_ENDIAN
+            header.order(order)
+            if (header.getShort(2) != (short) 43)
+                throw new MaskStop("QuPath's file ${file} is no BigTIFF. Please report this with the QuPath version.")
+            int nTiles = MaskWriter.ceil(width, tile) * MaskWriter.ceil(height, tile)
+            for (long place = header.getLong(8); place != 0L;)
+                place = readDirectory(place, nTiles, [256: width as long, 257: height as long, 258: bits as long,
+                                                      259: 5L, 277: 1L, 322: tile as long, 323: tile as long])
+            if (offsets.size() != planes)
+                throw new MaskStop("QuPath wrote ${offsets.size()} plane(s) instead of ${planes}. Please report this.")
+        } catch (Throwable error) {
+            channel.close()
+            throw error
+        }
+    }
+
+    private long readDirectory(long place, int nTiles, Map<Integer, Long> expected) {
+        int n = (int) read(place, 8).order(order).getLong(0)
+        ByteBuffer entries = read(place + 8L, 20 * n + 8).order(order)
+        long[] tileOffsets = null
+        long[] tileLengths = null
+        for (int i = 0; i < n; i++) {
+            int tag = entries.getShort(20 * i) & 0xffff
+            int type = entries.getShort(20 * i + 2)
+            int count = (int) entries.getLong(20 * i + 4)
+            int width = type == 3 ? 2 : type == 4 ? 4 : type == 16 ? 8 : 0
+            if (width == 0 || !(tag == 324 || tag == 325 || expected.containsKey(tag)))
+                continue
+            ByteBuffer values = count * width <= 8 ? read(place + 8L + 20L * i + 12L, 8)
+                    : read(entries.getLong(20 * i + 12), count * width)
+            values.order(order)
+            long[] numbers = new long[count]
+            for (int k = 0; k < count; k++)
+                numbers[k] = width == 2 ? values.getShort(2 * k) & 0xffff
+                        : width == 4 ? values.getInt(4 * k) & 0xffffffffL : values.getLong(8 * k)
+            if (tag == 324)
+                tileOffsets = numbers
+            else if (tag == 325)
+                tileLengths = numbers
+            else if (numbers[0] != expected[tag])
+                throw new MaskStop("QuPath wrote ${numbers[0]} in tag ${tag} of its file instead of ${expected[tag]}. " +
+                        'Please report this with the QuPath version.')
+        }
+        if (tileOffsets == null || tileLengths == null || tileOffsets.length != nTiles || tileLengths.length != nTiles)
+            throw new MaskStop('QuPath\'s file does not list all its tiles. Is the disk full?')
+        int lost = 0
+        for (int k = 0; k < nTiles; k++)
+            if (tileOffsets[k] == 0L || tileLengths[k] == 0L)
+                lost++
+        if (lost > 0)
+            throw new MaskStop("QuPath lost ${lost} of ${nTiles} tiles; the log says why. Is there too little memory, or " +
+                    'is the disk full?')
+        offsets << tileOffsets
+        lengths << tileLengths
+        return entries.getLong(20 * n)
+    }
+
+    byte[] tile(int plane, int index) {
+        return read(offsets[plane][index], (int) lengths[plane][index]).array()
+    }
+
+    private ByteBuffer read(long place, int n) {
+        ByteBuffer buffer = ByteBuffer.allocate(n)
+        while (buffer.hasRemaining())
+            if (channel.read(buffer, place + buffer.position()) < 0)
+                throw new MaskStop("QuPath's file is incomplete. Is the disk full?")
+        return (ByteBuffer) buffer.rewind()
+    }
+}
+
+/** A tile, cropped to the image: one label, or pixels row by row. */
+@CompileStatic
+class MaskTile {
+    int width, height
+    int label = -1
+    int[] pixels
+}
+
+/**
+ * Writes a mask: header and directories at the front, then the tiles of all levels. The levels are both
+ * the main chain and the SubIFDs of the first directory, since readers look in one place or the other
+ * (with several planes the chain is the planes). Equal tiles share their bytes; none is left out.
+ */
+@CompileStatic
+class MaskWriter {
+    private final RandomAccessFile file
+    private final File path
+    private final int tile, bits, planes
+    private final List<int[]> sizes
+    private final List<Double> pixelSize
+    private final byte[] description
+    private final String software
+    private final long[][][] places  // by plane and level: offset and length of each tile
+    private final Map<String, long[]> segments = new ConcurrentHashMap<>()
+    private final Map<String, Integer> constants = new ConcurrentHashMap<>()
+    private final Map<Integer, long[]> constantPlaces = new ConcurrentHashMap<>()
+    private final AtomicLongArray counts = new AtomicLongArray(65536)
+    private byte[] front
+    private long end
+
+    MaskWriter(File path, int width, int height, int tile, int bits, int planes, List<Double> pixelSize,
+               byte[] description, String software) {
+        this.path = path
+        this.tile = tile
+        this.bits = bits
+        this.planes = planes
+        this.pixelSize = pixelSize
+        this.description = description
+        this.software = software
+        sizes = levels(width, height, tile)
+        places = new long[planes][sizes.size()][]
+        for (int plane = 0; plane < planes; plane++)
+            for (int level = 0; level < sizes.size(); level++)
+                places[plane][level] = new long[2 * columns(level) * rows(level)]
+        file = new RandomAccessFile(path, 'rw')
+        file.setLength(0L)
+        // Room for BigTIFF's directories, which are the longer ones.
+        end = directories(true).length
+    }
+
+    static int ceil(int a, int b) {
+        return (a + b - 1).intdiv(b)
+    }
+
+    /** Sizes of the levels: each half of the one before, rounded up, until one fits into a tile. */
+    static List<int[]> levels(int width, int height, int tile) {
+        List<int[]> sizes = []
+        sizes << ([width, height] as int[])
+        while (sizes[-1][0] > tile || sizes[-1][1] > tile)
+            sizes << ([ceil(sizes[-1][0], 2), ceil(sizes[-1][1], 2)] as int[])
+        return sizes
+    }
+
+    private int columns(int level) { return ceil(sizes[level][0], tile) }
+
+    private int rows(int level) { return ceil(sizes[level][1], tile) }
+
+    /** Take all tiles from QuPath's file; returns pixels by label. */
+    Map<Integer, Long> write(MaskScratch scratch) {
+        try {
+            int top = sizes.size() - 1
+            for (int plane = 0; plane < planes; plane++)
+                build(scratch, plane, top, 0, 0)
+        } finally {
+            scratch.channel.close()
+        }
+        front = directories(end > 0xffffffffL)
+        file.seek(0L)
+        file.write(front)
+        file.getFD().sync()
+        Map<Integer, Long> found = new TreeMap<>()
+        for (int label = 0; label < 65536; label++)
+            if (counts.get(label) > 0L)
+                found[label] = counts.get(label)
+        return found
+    }
+
+    void close() { file.close() }
+
+    /** Store a tile of a level and all tiles that it stands for. */
+    private MaskTile build(MaskScratch scratch, int plane, int level, int row, int column) {
+        int width = Math.min(tile, sizes[level][0] - column * tile)
+        int height = Math.min(tile, sizes[level][1] - row * tile)
+        if (level == 0)
+            return base(scratch, plane, row, column, width, height)
+        MaskTile[] parts = new MaskTile[4]
+        List<Integer> quarters = [0, 1, 2, 3].findAll { int i ->
+            2 * row + (i >> 1) < rows(level - 1) && 2 * column + (i & 1) < columns(level - 1)
+        }
+        quarters.parallelStream().forEach { Integer i ->
+            parts[i] = build(scratch, plane, level - 1, 2 * row + (i >> 1), 2 * column + (i & 1))
+        }
+        MaskTile made = new MaskTile(width: width, height: height)
+        int first = parts[0].label
+        if (first >= 0 && quarters.every { int i -> parts[i].label == first }) {
+            made.label = first
+            place(plane, level, row, column, constantPlace(first))
+            return made
+        }
+        int[] pixels = new int[width * height]
+        int half = tile >> 1
+        for (int i : quarters) {
+            int[] from = parts[i].pixels
+            int label = parts[i].label
+            int partWidth = parts[i].width
+            int partHeight = parts[i].height
+            for (int y = 0; y < partHeight; y += 2) {
+                int at = ((i >> 1) * half + (y >> 1)) * width + (i & 1) * half
+                for (int x = 0; x < partWidth; x += 2)
+                    pixels[at++] = label >= 0 ? label : from[y * partWidth + x]
+            }
+        }
+        made.pixels = pixels
+        place(plane, level, row, column, segment(encoded(made)))
+        return made
+    }
+
+    /** A tile of level 0, as QuPath wrote it. */
+    private MaskTile base(MaskScratch scratch, int plane, int row, int column, int width, int height) {
+        byte[] data = scratch.tile(plane, row * columns(0) + column)
+        String key = digest(data)
+        MaskTile made = new MaskTile(width: width, height: height)
+        Integer known = constants[key]
+        if (known == null) {
+            byte[] raw = lzw(data, tile * tile * (bits >> 3), false)
+            if (raw.length < tile * tile * (bits >> 3))
+                throw new MaskStop("QuPath's tile in row ${row}, column ${column} is incomplete. Please report this.")
+            boolean isBig = scratch.order == ByteOrder.BIG_ENDIAN
+            int[] pixels = new int[width * height]
+            int label = value(raw, 0, isBig)
+            int others = 0
+            for (int y = 0; y < height; y++)
+                for (int x = 0; x < width; x++) {
+                    int found = value(raw, y * tile + x, isBig)
+                    pixels[y * width + x] = found
+                    if (found != label)
+                        others++
+                }
+            if (others > 0) {
+                made.pixels = pixels
+            } else {
+                made.label = label
+                if (width == tile && height == tile)
+                    constants[key] = label
+            }
+        } else {
+            made.label = known
+        }
+        // The bytes of compressed uint8 do not depend on the byte order.
+        long[] stored = made.label >= 0 ? constantPlace(made.label) : segment(bits == 8 ? data : encoded(made))
+        place(plane, 0, row, column, stored)
+        if (made.label >= 0) {
+            counts.addAndGet(made.label, (long) width * height)
+        } else {
+            long[] local = new long[1 << bits]
+            for (int label : made.pixels)
+                local[label] = local[label] + 1L
+            for (int label = 0; label < local.length; label++)
+                if (local[label] > 0L)
+                    counts.addAndGet(label, local[label])
+        }
+        return made
+    }
+
+    private int value(byte[] raw, int at, boolean isBig) {
+        if (bits == 8)
+            return raw[at] & 0xff
+        int a = raw[2 * at] & 0xff
+        int b = raw[2 * at + 1] & 0xff
+        return isBig ? a << 8 | b : b << 8 | a
+    }
+
+    private byte[] encoded(MaskTile part) {
+        byte[] raw = new byte[tile * tile * (bits >> 3)]
+        int[] pixels = part.pixels
+        int width = part.width
+        int height = part.height
+        int constant = part.label
+        for (int y = 0; y < tile; y++)
+            for (int x = 0; x < tile; x++) {
+                int label = constant >= 0 ? constant : y < height && x < width ? pixels[y * width + x] : 0
+                int at = y * tile + x
+                if (bits == 8) {
+                    raw[at] = (byte) label
+                } else {
+                    raw[2 * at] = (byte) label
+                    raw[2 * at + 1] = (byte) (label >> 8)
+                }
+            }
+        byte[] data = lzw(raw, raw.length, true)
+        if (!Arrays.equals(lzw(data, raw.length, false), raw))
+            throw new MaskStop('The LZW encoder of this QuPath made a tile that does not decode. Please report this.')
+        return data
+    }
+
+    private static byte[] lzw(byte[] data, int maxBytes, boolean encode) {
+        CodecOptions options = CodecOptions.getDefaultOptions()
+        options.maxBytes = maxBytes
+        return encode ? new LZWCodec().compress(data, options) : new LZWCodec().decompress(data, options)
+    }
+
+    /** Where the tile of one label is; padded with it as well, so that edge tiles share it. */
+    private long[] constantPlace(int label) {
+        long[] known = constantPlaces[label]
+        if (known == null) {
+            known = segment(encoded(new MaskTile(label: label)))
+            constantPlaces[label] = known
+        }
+        return known
+    }
+
+    /** Offset and length of a tile's bytes, which are written if they are new. */
+    private long[] segment(byte[] data) {
+        String key = digest(data)
+        synchronized (file) {
+            long[] known = segments[key]
+            if (known == null) {
+                known = [end, data.length as long] as long[]
+                file.seek(end)
+                file.write(data)
+                end += data.length
+                segments[key] = known
+            }
+            return known
+        }
+    }
+
+    private void place(int plane, int level, int row, int column, long[] segment) {
+        int at = 2 * (row * columns(level) + column)
+        places[plane][level][at] = segment[0]
+        places[plane][level][at + 1] = segment[1]
+    }
+
+    private static String digest(byte[] data) {
+        return MaskBytes.hex(MessageDigest.getInstance('SHA-256').digest(data))
+    }
+
+    /** Read the closed file back and compare every byte of it with what was written; returns its SHA-256. */
+    String readBack() {
+        RandomAccessFile again = new RandomAccessFile(path, 'r')
+        try {
+            byte[] head = new byte[front.length]
+            again.readFully(head)
+            if (!Arrays.equals(head, front) || again.length() != end)
+                throw new MaskStop("${path} is not what was written. Is the disk full or faulty?")
+            for (Map.Entry<String, long[]> entry : segments.entrySet()) {
+                byte[] data = new byte[(int) entry.value[1]]
+                again.seek(entry.value[0])
+                again.readFully(data)
+                if (digest(data) != entry.key)
+                    throw new MaskStop("A tile of ${path} is not what was written. Is the disk full or faulty?")
+            }
+        } finally {
+            again.close()
+        }
+        return MaskBytes.sha256(path)
+    }
+
+    // -- directories ------------------------------------------------------------------------------
+
+    /** Header and all directories, little-endian, plane by plane and level by level. */
+    private byte[] directories(boolean big) {
+        int n = planes * sizes.size()
+        long[] starts = new long[n]
+        byte[][] packed = new byte[n][]
+        // The second round knows where the others are.
+        for (int round = 0; round < 2; round++) {
+            long at = big ? 16L : 8L
+            for (int i = 0; i < n; i++) {
+                starts[i] = at
+                packed[i] = directory(i, starts, big)
+                at += packed[i].length
+            }
+        }
+        ByteArrayOutputStream out = new ByteArrayOutputStream()
+        ByteBuffer header = ByteBuffer.allocate(big ? 16 : 8).order(ByteOrder.LITTLE_ENDIAN)
+        header.put('II'.getBytes('US-ASCII')).putShort((short) (big ? 43 : 42))
+        if (big)
+            header.putShort((short) 8).putShort((short) 0).putLong(starts[0])
+        else
+            header.putInt((int) starts[0])
+        out.write(header.array())
+        for (byte[] part : packed)
+            out.write(part)
+        return out.toByteArray()
+    }
+
+    private byte[] directory(int index, long[] starts, boolean big) {
+        int nLevels = sizes.size()
+        int plane = index.intdiv(nLevels)
+        int level = index % nLevels
+        long[] place = places[plane][level]
+        long[] offsets = new long[place.length >> 1]
+        long[] lengths = new long[place.length >> 1]
+        for (int i = 0; i < offsets.length; i++) {
+            offsets[i] = place[2 * i]
+            lengths[i] = place[2 * i + 1]
+        }
+        Map<Integer, List> tags = new TreeMap<>()  // tag -> type, count, bytes
+        tags[254] = longs(4, level > 0 ? 1L : 0L)     // without this mark OpenSlide sees one level
+        tags[256] = longs(4, sizes[level][0] as long)
+        tags[257] = longs(4, sizes[level][1] as long)
+        tags[258] = longs(3, bits as long)
+        tags[259] = longs(3, 5L)                      // LZW
+        tags[262] = longs(3, 1L)                      // grayscale: a palette makes readers give colours
+        if (index == 0)
+            tags[270] = text(description)
+        tags[277] = longs(3, 1L)
+        tags[282] = resolution(0, level)
+        tags[283] = resolution(1, level)
+        tags[284] = longs(3, 1L)
+        tags[296] = longs(3, pixelSize == null ? 1L : 3L)
+        tags[305] = text(software.getBytes('US-ASCII'))
+        tags[322] = longs(4, tile as long)
+        tags[323] = longs(4, tile as long)
+        tags[324] = longs(big ? 16 : 4, offsets)
+        tags[325] = longs(4, lengths)
+        if (level == 0 && nLevels > 1)
+            tags[330] = longs(big ? 18 : 13, Arrays.copyOfRange(starts, index + 1, index + nLevels))
+        tags[339] = longs(3, 1L)
+
+        int next = planes == 1 ? (level + 1 < nLevels ? index + 1 : -1)
+                : (level == 0 && plane + 1 < planes ? index + nLevels : -1)
+        int inline = big ? 8 : 4
+        int tableBytes = (big ? 8 : 2) + tags.size() * (big ? 20 : 12) + inline
+        int valueBytes = 0
+        for (List tag : tags.values())
+            valueBytes += pad(((byte[]) tag[2]).length, inline)
+        int total = tableBytes + valueBytes
+        ByteBuffer out = ByteBuffer.allocate(total + (8 - total % 8) % 8).order(ByteOrder.LITTLE_ENDIAN)
+        if (big)
+            out.putLong(tags.size() as long)
+        else
+            out.putShort((short) tags.size())
+        int free = tableBytes
+        for (Map.Entry<Integer, List> entry : tags.entrySet()) {
+            byte[] data = (byte[]) entry.value[2]
+            out.putShort(entry.key.shortValue()).putShort(((Integer) entry.value[0]).shortValue())
+            number(out, ((Integer) entry.value[1]) as long, big)
+            if (data.length <= inline) {
+                out.put(Arrays.copyOf(data, inline))
+            } else {
+                number(out, starts[index] + free, big)
+                for (int i = 0; i < data.length; i++)
+                    out.put(free + i, data[i])
+                free += pad(data.length, inline)
+            }
+        }
+        number(out, next < 0 ? 0L : starts[next], big)
+        return out.array()
+    }
+
+    private static int pad(int length, int inline) {
+        return length <= inline ? 0 : length + (8 - length % 8) % 8
+    }
+
+    private static void number(ByteBuffer out, long value, boolean big) {
+        if (big)
+            out.putLong(value)
+        else
+            out.putInt((int) value)
+    }
+
+    private static List text(byte[] data) {
+        return [2, data.length + 1, Arrays.copyOf(data, data.length + 1)]
+    }
+
+    private static List longs(int type, long... values) {
+        int width = type == 3 ? 2 : type in [16, 18] ? 8 : 4
+        ByteBuffer out = ByteBuffer.allocate(values.length * width).order(ByteOrder.LITTLE_ENDIAN)
+        for (long value : values)
+            if (width == 2)
+                out.putShort((short) value)
+            else if (width == 4)
+                out.putInt((int) value)
+            else
+                out.putLong(value)
+        return [type, values.length, out.array()]
+    }
+
+    /** Pixels per centimetre as a fraction: exact where it fits, as for all usual pixel sizes. */
+    private List resolution(int axis, int level) {
+        BigInteger most = BigInteger.valueOf(0xffffffffL)
+        BigInteger over = BigInteger.ONE
+        BigInteger under = BigInteger.ONE
+        if (pixelSize != null) {
+            BigDecimal um = new BigDecimal(pixelSize[axis].toString()) * BigDecimal.valueOf(1L << level)
+            int scale = Math.max(0, um.scale())
+            over = BigInteger.valueOf(10000L) * BigInteger.TEN.pow(scale)
+            under = um.movePointRight(scale).toBigInteger()
+            BigInteger common = over.gcd(under)
+            over = over.divide(common)
+            under = under.divide(common)
+            if (over > most || under > most) {
+                BigInteger denominator = most.multiply(under).divide(over).min(most).max(BigInteger.ONE)
+                over = over.multiply(denominator).add(under.shiftRight(1)).divide(under).min(most).max(BigInteger.ONE)
+                under = denominator
+            }
+        }
+        List fraction = longs(4, over.longValue(), under.longValue())
+        return [5, 1, fraction[2]]
+    }
+}

@@ -1,0 +1,32 @@
+"""Every example runs, in its order, and prints what it should."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+EXPECTED = {
+    "01_export.py": "all done in",
+    "02_own_classes.py": "Prostate A 750 550",
+    "03_read_a_mask.py": "Bening gland",
+    "04_watch_a_run.py": "interrupted: True",
+}
+
+
+def test_no_example_is_forgotten() -> None:
+    assert {p.name for p in (ROOT / "examples").glob("[0-9]*.py")} == set(EXPECTED)
+
+
+def test_the_examples_run_one_after_the_other(tmp_path: Path) -> None:
+    pytest.importorskip("numba", reason="without QuPath the examples need the native engine")
+    for name, words in EXPECTED.items():
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "examples" / name)],
+            capture_output=True, text=True, check=False, cwd=tmp_path,
+        )  # fmt: skip
+        assert done.returncode == 0, (name, done.stderr)
+        assert words in done.stdout, (name, done.stdout)
