@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 _POLL_S = 0.1
 _POLLS_PER_HEAP = 5  # asking for the Java heap costs more than asking for the tiles
-_MAX_RAW_BYTES = 1 << 30  # of a scratch file that is not compressed
+_MAX_RAW_BYTES = 1 << 32  # of a scratch file that is not compressed: 65,000 x 65,000 pixels
 _STOP_S = 30.0  # how long a stopped writer may take over the tiles it has begun
 _MAX_LABEL = 65535  # above, QuPath's label images turn to floating point or RGB
 
@@ -381,15 +381,16 @@ def _write(job: RenderJob, server: Any, scratch: Path, threads: int, watch: Watc
 def _scratch_compression(job: RenderJob, folder: Path) -> str:
     """How QuPath compresses its scratch file: ``none``, ``zlib`` or ``lzw``.
 
-    QuPath's LZW takes a third of its time, so it is used only where our own is no faster: then its
-    tiles go into the mask as they are. Uncompressed is the fastest as long as it stays small.
+    QuPath's compression takes a third of its time. Uncompressed is the fastest, where our own LZW
+    is fast and the file is not too large; else its tiles go into the mask as they are.
     """
+    packed = "zlib" if job.file.compression == "zlib" else "lzw"
     if job.file.compression == "lzw" and not has_fast_lzw():
-        return "lzw"
+        return packed
     raw_bytes = job.size.area_px * job.n_planes * (2 if job.dtype == "uint16" else 1)
     if raw_bytes <= _MAX_RAW_BYTES and shutil.disk_usage(folder).free > 4 * raw_bytes:
         return "none"
-    return "zlib"
+    return packed
 
 
 class _JavaThread(threading.Thread):
