@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 _POLL_S = 0.1
 _POLLS_PER_HEAP = 5  # asking for the Java heap costs more than asking for the tiles
-_MAX_RAW_BYTES = 1 << 32  # of a scratch file that is not compressed: 65,000 x 65,000 pixels
+_MAX_RAW_BYTES = 1 << 30  # of a scratch file that is not compressed
 _STOP_S = 30.0  # how long a stopped writer may take over the tiles it has begun
 _MAX_LABEL = 65535  # above, QuPath's label images turn to floating point or RGB
 
