@@ -5,6 +5,8 @@ built-in exception that a Python programmer would expect::
 
     QpmaskError
     ├── OptionsError (ValueError)              options that contradict each other or the image
+    │   ├── OutsideMaskError (IndexError)      an index or a region outside a mask
+    │   └── NoSuchClassError (LookupError)     a class that a mask does not name
     ├── ClassMapError (ValueError)             a class map that cannot be read or makes no sense
     │   └── UnmappedClassError (LookupError)   a class in use that the given map lacks
     ├── ProjectError (ValueError)              a project that cannot be read
@@ -24,6 +26,7 @@ built-in exception that a Python programmer would expect::
     ├── MaskError (ValueError)                 a mask file that is not what it should be
     │   └── MaskCheckError                     a mask that failed its check
     ├── OutputError (OSError)                  the output cannot be written
+    ├── MissingExtraError (ImportError)        an optional dependency that is not installed
     └── Interrupted                            Ctrl-C or SIGTERM: exit code 130
 
 A message says what failed, where (project, image, object), and what to do about it; ``hint``
@@ -63,6 +66,14 @@ def _rebuild(cls: type[QpmaskError], message: str, hint: str | None) -> QpmaskEr
 
 class OptionsError(QpmaskError, ValueError):
     """Options that contradict each other, or that an image cannot satisfy."""
+
+
+class OutsideMaskError(OptionsError, IndexError):
+    """An index or a region lies outside a mask."""
+
+
+class NoSuchClassError(OptionsError, LookupError):
+    """A class is asked for that a mask does not name."""
 
 
 class ClassMapError(QpmaskError, ValueError):
@@ -139,6 +150,10 @@ class MaskCheckError(MaskError):
 
 class OutputError(QpmaskError, OSError):
     """Output that cannot be written."""
+
+
+class MissingExtraError(QpmaskError, ImportError):
+    """An optional dependency is not installed; the hint names the extra that brings it."""
 
 
 class Interrupted(QpmaskError):  # noqa: N818 - reads as what happened, like KeyboardInterrupt
