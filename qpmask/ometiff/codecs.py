@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.errors import MaskError
 from qpmask.ometiff.lzw import encode_lzw
 
 COMPRESSION_NAMES = {
@@ -17,23 +19,45 @@ COMPRESSION_NAMES = {
     8: "zlib",
     32773: "packbits",
     32946: "zlib",
+    34933: "png",
     50000: "zstd",
 }
 
 
-def encode_tile(tile: NDArray[Any], compression: str) -> bytes:
+def encode_tile(tile: NDArray[Any], compression: str, *, one_bit: bool = False) -> bytes:
     """Compress a full tile, little-endian.
 
     Parameters
     ----------
     tile : ndarray of uint8 or uint16, shape (tile_px, tile_px)
         The padded tile.
-    compression : {"lzw", "zlib", "zstd", "none"}
+    compression : {"lzw", "zlib", "zstd", "packbits", "png", "none"}
         How.
+    one_bit : bool
+        Whether eight pixels of a row go into a byte, the first one into its highest bit.
+
+    Raises
+    ------
+    MaskError
+        If a pixel does not fit into its one bit.
     """
+    if one_bit:
+        if int(tile.max(initial=0)) > 1:
+            raise MaskError(
+                f"A tile has the label {int(tile.max())}; a mask of 1 bit has 0 and 1 only.",
+                hint="Write it with 8 bits (bits=False).",
+            )
+        tile = np.packbits(tile.astype(bool), axis=1)
     if compression == "lzw":
         return encode_lzw(tile)
-    raw = np.ascontiguousarray(tile, dtype=tile.dtype.newbyteorder("<")).tobytes()
+    if compression == "png":
+        # The filter and the strategy that fit runs of equal pixels: none, and run lengths.
+        return bytes(imagecodecs.png_encode(np.ascontiguousarray(tile), level=1, strategy=3))
+    little = np.ascontiguousarray(tile, dtype=tile.dtype.newbyteorder("<"))
+    if compression == "packbits":
+        # TIFF has each row packed by itself; of an array imagecodecs packs along the last axis.
+        return bytes(imagecodecs.packbits_encode(little.view(np.uint8)))
+    raw = little.tobytes()
     if compression == "zlib":
         # libdeflate, where imagecodecs has it: a third of the time and shorter.
         fast = imagecodecs.DEFLATE.available
@@ -68,11 +92,20 @@ def decode_segment(data: bytes, compression: str, n_bytes: int) -> bytes:
             "zlib": imagecodecs.zlib_decode,
             "zstd": imagecodecs.zstd_decode,
             "packbits": imagecodecs.packbits_decode,
+            "png": _decode_png,
         }
         try:
             raw = decoders[compression](data, out=n_bytes) if data else b""
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        except (RuntimeError, ValueError, TypeError, IndexError, struct.error) as error:
             raise ValueError(f"its {compression} data do not decode ({error})") from error
     if len(raw) != n_bytes:
         raise ValueError(f"it holds {len(raw):,} bytes and should hold {n_bytes:,}")
     return bytes(raw)
+
+
+def _decode_png(data: bytes, *, out: int) -> bytes:
+    """Pixels of a grayscale PNG in the machine's byte order; its size is checked first."""
+    width, height, n_bits, color_type = struct.unpack_from(">LLBB", data, 16)
+    if color_type != 0 or n_bits not in (8, 16) or width * height * n_bits // 8 != out:
+        raise ValueError(f"a PNG of {width:,} x {height:,} pixels, {n_bits} bits")
+    return np.ascontiguousarray(imagecodecs.png_decode(data)).tobytes()

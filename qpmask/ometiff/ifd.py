@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from qpmask._version import __version__
 from qpmask.geometry import PixelSize, Size
 
-COMPRESSION_TAGS = {"none": 1, "lzw": 5, "zlib": 8, "zstd": 50000}
+COMPRESSION_TAGS = {
+    "none": 1,
+    "lzw": 5,
+    "zlib": 8,
+    "packbits": 32773,
+    "png": 34933,
+    "zstd": 50000,
+}
 
 _UINT32_MAX = 2**32 - 1
 _UM_PER_CM = 10_000

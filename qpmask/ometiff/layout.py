@@ -28,10 +28,13 @@ class MaskLayout:
         Pixel type. Anything that NumPy takes for one of the two is accepted.
     size_c, size_z, size_t : int
         Numbers of channels, slices and time points. Each combination is a plane of its own.
-    compression : {"lzw", "zlib", "zstd", "none"}
-        LZW is what every reader knows. Bio-Formats (QuPath) and OpenCV cannot read zstd.
+    compression : {"lzw", "zlib", "zstd", "packbits", "png", "none"}
+        LZW is what every reader knows. Bio-Formats (QuPath) and OpenCV cannot read zstd; PNG inside
+        a TIFF is for tifffile and qpmask alone, and not for pixels of one bit.
     pyramid : bool
         Whether to add levels, each half of the one before, until one fits into a tile.
+    one_bit : bool
+        Whether a pixel takes one bit in the file: labels 0 and 1 only, of type uint8.
     """
 
     size: Size
@@ -42,6 +45,7 @@ class MaskLayout:
     size_t: int = 1
     compression: str = "lzw"
     pyramid: bool = True
+    one_bit: bool = False
 
     def __post_init__(self) -> None:
         try:
@@ -61,6 +65,11 @@ class MaskLayout:
             raise OptionsError(
                 f"There is no compression {self.compression!r}.",
                 hint=f"Use one of: {', '.join(COMPRESSION_TAGS)}.",
+            )
+        if self.one_bit and (self.dtype != "uint8" or self.compression == "png"):
+            raise OptionsError(
+                f"A mask of 1 bit cannot be {self.dtype} with the compression {self.compression}.",
+                hint="Use uint8 and lzw, zlib, zstd, packbits or none.",
             )
         if min(self.size.width_px, self.size.height_px) < 1:
             raise OptionsError(f"A mask cannot be {self.size} pixels large.")
@@ -83,6 +92,11 @@ class MaskLayout:
     def level_sizes(self) -> tuple[Size, ...]:
         """Sizes of all levels, level 0 included."""
         return pyramid_sizes(self.size, self.tile_px) if self.pyramid else (self.size,)
+
+    @property
+    def bits_per_pixel(self) -> int:
+        """Bits that a pixel takes in the file."""
+        return 1 if self.one_bit else self.pixel_dtype.itemsize * 8
 
     @property
     def pixel_dtype(self) -> np.dtype[Any]:

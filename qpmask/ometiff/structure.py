@@ -27,7 +27,7 @@ from qpmask.ometiff.metadata import MaskMetadata, from_ome_xml
 _log = logging.getLogger(__name__)
 
 _MAX_TILE_PX = 2**26  # a tile of more pixels is damage, or no tile in any useful sense
-_DTYPES = {8: "u1", 16: "u2", 32: "u4"}
+_DTYPES = {1: "u1", 8: "u1", 16: "u2", 32: "u4"}
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ class Image:
         Where the tiles are.
     directory_offset : int
         Where the directory itself is.
+    n_bits : int
+        Bits a sample; samples of one bit are uint8 here.
     """
 
     level: Level
@@ -103,17 +105,24 @@ class Image:
     offsets: NDArray[np.int64]
     bytecounts: NDArray[np.int64]
     directory_offset: int
+    n_bits: int
 
     @property
     def segment_bytes(self) -> int:
         """Length of a decoded tile."""
         samples = 1 if self.is_planar else self.n_samples
+        if self.n_bits == 1:  # each row fills its last byte
+            return -(-self.level.tile.width_px * samples // 8) * self.level.tile.height_px
         return self.level.tile.area_px * samples * self.dtype.itemsize
 
     def unpack(self, raw: bytes, sample: int) -> NDArray[Any]:
         """Pixels of one sample of a decoded tile, shape (tile height, tile width)."""
         samples = 1 if self.is_planar else self.n_samples
         shape = (self.level.tile.height_px, self.level.tile.width_px, samples)
+        if self.n_bits == 1:
+            rows = np.frombuffer(raw, np.uint8).reshape(shape[0], -1)
+            bits = np.unpackbits(rows, axis=1, count=shape[1] * samples).reshape(shape)
+            return bits[:, :, 0 if self.is_planar else sample]
         pixels = np.frombuffer(raw, self.dtype).reshape(shape)
         if self.has_predictor:
             pixels = np.cumsum(pixels, axis=1, dtype=self.dtype.newbyteorder("="))
@@ -267,7 +276,8 @@ def _read(tif: Any, path: Path) -> Structure:
 
 
 def _same_kind(image: Image, first: Image) -> bool:
-    return (image.dtype, image.n_samples) == (first.dtype, first.n_samples)
+    kinds = [(i.dtype, i.n_bits, i.n_samples) for i in (image, first)]
+    return kinds[0] == kinds[1]
 
 
 def _shrinking(base: Image, levels: list[Image]) -> list[Image]:
@@ -309,7 +319,7 @@ def _image(page: Any, byte_order: str, path: Path) -> Image:
     if not isinstance(n_bits, int) or n_bits not in _DTYPES or sample_format not in (1, None):
         raise MaskError(
             f"{path} has pixels of type {page.dtype or f'{n_bits} bits'}; "
-            "labels are unsigned integers of 8, 16 or 32 bits."
+            "labels are unsigned integers of 1, 8, 16 or 32 bits."
         )
     compression = COMPRESSION_NAMES.get(int(page.compression))
     if compression is None:
@@ -319,13 +329,17 @@ def _image(page: Any, byte_order: str, path: Path) -> Image:
         )
     if int(page.predictor) not in (1, 2):
         raise MaskError(f"{path} uses the predictor {int(page.predictor)}, for floats only.")
+    if int(page.predictor) == 2 and n_bits == 1:
+        raise MaskError(f"{path} uses a predictor for pixels of 1 bit, which makes no sense.")
     if int(page.fillorder) != 1:
         raise MaskError(f"{path} stores its bits in the opposite order (FillOrder 2).")
     n_samples, is_planar = int(page.samplesperpixel), int(page.planarconfig) == 2
     level = Level(size, tile)
+    # A PNG has a byte order of its own, and is decoded to the machine's.
+    order = "=" if compression == "png" else byte_order
     image = Image(
         level=level,
-        dtype=np.dtype(byte_order + _DTYPES[n_bits]),
+        dtype=np.dtype(order + _DTYPES[n_bits]),
         n_samples=n_samples,
         is_planar=is_planar and n_samples > 1,
         compression=compression,
@@ -337,6 +351,7 @@ def _image(page: Any, byte_order: str, path: Path) -> Image:
         offsets=np.asarray(page.dataoffsets, np.int64),
         bytecounts=np.asarray(page.databytecounts, np.int64),
         directory_offset=int(page.offset),
+        n_bits=n_bits,
     )
     n_expected = level.n_tiles * (n_samples if image.is_planar else 1)
     if n_samples < 1 or len(image.offsets) != n_expected or len(image.bytecounts) != n_expected:

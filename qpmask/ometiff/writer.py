@@ -293,7 +293,7 @@ class _Job:
             padded = np.zeros((edge_px, edge_px), tile.dtype)
             padded[: tile.shape[0], : tile.shape[1]] = tile
             tile = padded
-        return encode_tile(tile, self._layout.compression)
+        return encode_tile(tile, self._layout.compression, one_bit=self._layout.one_bit)
 
     def _drain(self, n_left: int, on_tile: Callable[[int], None] | None) -> None:
         """Store tiles in order until so many are left in line.
@@ -343,7 +343,7 @@ class _Job:
             # other tiles of this label. Readers crop the padding.
             shape = (self._layout.tile_px, self._layout.tile_px)
             tile = np.full(shape, ready.label, self._layout.pixel_dtype)
-            segment = self._segment_of(encode_tile(tile, self._layout.compression))
+            segment = self._segment_of(self._encode(tile))
             self._constants[ready.label] = segment
         return segment
 
@@ -375,7 +375,7 @@ def _directories(
                 Directory(
                     size=size,
                     tile_px=layout.tile_px,
-                    bits=layout.pixel_dtype.itemsize * 8,
+                    bits=layout.bits_per_pixel,
                     compression=layout.compression,
                     offsets=np.zeros(n_tiles, np.int64),
                     bytecounts=np.zeros(n_tiles, np.int64),

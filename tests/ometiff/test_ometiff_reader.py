@@ -416,10 +416,6 @@ def write_signed(path: Path) -> None:
     tifffile.imwrite(path, BASE.astype(np.int16), tile=(64, 64))
 
 
-def write_bits(path: Path) -> None:
-    tifffile.imwrite(path, BASE > 0, tile=(64, 64))
-
-
 def write_64_bits(path: Path) -> None:
     tifffile.imwrite(path, BASE.astype(np.uint64), tile=(64, 64))
 
@@ -447,7 +443,6 @@ def write_fill_order(path: Path) -> None:
         (write_strips, "strips"),
         (write_floats, "float32"),
         (write_signed, "int16"),
-        (write_bits, "bool|1 bit"),
         (write_64_bits, "uint64"),
         (write_volume, "depth"),
         (write_jpeg, "method 7"),

@@ -20,7 +20,7 @@ from qpmask.ometiff import writer as writer_module
 from qpmask.ometiff.codecs import encode_tile
 from qpmask.ometiff.ifd import resolution_per_cm
 
-COMPRESSIONS = ("lzw", "zlib", "zstd", "none")
+COMPRESSIONS = ("lzw", "zlib", "zstd", "packbits", "png", "none")
 
 # One label over the whole of some tiles, a lone pixel at an odd place (which no level may show),
 # a lone pixel at a place that every level shows, and edges that fill no tile.
@@ -334,7 +334,7 @@ def test_no_file_is_left_when_progress_fails(tmp_path: Path) -> None:
 def test_no_file_is_left_when_encoding_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def encode(tile: np.ndarray, compression: str) -> bytes:
+    def encode(tile: np.ndarray, compression: str, *, one_bit: bool) -> bytes:
         raise MemoryError
 
     monkeypatch.setattr(writer_module, "encode_tile", encode)
