@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from qpmask.classes import load_class_map as load_class_map
     from qpmask.classes import load_preset as load_preset
     from qpmask.errors import QpmaskError as QpmaskError
+    from qpmask.mask import Mask as Mask
+    from qpmask.mask import open_mask as open_mask
     from qpmask.ometiff.check import check_mask as check_mask
     from qpmask.options import ExportOptions as ExportOptions
     from qpmask.options import FileOptions as FileOptions
@@ -32,6 +34,7 @@ _HOMES = {
     "ClassMap": "classes",
     "ExportOptions": "options",
     "FileOptions": "options",
+    "Mask": "mask",
     "Project": "project",
     "QpmaskError": "errors",
     "RenderOptions": "options",
@@ -41,6 +44,7 @@ _HOMES = {
     "export_options": "options",
     "load_class_map": "classes",
     "load_preset": "classes",
+    "open_mask": "mask",
     "open_project": "project",
     "plan_export": "pipeline",
 }

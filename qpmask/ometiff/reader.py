@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +23,20 @@ from numpy.typing import NDArray
 from qpmask.errors import MaskError, OptionsError
 from qpmask.geometry import Size
 from qpmask.ometiff.codecs import decode_segment
+from qpmask.ometiff.cuts import Cut, cut_axis
 from qpmask.ometiff.labels import constant_label
 from qpmask.ometiff.metadata import MaskMetadata
 from qpmask.ometiff.structure import Image, Level, Structure, read_structure
+from qpmask.ometiff.tilecache import TileCache
 
 __all__ = ["Level", "MaskFile", "TileError"]
 
 _REMEMBERED = 4096  # tiles of one label that are recognised by their packed bytes
 _REMEMBERED_BYTES = 4096  # longer segments are seldom of one label
+_WORTH_THREADS = 16  # tiles to decode; for fewer, starting threads takes longer than they save
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 class TileError(MaskError):
@@ -45,6 +52,9 @@ class MaskFile:
     ----------
     path : Path or str
         A tiled TIFF or BigTIFF of either byte order, uint8, uint16 or uint32.
+    cache_bytes : int
+        Bytes of decoded tiles that :meth:`gather` and :meth:`shared_tile` may keep for the next
+        time; none by default.
 
     Raises
     ------
@@ -57,7 +67,7 @@ class MaskFile:
     several samples per pixel the samples are the channels.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, cache_bytes: int = 0) -> None:
         self._path = Path(path)
         self._structure: Structure = read_structure(self._path)
         self._levels = self._structure.levels
@@ -65,14 +75,28 @@ class MaskFile:
         self._lock = threading.Lock()
         self._labels: dict[tuple[int, int, tuple[int, int]], int] = {}
         self._labels_by_bytes: dict[tuple[bytes, tuple[int, int]], int] = {}
+        self._cache = TileCache(cache_bytes)
         try:
             self._file = self._path.open("rb", buffering=0)
         except OSError as error:
             raise MaskError(f"The mask {self._path} cannot be opened: {error.strerror}.") from error
+        # A mask that is just dropped, as in an interactive session, closes its file in silence.
+        weakref.finalize(self, self._file.close)
 
     def close(self) -> None:
         """Close the file; reading from it is an error afterwards."""
         self._file.close()
+        self._cache.clear()
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of decoded tiles that it may keep."""
+        return self._cache.max_bytes
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed."""
+        return self._file.closed
 
     def __enter__(self) -> MaskFile:
         return self
@@ -180,6 +204,13 @@ class MaskFile:
         self, level: int = 0, plane: int = 0, row: int = 0, col: int = 0
     ) -> int | NDArray[Any]:
         """Like :meth:`tile`, but a number where all pixels have one label."""
+        pixels = self.shared_tile(level, plane, row, col)
+        return pixels if isinstance(pixels, int) else np.array(pixels, order="C")
+
+    def shared_tile(
+        self, level: int = 0, plane: int = 0, row: int = 0, col: int = 0
+    ) -> int | NDArray[Any]:
+        """Like :meth:`label_or_tile`, but the array is read-only: it may be in use elsewhere."""
         known = self.known_label(level, plane, row, col)
         return self._decode(level, plane, row, col) if known is None else known
 
@@ -231,22 +262,91 @@ class MaskFile:
                 f"level {level} of {self._path}, which is {place.size} pixels."
             )
         out = np.empty((y1 - y0, x1 - x0), self.dtype)
-        if out.size == 0:
-            return out
-        tile_width, tile_height = place.tile.width_px, place.tile.height_px
-        for row in range(y0 // tile_height, -(-y1 // tile_height)):
-            top = row * tile_height
-            rows = slice(max(y0, top), min(y1, top + tile_height))
-            for col in range(x0 // tile_width, -(-x1 // tile_width)):
-                left = col * tile_width
-                cols = slice(max(x0, left), min(x1, left + tile_width))
-                pixels = self.label_or_tile(level, plane, row, col)
-                if not isinstance(pixels, int):
-                    pixels = pixels[
-                        rows.start - top : rows.stop - top, cols.start - left : cols.stop - left
-                    ]
-                out[rows.start - y0 : rows.stop - y0, cols.start - x0 : cols.stop - x0] = pixels
+        rows = cut_axis(range(y0, y1), place.tile.height_px)
+        self.gather(level, plane, rows, cut_axis(range(x0, x1), place.tile.width_px), out)
         return out
+
+    def gather(
+        self,
+        level: int,
+        plane: int,
+        rows: Sequence[Cut],
+        cols: Sequence[Cut],
+        out: NDArray[Any],
+        threads: int = 1,
+    ) -> None:
+        """Collect pixels of one level, from the tiles that hold some of them alone.
+
+        Parameters
+        ----------
+        level, plane : int
+            Which level and plane.
+        rows, cols : sequence of Cut
+            The rows and columns, cut by the level's tiles (:func:`~qpmask.ometiff.cuts.cut_axis`).
+        out : ndarray of `dtype`
+            Where they go, all of it.
+        threads : int
+            Threads that decode where there are many tiles to decode.
+
+        Raises
+        ------
+        MaskError
+            If a tile is missing or does not decode, or the file is closed.
+        """
+        if self.is_closed:
+            raise MaskError(f"The mask {self._path} is closed.", hint="Open it again to read it.")
+
+        def put(cuts: tuple[Cut, Cut]) -> None:
+            y, x = cuts
+            pixels = self.shared_tile(level, plane, y.tile, x.tile)
+            if isinstance(pixels, int):
+                out[y.out, x.out] = pixels
+            elif isinstance(y.inside, slice):
+                out[y.out, x.out] = pixels[y.inside, x.inside]
+            else:
+                out[y.out, x.out] = pixels[y.inside][:, x.inside]
+
+        places = [(y, x) for y in rows for x in cols]
+        if threads > 1 and len(places) >= _WORTH_THREADS:
+            unknown = []
+            for y, x in places:
+                if self.known_label(level, plane, y.tile, x.tile) is None:
+                    unknown.append((y, x))
+                else:
+                    put((y, x))
+            places = unknown
+        if threads > 1 and len(places) >= _WORTH_THREADS:
+            for _ in in_threads(put, places, threads):
+                pass
+        else:
+            for cuts in places:
+                put(cuts)
+
+    def distinct_tiles(
+        self, level: int = 0, plane: int = 0
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Which tiles of a level are the same because they share their bytes.
+
+        Costs no reading: it looks at the offsets alone.
+
+        Returns
+        -------
+        first : ndarray of int64, shape (n,)
+            For each distinct tile its first occurrence, counted row by row.
+        which : ndarray of int64, shape (n_rows * n_cols,)
+            For each tile of the level, which of the `n` it is.
+        """
+        place = self.levels[level]
+        offsets, bytecounts = self.segments(level, plane)
+        _, by_offset = np.unique(offsets, return_inverse=True)
+        lengths, by_length = np.unique(bytecounts, return_inverse=True)
+        # Cropped at an edge, the same bytes are another tile.
+        rows, cols = np.divmod(np.arange(place.n_tiles), place.n_cols)
+        is_low = ((rows + 1) * place.tile.height_px > place.size.height_px).astype(np.int64)
+        is_narrow = ((cols + 1) * place.tile.width_px > place.size.width_px).astype(np.int64)
+        key = ((by_offset.reshape(-1) * len(lengths) + by_length.reshape(-1)) * 2 + is_low) * 2
+        _, first, which = np.unique(key + is_narrow, return_index=True, return_inverse=True)
+        return first.astype(np.int64), which.reshape(-1).astype(np.int64)
 
     def iter_tiles(
         self, level: int = 0, plane: int = 0, threads: int = 2
@@ -276,7 +376,7 @@ class MaskFile:
                 for col in range(place.n_cols):
                     known = self.known_label(level, plane, row, col)
                     if known is None:
-                        job = pool.submit(self._decode, level, plane, row, col)
+                        job = pool.submit(self.label_or_tile, level, plane, row, col)
                         window.append((row, col, job))
                     else:
                         window.append((row, col, known))
@@ -321,8 +421,11 @@ class MaskFile:
     def _decode(self, level: int, plane: int, row: int, col: int) -> int | NDArray[Any]:
         where = (level, plane, row, col)
         offset, n_bytes = self._segment(*where)
-        data = self._read_bytes(offset, n_bytes, where)
         crop = self._crop_key(*where)
+        kept = self._cache.get((offset, n_bytes, crop))
+        if kept is not None:
+            return kept
+        data = self._read_bytes(offset, n_bytes, where)
         label = self._labels_by_bytes.get((data, crop)) if n_bytes <= _REMEMBERED_BYTES else None
         if label is None:
             image, sample = self._image(level, plane)
@@ -334,7 +437,10 @@ class MaskFile:
             pixels = image.unpack(raw, sample)[:height, :width]
             label = constant_label(pixels)
             if label is None:
-                return np.array(pixels, self.dtype, order="C")
+                pixels = pixels.astype(self.dtype, copy=False)  # of the machine's byte order
+                pixels.flags.writeable = False
+                self._cache.put((offset, n_bytes, crop), pixels)
+                return pixels
             if n_bytes <= _REMEMBERED_BYTES and len(self._labels_by_bytes) < _REMEMBERED:
                 self._labels_by_bytes[data, crop] = label
         if len(self._labels) < 64 * _REMEMBERED:
@@ -377,3 +483,23 @@ def _result(
 ) -> tuple[int, int, int | NDArray[Any]]:
     row, col, job = entry
     return row, col, job.result() if isinstance(job, Future) else job
+
+
+def in_threads(
+    do: Callable[[_Item], _Result], items: Iterable[_Item], threads: int
+) -> Iterator[_Result]:
+    """Results in the order of the items, a few of them worked on ahead by threads.
+
+    Left early, by an error or by its user, it starts no more work and waits for what is under way.
+    """
+    window: deque[Future[_Result]] = deque()
+    pool = ThreadPoolExecutor(max(1, threads), "qpmask-decode")
+    try:
+        for item in items:
+            window.append(pool.submit(do, item))
+            if len(window) > 8 * threads:
+                yield window.popleft().result()
+        while window:
+            yield window.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

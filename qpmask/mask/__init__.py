@@ -1,0 +1,6 @@
+"""Masks from Python: opened lazily, indexed like an array, a tile at a time."""
+
+from qpmask.mask.binary import BinaryMask
+from qpmask.mask.mask import ClassArea, Mask, MaskTile, open_mask
+
+__all__ = ["BinaryMask", "ClassArea", "Mask", "MaskTile", "open_mask"]

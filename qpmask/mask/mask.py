@@ -1,0 +1,511 @@
+"""A mask file as an array of labels that knows its classes: ``qpmask.open_mask``."""
+
+from __future__ import annotations
+
+import difflib
+import operator
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask.errors import MaskError, NoSuchClassError, OptionsError
+from qpmask.geometry import PixelSize
+from qpmask.mask.binary import BinaryMask, is_one_of
+from qpmask.mask.lazy import LazyPixels, whole_number
+from qpmask.ometiff.cuts import Positions, cut_axis
+from qpmask.ometiff.labels import count_labels
+from qpmask.ometiff.metadata import ClassRow, MaskMetadata
+from qpmask.ometiff.reader import MaskFile, in_threads
+from qpmask.ometiff.structure import Level
+
+BACKGROUND = "(background)"
+_CACHE_BYTES = 32 * 2**20  # 128 tiles of 512 x 512 pixels of 8 bits
+_RGB = 2
+_UM_PER_UNIT = {2: 25_400.0, 3: 10_000.0}
+# A resolution of 300 per inch or less is a printer's or a screen's, written by default.
+_COARSEST_UM = 80.0
+
+
+@dataclass(frozen=True)
+class ClassArea:
+    """How much of a mask has one label.
+
+    Parameters
+    ----------
+    label : int
+        The label.
+    name : str
+        Name of its class, "(background)" for label 0, "label 7 (no class)" if it has none.
+    n_pixels : int
+        Pixels of level 0.
+    area_mm2 : float, optional
+        Their area, where the pixel size is known.
+    """
+
+    label: int
+    name: str
+    n_pixels: int
+    area_mm2: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class MaskTile:
+    """One tile of level 0.
+
+    Parameters
+    ----------
+    x_px, y_px : int
+        Its left column and upper row, in pixels of level 0.
+    pixels : ndarray, shape (rows, columns)
+        Its labels, cropped to the mask; the receiver's own.
+    """
+
+    x_px: int
+    y_px: int
+    pixels: NDArray[Any]
+
+
+def open_mask(
+    path: Path | str, *, plane: int | None = None, cache_bytes: int = _CACHE_BYTES
+) -> Mask:
+    """Open a mask. Nothing but its directory is read.
+
+    Parameters
+    ----------
+    path : Path or str
+        A mask of ours or of QuPath, or any tiled TIFF of unsigned integers.
+    plane : int, optional
+        Which plane of a file with several: ``c + size_c * (z + size_z * t)``. By default the first
+        one; :meth:`Mask.plane` finds others by channel, slice and time.
+    cache_bytes : int
+        Bytes of decoded tiles to keep, so that neighbouring regions do not decode a tile again.
+
+    Raises
+    ------
+    MaskError
+        If it is no such file, or damaged, or colours rather than labels.
+    OptionsError
+        If there is no such plane.
+    """
+    file = MaskFile(path, cache_bytes=whole_number(cache_bytes, "cache_bytes"))
+    try:
+        image = file.structure.images[0][0]
+        if plane is None and image.photometric == _RGB and image.n_samples >= 3:
+            raise MaskError(
+                f"{file.path} holds colours (RGB), not labels.",
+                hint="Export it as labels, or give plane=0, 1 or 2 to read one colour's values.",
+            )
+        return Mask(file, 0 if plane is None else whole_number(plane, "plane"))
+    except BaseException:
+        file.close()
+        raise
+
+
+class Mask(LazyPixels):
+    """A mask on disk as an array of labels. Made by :func:`open_mask`.
+
+    ``mask[y0:y1, x0:x1]`` reads full resolution as NumPy would; :meth:`region` also reads smaller
+    levels. A context manager; safe to share between threads; it may be pickled, and opens its file
+    again where it arrives.
+
+    Parameters
+    ----------
+    file : MaskFile
+        The open file.
+    plane : int
+        Which plane.
+    """
+
+    def __init__(self, file: MaskFile, plane: int = 0) -> None:
+        if not 0 <= plane < file.n_planes:
+            raise OptionsError(
+                f"{file.path} has {file.n_planes} planes and no plane {plane}.",
+                hint=f"Planes count from 0 to {file.n_planes - 1}.",
+            )
+        self._file = file
+        self._plane = plane
+        self._threads = min(4, os.cpu_count() or 1)
+        self._classes = MappingProxyType(_classes(file.metadata, plane))
+        self._scales = super().level_scales
+
+    # --- life ---------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the file, also for other planes of it; reading is an error afterwards."""
+        self._file.close()
+
+    def __enter__(self) -> Mask:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The place must hold in a process with another working folder.
+        state = self.path.absolute(), self._plane, self._file.cache_bytes
+        return _reopen, (*state, self._file.structure.file_bytes)
+
+    def __dask_tokenize__(self) -> tuple[object, ...]:
+        """What tells Dask that two masks are the same: the file and its last change."""
+        changed_ns = self.path.stat().st_mtime_ns
+        file_bytes = self._file.structure.file_bytes
+        return "qpmask.Mask", str(self.path.absolute()), file_bytes, changed_ns, self._plane
+
+    def __repr__(self) -> str:
+        rows, cols = self.shape
+        of_planes = f", plane {self._plane} of {self.n_planes}" if self.n_planes > 1 else ""
+        return (
+            f"<Mask {self.path} of {rows:,} rows x {cols:,} columns, {self.dtype}, "
+            f"{len(self.levels)} levels, {len(self.classes)} classes{of_planes}>"
+        )
+
+    # --- what it is ---------------------------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._file.path
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Pixel type: uint8, uint16 or uint32, in the machine's byte order."""
+        return self._file.dtype
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Size (``size``) and tile size (``tile``) of each level, level 0 first."""
+        return self._file.levels
+
+    @property
+    def level_scales(self) -> tuple[tuple[float, float], ...]:
+        """How many pixels of level 0 a pixel of each level spans, in x and y."""
+        return self._scales
+
+    @property
+    def mpp(self) -> tuple[float, float] | None:
+        """Micrometres per pixel of level 0 in x and y; None where the file does not say."""
+        size = self.pixel_size
+        return None if size is None else (size.width_um, size.height_um)
+
+    @property
+    def pixel_size(self) -> PixelSize | None:
+        """Size of a pixel of level 0: from the OME-XML, else from the TIFF's resolution."""
+        if self.metadata is not None and self.metadata.pixel_size is not None:
+            return self.metadata.pixel_size
+        resolution = self._file.structure.images[0][0].resolution
+        if resolution is None or resolution[2] not in _UM_PER_UNIT:
+            return None
+        if min(resolution[:2]) <= 0:
+            return None
+        lengths_um = [_UM_PER_UNIT[resolution[2]] / per_unit for per_unit in resolution[:2]]
+        return PixelSize(*lengths_um) if max(lengths_um) < _COARSEST_UM else None
+
+    @property
+    def classes(self) -> Mapping[int, ClassRow]:
+        """The file's class table: label -> label, name, colour. Empty where it has none."""
+        return self._classes
+
+    @property
+    def metadata(self) -> MaskMetadata | None:
+        """All that the file says about itself, or None without OME-XML that can be read."""
+        return self._file.metadata
+
+    @property
+    def n_planes(self) -> int:
+        """Number of planes in the file."""
+        return self._file.n_planes
+
+    def plane(self, c: int | str = 0, z: int = 0, t: int = 0) -> Mask:
+        """Another plane of the same file.
+
+        Parameters
+        ----------
+        c : int or str
+            Channel, by number or by name.
+        z, t : int
+            Slice and time point.
+
+        Returns
+        -------
+        Mask
+            It shares the open file with this one.
+        """
+        size_c, size_z, size_t = self._planes_by_axis()
+        names = self.metadata.channel_names if self.metadata is not None else ()
+        if isinstance(c, str):
+            if c not in names:
+                raise NoSuchClassError(
+                    f"{self.path} has no channel {c!r}.", hint=_nearest(c, list(names), "Channels")
+                )
+            c = names.index(c)
+        place = whole_number(c, "c"), whole_number(z, "z"), whole_number(t, "t")
+        for axis, index, length in zip("czt", place, (size_c, size_z, size_t), strict=True):
+            if not 0 <= index < length:
+                raise OptionsError(
+                    f"{self.path} has no plane {axis}={index}.",
+                    hint=f"Its planes have {axis} from 0 to {length - 1}.",
+                )
+        return Mask(self._file, place[0] + size_c * (place[1] + size_z * place[2]))
+
+    def _planes_by_axis(self) -> tuple[int, int, int]:
+        """Numbers of channels, slices, time points; all planes are channels without metadata."""
+        m = self.metadata
+        if m is not None and m.n_planes == self.n_planes:
+            return m.size_c, m.size_z, m.size_t
+        return self.n_planes, 1, 1
+
+    def name_of(self, label: int) -> str:
+        """Name of a label's class, or words that say that it has none."""
+        row = self._classes.get(label)
+        if row is not None:
+            return row.name
+        return BACKGROUND if label == 0 else f"label {label} (no class)"
+
+    def labels_of(self, *classes: str | int) -> tuple[int, ...]:
+        """Labels of classes.
+
+        Parameters
+        ----------
+        *classes : str or int
+            Names from the class table, or labels.
+
+        Raises
+        ------
+        NoSuchClassError
+            If the mask names no such class; the message gives the nearest names.
+        """
+        if not classes:
+            raise OptionsError("No class is given.", hint="Give names or labels.")
+        labels: list[int] = []
+        for wanted in classes:
+            if isinstance(wanted, str):
+                found = [row.label for row in self._classes.values() if row.name == wanted]
+                if not found:
+                    names = [row.name for row in self._classes.values()]
+                    raise NoSuchClassError(
+                        f"{self.path} has no class {wanted!r}.",
+                        hint=_nearest(wanted, names, "Classes"),
+                    )
+                labels += found
+                continue
+            try:
+                label = operator.index(wanted)
+            except TypeError as error:
+                raise OptionsError(f"A class is a name or a label, not {wanted!r}.") from error
+            if not 0 <= label <= np.iinfo(self.dtype).max:
+                raise NoSuchClassError(f"A mask of type {self.dtype} has no label {label}.")
+            labels.append(label)
+        return tuple(dict.fromkeys(labels))
+
+    # --- its pixels ---------------------------------------------------------------------------
+
+    def binary(self, *classes: str | int) -> BinaryMask:
+        """The mask as true and false: true where it has one of these classes.
+
+        Parameters
+        ----------
+        *classes : str or int
+            Names or labels.
+
+        Returns
+        -------
+        BinaryMask
+            As lazy as the mask: index it, or read regions of it.
+        """
+        return BinaryMask(self, self.labels_of(*classes))
+
+    def counts(self, region: tuple[int, int, int, int] | None = None) -> dict[int, int]:
+        """Pixels of level 0 by label, labels that occur only.
+
+        Parameters
+        ----------
+        region : tuple of int, optional
+            (x_px, y_px, width_px, height_px); the whole mask by default.
+
+        Notes
+        -----
+        Works tile by tile on a few threads, and decodes tiles that share their bytes once.
+        """
+        expected = tuple(self._classes)
+        total: dict[int, int] = {}
+        parts = self._whole_parts(expected) if region is None else self._parts(region, expected)
+        for part in parts:
+            for label, n_pixels in part.items():
+                total[label] = total.get(label, 0) + n_pixels
+        return dict(sorted(total.items()))
+
+    def present(self, region: tuple[int, int, int, int] | None = None) -> tuple[int, ...]:
+        """Labels that occur in the mask, or in a region (x_px, y_px, width_px, height_px)."""
+        return tuple(self.counts(region))
+
+    def areas(self, region: tuple[int, int, int, int] | None = None) -> dict[int, ClassArea]:
+        """Pixels and area of each class.
+
+        Parameters
+        ----------
+        region : tuple of int, optional
+            (x_px, y_px, width_px, height_px); the whole mask by default.
+
+        Returns
+        -------
+        dict of int to ClassArea
+            By label: all classes of the table, with 0 pixels where they do not occur, and all
+            further labels that do.
+        """
+        counts = self.counts(region)
+        size = self.pixel_size
+        rows = {}
+        for label in sorted({*counts, *self._classes}):
+            n_pixels = counts.get(label, 0)
+            area_mm2 = None if size is None else n_pixels * size.area_um2 / 1e6
+            rows[label] = ClassArea(label, self.name_of(label), n_pixels, area_mm2)
+        return rows
+
+    def tiles_with(self, *classes: str | int) -> Iterator[MaskTile]:
+        """The tiles of level 0 that hold any of these classes, row by row.
+
+        Parameters
+        ----------
+        *classes : str or int
+            Names or labels.
+
+        Yields
+        ------
+        MaskTile
+            Tiles that are known to hold another label alone are not even decoded.
+        """
+        # Not a generator itself, so that a wrong name is an error at once.
+        return self._tiles_with(self.labels_of(*classes))
+
+    def _tiles_with(self, labels: tuple[int, ...]) -> Iterator[MaskTile]:
+        level = self.levels[0]
+        _, which = self._file.distinct_tiles(0, self._plane)
+        lacking: set[int] = set()
+
+        def look(index: int) -> MaskTile | None:
+            if which[index] in lacking:
+                return None
+            row, col = divmod(index, level.n_cols)
+            pixels = self._file.shared_tile(0, self._plane, row, col)
+            if isinstance(pixels, int):
+                if pixels not in labels:
+                    lacking.add(int(which[index]))
+                    return None
+                pixels = np.full(level.shape(row, col), pixels, self.dtype)
+            elif is_one_of(pixels, labels).any():
+                pixels = np.array(pixels, order="C")
+            else:
+                lacking.add(int(which[index]))
+                return None
+            return MaskTile(col * level.tile.width_px, row * level.tile.height_px, pixels)
+
+        self._check_open()
+        candidates = (i for i in range(level.n_tiles) if which[i] not in lacking)
+        for tile in in_threads(look, candidates, self._threads):
+            if tile is not None:
+                yield tile
+
+    # --- behind the scenes --------------------------------------------------------------------
+
+    @property
+    def _name(self) -> str:
+        return f"The mask {self.path}"
+
+    def _check_open(self) -> None:
+        if self._file.is_closed:
+            raise MaskError(f"The mask {self.path} is closed.", hint="Open it again to read it.")
+
+    def _read(self, level: int, rows: Positions, cols: Positions) -> NDArray[Any]:
+        tile = self.levels[level].tile
+        out = np.empty((len(rows), len(cols)), self.dtype)
+        self._file.gather(
+            level,
+            self._plane,
+            cut_axis(rows, tile.height_px),
+            cut_axis(cols, tile.width_px),
+            out,
+            self._threads,
+        )
+        return out
+
+    def _whole_parts(self, expected: tuple[int, ...]) -> Iterator[dict[int, int]]:
+        """Counts of each distinct tile, times its occurrences."""
+        self._check_open()
+        level = self.levels[0]
+        first, which = self._file.distinct_tiles(0, self._plane)
+        n_times = np.bincount(which, minlength=len(first)).tolist()
+
+        def count(job: tuple[int, int]) -> dict[int, int]:
+            index, times = job
+            row, col = divmod(index, level.n_cols)
+            pixels = self._file.shared_tile(0, self._plane, row, col)
+            if isinstance(pixels, int):
+                height, width = level.shape(row, col)
+                return {pixels: height * width * times}
+            return {label: n * times for label, n in count_labels(pixels, expected).items()}
+
+        return in_threads(count, zip(first.tolist(), n_times, strict=True), self._threads)
+
+    def _parts(
+        self, region: tuple[int, int, int, int], expected: tuple[int, ...]
+    ) -> Iterator[dict[int, int]]:
+        """Counts of each tile's share of a region."""
+        self._check_open()
+        try:
+            x_px, y_px, width_px, height_px = map(operator.index, region)
+        except (TypeError, ValueError) as error:
+            raise OptionsError(
+                f"A region is four whole numbers (x_px, y_px, width_px, height_px), not {region!r}."
+            ) from error
+        self._check_region(x_px, y_px, width_px, height_px, is_filled=False)
+        tile = self.levels[0].tile
+        for y in cut_axis(range(y_px, y_px + height_px), tile.height_px):
+            for x in cut_axis(range(x_px, x_px + width_px), tile.width_px):
+                pixels = self._file.shared_tile(0, self._plane, y.tile, x.tile)
+                if isinstance(pixels, int):
+                    n_rows, n_cols = y.out.stop - y.out.start, x.out.stop - x.out.start
+                    yield {pixels: n_rows * n_cols}
+                else:
+                    yield count_labels(pixels[y.inside, x.inside], expected)
+
+
+def _classes(metadata: MaskMetadata | None, plane: int) -> dict[int, ClassRow]:
+    if metadata is None:
+        return {}
+    if metadata.classes or metadata.extra.get("kind") != "multichannel":
+        return {row.label: row for row in metadata.classes}
+    # One class a plane: its pixels are 255 wherever the class is.
+    c = plane % metadata.size_c
+    if c >= len(metadata.channel_names):
+        return {}
+    return {255: ClassRow(255, metadata.channel_names[c])}
+
+
+def _nearest(wanted: str, names: list[str], what: str) -> str:
+    folded = {name.casefold(): name for name in names}
+    hits = difflib.get_close_matches(wanted.casefold(), folded, n=3, cutoff=0.6)
+    if hits:
+        return f"Did you mean {' or '.join(repr(folded[hit]) for hit in hits)}?"
+    return f"{what} of this file: {', '.join(map(repr, names)) or 'none'}."
+
+
+def _reopen(path: Path, plane: int, cache_bytes: int, file_bytes: int) -> Mask:
+    mask = open_mask(path, plane=plane, cache_bytes=cache_bytes)
+    if mask._file.structure.file_bytes != file_bytes:
+        mask.close()
+        raise MaskError(
+            f"The mask {path} is another file than the one that was passed on.",
+            hint="It was written again meanwhile; open it anew.",
+        )
+    return mask
