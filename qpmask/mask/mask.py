@@ -6,23 +6,25 @@ import difflib
 import operator
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.errors import MaskError, NoSuchClassError, OptionsError
+from qpmask.errors import MaskError, MissingExtraError, NoSuchClassError, OptionsError
 from qpmask.geometry import PixelSize
-from qpmask.mask.binary import BinaryMask, is_one_of
+from qpmask.mask.binary import BinaryMask
 from qpmask.mask.lazy import LazyPixels, whole_number
+from qpmask.mask.scan import ClassArea, MaskTile, count_all, count_region, find_tiles
 from qpmask.ometiff.cuts import Positions, cut_axis
-from qpmask.ometiff.labels import count_labels
 from qpmask.ometiff.metadata import ClassRow, MaskMetadata
-from qpmask.ometiff.reader import MaskFile, in_threads
+from qpmask.ometiff.reader import MaskFile
 from qpmask.ometiff.structure import Level
+
+if TYPE_CHECKING:
+    from qpmask.mask.zarrstore import MaskStore
 
 BACKGROUND = "(background)"
 _CACHE_BYTES = 32 * 2**20  # 128 tiles of 512 x 512 pixels of 8 bits
@@ -30,45 +32,6 @@ _RGB = 2
 _UM_PER_UNIT = {2: 25_400.0, 3: 10_000.0}
 # A resolution of 300 per inch or less is a printer's or a screen's, written by default.
 _COARSEST_UM = 80.0
-
-
-@dataclass(frozen=True)
-class ClassArea:
-    """How much of a mask has one label.
-
-    Parameters
-    ----------
-    label : int
-        The label.
-    name : str
-        Name of its class, "(background)" for label 0, "label 7 (no class)" if it has none.
-    n_pixels : int
-        Pixels of level 0.
-    area_mm2 : float, optional
-        Their area, where the pixel size is known.
-    """
-
-    label: int
-    name: str
-    n_pixels: int
-    area_mm2: float | None
-
-
-@dataclass(frozen=True, eq=False)
-class MaskTile:
-    """One tile of level 0.
-
-    Parameters
-    ----------
-    x_px, y_px : int
-        Its left column and upper row, in pixels of level 0.
-    pixels : ndarray, shape (rows, columns)
-        Its labels, cropped to the mask; the receiver's own.
-    """
-
-    x_px: int
-    y_px: int
-    pixels: NDArray[Any]
 
 
 def open_mask(
@@ -226,6 +189,11 @@ class Mask(LazyPixels):
         """Number of planes in the file."""
         return self._file.n_planes
 
+    @property
+    def plane_number(self) -> int:
+        """Which of them this is: ``c + size_c * (z + size_z * t)``."""
+        return self._plane
+
     def plane(self, c: int | str = 0, z: int = 0, t: int = 0) -> Mask:
         """Another plane of the same file.
 
@@ -337,9 +305,14 @@ class Mask(LazyPixels):
         -----
         Works tile by tile on a few threads, and decodes tiles that share their bytes once.
         """
+        self._check_open()
         expected = tuple(self._classes)
+        if region is None:
+            parts = count_all(self._file, self._plane, expected, self._threads)
+        else:
+            rows, cols = self._checked_region(region)
+            parts = count_region(self._file, self._plane, expected, rows, cols)
         total: dict[int, int] = {}
-        parts = self._whole_parts(expected) if region is None else self._parts(region, expected)
         for part in parts:
             for label, n_pixels in part.items():
                 total[label] = total.get(label, 0) + n_pixels
@@ -386,35 +359,38 @@ class Mask(LazyPixels):
             Tiles that are known to hold another label alone are not even decoded.
         """
         # Not a generator itself, so that a wrong name is an error at once.
-        return self._tiles_with(self.labels_of(*classes))
-
-    def _tiles_with(self, labels: tuple[int, ...]) -> Iterator[MaskTile]:
-        level = self.levels[0]
-        _, which = self._file.distinct_tiles(0, self._plane)
-        lacking: set[int] = set()
-
-        def look(index: int) -> MaskTile | None:
-            if which[index] in lacking:
-                return None
-            row, col = divmod(index, level.n_cols)
-            pixels = self._file.shared_tile(0, self._plane, row, col)
-            if isinstance(pixels, int):
-                if pixels not in labels:
-                    lacking.add(int(which[index]))
-                    return None
-                pixels = np.full(level.shape(row, col), pixels, self.dtype)
-            elif is_one_of(pixels, labels).any():
-                pixels = np.array(pixels, order="C")
-            else:
-                lacking.add(int(which[index]))
-                return None
-            return MaskTile(col * level.tile.width_px, row * level.tile.height_px, pixels)
-
+        labels = self.labels_of(*classes)
         self._check_open()
-        candidates = (i for i in range(level.n_tiles) if which[i] not in lacking)
-        for tile in in_threads(look, candidates, self._threads):
-            if tile is not None:
-                yield tile
+        return find_tiles(self._file, self._plane, labels, self._threads)
+
+    def tile(self, level: int, row: int, col: int) -> NDArray[Any]:
+        """One tile of a level, cropped to the level; the caller's own."""
+        self._check_open()
+        return self._file.tile(level, self._plane, row, col)
+
+    def aszarr(self) -> MaskStore:
+        """The mask as a read-only Zarr 3 store: a group with an array for each level.
+
+        Chunks are the file's tiles, decoded when they are asked for. The group's attributes follow
+        OME-Zarr 0.5: pixel size, and names and colours of the classes.
+
+        Examples
+        --------
+        ``zarr.open_group(mask.aszarr(), mode="r")["0"][:512, :512]``
+
+        Raises
+        ------
+        MissingExtraError
+            If zarr 3 is not installed.
+        """
+        try:
+            from qpmask.mask.zarrstore import MaskStore
+        except ImportError as error:
+            raise MissingExtraError(
+                "A mask becomes a Zarr store with the help of zarr 3, which is not installed.",
+                hint='Install it: pip install "qpmask[zarr]" (Python 3.11 or later).',
+            ) from error
+        return MaskStore(self)
 
     # --- behind the scenes --------------------------------------------------------------------
 
@@ -425,6 +401,17 @@ class Mask(LazyPixels):
     def _check_open(self) -> None:
         if self._file.is_closed:
             raise MaskError(f"The mask {self.path} is closed.", hint="Open it again to read it.")
+
+    def _checked_region(self, region: tuple[int, int, int, int]) -> tuple[range, range]:
+        """Rows and columns of a region that must lie within the mask."""
+        try:
+            x_px, y_px, width_px, height_px = map(operator.index, region)
+        except (TypeError, ValueError) as error:
+            raise OptionsError(
+                f"A region is four whole numbers (x_px, y_px, width_px, height_px), not {region!r}."
+            ) from error
+        self._check_region(x_px, y_px, width_px, height_px, is_filled=False)
+        return range(y_px, y_px + height_px), range(x_px, x_px + width_px)
 
     def _read(self, level: int, rows: Positions, cols: Positions) -> NDArray[Any]:
         tile = self.levels[level].tile
@@ -438,46 +425,6 @@ class Mask(LazyPixels):
             self._threads,
         )
         return out
-
-    def _whole_parts(self, expected: tuple[int, ...]) -> Iterator[dict[int, int]]:
-        """Counts of each distinct tile, times its occurrences."""
-        self._check_open()
-        level = self.levels[0]
-        first, which = self._file.distinct_tiles(0, self._plane)
-        n_times = np.bincount(which, minlength=len(first)).tolist()
-
-        def count(job: tuple[int, int]) -> dict[int, int]:
-            index, times = job
-            row, col = divmod(index, level.n_cols)
-            pixels = self._file.shared_tile(0, self._plane, row, col)
-            if isinstance(pixels, int):
-                height, width = level.shape(row, col)
-                return {pixels: height * width * times}
-            return {label: n * times for label, n in count_labels(pixels, expected).items()}
-
-        return in_threads(count, zip(first.tolist(), n_times, strict=True), self._threads)
-
-    def _parts(
-        self, region: tuple[int, int, int, int], expected: tuple[int, ...]
-    ) -> Iterator[dict[int, int]]:
-        """Counts of each tile's share of a region."""
-        self._check_open()
-        try:
-            x_px, y_px, width_px, height_px = map(operator.index, region)
-        except (TypeError, ValueError) as error:
-            raise OptionsError(
-                f"A region is four whole numbers (x_px, y_px, width_px, height_px), not {region!r}."
-            ) from error
-        self._check_region(x_px, y_px, width_px, height_px, is_filled=False)
-        tile = self.levels[0].tile
-        for y in cut_axis(range(y_px, y_px + height_px), tile.height_px):
-            for x in cut_axis(range(x_px, x_px + width_px), tile.width_px):
-                pixels = self._file.shared_tile(0, self._plane, y.tile, x.tile)
-                if isinstance(pixels, int):
-                    n_rows, n_cols = y.out.stop - y.out.start, x.out.stop - x.out.start
-                    yield {pixels: n_rows * n_cols}
-                else:
-                    yield count_labels(pixels[y.inside, x.inside], expected)
 
 
 def _classes(metadata: MaskMetadata | None, plane: int) -> dict[int, ClassRow]:
