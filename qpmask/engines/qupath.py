@@ -28,7 +28,7 @@ from qpmask.errors import (
     MaskError,
     UnsupportedByEngineError,
 )
-from qpmask.ometiff.lzw import has_fast_lzw
+from qpmask.ometiff.backend import is_compiled as has_fast_lzw
 from qpmask.ometiff.reader import MaskFile
 from qpmask.ometiff.writer import PackedTile
 from qpmask.projectjson import DATA_FILE

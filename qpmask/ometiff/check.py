@@ -21,7 +21,7 @@ from qpmask.errors import MaskError
 from qpmask.geometry import Size
 from qpmask.ometiff.labels import count_labels
 from qpmask.ometiff.metadata import ClassRow, MaskMetadata
-from qpmask.ometiff.pyramid import Pixels, PyramidBuilder, subsample
+from qpmask.ometiff.pyramid_by_tile import Pixels, PyramidBuilder, subsample
 from qpmask.ometiff.reader import MaskFile, TileError
 from qpmask.ometiff.rules import structure_problems
 

@@ -1,87 +1,129 @@
 """A pyramid built while its base streams by, by subsampling: labels are never averaged.
 
-Pixel (x, y) of level k + 1 is pixel (2 x, 2 y) of level k. Tiles of a level go in, in any order;
-tiles of the next level come out as soon as all their quarters are there. A quarter of one label is
-kept as a number, so memory holds little more than the mixed tiles of one row.
+Pixel (x, y) of level k + 1 is pixel (2 x, 2 y) of level k. Two neighbouring strips of two tile rows
+make one strip of the next level (:class:`Above`), which is complete as soon as they have been
+there, in any order. Tiles of one label stay a number all the way up.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.geometry import Size, TileGrid
-
-Pixels = int | NDArray[Any]
-
-
-def subsample(tile: Pixels) -> Pixels:
-    """Every second pixel of every second row, starting with the first, as a copy."""
-    return tile if isinstance(tile, int) else tile[::2, ::2].copy()
+from qpmask.geometry import Size
+from qpmask.ometiff.backend import Backend, new_pixels
+from qpmask.ometiff.strips import MIXED, UNKNOWN, StripGrid, TileStrip, strip_tiles
 
 
-class PyramidBuilder:
-    """Puts quarters together to tiles of the next level.
+@dataclass(eq=False)
+class Above:
+    """A strip of the next level while its quarters come in.
+
+    Attributes
+    ----------
+    level, row, number : int
+        Where it belongs: number ``number`` of the strips of a tile row.
+    tiles : TileStrip
+        Its tiles; they count from :meth:`settle` on.
+    quarters : ndarray of int64, shape (n_tiles, 4)
+        States of the upper left, upper right, lower left and lower right quarter of each tile.
+    n_missing : int
+        Strips that have not been there yet.
+    """
+
+    level: int
+    row: int
+    number: int
+    tiles: TileStrip
+    quarters: NDArray[np.int64]
+    n_missing: int
+
+    def take(self, backend: Backend, below: TileStrip, row: int, number: int) -> None:
+        """Subsample strip ``number`` of tile row ``row`` of the level below.
+
+        Safe from several threads, as each strip has pixels of its own here.
+        """
+        shape = self.tiles.shape
+        first = number % 2 * (strip_tiles(Size(shape.tile_width, shape.tile_height)) // 2)
+        backend.halve(
+            below.pixels,
+            below.labels,
+            below.shape,
+            self.tiles.pixels,
+            self.quarters,
+            shape,
+            first,
+            row % 2,
+        )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether no quarter is mixed, so that little is left to do."""
+        return not (self.quarters == MIXED).any()
+
+    def settle(self, backend: Backend) -> None:
+        """Make the tiles of their quarters, when all have been there."""
+        tiles = self.tiles
+        backend.settle(tiles.pixels, self.quarters, tiles.labels, tiles.shape)
+
+
+class Pyramid:
+    """Strips of levels under way.
 
     Parameters
     ----------
-    sizes : tuple of Size
-        Sizes of all levels, each half of the one before, rounded up.
-    tile_px : int
-        Edge of a tile, even.
+    grids : tuple of StripGrid
+        Of all levels; each size half of the one before, rounded up; the same square tiles, of even
+        edge.
     dtype : numpy.dtype
         Type of the pixels.
     """
 
-    def __init__(self, sizes: tuple[Size, ...], tile_px: int, dtype: np.dtype[Any]) -> None:
-        self._grids = tuple(TileGrid(size, tile_px) for size in sizes)
-        self._tile_px = tile_px
+    def __init__(self, grids: tuple[StripGrid, ...], dtype: np.dtype[Any]) -> None:
+        self._grids = grids
         self._dtype = dtype
-        self._waiting: dict[tuple[int, int, int], list[tuple[int, int, Pixels]]] = {}
+        self._waiting: dict[tuple[int, int, int], Above] = {}
 
     @property
     def n_waiting(self) -> int:
-        """Number of tiles that still lack a quarter."""
+        """Number of strips that are not complete."""
         return len(self._waiting)
 
-    def wants(self, level: int) -> bool:
-        """Whether there is a level above this one."""
-        return level + 1 < len(self._grids)
-
-    def add(self, level: int, row: int, col: int, quarter: Pixels) -> Pixels | None:
-        """Take the subsampled tile (row, col) of a level.
-
-        Parameters
-        ----------
-        level, row, col : int
-            Where the tile lies that was subsampled.
-        quarter : int or ndarray
-            Its subsampled pixels, cropped to the image.
-
-        Returns
-        -------
-        int or ndarray or None
-            Tile (row // 2, col // 2) of the next level if it is complete now. A number means that
-            all its pixels have this label.
-        """
-        grid = self._grids[level]
-        key = (level, row // 2, col // 2)
-        quarters = self._waiting.setdefault(key, [])
-        quarters.append((row % 2, col % 2, quarter))
-        n_rows = min(2, grid.n_rows - row // 2 * 2)
-        n_cols = min(2, grid.n_cols - col // 2 * 2)
-        if len(quarters) < n_rows * n_cols:
+    def above(self, level: int, row: int, number: int) -> Above | None:
+        """The strip of the next level that a strip goes into; None at the top."""
+        if level + 1 >= len(self._grids):
             return None
-        del self._waiting[key]
-        if isinstance(quarter, int) and all(
-            isinstance(other, int) and other == quarter for _, _, other in quarters
-        ):
-            return quarter
-        half_px = self._tile_px // 2
-        tile = np.empty(self._grids[level + 1].shape(row // 2, col // 2), self._dtype)
-        for down, right, pixels in quarters:
-            y_px, x_px = down * half_px, right * half_px
-            tile[y_px : y_px + half_px, x_px : x_px + half_px] = pixels
-        return tile
+        key = (level + 1, row // 2, number // 2)
+        found = self._waiting.get(key)
+        if found is None:
+            found = self._waiting[key] = self._new(*key)
+        return found
+
+    def arrived(self, above: Above) -> bool:
+        """Note that one strip more has been there; whether that was the last one."""
+        above.n_missing -= 1
+        if above.n_missing:
+            return False
+        del self._waiting[above.level, above.row, above.number]
+        return True
+
+    def _new(self, level: int, row: int, number: int) -> Above:
+        grid, below = self._grids[level], self._grids[level - 1]
+        shape = grid.shape(row, number)
+        n_rows = min(2, below.n_rows - 2 * row)
+        n_strips = min(2, below.n_strips - 2 * number)
+        return Above(
+            level=level,
+            row=row,
+            number=number,
+            tiles=TileStrip(
+                shape=shape,
+                labels=np.full(shape.n_tiles, UNKNOWN, np.int64),
+                pixels=new_pixels(shape.n_tiles, grid.tile.area_px, self._dtype),
+            ),
+            quarters=np.full((shape.n_tiles, 4), UNKNOWN, np.int64),
+            n_missing=n_rows * n_strips,
+        )

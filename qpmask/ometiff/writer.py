@@ -6,8 +6,9 @@ directory, because readers look for them in one place or the other; with several
 chain is the planes, and the levels of each are its SubIFDs. Tiles of equal bytes are stored once,
 and their entries share one offset and length. No tile is ever left out.
 
-Memory holds the tiles under way, the half-finished tiles of one row of each level, and a hash of
-each distinct tile; it does not grow with the number of pixels.
+Work is done by strips, a few neighbouring tiles each (:mod:`qpmask.ometiff.strips`). Memory holds
+the strips under way, the half-finished tiles of one row of each level, and a hash of each distinct
+tile; it does not grow with the number of pixels.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import contextlib
 import hashlib
 import operator
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,24 +30,27 @@ from numpy.typing import NDArray
 
 from qpmask.errors import MaskError, OptionsError, OutputError
 from qpmask.geometry import Size, TileGrid
+from qpmask.ometiff.backend import as_words, backend_for, new_pixels
 from qpmask.ometiff.codecs import encode_tile
 from qpmask.ometiff.ifd import Directory, pack_directories, resolution_per_cm
-from qpmask.ometiff.labels import constant_label, count_labels
 from qpmask.ometiff.layout import MaskLayout, PackedTile, Tile, WriteResult
+from qpmask.ometiff.lzw import encode_strip
 from qpmask.ometiff.metadata import MaskMetadata, to_ome_xml
-from qpmask.ometiff.pyramid import Pixels, PyramidBuilder, subsample
+from qpmask.ometiff.plain import padded
+from qpmask.ometiff.pyramid import Above, Pyramid
+from qpmask.ometiff.strips import MIXED, StripGrid, StripShape, TileStrip
 
-__all__ = ["MaskLayout", "PackedTile", "Tile", "WriteResult", "write_mask"]
+__all__ = ["MaskLayout", "PackedTile", "Tile", "TileStrip", "WriteResult", "write_mask"]
 
 _CLASSIC_MAX_BYTES = 2**32 - 1
-_WINDOW = 32  # tiles under way at one time: 8 MB of pixels at 512 x 512
+_STRIPS_PER_THREAD = 2  # under way at one time
 
 
 def write_mask(
     path: Path | str,
     layout: MaskLayout,
     metadata: MaskMetadata,
-    tiles: Iterable[Tile],
+    tiles: Iterable[Tile | TileStrip],
     *,
     on_tile: Callable[[int], None] | None = None,
     threads: int | None = None,
@@ -61,9 +66,11 @@ def write_mask(
         Sizes, pixel type, compression.
     metadata : MaskMetadata
         What the file says about itself; its sizes and type must be the layout's.
-    tiles : iterable of Tile
+    tiles : iterable of Tile or TileStrip
         All tiles of level 0, plane by plane, in each plane row by row from the top left. An array
-        has the shape of the part of the tile inside the image and the layout's type.
+        has the shape of the part of the tile inside the image and the layout's type. A strip must
+        be the next one of the level's :class:`~qpmask.ometiff.strips.StripGrid`; it is the
+        writer's from then on.
     on_tile : callable, optional
         Called with the number of tiles of level 0 finished so far, on the caller's thread.
     threads : int, optional
@@ -90,7 +97,7 @@ def write_mask(
     with _Sink.open(path) as sink, ThreadPoolExecutor(threads, "qpmask-encode") as pool:
         try:
             job = _Job(layout, metadata, sink, pool)
-            job.run(tiles, on_tile)
+            job.run(tiles, on_tile, threads)
             return job.finish(big=_big)
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -160,22 +167,23 @@ def _output_errors(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a tile belongs."""
+    """Where a strip belongs."""
 
     plane: int
     level: int
     row: int
-    col: int
+    number: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Ready:
-    """A tile that is ready to be stored."""
+    """A strip that is ready to be stored."""
 
-    label: int | None  # where it has one label only
-    data: bytes | None  # None only with a label: the constant tile of this label
-    counts: dict[int, int] = field(default_factory=dict)
-    quarter: Pixels | None = None  # its pixels in the next level
+    labels: NDArray[np.int64]  # of its tiles, or MIXED
+    packed: bytes  # the mixed tiles, one behind the other
+    n_bytes: NDArray[np.int64]  # their lengths, 0 for the others
+    digests: tuple[bytes, ...]  # of the mixed tiles
+    counts: dict[int, int]  # pixels by label, of level 0
 
 
 class _Job:
@@ -187,11 +195,14 @@ class _Job:
         self._layout = layout
         self._sink = sink
         self._pool = pool
-        self._sizes = layout.level_sizes
-        self._grids = [TileGrid(size, layout.tile_px) for size in self._sizes]
-        self._directories = _directories(layout, metadata, self._sizes)
-        self._builder = PyramidBuilder(self._sizes, layout.tile_px, layout.pixel_dtype)
-        self._window: deque[tuple[_Place, _Ready | Future[_Ready]]] = deque()
+        self._n_levels = len(layout.level_sizes)
+        tile = Size(layout.tile_px, layout.tile_px)
+        self._grids = [StripGrid(size, tile) for size in layout.level_sizes]
+        self._pyramid = Pyramid(tuple(self._grids), layout.pixel_dtype)
+        self._backend = backend_for(layout.pixel_dtype)
+        self._directories = _directories(layout, metadata, layout.level_sizes)
+        self._window: deque[tuple[_Place, Above | None, Future[_Ready] | _Ready]] = deque()
+        self._room = threading.local()  # counts, which are all 0 between two strips
         self._segments: dict[bytes, tuple[int, int]] = {}
         self._constants: dict[int, tuple[int, int]] = {}
         self._counts: list[dict[int, int]] = [{} for _ in range(layout.n_planes)]
@@ -200,23 +211,26 @@ class _Job:
         # is known for certain only when the last tile is there.
         sink.append(bytes(len(pack_directories(self._directories, big=True))))
 
-    def run(self, tiles: Iterable[Tile], on_tile: Callable[[int], None] | None) -> None:
+    def run(
+        self,
+        tiles: Iterable[Tile | TileStrip],
+        on_tile: Callable[[int], None] | None,
+        threads: int,
+    ) -> None:
         """Take all tiles of level 0 and store those of all levels."""
         stream = iter(tiles)
-        n_tiles = self._layout.n_planes * self._layout.grid.n_tiles
+        grid = self._grids[0]
         for plane in range(self._layout.n_planes):
-            for row, col in self._layout.grid:
-                place = _Place(plane, 0, row, col)
-                tile = next(stream, None)
-                if tile is None:
-                    raise MaskError(f"The tiles ended before {self._where(place)} of {n_tiles:,}.")
-                self._take(place, tile)
-                self._drain(_WINDOW, on_tile)
+            for row in range(grid.n_rows):
+                for number in range(grid.n_strips):
+                    place = _Place(plane, 0, row, number)
+                    self._submit(place, self._next_strip(stream, place))
+                    self._drain(_STRIPS_PER_THREAD * threads, on_tile)
+            self._drain(0, on_tile)
         if next(stream, None) is not None:
             raise MaskError(
-                f"There are more tiles than the {n_tiles:,} of {self._layout.size} pixels."
+                f"There are more tiles than the {self._n_tiles:,} of {self._layout.size} pixels."
             )
-        self._drain(0, on_tile)
 
     def finish(self, *, big: bool) -> WriteResult:
         """Write the directories and say what was written."""
@@ -230,125 +244,220 @@ class _Job:
         return WriteResult(
             path=self._sink.path,
             counts=table,
-            levels=self._sizes,
+            levels=self._layout.level_sizes,
             file_bytes=self._sink.n_bytes,
             n_tiles=sum(len(directory.offsets) for directory in self._directories),
             n_segments=len(self._segments),
             is_bigtiff=big,
         )
 
-    def _where(self, place: _Place) -> str:
-        of_plane = f" of plane {place.plane}" if self._layout.n_planes > 1 else ""
-        return f"tile (row {place.row}, column {place.col}){of_plane}"
+    @property
+    def _n_tiles(self) -> int:
+        return self._layout.n_planes * self._layout.grid.n_tiles
 
-    def _take(self, place: _Place, tile: Tile) -> None:
-        """Check a tile of level 0 and put it in line."""
-        data = None
+    def _where(self, plane: int, row: int, col: int) -> str:
+        of_plane = f" of plane {plane}" if self._layout.n_planes > 1 else ""
+        return f"tile (row {row}, column {col}){of_plane}"
+
+    # --- what comes in ----------------------------------------------------------------------------
+
+    def _next_strip(self, stream: Iterator[Tile | TileStrip], place: _Place) -> TileStrip:
+        """The strip that belongs here, put together from single tiles unless it comes as one."""
+        grid = self._grids[0]
+        shape = grid.shape(place.row, place.number)
+        first_col = place.number * grid.tiles_per_strip
+        gathered: TileStrip | None = None
+        for k in range(shape.n_tiles):
+            where = self._where(place.plane, place.row, first_col + k)
+            item = next(stream, None)
+            if item is None:
+                raise MaskError(f"The tiles ended before {where} of {self._n_tiles:,}.")
+            if isinstance(item, TileStrip):
+                if k or item.shape != shape or item.pixels.dtype != self._layout.pixel_dtype:
+                    raise MaskError(
+                        f"A strip of tiles of {item.pixels.dtype} does not belong at {where}."
+                    )
+                return item
+            if gathered is None:
+                gathered = self._empty_strip(shape)
+            self._put(gathered, k, item, where)
+        assert gathered is not None
+        if any(data is not None for data in gathered.packed):
+            return gathered
+        return replace(gathered, packed=())
+
+    def _empty_strip(self, shape: StripShape) -> TileStrip:
+        area_px = self._layout.tile_px**2
+        return TileStrip(
+            shape=shape,
+            labels=np.full(shape.n_tiles, MIXED, np.int64),
+            pixels=new_pixels(shape.n_tiles, area_px, self._layout.pixel_dtype),
+            packed=(None,) * shape.n_tiles,
+        )
+
+    def _put(self, strip: TileStrip, k: int, tile: Tile, where: str) -> None:
+        """Check a single tile and put it into its strip."""
         if isinstance(tile, PackedTile):
             if not tile.data:
-                raise MaskError(f"The packed {self._where(place)} has no bytes.")
-            data, tile = tile.data, tile.pixels
-        shape = self._grids[0].shape(place.row, place.col)
+                raise MaskError(f"The packed {where} has no bytes.")
+            packed = list(strip.packed)
+            packed[k] = tile.data
+            object.__setattr__(strip, "packed", tuple(packed))
+            tile = tile.pixels
+        shape = (strip.shape.height, strip.shape.width(k))
         if isinstance(tile, np.ndarray) and tile.ndim > 0:
             if tile.shape != shape or tile.dtype != self._layout.pixel_dtype:
                 raise MaskError(
-                    f"The {self._where(place)} is {tile.dtype} of shape {tile.shape}; "
+                    f"The {where} is {tile.dtype} of shape {tile.shape}; "
                     f"expected {self._layout.dtype} of shape {shape} (rows, columns)."
                 )
-            expected = tuple(self._counts[place.plane])
-            job = self._pool.submit(self._prepare, place, tile, data, expected)
-            self._window.append((place, job))
+            strip.tile(k)[:] = tile
             return
         try:
             label = operator.index(tile)
         except TypeError as error:
             raise MaskError(
-                f"The {self._where(place)} is a {type(tile).__name__}, not a label or an array."
+                f"The {where} is a {type(tile).__name__}, not a label or an array."
             ) from error
         if not 0 <= label <= np.iinfo(self._layout.pixel_dtype).max:
             raise MaskError(
-                f"The {self._where(place)} has the label {label}, "
-                f"which {self._layout.dtype} cannot hold."
+                f"The {where} has the label {label}, which {self._layout.dtype} cannot hold."
             )
-        counts = {label: shape[0] * shape[1]}
-        self._window.append((place, _Ready(label, data, counts, label)))
+        strip.labels[k] = label
+
+    # --- what is done with a strip ----------------------------------------------------------------
+
+    def _submit(self, place: _Place, strip: TileStrip, whole: Above | None = None) -> None:
+        """Put a strip in line; one of a level comes as ``whole``, with the quarters it is made of."""
+        above = self._pyramid.above(place.level, place.row, place.number)
+        if whole is None:
+            is_plain = not strip.packed and bool((strip.labels >= 0).all())
+        else:
+            is_plain = whole.is_plain
+        ready: Future[_Ready] | _Ready
+        if is_plain:  # a thread would cost more than it saves
+            ready = self._prepare(place, strip, whole, above)
+        else:
+            ready = self._pool.submit(self._prepare, place, strip, whole, above)
+        self._window.append((place, above, ready))
 
     def _prepare(
-        self, place: _Place, tile: NDArray[Any], data: bytes | None, expected: tuple[int, ...]
+        self, place: _Place, strip: TileStrip, whole: Above | None, above: Above | None
     ) -> _Ready:
-        """Count, compress and subsample one tile; runs on any thread."""
-        label = constant_label(tile)
-        if label is not None:
-            return _Ready(label, data, {label: tile.size}, label)
-        return _Ready(
-            label=None,
-            data=data or self._encode(tile),
-            counts=count_labels(tile, expected) if place.level == 0 else {},
-            quarter=subsample(tile) if self._builder.wants(place.level) else None,
-        )
+        """Count, subsample and compress the tiles of a strip; runs on any thread."""
+        if whole is not None:
+            whole.settle(self._backend)
+        counts = self._count(strip)
+        if above is not None:
+            above.take(self._backend, strip, place.row, place.number)
+        packed, n_bytes = self._encode(strip)
+        digests = []
+        end = 0
+        for n in n_bytes.tolist():
+            if n:
+                digests.append(hashlib.blake2b(packed[end : end + n], digest_size=16).digest())
+                end += n
+        return _Ready(strip.labels, packed, n_bytes, tuple(digests), counts)
 
-    def _encode(self, tile: NDArray[Any]) -> bytes:
-        edge_px = self._layout.tile_px
-        if tile.shape != (edge_px, edge_px):
-            padded = np.zeros((edge_px, edge_px), tile.dtype)
-            padded[: tile.shape[0], : tile.shape[1]] = tile
-            tile = padded
+    def _count(self, strip: TileStrip) -> dict[int, int]:
+        """Pixels by label; mixed tiles of one label become that label."""
+        counts = getattr(self._room, "counts", None)
+        if counts is None:
+            counts = np.zeros(int(np.iinfo(self._layout.pixel_dtype).max) + 1, np.int64)
+            self._room.counts = counts
+        pixels = strip.pixels
+        self._backend.scan(pixels, as_words(pixels), strip.labels, strip.shape, counts)
+        found = np.flatnonzero(counts)
+        by_label = dict(zip(found.tolist(), counts[found].tolist(), strict=True))
+        counts[found] = 0
+        return by_label
+
+    def _encode(self, strip: TileStrip) -> tuple[bytes, NDArray[np.int64]]:
+        """The mixed tiles and those that came packed, one behind the other; their lengths."""
+        if not strip.packed and not (strip.labels == MIXED).any():
+            return b"", np.zeros(strip.shape.n_tiles, np.int64)
+        if self._layout.compression == "lzw" and not (strip.packed or self._layout.one_bit):
+            return encode_strip(strip, self._backend)
+        n_bytes = np.zeros(strip.shape.n_tiles, np.int64)
+        parts = []
+        packed = strip.packed or (None,) * strip.shape.n_tiles
+        for k, (label, data) in enumerate(zip(strip.labels.tolist(), packed, strict=True)):
+            if data is None and label == MIXED:
+                tile = padded(strip.pixels, strip.shape, k)
+                data = self._encode_tile(tile)
+            if data is not None:
+                n_bytes[k] = len(data)
+                parts.append(data)
+        return b"".join(parts), n_bytes
+
+    def _encode_tile(self, tile: NDArray[Any]) -> bytes:
         return encode_tile(tile, self._layout.compression, one_bit=self._layout.one_bit)
 
-    def _drain(self, n_left: int, on_tile: Callable[[int], None] | None) -> None:
-        """Store tiles in order until so many are left in line.
+    # --- what goes out ----------------------------------------------------------------------------
 
-        Which tiles are stored when depends on their number alone, never on which thread is faster:
-        the same tiles give the same file.
+    def _drain(self, n_left: int, on_tile: Callable[[int], None] | None) -> None:
+        """Store strips in order until so many are left in line.
+
+        Which strips are stored when depends on their number alone, never on which thread is
+        faster: the same tiles give the same file.
         """
         while len(self._window) > n_left:
-            place, job = self._window.popleft()
+            place, above, job = self._window.popleft()
             ready = job.result() if isinstance(job, Future) else job
             self._store(place, ready)
+            if above is not None and self._pyramid.arrived(above):
+                up = _Place(place.plane, above.level, above.row, above.number)
+                self._submit(up, above.tiles, above)
             if place.level == 0:
+                counts = self._counts[place.plane]
                 for label, n_pixels in ready.counts.items():
-                    counts = self._counts[place.plane]
                     counts[label] = counts.get(label, 0) + n_pixels
-                self._n_done += 1
+                self._n_done += len(ready.labels)
                 if on_tile is not None:
                     on_tile(self._n_done)
 
     def _store(self, place: _Place, ready: _Ready) -> None:
-        directory = self._directories[place.plane * len(self._sizes) + place.level]
-        index = place.row * self._grids[place.level].n_cols + place.col
-        offset, n_bytes = self._segment(ready)
-        directory.offsets[index] = offset
-        directory.bytecounts[index] = n_bytes
-        if not self._builder.wants(place.level):
+        directory = self._directories[place.plane * self._n_levels + place.level]
+        grid = self._grids[place.level]
+        first = place.row * grid.n_cols + place.number * grid.tiles_per_strip
+        offsets = directory.offsets[first : first + len(ready.labels)]
+        bytecounts = directory.bytecounts[first : first + len(ready.labels)]
+        packed = ready.n_bytes > 0
+        starts = np.cumsum(ready.n_bytes) - ready.n_bytes
+        new = not self._segments.keys() & set(ready.digests)
+        if new and len(set(ready.digests)) == len(ready.digests) == (ready.labels == MIXED).sum():
+            if ready.digests:
+                offsets[packed] = self._sink.append(ready.packed) + starts[packed]
+                bytecounts[packed] = ready.n_bytes[packed]
+                places = zip(offsets[packed].tolist(), bytecounts[packed].tolist(), strict=True)
+                self._segments.update(zip(ready.digests, places, strict=True))
+            for label in sorted(set(ready.labels[~packed].tolist())):
+                alike = ready.labels == label
+                offsets[alike], bytecounts[alike] = self._constant(label)
             return
-        quarter = ready.label if ready.label is not None else ready.quarter
-        assert quarter is not None
-        tile = self._builder.add(place.level, place.row, place.col, quarter)
-        if tile is None:
-            return
-        above = _Place(place.plane, place.level + 1, place.row // 2, place.col // 2)
-        if isinstance(tile, int):
-            self._window.append((above, _Ready(tile, None)))
-        else:
-            self._window.append((above, self._pool.submit(self._prepare, above, tile, None, ())))
+        # In the same order, tile by tile.
+        digests = iter(ready.digests)
+        digest_of = [next(digests) if n else b"" for n in ready.n_bytes.tolist()]
+        for k in np.argsort(ready.labels, kind="stable").tolist():
+            if packed[k]:
+                data = ready.packed[int(starts[k]) : int(starts[k] + ready.n_bytes[k])]
+                offsets[k], bytecounts[k] = self._segment(digest_of[k], data)
+            else:
+                offsets[k], bytecounts[k] = self._constant(int(ready.labels[k]))
 
-    def _segment(self, ready: _Ready) -> tuple[int, int]:
-        """Offset and length of the tile's bytes, which are written if they are new."""
-        if ready.data is not None:
-            return self._segment_of(ready.data)
-        assert ready.label is not None
-        segment = self._constants.get(ready.label)
+    def _constant(self, label: int) -> tuple[int, int]:
+        """Offset and length of the tile of one label, which is written once."""
+        segment = self._constants.get(label)
         if segment is None:
             # An edge tile of one label is padded with it, not with 0, and so is the same as all
             # other tiles of this label. Readers crop the padding.
             shape = (self._layout.tile_px, self._layout.tile_px)
-            tile = np.full(shape, ready.label, self._layout.pixel_dtype)
-            segment = self._segment_of(self._encode(tile))
-            self._constants[ready.label] = segment
+            data = self._encode_tile(np.full(shape, label, self._layout.pixel_dtype))
+            segment = self._segment(hashlib.blake2b(data, digest_size=16).digest(), data)
+            self._constants[label] = segment
         return segment
 
-    def _segment_of(self, data: bytes) -> tuple[int, int]:
-        digest = hashlib.blake2b(data, digest_size=16).digest()
+    def _segment(self, digest: bytes, data: bytes) -> tuple[int, int]:
         segment = self._segments.get(digest)
         if segment is None:
             segment = (self._sink.append(data), len(data))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import importlib
+
 import imagecodecs
 import numpy as np
 import pytest
@@ -15,12 +17,12 @@ def decoded(data: bytes, like: np.ndarray) -> np.ndarray:
     return np.frombuffer(raw, like.dtype.newbyteorder("<")).reshape(like.shape)
 
 
-@pytest.fixture(params=["runs", "general"])
+@pytest.fixture(params=["kernels", "plain"])
 def encode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
-    if request.param == "runs":
+    if request.param == "kernels":
         pytest.importorskip("numba", reason="the run encoder is compiled by Numba")
-    else:
-        monkeypatch.setattr(lzw, "_run_encoder", lambda: None)
+    backend = importlib.import_module(f"qpmask.ometiff.{request.param}")
+    monkeypatch.setattr(lzw, "backend_for", lambda dtype: backend)
     return lzw.encode_lzw
 
 
@@ -79,18 +81,3 @@ SMALL = hnp.array_shapes(min_dims=2, max_dims=2, max_side=70)
 def test_any_tile(tile: np.ndarray, repeat: int) -> None:
     tile = np.repeat(tile, repeat, axis=1)
     assert np.array_equal(decoded(lzw.encode_lzw(tile), tile), tile)
-
-
-def test_uncompiled_code_does_the_same() -> None:
-    """The compiled function is Python too; this runs it as such, with its lines counted."""
-    rng = np.random.default_rng(1)
-    for dtype in (np.uint8, np.uint16):
-        for tile in (
-            rng.integers(0, 3, (60, 60)).astype(dtype),
-            np.repeat(rng.integers(0, 400, (80, 4)).astype(dtype), 13, axis=1),
-        ):
-            data = tile.reshape(-1).view(np.uint8)
-            out = np.zeros(2 * data.size + 64, np.uint8)
-            words = data[: data.size // 8 * 8].view(np.uint64)
-            n_bytes = lzw._encode_runs(data, words, tile.dtype.itemsize, out)
-            assert np.array_equal(decoded(out[:n_bytes].tobytes(), tile), tile)

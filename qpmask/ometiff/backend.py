@@ -1,0 +1,60 @@
+"""Which functions work on the pixels of strips: compiled ones where there is Numba."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+_loading = threading.Lock()
+
+
+class Backend(Protocol):
+    """The functions of :mod:`qpmask.ometiff.plain`, where they are described."""
+
+    scan: Callable[..., None]
+    halve: Callable[..., None]
+    settle: Callable[..., None]
+    compare: Callable[..., None]
+    encode_lzw: Callable[..., None]
+    decode_lzw: Callable[..., None]
+    crop: Callable[..., None]
+
+
+def is_compiled() -> bool:
+    """Whether Numba is there, so that LZW and all else is fast."""
+    return importlib.util.find_spec("numba") is not None and sys.byteorder == "little"
+
+
+@functools.cache
+def _load(compiled: bool) -> Backend:
+    name = "kernels" if compiled else "plain"
+    return cast(Backend, importlib.import_module(f"qpmask.ometiff.{name}"))
+
+
+def backend_for(dtype: np.dtype[Any]) -> Backend:
+    """Functions for pixels of this type."""
+    with _loading:
+        if dtype.itemsize <= 2 and is_compiled():
+            try:
+                return _load(True)
+            except ImportError:  # Numba is there and does not work with this Python or NumPy
+                pass
+        return _load(False)
+
+
+def as_words(pixels: NDArray[Any]) -> NDArray[np.uint64]:
+    """The same bytes as 64-bit numbers, as ``scan`` takes them."""
+    return pixels.view(np.uint64)
+
+
+def new_pixels(n_tiles: int, tile_px: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Room for the tiles of a strip, not cleared; rows are whole 64-bit numbers."""
+    return np.empty((n_tiles, -(-tile_px // 8) * 8), dtype)
