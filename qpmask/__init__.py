@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from qpmask.errors import QpmaskError as QpmaskError
     from qpmask.mask import Mask as Mask
     from qpmask.mask import open_mask as open_mask
+    from qpmask.maskwriter import MaskWriter as MaskWriter
+    from qpmask.maskwriter import finalize as finalize
     from qpmask.ometiff.check import check_mask as check_mask
     from qpmask.options import ExportOptions as ExportOptions
     from qpmask.options import FileOptions as FileOptions
@@ -35,6 +37,7 @@ _HOMES = {
     "ExportOptions": "options",
     "FileOptions": "options",
     "Mask": "mask",
+    "MaskWriter": "maskwriter",
     "Project": "project",
     "QpmaskError": "errors",
     "RenderOptions": "options",
@@ -42,6 +45,7 @@ _HOMES = {
     "check_mask": "ometiff.check",
     "export_masks": "pipeline",
     "export_options": "options",
+    "finalize": "maskwriter",
     "load_class_map": "classes",
     "load_preset": "classes",
     "open_mask": "mask",

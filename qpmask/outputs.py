@@ -112,7 +112,7 @@ class OutputWriter:
         target = self.path / name
         with writing(target, "The file"):
             made.replace(target)
-            _sync_folder(self.path)
+            sync_folder(self.path)
         return target
 
     def write_text(self, name: str, text: str) -> Path:
@@ -224,7 +224,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return data if isinstance(data, dict) else None
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
     """Make a rename last; not every system can."""
     with contextlib.suppress(OSError):
         handle = os.open(path, os.O_RDONLY)

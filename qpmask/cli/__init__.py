@@ -20,6 +20,7 @@ COMMANDS = {
     "info": "info",
     "check": "check",
     "compare": "compare",
+    "finalize": "finalize",
     "groovy": "groovy",
     "doctor": "doctor",
     "get-qupath": "get_qupath",

@@ -1,0 +1,83 @@
+"""Tiles that come in the order of the file: their places, shapes and labels are checked."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from qpmask.errors import MaskError
+from qpmask.maskwriter.blocks import take_block
+from qpmask.maskwriter.journal import Pixels
+from qpmask.maskwriter.plan import WriterPlan
+
+OrderedItem: TypeAlias = "tuple[int, int, ArrayLike] | NDArray[Any] | int"
+
+
+def in_order(plan: WriterPlan, tiles: Iterable[OrderedItem]) -> Iterator[Pixels]:
+    """The tiles as the file's writer takes them.
+
+    Parameters
+    ----------
+    plan : WriterPlan
+        The mask; its pixel type must be known.
+    tiles : iterable
+        See :meth:`qpmask.MaskWriter.from_tiles`.
+
+    Raises
+    ------
+    MaskError
+        If a tile is not what it should be.
+    """
+    dtype = plan.layout().pixel_dtype
+    grid = plan.grid
+    stream = iter(tiles)
+    for number, (row, col) in enumerate(grid):
+        try:
+            item = next(stream)
+        except StopIteration:
+            raise MaskError(
+                f"The tiles ended after {number:,} of {grid.n_tiles:,}.",
+                hint="For tiles in another order, or with gaps, use MaskWriter.write.",
+            ) from None
+        x_px, y_px = col * plan.tile_px, row * plan.tile_px
+        tile = _at(item, x_px, y_px, number)
+        height_px, width_px = grid.shape(row, col)
+        shapes = {(height_px, width_px), (plan.tile_px, plan.tile_px)}
+        array = np.asarray(tile)
+        if array.ndim == 0 and array.dtype.kind in "uib":
+            # Checked as a block of one pixel; all others have the same label.
+            array = array.reshape(1, 1)
+        elif array.shape not in shapes:
+            raise MaskError(
+                f"Tile {number:,} (x = {x_px:,}, y = {y_px:,}) has the shape {array.shape}; "
+                f"expected {(height_px, width_px)} (rows, columns)."
+            )
+        block = take_block(plan, x_px, y_px, array, "replace", None)
+        assert block is not None
+        is_constant = array.shape == (1, 1) and (height_px, width_px) != (1, 1)
+        yield int(block.pixels[0, 0]) if is_constant else block.pixels.astype(dtype, copy=False)
+    if next(stream, None) is not None:
+        raise MaskError(f"There are more tiles than the {grid.n_tiles:,} of {plan.size} pixels.")
+
+
+def _at(item: OrderedItem, x_px: int, y_px: int, number: int) -> Any:
+    """The tile of an item that says its place, or none."""
+    if not (isinstance(item, tuple) and len(item) == 3):
+        return item
+    try:
+        place = operator.index(item[0]), operator.index(item[1])
+    except TypeError as error:
+        raise MaskError(
+            f"Tile {number:,} has the place {item[:2]!r}; it must be two whole numbers, x and y."
+        ) from error
+    if place != (x_px, y_px):
+        raise MaskError(
+            f"Tile {number:,} is at x = {place[0]:,}, y = {place[1]:,}; the next one in the "
+            f"file's order is at x = {x_px:,}, y = {y_px:,}.",
+            hint="Tiles go row by row from the top left; for any other order use MaskWriter.write.",
+        )
+    return item[2]
