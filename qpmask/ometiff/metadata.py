@@ -17,7 +17,6 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape, quoteattr
 
 from qpmask._version import __version__
 from qpmask.errors import MaskError, OptionsError
@@ -303,10 +302,15 @@ def _rgba(color: Color) -> int:
 
 
 def _text(value: str) -> str:
+    # Imported where it writes: with it comes all of urllib, which reading a mask can do without.
+    from xml.sax.saxutils import escape
+
     return escape(_NOT_XML.sub("\ufffd", value).replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _attribute(value: str) -> str:
+    from xml.sax.saxutils import quoteattr
+
     # quoteattr would write breaks as numeric references, so they are replaced first.
     return quoteattr(_BREAKS.sub(" ", _NOT_XML.sub("\ufffd", value)))
 
