@@ -20,6 +20,7 @@ COMMANDS = {
     "info": "info",
     "check": "check",
     "compare": "compare",
+    "view": "view",
     "finalize": "finalize",
     "groovy": "groovy",
     "doctor": "doctor",

@@ -1,0 +1,156 @@
+"""Opens what is to be looked at: a mask, and the slide under it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from qpmask.errors import OptionsError
+from qpmask.geometry import Size
+from qpmask.mask import Mask, open_mask
+from qpmask.ometiff.metadata import ClassRow
+from qpmask.outputs import MASK_SUFFIX
+from qpmask.viewer.alignment import align
+from qpmask.viewer.palette import palette_color
+from qpmask.viewer.sampling import Sampler
+from qpmask.viewer.scene import Caption, Scene
+from qpmask.viewer.slides import open_slide
+
+_LISTED = 20
+
+
+@contextlib.contextmanager
+def open_scene(
+    path: Path,
+    *,
+    plane: str | None = None,
+    slide_path: Path | None = None,
+    opacity: float | None = None,
+) -> Iterator[Scene]:
+    """Open a mask and its slide for looking; both are closed at the end of the block.
+
+    Parameters
+    ----------
+    path : Path
+        A mask: ours, QuPath's, or any tiled TIFF of labels.
+    plane : str, optional
+        Number or channel name of a plane; the first one by default.
+    slide_path : Path, optional
+        The slide under it.
+    opacity : float, optional
+        Of the mask, 0 to 1; by default 0.5 over a slide, else 1.
+
+    Raises
+    ------
+    OptionsError
+        The path is a folder, there is no such plane, or the slide cannot be opened or is another
+        mask's.
+    MaskError
+        The file is no mask, or damaged.
+    """
+    if path.is_dir():
+        raise _folder_error(path)
+    if opacity is None:
+        opacity = 1.0 if slide_path is None else 0.5
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(open_mask(path))
+        mask = _plane_of(first, plane)
+        slide = alignment = None
+        if slide_path is not None:
+            slide = open_slide(slide_path)
+            stack.callback(slide.close)
+            alignment = align(
+                mask.levels[0].size,
+                slide.levels[0],
+                slide.bounds,
+                image=_image_size(mask),
+                mask_pixel=mask.pixel_size,
+                slide_pixel=slide.pixel_size,
+            )
+        yield Scene(
+            Sampler(mask),
+            _classes(mask),
+            Caption(path.name, _plane_name(mask)),
+            pixel_size=mask.pixel_size,
+            slide=slide,
+            alignment=alignment,
+            opacity=opacity,
+        )
+
+
+def _folder_error(path: Path) -> OptionsError:
+    names = sorted(p.name for p in path.glob("*.tif*") if not p.name.endswith(".json"))
+    if not names:
+        return OptionsError(
+            f"{path} is a folder, and there are no masks in it.",
+            hint=f"Masks are files that end in {MASK_SUFFIX}.",
+        )
+    more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
+    listed = ", ".join(repr(name) for name in names[:_LISTED])
+    return OptionsError(
+        f"{path} is a folder; one mask can be looked at at a time.",
+        hint=f"Name one of its files: {listed}{more}.",
+    )
+
+
+def _plane_of(mask: Mask, plane: str | None) -> Mask:
+    if plane is None:
+        return mask
+    names = mask.metadata.channel_names if mask.metadata is not None else ()
+    if plane in names or not plane.isdecimal():
+        return mask.plane(plane)
+    if int(plane) >= mask.n_planes:
+        raise OptionsError(
+            f"{mask.path} has no plane {plane}.",
+            hint=f"Its planes are 0 to {mask.n_planes - 1}."
+            if mask.n_planes > 1
+            else "It has one plane, 0.",
+        )
+    c, z, t = _position(mask, int(plane))
+    return mask.plane(c, z, t)
+
+
+def _position(mask: Mask, plane: int) -> tuple[int, int, int]:
+    """Channel, slice and time point of a plane; all are channels where the file does not say."""
+    m = mask.metadata
+    if m is None or m.n_planes != mask.n_planes:
+        return plane, 0, 0
+    z_and_t, c = divmod(plane, m.size_c)
+    t, z = divmod(z_and_t, m.size_z)
+    return c, z, t
+
+
+def _plane_name(mask: Mask) -> str | None:
+    if mask.n_planes == 1:
+        return None
+    words = f"plane {mask.plane_number} of {mask.n_planes} (0 to {mask.n_planes - 1})"
+    names = mask.metadata.channel_names if mask.metadata is not None else ()
+    c, _, _ = _position(mask, mask.plane_number)
+    return f"{words}: {names[c]}" if c < len(names) else words
+
+
+def _classes(mask: Mask) -> Mapping[int, ClassRow]:
+    """The class table. In a file with a plane a class, each gets the colour of its own label."""
+    m = mask.metadata
+    if m is None or m.classes or "channel_labels" not in m.extra:
+        return mask.classes
+    labels = m.extra["channel_labels"].split(",")
+    c, _, _ = _position(mask, mask.plane_number)
+    if c >= len(labels) or not labels[c].isdecimal() or int(labels[c]) < 1:
+        return mask.classes
+    color = palette_color(int(labels[c]))
+    return {
+        label: row if row.color else replace(row, color=color)
+        for label, row in mask.classes.items()
+    }
+
+
+def _image_size(mask: Mask) -> Size | None:
+    """Size of the image that the mask was drawn for, where the mask says so."""
+    extra = mask.metadata.extra if mask.metadata is not None else {}
+    lengths = extra.get("image_width_px", ""), extra.get("image_height_px", "")
+    if not all(length.isdecimal() for length in lengths):
+        return None
+    return Size(int(lengths[0]), int(lengths[1]))

@@ -1,0 +1,145 @@
+"""A slide read by tifffile: the TIFFs that OpenSlide cannot open, or opens without their levels.
+
+Only the tiles or strips that a rectangle touches are read and decoded.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from qpmask.errors import OptionsError
+from qpmask.geometry import PixelSize, Size
+from qpmask.viewer.alignment import Bounds
+
+_STRETCHED_PX = 4_000_000  # pixels that the contrast of a fluorescence image is taken from
+
+
+class TiffSlide:
+    """A slide that tifffile opened.
+
+    Parameters
+    ----------
+    path : Path
+        A TIFF of any kind that tifffile knows; its first series is shown.
+
+    Raises
+    ------
+    ValueError
+        It holds no image that can be shown.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._tif = tifffile.TiffFile(path)
+        try:
+            self._pages = [level.keyframe for level in self._tif.series[0].levels]
+            # Further planes (channels, slices) are pages of their own; the first one is shown.
+            first = self._pages[0]
+            if first.imagedepth != 1:
+                raise ValueError("it is a volume")
+            self.levels: tuple[Size, ...] = tuple(
+                Size(int(page.imagewidth), int(page.imagelength)) for page in self._pages
+            )
+            self.bounds: Bounds | None = None
+            self.pixel_size: PixelSize | None = _pixel_size(first)
+            self._is_rgb = first.samplesperpixel in (3, 4) and first.dtype == np.uint8
+            self._black, self._white = (0.0, 255.0) if self._is_rgb else self._contrast()
+        except BaseException:
+            self._tif.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._tif.close()
+
+    def read(self, level: int, x_px: int, y_px: int, size: Size) -> NDArray[np.uint8]:
+        """Pixels of a rectangle."""
+        try:
+            pixels = self._read(level, x_px, y_px, size)
+        except Exception as error:
+            raise OptionsError(f"The slide cannot be read: {error}.") from error
+        if self._is_rgb:
+            return pixels[:, :, :3]
+        return self._gray(pixels[:, :, 0])
+
+    # --- behind the scenes --------------------------------------------------------------------
+
+    def _read(self, level: int, x_px: int, y_px: int, size: Size) -> NDArray[Any]:
+        """Samples of a rectangle, shape (rows, columns, samples)."""
+        page = self._pages[level]
+        is_planar = page.planarconfig == 2 and page.samplesperpixel > 1
+        n_samples = int(page.samplesperpixel) if self._is_rgb or not is_planar else 1
+        out = np.zeros((size.height_px, size.width_px, n_samples), page.dtype)
+        if page.is_tiled:
+            width, height = int(page.tilewidth), int(page.tilelength)
+        else:
+            width, height = int(page.imagewidth), int(page.rowsperstrip)
+            height = min(height, int(page.imagelength))
+        n_cols, n_rows = -(-page.imagewidth // width), -(-page.imagelength // height)
+        for row in range(y_px // height, min(n_rows, -(-(y_px + size.height_px) // height))):
+            for col in range(x_px // width, min(n_cols, -(-(x_px + size.width_px) // width))):
+                for plane in range(n_samples if is_planar else 1):
+                    index = (plane * n_rows + row) * n_cols + col
+                    segment = self._segment(page, index)
+                    if segment is None:
+                        continue
+                    samples = slice(plane, plane + 1) if is_planar else slice(0, n_samples)
+                    _paste(out[:, :, samples], segment, row * height - y_px, col * width - x_px)
+        return out
+
+    def _segment(self, page: Any, index: int) -> NDArray[Any] | None:
+        """A decoded tile or strip, shape (rows, columns, samples); None if it is empty."""
+        n_bytes = page.databytecounts[index]
+        if n_bytes == 0:
+            return None
+        with self._lock:
+            file = self._tif.filehandle
+            file.seek(page.dataoffsets[index])
+            data = file.read(n_bytes)
+        tables = {"jpegtables": page.jpegtables} if page.jpegtables is not None else {}
+        pixels, _, _ = page.decode(data, index, **tables)
+        return None if pixels is None else pixels[0]
+
+    def _contrast(self) -> tuple[float, float]:
+        """What is shown black and white: the range of the smallest level, without its extremes."""
+        smallest = len(self.levels) - 1
+        size = self.levels[smallest]
+        first = self._pages[0]
+        if first.dtype == np.uint8 or size.area_px > _STRETCHED_PX:
+            limits = np.iinfo(first.dtype) if first.dtype.kind in "ui" else None
+            return (float(limits.min), float(limits.max)) if limits else (0.0, 1.0)
+        low, high = np.percentile(self._read(smallest, 0, 0, size)[:, :, 0], (0.1, 99.9))
+        return float(low), float(max(high, low + 1e-9))
+
+    def _gray(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        scaled = (values.astype(np.float32) - self._black) * (255 / (self._white - self._black))
+        gray = np.clip(np.nan_to_num(scaled), 0, 255).astype(np.uint8)
+        return np.repeat(gray[:, :, None], 3, axis=2)
+
+
+def _paste(out: NDArray[Any], segment: NDArray[Any], top: int, left: int) -> None:
+    """Write a segment whose corner lies at (top, left) of `out` to the part that both share."""
+    height, width = segment.shape[:2]
+    rows = slice(max(0, top), min(out.shape[0], top + height))
+    cols = slice(max(0, left), min(out.shape[1], left + width))
+    out[rows, cols] = segment[rows.start - top : rows.stop - top,
+                              cols.start - left : cols.stop - left, : out.shape[2]]  # fmt: skip
+
+
+def _pixel_size(page: Any) -> PixelSize | None:
+    um_per_unit = {2: 25_400.0, 3: 10_000.0}.get(int(page.resolutionunit or 1))
+    try:
+        x, y = page.resolution
+    except (TypeError, ValueError):
+        return None
+    if um_per_unit is None or not (x > 0 and y > 0):
+        return None
+    width_um, height_um = um_per_unit / x, um_per_unit / y
+    # 72 or 96 dots per inch are a screen's, not a microscope's.
+    return PixelSize(width_um, height_um) if max(width_um, height_um) < 100 else None
