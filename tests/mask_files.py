@@ -1,0 +1,95 @@
+"""Mask files of many layouts, with the arrays that they must hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from hypothesis import strategies as st
+from ometiff.mask_samples import CLASSES, blobs, write
+
+
+def write_foreign(
+    path: Path,
+    base: np.ndarray,
+    *,
+    n_levels: int = 3,
+    byteorder: str = ">",
+    bigtiff: bool = False,
+    description: str | None = None,
+    **options: Any,
+) -> None:
+    """As QuPath and others have it: SubIFDs, sizes rounded down, tiles not shared."""
+    options = {"compression": "lzw", "tile": (64, 64), "metadata": None, **options}
+    with tifffile.TiffWriter(path, byteorder=byteorder, bigtiff=bigtiff) as tif:
+        tif.write(base, subifds=n_levels - 1, description=description, **options)
+        for level in range(1, n_levels):
+            tif.write(foreign_level(base, level), subfiletype=1, **options)
+
+
+def foreign_level(base: np.ndarray, level: int) -> np.ndarray:
+    step = 2**level
+    rows, cols = (max(1, n // step) for n in base.shape[:2])
+    return base[::step, ::step][:rows, :cols]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a test's mask is made."""
+
+    rows: int
+    cols: int
+    seed: int
+    dtype: str
+    tile: tuple[int, int]
+    compression: str | None
+    pyramid: bool
+    is_ours: bool
+    big: bool
+    byteorder: str
+    predictor: bool
+
+    def array(self) -> np.ndarray:
+        array = blobs(self.rows, self.cols, self.dtype, n=self.seed % 7, seed=self.seed)
+        return array * np.array(1 if self.dtype == "uint8" else 257, self.dtype)
+
+    def write(self, path: Path) -> np.ndarray:
+        base = self.array()
+        if self.is_ours:
+            write(
+                path, base, tile_px=self.tile[0], compression=self.compression or "none",
+                pyramid=self.pyramid, big=self.big,
+            )  # fmt: skip
+            return base
+        has_predictor = self.predictor and self.compression in ("lzw", "zlib")
+        write_foreign(
+            path, base, n_levels=3 if self.pyramid else 1, byteorder=self.byteorder,
+            bigtiff=self.big, tile=self.tile, compression=self.compression,
+            predictor=has_predictor, photometric="minisblack",
+        )  # fmt: skip
+        return base
+
+
+@st.composite
+def layouts(draw: st.DrawFn) -> Layout:
+    is_ours = draw(st.booleans())
+    edge = st.sampled_from([16, 32, 64])
+    return Layout(
+        rows=draw(st.integers(1, 150)),
+        cols=draw(st.integers(1, 150)),
+        seed=draw(st.integers(0, 1000)),
+        dtype=draw(st.sampled_from(["uint8", "uint16"] + ["uint32"] * (not is_ours))),
+        tile=(draw(edge), draw(edge)),
+        compression=draw(st.sampled_from(["lzw", "zlib", "zstd", None])),
+        pyramid=draw(st.booleans()),
+        is_ours=is_ours,
+        big=draw(st.booleans()),
+        byteorder=draw(st.sampled_from("<>")),
+        predictor=draw(st.booleans()),
+    )
+
+
+__all__ = ["CLASSES", "Layout", "blobs", "foreign_level", "layouts", "write", "write_foreign"]
