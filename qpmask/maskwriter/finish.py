@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -107,12 +106,10 @@ def finish(
     plan = contents.plan
     layout = plan.layout(contents.largest)
     metadata = plan.metadata(contents.largest)
-    threads = threads or min(4, os.cpu_count() or 1)
     journal = journal_path(path)
     with JournalReader(journal) as reader:
-        tiles = replay(contents, reader, layout.pixel_dtype, threads)
-        with contextlib.closing(tiles):  # type: ignore[type-var]
-            result = publish(mask_path(path), layout, metadata, tiles, on_tile, threads)
+        tiles = replay(contents, reader, layout.pixel_dtype)
+        result = publish(mask_path(path), layout, metadata, tiles, on_tile, threads)
     with contextlib.suppress(OSError):
         journal.unlink()
     return result

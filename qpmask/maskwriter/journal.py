@@ -12,6 +12,7 @@ its CRC. LZ4 because a block is packed while its writer waits: labels take next 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import struct
 import threading
@@ -402,6 +403,6 @@ def by_tile(pieces: NDArray[Any], n_cols: int) -> Iterator[tuple[int, NDArray[An
     index = pieces["row"].astype(np.int64) * n_cols + pieces["col"]
     order = np.argsort(index, kind="stable")
     index = index[order]
-    starts = np.flatnonzero(np.diff(index, prepend=-1))
-    for start, stop in zip(starts, [*starts[1:], len(index)], strict=True):
+    starts = np.flatnonzero(np.diff(index, prepend=-1)).tolist()
+    for start, stop in itertools.pairwise([*starts, len(index)]):
         yield int(index[start]), pieces[order[start:stop]]

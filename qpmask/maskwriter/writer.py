@@ -326,7 +326,7 @@ class MaskWriter:
                 contents = recover(self._path)
             self._result = finish(self._path, contents, on_tile, self._threads)
         except BaseException as error:
-            self._tell(error)
+            self._keep(error)
             raise
         finally:
             self._release()
@@ -351,11 +351,9 @@ class MaskWriter:
         if error is None:
             if self._is_open:
                 self.close()
-        elif self._n_writes == 0:
-            self.discard()
         elif self._end():
+            self._keep(error)
             self._release()
-            self._tell(error)
 
     # --- what it is ---------------------------------------------------------------------------
 
@@ -426,8 +424,12 @@ class MaskWriter:
             hint="MaskWriter.resume(path) goes on with what it left unfinished, if anything.",
         )
 
-    def _tell(self, error: BaseException) -> None:
-        """Say with an exception that nothing is lost."""
+    def _keep(self, error: BaseException) -> None:
+        """Keep the journal after an exception, and say so with it; an empty one goes."""
+        if self._n_writes == 0:
+            with contextlib.suppress(OSError):
+                self._journal.path.unlink()
+            return
         text = (
             f"{self._n_writes:,} writes of {self._path} are kept in {self._journal.path}: make the "
             "mask with `qpmask finalize`, go on with MaskWriter.resume, or delete that file."
