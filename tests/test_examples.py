@@ -14,6 +14,7 @@ EXPECTED = {
     "02_own_classes.py": "Prostate A 750 550",
     "03_read_a_mask.py": "Bening gland",
     "04_watch_a_run.py": "interrupted: True",
+    "05_read_a_mask.py": "an overview of",
 }
 
 

@@ -84,6 +84,8 @@ def _cut_range(positions: range, tile_px: int) -> list[Cut]:
 
 
 def _cut_array(positions: NDArray[np.int64], tile_px: int) -> list[Cut]:
+    if len(positions) == 0:
+        return []
     tiles, starts = np.unique(positions // tile_px, return_index=True)
     ends = [*starts[1:].tolist(), len(positions)]
     return [
