@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import basic_indices
 from mask_files import Layout, blobs, layouts, write, write_foreign
 from ometiff.mask_samples import AWKWARD_NAME
 
@@ -49,12 +48,14 @@ def test_any_index_of_any_level(
             assert array.chunks == (level.tile.height_px, level.tile.width_px)
             assert array.dtype == base.dtype
             assert np.array_equal(array[:], mask._file.read(number))
-        starts = st.integers(0, 150)
-        y0, y1, x0, x1 = (data.draw(starts) for _ in range(4))
-        assert np.array_equal(group["0"][y0:y1, x0:x1], base[y0:y1, x0:x1])
-        key = data.draw(basic_indices(base.shape, allow_ellipsis=False, min_dims=2))
-        if all(isinstance(k, int) or (k.step or 1) > 0 for k in np.atleast_1d(key).tolist()):
+        for _ in range(3):
+            # Zarr knows no negative steps.
+            key = tuple(data.draw(st.slices(n).filter(_forward)) for n in base.shape)
             assert np.array_equal(group["0"][key], base[key])
+
+
+def _forward(part: slice) -> bool:
+    return part.step is None or part.step > 0
 
 
 def test_what_the_group_says(zarr: Any, path: Path) -> None:
