@@ -15,6 +15,7 @@ EXPECTED = {
     "03_read_a_mask.py": "Bening gland",
     "04_watch_a_run.py": "interrupted: True",
     "05_read_a_mask.py": "an overview of",
+    "06_write_predictions.py": "2  Tumor         1,023,231 pixels",
 }
 
 
