@@ -13,6 +13,7 @@ from qpmask.mask import Mask, open_mask
 from qpmask.ometiff.metadata import ClassRow
 from qpmask.outputs import MASK_SUFFIX
 from qpmask.viewer.alignment import align
+from qpmask.viewer.extras import require_view
 from qpmask.viewer.palette import palette_color
 from qpmask.viewer.sampling import Sampler
 from qpmask.viewer.scene import Caption, Scene
@@ -44,12 +45,15 @@ def open_scene(
 
     Raises
     ------
+    MissingExtraError
+        The extra ``view`` is not installed.
     OptionsError
         The path is a folder, there is no such plane, or the slide cannot be opened or is another
         mask's.
     MaskError
         The file is no mask, or damaged.
     """
+    require_view()
     if path.is_dir():
         raise _folder_error(path)
     if opacity is None:

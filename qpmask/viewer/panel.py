@@ -8,7 +8,6 @@ and the label before the name still tells which class it is.
 from __future__ import annotations
 
 import functools
-import logging
 import math
 import unicodedata
 import warnings
@@ -18,16 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.errors import MissingExtraError
 from qpmask.viewer.legend import LegendRow, fitting
 
 WIDTH_PX = 340  # at a scale of 1
 SHARE_TITLE = "share of the pixels shown"
 
 _MARGIN, _LINE, _SWATCH, _FONT_PX = 12.0, 17.0, 13.0, 12.0
-_LABEL_WIDTH, _SHARE_WIDTH = 34.0, 62.0
+_SHARE_WIDTH = 62.0
 _INK, _FAINT, _RULE = "#202020", "#606060", "#c8c8c8"
 _MAX_NAME_LINES = 3
+_MOST_ROWS = 60  # of a panel whose height is free
 
 #: Fonts with many of the letters that DejaVu lacks, as systems call them.
 _SYSTEM_FONTS = (
@@ -144,17 +143,22 @@ def _draw(
     text: PanelText, rows: tuple[LegendRow, ...], height_px: int | None, scale: float
 ) -> NDArray[np.uint8]:
     pen = _Pen(scale)
-    width = WIDTH_PX - 2 * _MARGIN
+    width, right = WIDTH_PX - 2 * _MARGIN, WIDTH_PX - _MARGIN
+    rows_to_name = fitting(rows, _MOST_ROWS if height_px is None else 200)[0]
+    labels = max((str(row.label) for row in rows_to_name), key=len, default="")
+    name_x = _MARGIN + _SWATCH + max(36.0, pen.width(labels) + 18)
     head = pen.wrapped(readable(text.title), width, 2)
     lines = [line for entry in text.lines for line in pen.wrapped(readable(entry), width, 2)]
     note = pen.wrapped(readable(text.note), width, 6) if text.note else []
     tail = (2.6 * _LINE if text.scale_bar else 0.0) + (len(note) + 0.5) * _LINE * bool(note)
     top = _MARGIN + (len(head) + len(lines) + 1.8) * _LINE
-    name_width = width - _SWATCH - _LABEL_WIDTH - _SHARE_WIDTH - 10
-    names = {row.label: pen.wrapped(readable(row.name), name_width, _MAX_NAME_LINES)
-             for row in (rows if len(rows) < 200 else fitting(rows, 200)[0])}  # fmt: skip
+    name_width = right - _SHARE_WIDTH - 10 - name_x
+    names = {
+        row.label: pen.wrapped(readable(row.name), name_width, _MAX_NAME_LINES)
+        for row in rows_to_name
+    }
     if height_px is None:
-        shown = tuple(row for row in rows if row.label in names)
+        shown = rows_to_name
     else:
         shown = _that_fit(rows, names, (height_px / scale - top - tail - _MARGIN) / _LINE)
     n_hidden = len(rows) - len(shown)
@@ -170,18 +174,16 @@ def _draw(
         pen.text(_MARGIN, y, line, color=_FAINT)
         y += _LINE
     y += 0.5 * _LINE
-    right = WIDTH_PX - _MARGIN
     pen.text(right, y, SHARE_TITLE, color=_FAINT, align="right")
     y += 1.1 * _LINE
     pen.line(_MARGIN, right, y - 1)
     y += 0.2 * _LINE
     for row in shown:
         pen.swatch(_MARGIN, y + 2, row)
-        pen.text(_MARGIN + _SWATCH + _LABEL_WIDTH - 6, y, str(row.label), color=_FAINT,
-                 align="right")  # fmt: skip
+        pen.text(name_x - 8, y, str(row.label), color=_FAINT, align="right")
         pen.text(right, y, row.percent, align="right")
         for line in names[row.label]:
-            pen.text(_MARGIN + _SWATCH + _LABEL_WIDTH + 2, y, line)
+            pen.text(name_x, y, line)
             y += _LINE
     if n_hidden:
         more = f"and {n_hidden:,} more" if shown else f"{n_hidden:,} classes"
@@ -221,11 +223,9 @@ class _Pen:
     """Draws onto a figure in pixels of the design, y downwards."""
 
     def __init__(self, scale: float) -> None:
-        try:
-            from matplotlib.backends.backend_agg import FigureCanvasAgg
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise missing_extra("matplotlib", error) from error
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
         self._scale = scale
         self._figure: Any = Figure(figsize=(1, 1), dpi=100, facecolor="white")
         canvas: Any = FigureCanvasAgg(self._figure)
@@ -290,7 +290,12 @@ class _Pen:
                 most = middle - 1
         return _without_middle(words, least)
 
+    def width(self, words: str) -> float:
+        """Width of words on one line."""
+        return self._width(words) / self._scale
+
     def _width(self, words: str) -> float:
+        """The same in pixels of the screen."""
         if len(words) > 400:
             return math.inf
         found = self._words(words, 0, 0)
@@ -367,12 +372,3 @@ class _quiet_about_glyphs(warnings.catch_warnings):  # noqa: N801 - used like a 
         super().__enter__()
         warnings.filterwarnings("ignore", message=r"(?s)Glyph .* missing from")
         warnings.filterwarnings("ignore", message=r"(?s)Matplotlib currently does not support")
-
-
-def missing_extra(module: str, error: ImportError) -> MissingExtraError:
-    """What people read who lack the extra."""
-    logging.getLogger(__name__).debug("%s cannot be imported", module, exc_info=error)
-    return MissingExtraError(
-        f"Looking at masks needs {module}, which cannot be imported: {error}.",
-        hint='Install it with: pip install "qpmask[view]"',
-    )

@@ -8,6 +8,7 @@ shows its first channel in gray.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from qpmask.errors import MissingExtraError, OptionsError, QpmaskError
 from qpmask.geometry import PixelSize, Size
 from qpmask.mask.scaling import fitting_level, scale_of
 from qpmask.viewer.alignment import Alignment, Bounds
+from qpmask.viewer.extras import INSTALL_HINT
 from qpmask.viewer.viewport import Viewport
 
 #: Pixels of a slide that are read for one picture at most: about 250 MB.
@@ -75,7 +77,12 @@ def open_slide(path: Path) -> Slide:
     )
 
 
-def slide_picture(slide: Slide, alignment: Alignment, viewport: Viewport) -> NDArray[np.uint8]:
+def slide_picture(
+    slide: Slide,
+    alignment: Alignment,
+    viewport: Viewport,
+    beside: tuple[int, int, int] = GLASS,
+) -> NDArray[np.uint8]:
     """The slide in a viewport of the mask.
 
     Parameters
@@ -86,11 +93,13 @@ def slide_picture(slide: Slide, alignment: Alignment, viewport: Viewport) -> NDA
         How the mask lies upon it.
     viewport : Viewport
         In pixels of the mask.
+    beside : tuple of int
+        Colour of what lies beside the slide.
 
     Returns
     -------
     ndarray of uint8, shape (rows, columns, 3)
-        As large as the picture, `GLASS` beside the slide.
+        As large as the picture.
 
     Raises
     ------
@@ -102,7 +111,7 @@ def slide_picture(slide: Slide, alignment: Alignment, viewport: Viewport) -> NDA
     from PIL import Image
 
     out = viewport.out
-    picture = np.full((out.height_px, out.width_px, 3), GLASS, np.uint8)
+    picture = np.full((out.height_px, out.width_px, 3), beside, np.uint8)
     step_x = viewport.downsample * alignment.scale_x
     step_y = viewport.downsample * alignment.scale_y
     left = alignment.x0_px0 + viewport.x_px * alignment.scale_x
@@ -116,25 +125,53 @@ def slide_picture(slide: Slide, alignment: Alignment, viewport: Viewport) -> NDA
     level = fitting_level(scales, min(step_x, step_y) * 1.001)
     down_x, down_y = scales[level]
     of_level = slide.levels[level]
-    x0, x1 = _span(left + cols.start * step_x, left + cols.stop * step_x, down_x, of_level.width_px)
-    y0, y1 = _span(top + rows.start * step_y, top + rows.stop * step_y, down_y, of_level.height_px)
-    # Whole pixels are read, and the picture is cut out of them where it really lies.
-    read_x, read_y = math.floor(x0), math.floor(y0)
-    read = Size(math.ceil(x1) - read_x, math.ceil(y1) - read_y)
+    # What is shown, in pixels of the level; it may reach beyond the slide by half a pixel shown.
+    x0, x1 = ((left + col * step_x) / down_x for col in (cols.start, cols.stop))
+    y0, y1 = ((top + row * step_y) / down_y for row in (rows.start, rows.stop))
+    x = _Stretch.over(x0, x1, of_level.width_px)
+    y = _Stretch.over(y0, y1, of_level.height_px)
+    read = Size(x.length_px, y.length_px)
     if read.area_px > MAX_SLIDE_PX:
         raise TooMuchToShow(
             f"The slide has no smaller levels; {read.area_px:,} of its pixels would be needed.",
             hint="Show a smaller region, or look at the mask alone.",
         )
-    pixels = Image.fromarray(slide.read(level, read_x, read_y, read))
+    pixels = slide.read(level, x.start_px, y.start_px, read)
+    if x.is_padded or y.is_padded:
+        padding = ((y.before_px, y.behind_px), (x.before_px, x.behind_px), (0, 0))
+        pixels = np.pad(pixels, padding, mode="edge")
+    corner_x, corner_y = x.start_px - x.before_px, y.start_px - y.before_px
     shrinks = (x1 - x0) > (cols.stop - cols.start)
-    scaled = pixels.resize(
+    scaled = Image.fromarray(pixels).resize(
         (cols.stop - cols.start, rows.stop - rows.start),
         Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR,
-        box=(x0 - read_x, y0 - read_y, x1 - read_x, y1 - read_y),
+        box=(x0 - corner_x, y0 - corner_y, x1 - corner_x, y1 - corner_y),
     )
     picture[rows, cols] = np.asarray(scaled)
     return picture
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """Whole pixels of a level along one axis, and how many more are made up at either end."""
+
+    start_px: int
+    length_px: int
+    before_px: int
+    behind_px: int
+
+    @classmethod
+    def over(cls, start: float, stop: float, size_px: int) -> _Stretch:
+        """The pixels that touch what is shown from `start` to `stop`."""
+        first, last = math.floor(start), max(math.ceil(stop), math.floor(start) + 1)
+        inside = min(max(first, 0), size_px - 1)
+        length_px = max(1, min(last, size_px) - inside)
+        return cls(inside, length_px, inside - first if first < inside else 0,
+                   max(0, last - inside - length_px))  # fmt: skip
+
+    @property
+    def is_padded(self) -> bool:
+        return self.before_px > 0 or self.behind_px > 0
 
 
 def _inside(start: float, step: float, n: int, size_px: int) -> slice:
@@ -142,12 +179,6 @@ def _inside(start: float, step: float, n: int, size_px: int) -> slice:
     first = math.ceil(-start / step - 0.5)
     stop = math.ceil((size_px - start) / step - 0.5)
     return slice(min(max(first, 0), n), min(max(stop, 0), n))
-
-
-def _span(start: float, stop: float, downsample: float, size_px: int) -> tuple[float, float]:
-    """A stretch of level 0 in pixels of a level, within the level and not empty."""
-    first = min(max(start / downsample, 0.0), size_px - 1e-3)
-    return first, max(min(stop / downsample, float(size_px)), first + 1e-3)
 
 
 # --- OpenSlide ------------------------------------------------------------------------------------
@@ -221,17 +252,20 @@ def _with_openslide(path: Path) -> Slide:
         import openslide
     except ImportError as error:  # the bindings or the library itself
         raise MissingExtraError(
-            f"OpenSlide is not installed ({error})", hint='pip install "qpmask[view]"'
+            f"OpenSlide is not installed ({error})", hint=INSTALL_HINT
         ) from error
     handle = openslide.OpenSlide(path)
     slide = OpenSlideSlide(handle)
     if handle.properties.get("openslide.vendor") == "generic-tiff":
-        # It does not see the levels of an OME-TIFF, which lie in SubIFDs.
+        # It sees neither the levels of an OME-TIFF, which lie in SubIFDs, nor 16 bits.
+        from qpmask.viewer.tiffslide import TiffSlide
+
         try:
-            other = _with_tifffile(path)
+            other = TiffSlide(path)
         except Exception:  # whatever tifffile thinks of it, OpenSlide can open it
             return slide
-        if len(other.levels) > len(slide.levels) and other.levels[0] == slide.levels[0]:
+        sees_more = len(other.levels) > len(slide.levels) or not other.is_rgb
+        if sees_more and other.levels[0] == slide.levels[0]:
             slide.close()
             return other
         other.close()

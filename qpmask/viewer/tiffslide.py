@@ -48,8 +48,8 @@ class TiffSlide:
             )
             self.bounds: Bounds | None = None
             self.pixel_size: PixelSize | None = _pixel_size(first)
-            self._is_rgb = first.samplesperpixel in (3, 4) and first.dtype == np.uint8
-            self._black, self._white = (0.0, 255.0) if self._is_rgb else self._contrast()
+            self.is_rgb = first.samplesperpixel in (3, 4) and first.dtype == np.uint8
+            self._black, self._white = (0.0, 255.0) if self.is_rgb else self._contrast()
         except BaseException:
             self._tif.close()
             raise
@@ -64,7 +64,7 @@ class TiffSlide:
             pixels = self._read(level, x_px, y_px, size)
         except Exception as error:
             raise OptionsError(f"The slide cannot be read: {error}.") from error
-        if self._is_rgb:
+        if self.is_rgb:
             return pixels[:, :, :3]
         return self._gray(pixels[:, :, 0])
 
@@ -74,7 +74,7 @@ class TiffSlide:
         """Samples of a rectangle, shape (rows, columns, samples)."""
         page = self._pages[level]
         is_planar = page.planarconfig == 2 and page.samplesperpixel > 1
-        n_samples = int(page.samplesperpixel) if self._is_rgb or not is_planar else 1
+        n_samples = int(page.samplesperpixel) if self.is_rgb or not is_planar else 1
         out = np.zeros((size.height_px, size.width_px, n_samples), page.dtype)
         if page.is_tiled:
             width, height = int(page.tilewidth), int(page.tilelength)

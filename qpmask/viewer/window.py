@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 
 from qpmask.errors import OptionsError, QpmaskError
 from qpmask.geometry import Size
-from qpmask.viewer.panel import WIDTH_PX, PanelText, draw_panel, missing_extra
+from qpmask.viewer.panel import WIDTH_PX, PanelText, draw_panel
 from qpmask.viewer.png import panel_text
 from qpmask.viewer.scene import OUTSIDE, Picture, Scene
 from qpmask.viewer.viewport import MAX_ZOOM, Viewport
 
 _DRAWS_FILES_ONLY = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
 _WINDOW_INCHES = (13.0, 8.0)
-_FAST_SECONDS = 0.08  # what may be read again while the mouse drags
+_FAST_SECONDS = 0.15  # what may be read again while the mouse drags
 _SAVE_HINT = "Use --save FILE.png to get a picture instead."
 
 
@@ -54,8 +54,6 @@ def show(scene: Scene, first: FirstView) -> None:
 
     Raises
     ------
-    MissingExtraError
-        matplotlib is not installed.
     OptionsError
         There is no screen, or no toolkit to draw a window with.
     """
@@ -191,14 +189,13 @@ class MaskWindow:
 
     def draw(self, renderer: Any) -> None:
         """Paint the window; matplotlib calls this whenever it draws."""
-        canvas = self.axes.bbox
+        place = self.axes.bbox
         picture = self._current_picture()
         if picture is not None:
-            box = self._place_of(picture)
-            _paint(renderer, picture.pixels, box, canvas)
+            _paint(renderer, picture.pixels, self._place_of(picture), place)
         panel = self._current_panel(picture)
         _, height = self.figure.canvas.get_width_height(physical=True)
-        _paint_at(renderer, panel, round(canvas.x1), height - panel.shape[0])
+        _paint_at(renderer, panel, round(place.x1), height - panel.shape[0])
 
     def _current_picture(self) -> Picture | None:
         viewport = self.viewport
@@ -334,27 +331,27 @@ class MaskWindow:
 def _paint(
     renderer: Any, pixels: NDArray[np.uint8], box: tuple[int, int, int, int], clip: Any
 ) -> None:
-    """Draw pixels into a box of the window, cut at the edges of the mask's part of it."""
+    """Draw pixels into a box of the window, cut at the edges of the mask's part of it.
+
+    The box is the picture's own but while the mouse drags, until the next picture is read.
+    """
     left, bottom, width, height = box
-    page = np.empty((max(1, round(clip.height)), max(1, round(clip.width)), 3), np.uint8)
-    page[...] = OUTSIDE
-    if (width, height) != (pixels.shape[1], pixels.shape[0]):
-        # Only while the mouse drags, until it lets go.
-        rows = (np.arange(height) * pixels.shape[0]) // height
-        cols = (np.arange(width) * pixels.shape[1]) // width
-    else:
-        rows, cols = np.arange(height), np.arange(width)
-    top = round(clip.y1) - bottom - height
-    at_left = left - round(clip.x0)
-    seen_rows = (rows_at := np.arange(height) + top) >= 0
-    seen_rows &= rows_at < len(page)
-    seen_cols = (cols_at := np.arange(width) + at_left) >= 0
-    seen_cols &= cols_at < page.shape[1]
-    if seen_rows.any() and seen_cols.any():
-        page[np.ix_(rows_at[seen_rows], cols_at[seen_cols])] = pixels[
-            np.ix_(rows[seen_rows], cols[seen_cols])
+    page_left, page_bottom = round(clip.x0), round(clip.y0)
+    page_height, page_width = max(1, round(clip.height)), max(1, round(clip.width))
+    if (left, bottom) != (page_left, page_bottom) or pixels.shape[:2] != (page_height, page_width):
+        # Which pixel of the picture lies where on the page, if any.
+        rows = (np.arange(page_height) - (page_bottom + page_height - bottom - height)) / height
+        cols = (np.arange(page_width) - (left - page_left)) / width
+        seen_rows, seen_cols = (rows >= 0) & (rows < 1), (cols >= 0) & (cols < 1)
+        page = np.full((page_height, page_width, 3), OUTSIDE, np.uint8)
+        page[np.ix_(seen_rows, seen_cols)] = pixels[
+            np.ix_(
+                (rows[seen_rows] * pixels.shape[0] + 1e-6).astype(int),
+                (cols[seen_cols] * pixels.shape[1] + 1e-6).astype(int),
+            )
         ]
-    _paint_at(renderer, page, round(clip.x0), round(clip.y0))
+        pixels = page
+    _paint_at(renderer, pixels, page_left, page_bottom)
 
 
 def _paint_at(renderer: Any, pixels: NDArray[np.uint8], left: int, bottom: int) -> None:
@@ -366,12 +363,8 @@ def _paint_at(renderer: Any, pixels: NDArray[np.uint8], left: int, bottom: int) 
 
 def _pyplot() -> Any:
     """Pyplot with a backend that has windows."""
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        if "matplotlib" in str(error) or error.name is None or error.name == "matplotlib":
-            raise missing_extra("matplotlib", error) from error
-        raise
+    from matplotlib import pyplot
+
     try:
         pyplot.switch_backend(pyplot.get_backend())
         backend = str(pyplot.get_backend()).lower()

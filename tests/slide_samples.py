@@ -1,0 +1,53 @@
+"""Slides to look at masks upon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+
+def gradient(height: int, width: int) -> np.ndarray:
+    """Red grows to the right, green downwards, blue is 128: each place has its own colour."""
+    pixels = np.full((height, width, 3), 128, np.uint8)
+    pixels[:, :, 0] = np.linspace(0, 255, width).astype(np.uint8)
+    pixels[:, :, 1] = np.linspace(0, 255, height).astype(np.uint8)[:, None]
+    return pixels
+
+
+def write_slide(path: Path, pixels: np.ndarray, *, levels: int = 1, **options: Any) -> Path:
+    """A TIFF; further levels lie in SubIFDs, as in an OME-TIFF."""
+    options = {"photometric": "rgb", "metadata": None, **options}
+    with tifffile.TiffWriter(path) as tif:
+        tif.write(pixels, subifds=levels - 1 or None, **options)
+        for level in range(1, levels):
+            step = 2**level
+            tif.write(np.ascontiguousarray(pixels[::step, ::step]), subfiletype=1, **options)
+    return path
+
+
+class FakeOpenSlide:
+    """Answers as OpenSlide does: corners in pixels of level 0, RGBA, nothing beyond the slide."""
+
+    def __init__(self, pixels: np.ndarray, properties: dict[str, str], n_levels: int = 1) -> None:
+        self.levels = [pixels[:: 2**k, :: 2**k] for k in range(n_levels)]
+        self.level_dimensions = tuple((p.shape[1], p.shape[0]) for p in self.levels)
+        self.properties = properties
+        self.reads: list[tuple[Any, int, Any]] = []
+        self.is_closed = False
+
+    def read_region(self, corner: tuple[int, int], level: int, size: tuple[int, int]) -> Any:
+        from PIL import Image
+
+        self.reads.append((corner, level, size))
+        x, y = (round(c / 2**level) for c in corner)
+        rgba = np.zeros((size[1], size[0], 4), np.uint8)
+        part = self.levels[level][y : y + size[1], x : x + size[0]]
+        rgba[: part.shape[0], : part.shape[1], :3] = part
+        rgba[: part.shape[0], : part.shape[1], 3] = 255
+        return Image.fromarray(rgba)
+
+    def close(self) -> None:
+        self.is_closed = True

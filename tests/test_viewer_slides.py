@@ -1,0 +1,284 @@
+"""The slide under a mask: the right pixels of it, whatever opens it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from slide_samples import FakeOpenSlide, gradient, write_slide
+
+from qpmask.errors import OptionsError
+from qpmask.geometry import PixelSize, Size
+from qpmask.viewer import slides
+from qpmask.viewer.alignment import Alignment, Bounds, align
+from qpmask.viewer.slides import (
+    ImageSlide,
+    OpenSlideSlide,
+    TooMuchToShow,
+    open_slide,
+    slide_picture,
+)
+from qpmask.viewer.tiffslide import TiffSlide
+from qpmask.viewer.viewport import Viewport
+
+SAME = Alignment(0, 0, 1, 1)
+PIXELS = gradient(220, 300)
+
+
+def region(slide: Any, x: int, y: int, width: int, height: int, level: int = 0) -> np.ndarray:
+    return np.asarray(slide.read(level, x, y, Size(width, height)))
+
+
+# --- what opens it --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tile": (64, 64)},
+        {"tile": (64, 64), "compression": "zlib", "predictor": True},
+        {"tile": (64, 64), "compression": "lzw", "planarconfig": "separate"},
+        {"rowsperstrip": 7},
+        {"rowsperstrip": 50, "compression": "zlib", "planarconfig": "separate"},
+        {},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_tiffs_of_many_layouts(tmp_path: Path, options: dict[str, Any], byteorder: str) -> None:
+    planar = options.get("planarconfig") == "separate"
+    path = tmp_path / "slide.tif"
+    with tifffile.TiffWriter(path, byteorder=byteorder) as tif:
+        data = np.moveaxis(PIXELS, -1, 0) if planar else PIXELS
+        tif.write(data, photometric="rgb", metadata=None, **options)
+    slide = TiffSlide(path)
+    assert slide.levels == (Size(300, 220),)
+    np.testing.assert_array_equal(region(slide, 0, 0, 300, 220), PIXELS)
+    np.testing.assert_array_equal(region(slide, 60, 50, 130, 90), PIXELS[50:140, 60:190])
+    np.testing.assert_array_equal(region(slide, 299, 219, 1, 1), PIXELS[219:, 299:])
+    slide.close()
+
+
+def test_jpeg_tiles_with_shared_tables(tmp_path: Path) -> None:
+    path = write_slide(
+        tmp_path / "slide.tif", PIXELS, tile=(64, 64), compression="jpeg",
+        compressionargs={"level": 95},
+    )  # fmt: skip
+    slide = TiffSlide(path)
+    off = np.abs(region(slide, 0, 0, 300, 220).astype(int) - PIXELS)
+    assert off.mean() < 3
+    slide.close()
+
+
+def test_levels_in_subifds_are_found_although_openslide_does_not_see_them(tmp_path: Path) -> None:
+    path = write_slide(tmp_path / "slide.tif", PIXELS, levels=3, tile=(64, 64))
+    slide = open_slide(path)
+    assert slide.levels == (Size(300, 220), Size(150, 110), Size(75, 55))
+    np.testing.assert_array_equal(region(slide, 5, 6, 40, 30, level=2), PIXELS[24:144:4, 20:180:4])
+    slide.close()
+
+
+def test_fluorescence_shows_its_first_channel_in_gray(tmp_path: Path) -> None:
+    channels = np.zeros((3, 100, 120), np.uint16)
+    channels[0] = np.linspace(100, 900, 120).astype(np.uint16)
+    channels[1:] = 60_000
+    path = tmp_path / "slide.ome.tif"
+    tifffile.imwrite(
+        path, channels, tile=(64, 64), photometric="minisblack", metadata={"axes": "CYX"}
+    )
+    slide = open_slide(path)
+    shown = region(slide, 0, 0, 120, 100)
+    assert shown.shape == (100, 120, 3)
+    assert (shown[:, :, 0] == shown[:, :, 1]).all() and (shown[:, :, 0] == shown[:, :, 2]).all()
+    assert shown[0, 0, 0] < 5 and shown[0, -1, 0] > 250, "its range fills the screen's"
+    assert (np.diff(shown[0, :, 0].astype(int)) >= 0).all()
+    slide.close()
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_plain_images(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"slide.{ending}"
+    Image.fromarray(PIXELS).save(path)
+    slide = open_slide(path)
+    assert slide.levels == (Size(300, 220),)
+    assert np.abs(region(slide, 10, 20, 50, 40).astype(int) - PIXELS[20:60, 10:60]).max() < 40
+    slide.close()
+
+
+def test_without_openslide_tifffile_opens_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "openslide", None)
+    path = write_slide(tmp_path / "slide.tif", PIXELS, tile=(64, 64))
+    slide = open_slide(path)
+    assert isinstance(slide, TiffSlide)
+    slide.close()
+    path.write_text("no slide")
+    with pytest.raises(OptionsError, match=r"qpmask\[view\]"):
+        open_slide(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"II*\0\x08\0\0\0", b"no slide", b"\x89PNG\r\n\x1a\nx"])
+def test_what_is_no_slide_is_refused_with_what_each_library_said(
+    tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "slide.svs"
+    path.write_bytes(content)
+    with pytest.raises(
+        OptionsError, match=r"slide\.svs cannot be opened \(openslide: .*tifffile: "
+    ):
+        open_slide(path)
+
+
+def test_a_slide_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(OptionsError, match="There is no slide"):
+        open_slide(tmp_path / "slide.svs")
+
+
+def test_a_slide_that_breaks_off_is_an_error_of_ours(tmp_path: Path) -> None:
+    path = write_slide(tmp_path / "slide.tif", PIXELS, tile=(64, 64), compression="zlib")
+    with tifffile.TiffFile(path) as tif:
+        offset = tif.pages[0].dataoffsets[0]
+    raw = bytearray(path.read_bytes())
+    raw[offset : offset + 40] = bytes(40)
+    path.write_bytes(raw)
+    slide = TiffSlide(path)
+    with pytest.raises(OptionsError, match="cannot be read"):
+        region(slide, 0, 0, 10, 10)
+    slide.close()
+
+
+# --- what is shown --------------------------------------------------------------------------------
+
+
+def test_at_full_resolution_the_picture_is_the_slide() -> None:
+    slide = ImageSlide(PIXELS)
+    shown = slide_picture(slide, SAME, Viewport(30, 40, 1, Size(100, 80)))
+    np.testing.assert_array_equal(shown, PIXELS[40:120, 30:130])
+
+
+def test_beside_the_slide_there_is_nothing() -> None:
+    shown = slide_picture(
+        ImageSlide(PIXELS), SAME, Viewport(-10, -5, 1, Size(320, 240)), beside=(1, 2, 3)
+    )
+    np.testing.assert_array_equal(shown[5:225, 10:310], PIXELS)
+    shown = shown.copy()
+    shown[5:225, 10:310] = (1, 2, 3)
+    assert (shown == (1, 2, 3)).all()
+    nowhere = slide_picture(ImageSlide(PIXELS), SAME, Viewport(301, 0, 1, Size(9, 9)), (1, 2, 3))
+    assert (nowhere == (1, 2, 3)).all()
+
+
+@given(
+    st.floats(-20, 250), st.floats(-20, 200), st.floats(0.05, 8), st.integers(1, 50),
+    st.integers(1, 50), st.sampled_from([0.5, 1.0, 2.0, 3.7]),
+)  # fmt: skip
+def test_every_pixel_shows_its_place(
+    x: float, y: float, downsample: float, width: int, height: int, scale: float
+) -> None:
+    """In a gradient the colour tells the place, at any zoom and any size of the mask."""
+    view = Viewport(x, y, downsample, Size(width, height))
+    shown = slide_picture(
+        ImageSlide(PIXELS), Alignment(12.5, 7, scale, scale), view, beside=(1, 2, 3)
+    )
+    at_x = 12.5 + (x + (np.arange(width) + 0.5) * downsample) * scale
+    at_y = 7 + (y + (np.arange(height) + 0.5) * downsample) * scale
+    reach = downsample * scale / 2 + 2
+    seen_x, seen_y = (at_x > reach) & (at_x < 300 - reach), (at_y > reach) & (at_y < 220 - reach)
+    if not (seen_x.any() and seen_y.any()):
+        return
+    found = shown[np.ix_(seen_y, seen_x)].astype(float)
+    # Red takes 255 steps over 300 pixels, green over 220.
+    assert np.abs(found[:, :, 0] - (at_x[seen_x] - 0.5) * 255 / 299).max() < 3
+    assert np.abs(found[:, :, 1] - ((at_y[seen_y] - 0.5) * 255 / 219)[:, None]).max() < 3
+    assert (found[:, :, 2] == 128).all()
+
+
+def test_the_level_that_fits_is_read() -> None:
+    fake = FakeOpenSlide(PIXELS, {}, n_levels=3)
+    slide_picture(OpenSlideSlide(fake), SAME, Viewport(0, 0, 4, Size(75, 55)))
+    slide_picture(OpenSlideSlide(fake), SAME, Viewport(20, 40, 1, Size(30, 20)))
+    slide_picture(OpenSlideSlide(fake), Alignment(0, 0, 2, 2), Viewport(0, 0, 1.5, Size(10, 10)))
+    assert fake.reads == [
+        ((0, 0), 2, (75, 55)),
+        ((20, 40), 0, (30, 20)),
+        ((0, 0), 1, (15, 15)),
+    ]
+
+
+def test_holes_of_the_slide_are_glass() -> None:
+    fake = FakeOpenSlide(PIXELS, {})
+    shown = OpenSlideSlide(fake).read(0, 290, 0, Size(20, 10))
+    np.testing.assert_array_equal(shown[:, :10], PIXELS[:10, 290:])
+    assert (shown[:, 10:] == 255).all()
+
+
+def test_a_mask_of_the_scanned_part_lies_where_it_was_scanned() -> None:
+    fake = FakeOpenSlide(
+        PIXELS,
+        {"openslide.bounds-x": "40", "openslide.bounds-y": "20",
+         "openslide.bounds-width": "200", "openslide.bounds-height": "100"},
+    )  # fmt: skip
+    slide = OpenSlideSlide(fake)
+    assert slide.bounds == Bounds(40, 20, Size(200, 100))
+    alignment = align(Size(200, 100), slide.levels[0], slide.bounds)
+    shown = slide_picture(slide, alignment, Viewport(0, 0, 1, Size(200, 100)))
+    np.testing.assert_array_equal(shown, PIXELS[20:120, 40:240])
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {},
+        {"openslide.bounds-x": "1", "openslide.bounds-y": "1"},
+        {f"openslide.bounds-{name}": "x" for name in ("x", "y", "width", "height")},
+        {f"openslide.bounds-{name}": "0" for name in ("x", "y", "width", "height")},
+        {"openslide.mpp-x": "0", "openslide.mpp-y": "nan"},
+        {"openslide.mpp-x": "0.5"},
+    ],
+)
+def test_properties_that_say_nothing(properties: dict[str, str]) -> None:
+    slide = OpenSlideSlide(FakeOpenSlide(PIXELS, properties))
+    assert slide.bounds is None
+    assert slide.pixel_size is None
+
+
+def test_pixel_sizes(tmp_path: Path) -> None:
+    fake = FakeOpenSlide(PIXELS, {"openslide.mpp-x": "0.5", "openslide.mpp-y": "0.25"})
+    assert OpenSlideSlide(fake).pixel_size == PixelSize(0.5, 0.25)
+    for resolution, unit, expected in (
+        ((20_000, 40_000), "CENTIMETER", PixelSize(0.5, 0.25)),
+        ((50_800, 50_800), "INCH", PixelSize(0.5, 0.5)),
+        ((72, 72), "INCH", None),
+        ((20_000, 20_000), "NONE", None),
+    ):
+        path = write_slide(
+            tmp_path / "slide.tif", PIXELS, resolution=resolution, resolutionunit=unit
+        )
+        slide = TiffSlide(path)
+        assert slide.pixel_size == expected
+        slide.close()
+
+
+def test_a_slide_without_levels_is_not_read_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slides, "MAX_SLIDE_PX", 1000)
+    slide = ImageSlide(PIXELS)
+    with pytest.raises(TooMuchToShow, match="no smaller levels"):
+        slide_picture(slide, SAME, Viewport(0, 0, 10, Size(30, 22)))
+    slide_picture(slide, SAME, Viewport(0, 0, 1, Size(30, 22)))
+
+
+def test_an_error_of_openslide_becomes_ours() -> None:
+    class Broken(FakeOpenSlide):
+        def read_region(self, *args: Any) -> Any:
+            raise RuntimeError("TIFFRGBAImageGet failed")
+
+    with pytest.raises(OptionsError, match="TIFFRGBAImageGet failed"):
+        OpenSlideSlide(Broken(PIXELS, {})).read(0, 0, 0, Size(1, 1))
