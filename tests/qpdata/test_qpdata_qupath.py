@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from qpdata.qpdata_builder import Obj, Roi, data_file
 from qpdata.qpdata_reference import Reference
-from qpdata.qpdata_samples import EMPTY, FOLDER, SAMPLES, learning
+from qpdata.qpdata_samples import EMPTY, FOLDER, SAMPLES, together
 
 from qpmask.qpdata import ImageObjects, RoiKind, read_qpdata
 from qpmask.qpdata.wkb import read_wkb
@@ -147,7 +147,7 @@ def test_cells(tmp_path: Path, reference: Reference, samples: ModuleType) -> Non
     path = tmp_path / "cells.qpdata"
     samples.write(make, image_data, path)
     for row in (200, 2):
-        with learning(row):
+        with together(row):
             assert check(path, reference) == 1501
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from qpdata.qpdata_builder import Obj, Roi, data_file
-from qpdata.qpdata_samples import EMPTY, SAMPLES, learning, records
+from qpdata.qpdata_samples import EMPTY, SAMPLES, records, together
 
 from qpmask.errors import CorruptDataError, TruncatedDataError, UnsupportedDataError
 from qpmask.qpdata import ObjectKind, RoiKind, read_qpdata, read_qpdata_bytes
@@ -83,10 +83,10 @@ def test_rois(path: Path) -> None:
 
 @every_sample
 def test_all_ways_of_reading_agree(path: Path) -> None:
-    with learning(None):
+    with together(None):
         expected = records(read_qpdata(path))
     for row in (1, 2, 200):
-        with learning(row):
+        with together(row):
             assert records(read_qpdata(path)) == expected
 
 
@@ -161,7 +161,7 @@ def test_mutations(name: str, seed: int) -> None:
         found: list[object] = []
         for row in (None, 1, 10):
             try:
-                with learning(row):
+                with together(row):
                     found.append(records(read_qpdata_bytes(damaged)))
             except DAMAGE as error:
                 # Only when everything is read in full is every text looked at.
