@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import operator
 import os
 from collections.abc import Iterator, Mapping
@@ -117,13 +118,12 @@ class Mask(LazyPixels):
     def __reduce__(self) -> tuple[object, ...]:
         # The place must hold in a process with another working folder.
         state = self.path.absolute(), self._plane, self._file.cache_bytes
-        return _reopen, (*state, self._file.structure.file_bytes)
+        return _reopen, (*state, _fingerprint(self._file))
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
         """What tells Dask that two masks are the same: the file and its last change."""
-        changed_ns = self.path.stat().st_mtime_ns
-        file_bytes = self._file.structure.file_bytes
-        return "qpmask.Mask", str(self.path.absolute()), file_bytes, changed_ns, self._plane
+        where = str(self.path.absolute()), self._plane
+        return "qpmask.Mask", *where, self._file.changed_ns, _fingerprint(self._file)
 
     def __repr__(self) -> str:
         rows, cols = self.shape
@@ -447,9 +447,18 @@ def _nearest(wanted: str, names: list[str], what: str) -> str:
     return f"{what} of this file: {', '.join(map(repr, names)) or 'none'}."
 
 
-def _reopen(path: Path, plane: int, cache_bytes: int, file_bytes: int) -> Mask:
+def _fingerprint(file: MaskFile) -> str:
+    """What tells a file from most others, without reading its pixels: where all its tiles are."""
+    digest = hashlib.blake2b(file.structure.file_bytes.to_bytes(8, "little"), digest_size=16)
+    for plane in range(file.n_planes):
+        for places in file.segments(0, plane):
+            digest.update(places.tobytes())
+    return digest.hexdigest()
+
+
+def _reopen(path: Path, plane: int, cache_bytes: int, fingerprint: str) -> Mask:
     mask = open_mask(path, plane=plane, cache_bytes=cache_bytes)
-    if mask._file.structure.file_bytes != file_bytes:
+    if _fingerprint(mask._file) != fingerprint:
         mask.close()
         raise MaskError(
             f"The mask {path} is another file than the one that was passed on.",

@@ -80,6 +80,7 @@ class MaskFile:
             self._file = self._path.open("rb", buffering=0)
         except OSError as error:
             raise MaskError(f"The mask {self._path} cannot be opened: {error.strerror}.") from error
+        self._changed_ns = os.fstat(self._file.fileno()).st_mtime_ns
         # A mask that is just dropped, as in an interactive session, closes its file in silence.
         weakref.finalize(self, self._file.close)
 
@@ -92,6 +93,11 @@ class MaskFile:
     def cache_bytes(self) -> int:
         """Bytes of decoded tiles that it may keep."""
         return self._cache.max_bytes
+
+    @property
+    def changed_ns(self) -> int:
+        """When the file was last changed before it was opened, in nanoseconds since 1970."""
+        return self._changed_ns
 
     @property
     def is_closed(self) -> bool:
