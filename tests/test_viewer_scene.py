@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from mask_files import write, write_foreign
 from slide_samples import gradient, write_slide
 
@@ -127,6 +127,36 @@ def test_a_mask_of_another_program(tmp_path: Path) -> None:
         assert scene.pixel_size is None
 
 
+@pytest.mark.parametrize("n_colors", [3, 256])
+def test_a_palette_in_the_file_gives_the_colors(tmp_path: Path, n_colors: int) -> None:
+    """QuPath writes one, shorter than TIFF asks for."""
+    path = tmp_path / "mask.tif"
+    colormap = np.zeros((3, 256), np.uint16)
+    colormap[:, 1] = (200 * 257, 0, 0)
+    colormap[:, 2] = (1 * 257, 2 * 257, 3 * 257)
+    write_foreign(path, BASE, n_levels=1, photometric="palette", colormap=colormap)
+    if n_colors < 256:
+        shorten_colormap(path, n_colors)
+    with open_scene(path) as scene:
+        picture = scene.picture(WHOLE)
+    assert [(row.name, row.color) for row in picture.legend] == [
+        ("label 1", (200, 0, 0)), ("label 2", (1, 2, 3)), ("(background)", None),
+    ]  # fmt: skip
+    assert tuple(picture.pixels[0, 0]) == PAPER, "the background's colour counts for nothing"
+
+
+def shorten_colormap(path: Path, n_colors: int) -> None:
+    with tifffile.TiffFile(path) as tif:
+        tag = tif.pages[0].tags[320]
+        assert tif.byteorder == ">"
+        where, values = tag.offset, np.asarray(tag.value, ">u2").reshape(3, -1)[:, :n_colors]
+        data = tag.valueoffset
+    raw = bytearray(path.read_bytes())
+    raw[where + 4 : where + 8] = (3 * n_colors).to_bytes(4, "big")
+    raw[data : data + values.nbytes] = values.tobytes()
+    path.write_bytes(raw)
+
+
 @pytest.fixture
 def planes_path(tmp_path: Path) -> Path:
     path = tmp_path / "planes.ome.tif"
@@ -210,13 +240,11 @@ def test_opacities_that_make_no_sense(mask_path: Path, opacity: float) -> None:
         pass
 
 
-@given(
-    hnp.arrays(np.uint8, (300, 2, 3)), hnp.arrays(np.uint8, (300, 2, 3)),
-    hnp.arrays(np.bool_, (300, 2)), st.floats(0, 1),
-)  # fmt: skip
-def test_blending_is_the_weighted_mean(
-    under: np.ndarray, over: np.ndarray, covered: np.ndarray, opacity: float
-) -> None:
+@given(st.integers(0, 2**32 - 1), st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.5, 1.0])))
+def test_blending_is_the_weighted_mean(seed: int, opacity: float) -> None:
+    rng = np.random.default_rng(seed)
+    under, over = rng.integers(0, 256, (2, 300, 2, 3)).astype(np.uint8)
+    covered = rng.integers(0, 2, (300, 2)).astype(bool)
     pixels = under.copy()
     lay_over(pixels, np.dstack([over, covered.astype(np.uint8) * 255]), opacity)
     weight = round(opacity * 255) / 255
