@@ -138,7 +138,7 @@ class MaskStore(Store):  # type: ignore[misc]  # zarr is optional, so unknown to
         self._check_writable()
 
     async def set_partial_values(self, key_start_values: Any) -> None:
-        """Refused: a mask is read-only. (Zarr 3.0 asks for this method, later ones do not.)"""
+        """Refused: a mask is read-only. Zarr 3.0 asks for this method, later ones do not."""
         self._check_writable()
 
     # --- behind the scenes --------------------------------------------------------------------
