@@ -14,7 +14,7 @@ from slide_samples import gradient, write_slide
 
 from qpmask.errors import MaskError, OptionsError
 from qpmask.geometry import PixelSize, Size
-from qpmask.ometiff.metadata import ClassRow
+from qpmask.ometiff.metadata import ClassRow, MaskMetadata, to_ome_xml
 from qpmask.viewer import extras, slides
 from qpmask.viewer.opening import open_scene
 from qpmask.viewer.palette import palette_color
@@ -134,7 +134,11 @@ def test_a_palette_in_the_file_gives_the_colors(tmp_path: Path, n_colors: int) -
     colormap = np.zeros((3, 256), np.uint16)
     colormap[:, 1] = (200 * 257, 0, 0)
     colormap[:, 2] = (1 * 257, 2 * 257, 3 * 257)
-    write_foreign(path, BASE, n_levels=1, photometric="palette", colormap=colormap)
+    about = MaskMetadata("A", Size(80, 60), channel_names=("Labels",))
+    write_foreign(
+        path, BASE, n_levels=1, photometric="palette", colormap=colormap,
+        description=to_ome_xml(about),
+    )  # fmt: skip
     if n_colors < 256:
         shorten_colormap(path, n_colors)
     with open_scene(path) as scene:

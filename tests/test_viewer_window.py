@@ -327,7 +327,7 @@ def test_without_a_toolkit_both_ways_out_are_named(
     scene: Scene, agg: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DISPLAY", ":0")
-    with pytest.raises(OptionsError, match=r"window toolkit .*--save FILE\.png"):
+    with pytest.raises(OptionsError, match=r"window toolkit: .*--save FILE\.png"):
         show(scene, WHOLE)
 
 

@@ -139,10 +139,10 @@ def _plane_name(mask: Mask) -> str | None:
 
 def _classes(mask: Mask) -> Mapping[int, ClassRow]:
     """The class table, with colours from where the file has them."""
-    m = mask.metadata
-    if m is None or not (m.classes or m.channel_names):
+    if not mask.classes:
         return {label: ClassRow(label, "", color) for label, color in _palette(mask).items()}
-    if m.classes or "channel_labels" not in m.extra:
+    m = mask.metadata
+    if m is None or m.classes or "channel_labels" not in m.extra:
         return mask.classes
     # In a file with a plane a class, each gets the colour of its own label.
     labels = m.extra["channel_labels"].split(",")

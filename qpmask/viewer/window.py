@@ -383,6 +383,7 @@ def _pyplot() -> Any:
         raise OptionsError("No window can be opened: there is no screen here.", hint=_SAVE_HINT)
     raise OptionsError(
         f"No window can be opened: matplotlib has only {backend!r}, which draws files.",
-        hint="Install a window toolkit (python3-tk from the system, or: pip install PySide6). "
+        hint="If there is a screen, install a window toolkit: python3-tk from the system, or "
+        "pip install PySide6. "
         + _SAVE_HINT,
     )
