@@ -22,6 +22,7 @@ from qpmask.viewer.scene import Caption, Scene
 from qpmask.viewer.slides import open_slide
 
 _LISTED = 20
+_CACHE_BYTES = 16 * 2**20  # 64 tiles of 512 x 512 pixels of 8 bits: more than a screen shows
 
 
 @contextlib.contextmanager
@@ -61,7 +62,7 @@ def open_scene(
     if opacity is None:
         opacity = 1.0 if slide_path is None else 0.5
     with contextlib.ExitStack() as stack:
-        first = stack.enter_context(open_mask(path))
+        first = stack.enter_context(open_mask(path, cache_bytes=_CACHE_BYTES))
         mask = _plane_of(first, plane)
         slide = alignment = None
         if slide_path is not None:
