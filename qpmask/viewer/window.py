@@ -59,10 +59,11 @@ def show(scene: Scene, first: FirstView) -> None:
     """
     pyplot = _pyplot()
     # Letters that matplotlib takes for itself, such as l for logarithmic axes, mean nothing here.
-    unused = ("all_axes", "back", "forward", "grid", "grid_minor", "home", "xscale", "yscale")
-    keys: dict[str, Any] = {
-        f"keymap.{name}": [] for name in unused if f"keymap.{name}" in pyplot.rcParams
-    }
+    unused = ("grid", "grid_minor", "home", "xscale", "yscale")
+    keys: dict[str, Any] = {f"keymap.{name}": [] for name in unused}
+    # Its arrows for these two move the mask here.
+    keys["keymap.back"] = ["backspace", "MouseButton.BACK"]
+    keys["keymap.forward"] = ["shift+backspace", "MouseButton.FORWARD"]
     with pyplot.rc_context({"toolbar": "toolbar2", **keys}):
         figure = pyplot.figure(scene.caption.title, figsize=_WINDOW_INCHES, facecolor="white")
         window = MaskWindow(scene, figure, first)
@@ -225,7 +226,7 @@ class MaskWindow:
         if picture is None:
             text = PanelText(self.scene.caption.title, note=self.problem)
         else:
-            text = panel_text(self.scene, picture)
+            text = panel_text(self.scene, picture, self._scale)
         _, height = self.figure.canvas.get_width_height(physical=True)
         key = text, rows, height, self._scale
         if self._panel is None or key != self._panel_key:
@@ -384,6 +385,5 @@ def _pyplot() -> Any:
     raise OptionsError(
         f"No window can be opened: matplotlib has only {backend!r}, which draws files.",
         hint="If there is a screen, install a window toolkit: python3-tk from the system, or "
-        "pip install PySide6. "
-        + _SAVE_HINT,
+        "pip install PySide6. " + _SAVE_HINT,
     )
