@@ -18,7 +18,7 @@ from qpmask.qpdata.kinds import CELL, ROI_OBJECT, TMA_CORE
 from qpmask.qpdata.lanedata import MARGIN, Ints, LaneData
 from qpmask.qpdata.meaning import Meaning
 from qpmask.qpdata.pieces import ObjectForms
-from qpmask.qpdata.windows import HEAD, LEAF, TAIL, Window
+from qpmask.qpdata.windows import LEAF, TAIL, Opening, Window
 
 #: How many objects to read singly before many are tried, and how many in a row are many.
 OBJECTS_BEFORE: Final = 24
@@ -139,7 +139,7 @@ class ManyReader:
         n_handles = window.n_handles[pieces]
         first_handle = stream.next_handle + np.cumsum(n_handles) - n_handles
         owners, (handles, before) = window.references.of(pieces)
-        wrong = owners[handles >= first_handle[owners] + before]
+        wrong = owners[(handles < 0) | (handles >= first_handle[owners] + before)]
         if len(wrong):
             pieces = pieces[: wrong.min()]
         if not len(pieces):
@@ -181,12 +181,13 @@ def _walk(
         How many pieces fit; the number of the parent of each object that begins; the number of
         each object that ends at a tail of its own.
     """
-    forms = window.form[pieces]
+    marked = np.flatnonzero(window.form[pieces] != LEAF)
+    of_marked = window.marked(pieces[marked])
     parents: list[int] = []
     counts: list[int] = []
     closed: list[int] = []
     at = 0
-    for stop in [*np.flatnonzero(forms != LEAF).tolist(), len(pieces)]:
+    for stop, mark in zip([*marked.tolist(), len(pieces)], [*of_marked, None], strict=True):
         top = stack[-1]
         if stop > at:
             n_leaves = min(stop - at, top.children_left) if len(stack) <= MAX_LEVELS else 0
@@ -195,19 +196,18 @@ def _walk(
             counts.append(n_leaves)
             number += n_leaves
             at += n_leaves
-        if at < stop or at == len(pieces):
+        if at < stop or mark is None:
             break
-        piece = int(pieces[at])
-        if forms[at] == HEAD:
+        if isinstance(mark, Opening):
             if not top.children_left or len(stack) > MAX_LEVELS:
                 break
             top.children_left -= 1
             parents.append(top.number)
             counts.append(1)
-            stack.append(OpenObject(*window.opened(piece, number)))
+            stack.append(OpenObject(mark.desc, number, mark.n_children))
             number += 1
         else:
-            if top.children_left or not _ends_with(top.desc, window, piece):
+            if top.children_left or not _ends_with(top.desc, mark):
                 break
             closed.append(top.number)
             stack.pop()
@@ -215,8 +215,8 @@ def _walk(
     return at, np.repeat(np.array(parents, np.int64), counts), np.array(closed, np.int64)
 
 
-def _ends_with(desc: ClassDesc, window: Window, piece: int) -> bool:
-    """Tell whether an object of a class can have a tail."""
+def _ends_with(desc: ClassDesc, has_nucleus: bool) -> bool:
+    """Tell whether an object of a class can have a tail, with a nucleus or without one."""
     if ROI_OBJECT not in desc.chain or TMA_CORE in desc.chain:
         return False
-    return (CELL in desc.chain) == bool(window.tails.has_nucleus[window.tail[piece]])
+    return (CELL in desc.chain) == has_nucleus

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,13 @@ TAIL: Final = 2
 MAX_HEADS: Final = 20_000
 #: Levels of last children whose parents' tails are looked for.
 MAX_TAILS: Final = 8
+
+
+class Opening(NamedTuple):
+    """An object that has children: its class, and how many children."""
+
+    desc: ClassDesc
+    n_children: int
 
 
 class Grouped:
@@ -175,11 +182,24 @@ class Window:
             first = int(np.searchsorted(self.start, pos))
         return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
-    def opened(self, piece: int, number: int) -> tuple[ClassDesc, int, int]:
-        """Give the class of the object of a head, the number it gets, and that of its children."""
-        head = self.head[piece]
-        desc = self.heads.forms.forms.descs[self.heads.class_number[head]]
-        return desc, number, int(self.heads.n_children[head])
+    def marked(self, pieces: Ints) -> list[Opening | bool]:
+        """Tell what pieces are that are no leaves.
+
+        Returns
+        -------
+        list of (Opening or bool)
+            Of a head what it opens; of a tail whether it has a nucleus.
+        """
+        is_head = self.form[pieces] == HEAD
+        heads, tails = self.head[pieces[is_head]], self.tail[pieces[~is_head]]
+        descs = self.heads.forms.forms.descs
+        classes, n_children = self.heads.class_number[heads], self.heads.n_children[heads]
+        openings = (
+            Opening(descs[number], n)
+            for number, n in zip(classes.tolist(), n_children.tolist(), strict=True)
+        )
+        closings = iter(self.tails.has_nucleus[tails].tolist())
+        return [next(openings if head else closings) for head in is_head.tolist()]
 
 
 _NO_KEYS: Final = (np.zeros(0, np.int64),) * 4

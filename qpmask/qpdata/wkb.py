@@ -139,27 +139,39 @@ class _Reader:
             raise WkbError("it ends before its vertices do")
         raw = self.data[self.pos : end]
         self.pos = end
-        if n_ordinates == 2 and order == 0:
-            return raw
-        values = np.frombuffer(raw, "<f8" if order else ">f8").reshape(n_points, n_ordinates)
-        return values[:, :2].astype(">f8").tobytes()
+        return raw if n_ordinates == 2 and order == 0 else _xy_of(raw, order, n_ordinates)
 
     def polygon(self, order: int, n_ordinates: int, part: int, rings: WkbRings) -> None:
-        """Read the rings of a polygon."""
+        """Read the rings of a polygon; in one function, since there are so many of them."""
         n_rings = self.count(order, 4)
         if not n_rings:
             return
+        data, number = self.data, _NUMBERS[order]
         vertex_bytes = 8 * n_ordinates
-        sizes = []
+        plain = n_ordinates == 2 and order == 0
+        end = self.pos
         for _ in range(n_rings):
-            n_points = self.count(order, vertex_bytes)
-            rings.xy.append(self.vertices(order, n_ordinates, n_points))
-            sizes.append(n_points)
-        rings.sizes += sizes
+            start = end + 4
+            if start > self.size:
+                raise WkbError("it ends inside a number")
+            n_points: int = number(data, end)[0]
+            end = start + n_points * vertex_bytes
+            if end > self.size:
+                raise WkbError("it ends before its vertices do")
+            raw = data[start:end]
+            rings.xy.append(raw if plain else _xy_of(raw, order, n_ordinates))
+            rings.sizes.append(n_points)
+        self.pos = end
         rings.types += [POLYGON] * n_rings
         rings.parts += [part] * n_rings
         rings.holes.append(False)
         rings.holes += [True] * (n_rings - 1)
+
+
+def _xy_of(raw: bytes, order: int, n_ordinates: int) -> bytes:
+    """Make x, y in big-endian float64 of other vertices."""
+    values = np.frombuffer(raw, "<f8" if order else ">f8").reshape(-1, n_ordinates)
+    return values[:, :2].astype(">f8").tobytes()
 
 
 def read_wkb(data: bytes) -> WkbRings:

@@ -11,6 +11,7 @@ from qpmask.qpdata import ImageObjects, many
 
 FOLDER = Path(__file__).parent / "data"
 SAMPLES = tuple(sorted(FOLDER.glob("objects-*.qpdata")))
+VARIED = tuple(sorted(FOLDER.glob("varied-*.qpdata")))
 EMPTY = tuple(sorted(FOLDER.glob("empty-*.qpdata")))
 
 

@@ -1,12 +1,40 @@
-"""Objects of which hardly two are laid out alike, made with QuPath."""
+"""Objects of which hardly two are laid out alike, made with QuPath.
+
+As a script it writes ``data/varied-<version>.qpdata``, a small file of them::
+
+    PAQUO_QUPATH_DIR=/opt/QuPath-0.6.0 python tests/qpdata/qpdata_varied.py
+"""
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 WORDS = ("Area", "Mean", "Min", "Max", "Größe", "OD", "Circularity", "Ki67", "DAB", "Nucleus")
+
+
+def make_samples() -> ModuleType:
+    """The script that writes the other samples."""
+    path = Path(__file__).parent / "data" / "make_samples.py"
+    spec = importlib.util.spec_from_file_location("make_samples", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write_varied(samples: Any, path: Path, n: int, seed: int, most_vertices: int = 200) -> None:
+    """Write a data file of so many objects."""
+    make = samples.Maker()
+    image_data = samples.new_image_data(make)
+    for item in VariedMaker(make, seed, most_vertices).objects(n):
+        image_data.getHierarchy().getRootObject().addChildObject(item)
+    samples.write(make, image_data, path)
 
 
 class VariedMaker:
@@ -18,10 +46,13 @@ class VariedMaker:
         That of ``data/make_samples.py``.
     seed : int
         What they are drawn from.
+    most_vertices : int
+        How many vertices a polygon may have.
     """
 
-    def __init__(self, make: Any, seed: int = 0) -> None:
+    def __init__(self, make: Any, seed: int = 0, most_vertices: int = 200) -> None:
         self.make = make
+        self.most_vertices = most_vertices
         self.rng = np.random.default_rng(seed)
         self.classes = [None, make.path_class.NULL_CLASS]
         for i in range(60):
@@ -60,16 +91,20 @@ class VariedMaker:
         plane = make.plane(z=int(rng.integers(0, 3)), t=int(rng.integers(0, 2)))
         choice = int(rng.integers(0, 16))
         if choice < 9:
-            roi = make.polygon(*self.outline(int(rng.integers(3, 201))), plane)
+            roi = make.polygon(*self.outline(int(rng.integers(3, self.most_vertices + 1))), plane)
             if rng.random() < 0.3:
                 roi.getArea()  # the statistics are stored once they were computed
             return roi
         if choice < 11:
             return make.geometry(self.rings(), plane)
         if choice == 11:
-            return make.polyline(*self.outline(int(rng.integers(2, 60))), plane)
+            return make.polyline(
+                *self.outline(int(rng.integers(2, 3 + self.most_vertices // 4))), plane
+            )
         if choice == 12:
-            return make.points(*self.outline(int(rng.integers(1, 40))), plane)
+            return make.points(
+                *self.outline(int(rng.integers(1, 2 + self.most_vertices // 5))), plane
+            )
         x, y, w, h = (rng.random(4) * 1000).tolist()
         create = (make.rois.createEllipseROI, make.rois.createLineROI)[choice == 13]
         return (make.rois.createRectangleROI if choice == 14 else create)(x, y, w, h, plane)
@@ -101,7 +136,10 @@ class VariedMaker:
             elif choice == 8:
                 item = make.objects.createTileObject(self.roi(), path_class, measurements)
             else:
-                outline, nucleus = (make.polygon(*self.outline(n)) for n in rng.integers(3, 90, 2))
+                outline, nucleus = (
+                    make.polygon(*self.outline(n))
+                    for n in rng.integers(3, 4 + self.most_vertices // 2, 2)
+                )
                 item = make.objects.createCellObject(
                     outline, nucleus if rng.random() < 0.8 else None, path_class, measurements
                 )
@@ -133,3 +171,9 @@ class VariedMaker:
                 top.append(item)
             recent = [*recent[-20:], item]
         return top
+
+
+if __name__ == "__main__":
+    script = make_samples()
+    name = f"varied-{script.start_qupath()}.qpdata"
+    write_varied(script, Path(__file__).parent / "data" / name, 60, seed=4, most_vertices=12)
