@@ -156,14 +156,21 @@ def storing(bench: Bench) -> None:
         region = bench.run("region", *task) if stored else None
         if stored is None or region is None:
             continue
-        (ours if kind == "qpmask" else theirs).append({**region, "write_memory": stored["memory"]})
+        (ours if kind == "qpmask" else theirs).append({**region, "stored": stored["own"]})
         row(" ".join(task), f"{stored['file']:.2f} MB", f"{stored['seconds']:.2f} s",
             memory(stored), f"{1000 * region['seconds']:.2f} ms", memory(region))  # fmt: skip
     if ours and theirs:
         ratio = min(t["seconds"] for t in theirs) / max(o["seconds"] for o in ours)
-        part = max(o["own"] for o in ours) / min(t["own"] for t in theirs)
-        print(f"\nqpmask's slowest region is {ratio:.0f} times faster than the fastest peer's; "
-              f"own memory for it {part:.3f} of the least of the peers'")  # fmt: skip
+        part = {
+            key: max(o[key] for o in ours) / min(t[key] for t in theirs)
+            for key in ("stored", "own", "memory")
+        }
+        print(
+            f"\nqpmask's slowest region is {ratio:.0f} times faster than the fastest peer's. Its own "
+            f"memory is {part['stored']:.2f} of the least of the peers' for writing and "
+            f"{part['own']:.2f} for the region, with the interpreter and libraries "
+            f"{part['memory']:.2f}."
+        )
 
 
 def pyramids(bench: Bench) -> None:

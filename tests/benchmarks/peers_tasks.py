@@ -45,6 +45,7 @@ class Source:
 
     def __init__(self, folder: Path, side: int) -> None:
         self.folder, self.side = folder, side
+        self._n_blocks = 16 if side == WARM_SIDE else N_BLOCKS
 
     def prepare(self) -> None:
         """Write the label array, its tiles one behind the other, and the blocks."""
@@ -62,7 +63,7 @@ class Source:
                 w, h = (int(n) for n in rng.integers(768, 1025, 2))
                 w, h = min(w, self.side - x), min(h, self.side - y)
                 block = labels[y : y + h, x : x + w]
-                if len(places) >= N_BLOCKS:  # a rewrite changes what is there
+                if len(places) >= self._n_blocks:  # a rewrite changes what is there
                     block = (block + 1) % 6
                 expected[y : y + h, x : x + w] = block
                 places.append((x, y, w, h))
@@ -72,11 +73,11 @@ class Source:
 
     def _grid(self, rng: np.random.Generator) -> list[tuple[int, int]]:
         """Places that cover nearly all, in random order, and some of them again."""
-        across = int(np.ceil(np.sqrt(N_BLOCKS)))
+        across = int(np.ceil(np.sqrt(self._n_blocks)))
         step = self.side / across
         every = [(int(i % across * step), int(i // across * step)) for i in range(across * across)]
-        order = rng.permutation(len(every))[:N_BLOCKS]
-        again = rng.choice(order, N_REWRITES, replace=False)
+        order = rng.permutation(len(every))[: self._n_blocks]
+        again = rng.choice(order, self._n_blocks * N_REWRITES // N_BLOCKS, replace=False)
         return [every[i] for i in [*order, *again]]
 
     def array(self, kind: str = "array") -> np.ndarray:
@@ -131,7 +132,7 @@ def region(kind: str, codec: str, source: Source, out: Path) -> np.ndarray:
     box = np.s_[at : at + REGION, at : at + REGION]
     stored = source.folder / "-".join(filter(None, ["store", kind, codec]))
     if source.side == WARM_SIDE:
-        stored = out
+        stored /= "warm"
     if kind == "qpmask":
         from qpmask.ometiff import MaskFile
 
@@ -370,11 +371,10 @@ def main() -> None:
     small = Source(Path(folder), WARM_SIDE)
     warm = out / "warm"
     warm.mkdir(exist_ok=True)
-    if task == "region":
-        store(kind, codec, small, warm)
     run(task, kind, codec, small, warm)
-    for path in warm.rglob("*"):
-        path.unlink()
+    if task != "store":  # those are what "region" warms up with
+        for path in warm.iterdir():
+            path.unlink()
     before = peak_mb()
     seconds, made, writing = run(task, kind, codec, source, out)
     found = {"seconds": seconds, "memory": peak_mb(), "writing": writing}
