@@ -22,7 +22,15 @@ from qpmask.ometiff.pixelpool import new_pixels
 from qpmask.ometiff.pyramid import Pyramid
 from qpmask.ometiff.runs import RunStrip, TileRuns
 from qpmask.ometiff.stripreader import StripReader
-from qpmask.ometiff.strips import MIXED, UNKNOWN, StripGrid, StripShape, TileStrip, strip_tiles
+from qpmask.ometiff.strips import (
+    MIXED,
+    STRIP_PX,
+    UNKNOWN,
+    StripGrid,
+    StripShape,
+    TileStrip,
+    strip_tiles,
+)
 
 GARBAGE = 77  # behind the pixels of a tile, where nobody may look
 
@@ -82,6 +90,9 @@ def test_strips_of_a_level_are_two_by_two_of_the_level_below() -> None:
     assert strip_tiles(Size(512, 512)) == 8
     assert strip_tiles(Size(4096, 4096)) == 2
     assert strip_tiles(Size(16, 16)) == 64
+    for edge in range(16, 9000, 240):
+        n_tiles = strip_tiles(Size(edge, edge))
+        assert n_tiles % 2 == 0 and n_tiles * edge**2 <= max(STRIP_PX, 2 * edge**2)
     grid = StripGrid(Size(5000, 700), Size(512, 512))
     assert (grid.n_rows, grid.n_cols, grid.n_strips) == (2, 10, 2)
     assert grid.shape(1, 1) == StripShape(2, 512, 512, 5000 - 9 * 512, 700 - 512)
