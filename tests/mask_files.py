@@ -83,7 +83,9 @@ def layouts(draw: st.DrawFn) -> Layout:
         seed=draw(st.integers(0, 1000)),
         dtype=draw(st.sampled_from(["uint8", "uint16"] + ["uint32"] * (not is_ours))),
         tile=(draw(edge), draw(edge)),
-        compression=draw(st.sampled_from(["lzw", "zlib", "zstd", None])),
+        compression=draw(
+            st.sampled_from(["lzw", "zlib", "zstd", "packbits", None] + ["png"] * is_ours)
+        ),
         pyramid=draw(st.booleans()),
         is_ours=is_ours,
         big=draw(st.booleans()),

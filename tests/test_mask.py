@@ -137,6 +137,8 @@ def test_results_are_the_callers_own(mask: Mask) -> None:
             assert found.flags.writeable and found.flags.c_contiguous
             found[:] = 99
     assert np.array_equal(mask[:], BASE)
+    with pytest.raises(ValueError, match="read-only"):
+        mask._file.shared_tile(0, 0, 1, 2)[:] = 1
 
 
 def test_rows_as_a_loop_has_them(mask: Mask) -> None:
@@ -369,6 +371,16 @@ def test_binary_is_the_mask_compared(
         assert found.dtype == bool and np.array_equal(found, expected[key])
         assert np.array_equal(np.asarray(binary), expected)
         assert np.array_equal(binary.thumbnail(20), np.isin(mask.thumbnail(20), labels))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32"])
+@pytest.mark.parametrize("n_labels", [1, 3, 4, 7])
+def test_binary_of_few_and_of_many_labels(tmp_path: Path, dtype: str, n_labels: int) -> None:
+    base = np.random.default_rng(0).integers(0, 10, (50, 60)).astype(dtype) * 25
+    write_foreign(tmp_path / "x.tif", base)
+    labels = [225, 0, 50, 100, 150, 75, 175][:n_labels]
+    with open_mask(tmp_path / "x.tif") as mask:
+        assert np.array_equal(mask.binary(*labels)[:], np.isin(base, labels))
 
 
 def test_binary_by_name(mask: Mask) -> None:

@@ -20,7 +20,7 @@ from qpmask.viewer.sampling import Sampler
 from qpmask.viewer.viewport import Viewport, picture_viewport
 
 fixture_is_fine = settings(
-    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

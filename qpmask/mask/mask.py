@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import operator
 import os
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,14 @@ from numpy.typing import NDArray
 
 from qpmask.errors import MaskError, MissingExtraError, NoSuchClassError, OptionsError
 from qpmask.geometry import PixelSize
+from qpmask.mask.about import (
+    classes_of,
+    find_labels,
+    fingerprint,
+    name_of,
+    nearest,
+    pixel_size_of,
+)
 from qpmask.mask.binary import BinaryMask
 from qpmask.mask.lazy import LazyPixels, whole_number
 from qpmask.mask.scan import ClassArea, MaskTile, count_all, count_region, find_tiles
@@ -26,12 +33,8 @@ from qpmask.ometiff.structure import Level
 if TYPE_CHECKING:
     from qpmask.mask.zarrstore import MaskStore
 
-BACKGROUND = "(background)"
 _CACHE_BYTES = 32 * 2**20  # 128 tiles of 512 x 512 pixels of 8 bits
 _RGB = 2
-_UM_PER_UNIT = {2: 25_400.0, 3: 10_000.0}
-# A resolution of 300 per inch or less is a printer's or a screen's, written by default.
-_COARSEST_UM = 80.0
 
 
 def open_mask(
@@ -94,7 +97,7 @@ class Mask(LazyPixels):
         self._file = file
         self._plane = plane
         self._threads = min(4, os.cpu_count() or 1)
-        self._classes = MappingProxyType(_classes(file.metadata, plane))
+        self._classes = MappingProxyType(classes_of(file.metadata, plane))
         self._scales = super().level_scales
 
     # --- life ---------------------------------------------------------------------------------
@@ -117,13 +120,12 @@ class Mask(LazyPixels):
     def __reduce__(self) -> tuple[object, ...]:
         # The place must hold in a process with another working folder.
         state = self.path.absolute(), self._plane, self._file.cache_bytes
-        return _reopen, (*state, self._file.structure.file_bytes)
+        return _reopen, (*state, fingerprint(self._file))
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
         """What tells Dask that two masks are the same: the file and its last change."""
-        changed_ns = self.path.stat().st_mtime_ns
-        file_bytes = self._file.structure.file_bytes
-        return "qpmask.Mask", str(self.path.absolute()), file_bytes, changed_ns, self._plane
+        where = str(self.path.absolute()), self._plane
+        return "qpmask.Mask", *where, self._file.changed_ns, fingerprint(self._file)
 
     def __repr__(self) -> str:
         rows, cols = self.shape
@@ -164,15 +166,7 @@ class Mask(LazyPixels):
     @property
     def pixel_size(self) -> PixelSize | None:
         """Size of a pixel of level 0: from the OME-XML, else from the TIFF's resolution."""
-        if self.metadata is not None and self.metadata.pixel_size is not None:
-            return self.metadata.pixel_size
-        resolution = self._file.structure.images[0][0].resolution
-        if resolution is None or resolution[2] not in _UM_PER_UNIT:
-            return None
-        if min(resolution[:2]) <= 0:
-            return None
-        lengths_um = [_UM_PER_UNIT[resolution[2]] / per_unit for per_unit in resolution[:2]]
-        return PixelSize(*lengths_um) if max(lengths_um) < _COARSEST_UM else None
+        return pixel_size_of(self._file)
 
     @property
     def classes(self) -> Mapping[int, ClassRow]:
@@ -214,7 +208,7 @@ class Mask(LazyPixels):
         if isinstance(c, str):
             if c not in names:
                 raise NoSuchClassError(
-                    f"{self.path} has no channel {c!r}.", hint=_nearest(c, list(names), "Channels")
+                    f"{self.path} has no channel {c!r}.", hint=nearest(c, list(names), "Channels")
                 )
             c = names.index(c)
         place = whole_number(c, "c"), whole_number(z, "z"), whole_number(t, "t")
@@ -235,10 +229,7 @@ class Mask(LazyPixels):
 
     def name_of(self, label: int) -> str:
         """Name of a label's class, or words that say that it has none."""
-        row = self._classes.get(label)
-        if row is not None:
-            return row.name
-        return BACKGROUND if label == 0 else f"label {label} (no class)"
+        return name_of(label, self._classes)
 
     def labels_of(self, *classes: str | int) -> tuple[int, ...]:
         """Labels of classes.
@@ -253,28 +244,7 @@ class Mask(LazyPixels):
         NoSuchClassError
             If the mask names no such class; the message gives the nearest names.
         """
-        if not classes:
-            raise OptionsError("No class is given.", hint="Give names or labels.")
-        labels: list[int] = []
-        for wanted in classes:
-            if isinstance(wanted, str):
-                found = [row.label for row in self._classes.values() if row.name == wanted]
-                if not found:
-                    names = [row.name for row in self._classes.values()]
-                    raise NoSuchClassError(
-                        f"{self.path} has no class {wanted!r}.",
-                        hint=_nearest(wanted, names, "Classes"),
-                    )
-                labels += found
-                continue
-            try:
-                label = operator.index(wanted)
-            except TypeError as error:
-                raise OptionsError(f"A class is a name or a label, not {wanted!r}.") from error
-            if not 0 <= label <= np.iinfo(self.dtype).max:
-                raise NoSuchClassError(f"A mask of type {self.dtype} has no label {label}.")
-            labels.append(label)
-        return tuple(dict.fromkeys(labels))
+        return find_labels(classes, self._classes, self.dtype, str(self.path))
 
     # --- its pixels ---------------------------------------------------------------------------
 
@@ -427,29 +397,9 @@ class Mask(LazyPixels):
         return out
 
 
-def _classes(metadata: MaskMetadata | None, plane: int) -> dict[int, ClassRow]:
-    if metadata is None:
-        return {}
-    if metadata.classes or metadata.extra.get("kind") != "multichannel":
-        return {row.label: row for row in metadata.classes}
-    # One class a plane: its pixels are 255 wherever the class is.
-    c = plane % metadata.size_c
-    if c >= len(metadata.channel_names):
-        return {}
-    return {255: ClassRow(255, metadata.channel_names[c])}
-
-
-def _nearest(wanted: str, names: list[str], what: str) -> str:
-    folded = {name.casefold(): name for name in names}
-    hits = difflib.get_close_matches(wanted.casefold(), folded, n=3, cutoff=0.6)
-    if hits:
-        return f"Did you mean {' or '.join(repr(folded[hit]) for hit in hits)}?"
-    return f"{what} of this file: {', '.join(map(repr, names)) or 'none'}."
-
-
-def _reopen(path: Path, plane: int, cache_bytes: int, file_bytes: int) -> Mask:
+def _reopen(path: Path, plane: int, cache_bytes: int, expected: str) -> Mask:
     mask = open_mask(path, plane=plane, cache_bytes=cache_bytes)
-    if mask._file.structure.file_bytes != file_bytes:
+    if fingerprint(mask._file) != expected:
         mask.close()
         raise MaskError(
             f"The mask {path} is another file than the one that was passed on.",

@@ -73,7 +73,7 @@ def sampled(
         Where those are, in pixels of the level.
     """
     if downsample == scale == 1:
-        found = range(max(0, start_px), max(0, min(limit_px, start_px + length_px)))
+        found = range(max(0, start_px), min(limit_px, start_px + length_px))
         return slice(found.start - start_px, found.start - start_px + len(found)), found
     n = n_samples(length_px, downsample)
     steps = np.floor(np.arange(n) * downsample * (1 + _ROUNDING)).astype(np.int64)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from qpmask.mask.binary import is_one_of
 from qpmask.ometiff.cuts import cut_axis
 from qpmask.ometiff.labels import count_labels
-from qpmask.ometiff.reader import MaskFile, in_threads
+from qpmask.ometiff.reader import MaskFile
+from qpmask.ometiff.threads import in_threads
 
 
 @dataclass(frozen=True)

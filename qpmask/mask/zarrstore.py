@@ -34,6 +34,7 @@ class MaskStore(Store):  # type: ignore[misc]  # zarr is optional, so unknown to
 
     supports_writes = False
     supports_deletes = False
+    supports_partial_writes = False
     supports_listing = True
 
     def __init__(self, mask: Mask) -> None:
@@ -134,6 +135,10 @@ class MaskStore(Store):  # type: ignore[misc]  # zarr is optional, so unknown to
 
     async def delete(self, key: str) -> None:
         """Refused: a mask is read-only."""
+        self._check_writable()
+
+    async def set_partial_values(self, key_start_values: Any) -> None:
+        """Refused: a mask is read-only. Zarr 3.0 asks for this method, later ones do not."""
         self._check_writable()
 
     # --- behind the scenes --------------------------------------------------------------------

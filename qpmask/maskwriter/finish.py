@@ -15,6 +15,7 @@ from qpmask.maskwriter.replay import replay
 from qpmask.ometiff.check import check_mask
 from qpmask.ometiff.layout import MaskLayout, Tile, WriteResult
 from qpmask.ometiff.metadata import MaskMetadata
+from qpmask.ometiff.strips import TileStrip
 from qpmask.ometiff.writer import write_mask
 from qpmask.outputs import sync_folder, writing
 
@@ -119,7 +120,7 @@ def publish(
     path: Path,
     layout: MaskLayout,
     metadata: MaskMetadata,
-    tiles: Iterable[Tile],
+    tiles: Iterable[Tile | TileStrip],
     on_tile: OnTile | None,
     threads: int | None,
 ) -> WriteResult:

@@ -11,11 +11,11 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from qpmask.ometiff.cuts import Cut, cut_axis
 from qpmask.ometiff.labels import constant_label
 from qpmask.ometiff.metadata import MaskMetadata
 from qpmask.ometiff.structure import Image, Level, Structure, read_structure
+from qpmask.ometiff.threads import in_threads
 from qpmask.ometiff.tilecache import TileCache
 
 __all__ = ["Level", "MaskFile", "TileError"]
@@ -34,9 +35,6 @@ __all__ = ["Level", "MaskFile", "TileError"]
 _REMEMBERED = 4096  # tiles of one label that are recognised by their packed bytes
 _REMEMBERED_BYTES = 4096  # longer segments are seldom of one label
 _WORTH_THREADS = 16  # tiles to decode; for fewer, starting threads takes longer than they save
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
 
 class TileError(MaskError):
@@ -80,6 +78,7 @@ class MaskFile:
             self._file = self._path.open("rb", buffering=0)
         except OSError as error:
             raise MaskError(f"The mask {self._path} cannot be opened: {error.strerror}.") from error
+        self._changed_ns = os.fstat(self._file.fileno()).st_mtime_ns
         # A mask that is just dropped, as in an interactive session, closes its file in silence.
         weakref.finalize(self, self._file.close)
 
@@ -92,6 +91,11 @@ class MaskFile:
     def cache_bytes(self) -> int:
         """Bytes of decoded tiles that it may keep."""
         return self._cache.max_bytes
+
+    @property
+    def changed_ns(self) -> int:
+        """When the file was last changed before it was opened, in nanoseconds since 1970."""
+        return self._changed_ns
 
     @property
     def is_closed(self) -> bool:
@@ -495,23 +499,3 @@ def _result(
 ) -> tuple[int, int, int | NDArray[Any]]:
     row, col, job = entry
     return row, col, job.result() if isinstance(job, Future) else job
-
-
-def in_threads(
-    do: Callable[[_Item], _Result], items: Iterable[_Item], threads: int
-) -> Iterator[_Result]:
-    """Results in the order of the items, a few of them worked on ahead by threads.
-
-    Left early, by an error or by its user, it starts no more work and waits for what is under way.
-    """
-    window: deque[Future[_Result]] = deque()
-    pool = ThreadPoolExecutor(max(1, threads), "qpmask-decode")
-    try:
-        for item in items:
-            window.append(pool.submit(do, item))
-            if len(window) > 8 * threads:
-                yield window.popleft().result()
-        while window:
-            yield window.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)

@@ -6,13 +6,17 @@ ROIs as columns of numbers. Read from the bottom up::
     bytereader   numbers and texts from bytes that are not trusted
     javacodes, javavalues, javaframes, javahandles, javastream
                  a Java Object Serialization stream as plain values
-    layouts      recognises an object that is laid out like an earlier one
-    runs         recognises many such objects at once
+    gather       many stretches of bytes as one
     wkb          the vertices of a geometry
     rois         QuPath's ROIs -> columns
+    kinds        the names of QuPath's classes
     columns      QuPath's objects and classes -> columns
-    alike        reads objects of known layout
-    objects      reads all others, and the hierarchy that they make up
+    objects      reads objects one by one, and the hierarchy that they make up
+    many         reads them by the thousand instead, where that is possible, with
+      lanedata, lanes    a stream read at many places at the same time
+      pieces, roilanes   the heads and the tails of objects there, and their ROIs
+      windows            how these follow one another
+      meaning            what they refer to
     reader       the whole file, from its first line to its last
     model        the columns
 """

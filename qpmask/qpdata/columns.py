@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from qpmask.qpdata.bytereader import ByteReader
 from qpmask.qpdata.javavalues import JavaObject
+from qpmask.qpdata.kinds import PATH_CLASS
 from qpmask.qpdata.model import ImageObjects, PathClassName
 from qpmask.qpdata.rois import RoiTable
 
-PATH_CLASS: Final = "qupath.lib.objects.classes.PathClass"
 #: Levels of derived classes.
 MAX_CLASS_PARTS: Final = 100
 #: Length of a UUID as text.
@@ -129,6 +129,9 @@ class ObjectColumns:
         self.ids = bytearray()
         self._name_pool: dict[str, str] = {}
 
+    def __len__(self) -> int:
+        return len(self.kind)
+
     def shared_name(self, name: str) -> str:
         """Give the one copy of a name."""
         return self._name_pool.setdefault(name, name)
@@ -147,42 +150,61 @@ class ObjectColumns:
         self.ids += id_bytes
         return number
 
-    def add_run(
+    def add_many(
         self,
-        parent: int,
         kind: npt.NDArray[np.uint8],
-        class_index: npt.NDArray[np.int32],
-        flags: npt.NDArray[np.uint8],
-        rois: npt.NDArray[np.int32],
+        parent: npt.NDArray[np.int32],
         names: list[str | None],
         ids: npt.NDArray[np.uint8],
     ) -> None:
-        """Add many leaf objects.
+        """Add many objects, as :meth:`add`.
 
         Parameters
         ----------
-        parent : int
-            Number of their parent.
-        kind, class_index : ndarray, shape (n,)
-            As in :class:`~qpmask.qpdata.model.ImageObjects`.
-        flags : ndarray of uint8, shape (n, 2)
-            Locked and missing.
-        rois : ndarray of int32, shape (n, 2)
-            Numbers of ROI and nucleus ROI.
+        kind : ndarray of uint8, shape (n,)
+            Their kinds.
+        parent : ndarray of int32, shape (n,)
+            Numbers of their parents.
         names : list of (str or None)
             Their names.
         ids : ndarray of uint8, shape (n, 36)
             Their ids.
         """
+        n_objects = len(kind)
+        nothing = np.full(n_objects, -1, np.int32).tobytes()
         self.kind += kind.tobytes()
-        self.parent.extend([parent] * len(kind))
-        self.class_index.extend(class_index.tolist())
-        self.locked += flags[:, 0].tobytes()
-        self.missing += flags[:, 1].tobytes()
-        self.roi.extend(rois[:, 0].tolist())
-        self.nucleus_roi.extend(rois[:, 1].tolist())
+        self.parent.frombytes(parent.tobytes())
+        self.class_index.frombytes(nothing)
+        self.locked += bytes(n_objects)
+        self.missing += bytes(n_objects)
+        self.roi.frombytes(nothing)
+        self.nucleus_roi.frombytes(nothing)
         self.names += names
         self.ids += ids.tobytes()
+
+    def set_tails(
+        self,
+        numbers: npt.NDArray[np.int64],
+        locked: npt.NDArray[np.bool_],
+        class_index: npt.NDArray[np.int64],
+        roi: npt.NDArray[np.int64],
+        nucleus_roi: npt.NDArray[np.int64],
+    ) -> None:
+        """Put in what was read after the children of many objects.
+
+        Parameters
+        ----------
+        numbers : ndarray of int64, shape (n,)
+            The objects.
+        locked : ndarray of bool, shape (n,)
+            Whether they are locked.
+        class_index, roi, nucleus_roi : ndarray of int64, shape (n,)
+            As in :class:`~qpmask.qpdata.model.ImageObjects`.
+        """
+        np.frombuffer(self.locked, np.bool_)[numbers] = locked
+        np.frombuffer(self.class_index, np.int32)[numbers] = class_index
+        np.frombuffer(self.roi, np.int32)[numbers] = roi
+        np.frombuffer(self.nucleus_roi, np.int32)[numbers] = nucleus_roi
 
     def finish(self, *, version: int, server: str, image_type: str | None) -> ImageObjects:
         """Make the columns."""

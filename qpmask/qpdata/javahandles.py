@@ -1,15 +1,15 @@
 """Handles: how a Java Object Serialization stream refers to what it held before.
 
-Objects, texts, arrays and classes are numbered as they are read. An object that was recognised as
-a whole (see :mod:`qpmask.qpdata.layouts`) leaves its numbers without values; it is read after all
-if something refers to one of them.
+Objects, texts, arrays and classes are numbered as they are read. What was read in a way that keeps
+no values (see :mod:`qpmask.qpdata.many`) leaves its numbers without them; it is read after all if
+something refers to one of them.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from typing import Final
 
 import numpy as np
@@ -17,13 +17,13 @@ import numpy.typing as npt
 
 from qpmask.qpdata.bytereader import I4, ByteReader
 from qpmask.qpdata.javacodes import FIRST_HANDLE
-from qpmask.qpdata.javavalues import Mark, Span, SpanKind
+from qpmask.qpdata.javavalues import ClassDesc, JavaObject, Mark
 
 _handle: Final = I4.unpack_from
 
 
 class HandleReader(ByteReader):
-    """Keeps the values that a stream can refer to, and notes the parts that differ.
+    """Keeps the values that a stream can refer to.
 
     Parameters
     ----------
@@ -35,15 +35,19 @@ class HandleReader(ByteReader):
         super().__init__(data, source=source, hint=hint)
         self.handles: list[object] = []
         self.next_handle = 0
-        #: While a list, the changing parts of what is read are added to it.
-        self.spans: list[Span] | None = None
-        self._spans_first_handle = 0
+        #: All classes that were described, by their handles.
+        self.classes: dict[int, ClassDesc] = {}
         self._skipped_first_handle = array("q")
+        self._skipped_last_handle = array("q")
         self._skipped_start = array("q")
 
     @abstractmethod
     def read_value(self) -> object:
         """Read the next value."""
+
+    @abstractmethod
+    def begin_object(self) -> JavaObject:
+        """Read the head of an object, after its code."""
 
     def new_handle(self, value: object) -> int:
         """Give the next handle to a value."""
@@ -56,7 +60,7 @@ class HandleReader(ByteReader):
         return handle
 
     def skip_handles(self, start: int, n_handles: int) -> None:
-        """Count the handles of a leaf object that was passed over.
+        """Count the handles of an object that was passed over.
 
         Parameters
         ----------
@@ -65,20 +69,42 @@ class HandleReader(ByteReader):
         n_handles : int
             How many handles the object takes.
         """
-        self._skipped_first_handle.append(self.next_handle)
-        self._skipped_start.append(start)
-        self.handles.extend([Mark.SKIPPED] * n_handles)
-        self.next_handle += n_handles
+        self.skip_many_handles(np.array([start]), np.array([n_handles]), np.array([True]))
 
     def skip_many_handles(
-        self, starts: npt.NDArray[np.int64], n_handles: npt.NDArray[np.int64]
+        self,
+        starts: npt.NDArray[np.int64],
+        n_handles: npt.NDArray[np.int64],
+        from_head: npt.NDArray[np.bool_],
     ) -> None:
-        """Count the handles of many leaf objects, as :meth:`skip_handles`."""
-        last = np.cumsum(n_handles)
-        self._skipped_first_handle.frombytes((self.next_handle + last - n_handles).tobytes())
-        self._skipped_start.frombytes(starts.tobytes())
-        self.handles.extend([Mark.SKIPPED] * int(last[-1]))
-        self.next_handle += int(last[-1])
+        """Count the handles of many objects, or parts of objects, that were passed over.
+
+        Parameters
+        ----------
+        starts : ndarray of int64, shape (n,)
+            Where each starts in the data.
+        n_handles : ndarray of int64, shape (n,)
+            How many handles each takes.
+        from_head : ndarray of bool, shape (n,)
+            Whether it is an object from its beginning, not values of what one wrote itself.
+        """
+        last = self.next_handle + np.cumsum(n_handles)
+        some = n_handles > 0
+        self._skipped_first_handle.frombytes((last - n_handles)[some].tobytes())
+        self._skipped_last_handle.frombytes(last[some].tobytes())
+        self._skipped_start.frombytes(np.where(from_head, starts, ~starts)[some].tobytes())
+        n_all = int(n_handles.sum())
+        self.handles.extend([Mark.SKIPPED] * n_all)
+        self.next_handle += n_all
+
+    def forget_skipped(self, first_handle: int) -> None:
+        """Take back what was skipped from a handle on."""
+        del self.handles[first_handle:]
+        self.next_handle = first_handle
+        index = bisect_left(self._skipped_first_handle, first_handle)
+        del self._skipped_first_handle[index:]
+        del self._skipped_last_handle[index:]
+        del self._skipped_start[index:]
 
     def forget_handles(self, start: int, first_handle: int) -> None:
         """Let go of the values of a leaf object that was read; they can be read again."""
@@ -87,16 +113,32 @@ class HandleReader(ByteReader):
         self.next_handle = first_handle
         self.skip_handles(start, n_handles)
 
-    def _read_skipped(self, handle: int) -> object:
-        # Objects are only passed over when all that they refer to has been read, so that this
-        # does not lead to itself again.
+    def read_skipped(self, handles: npt.NDArray[np.int64]) -> None:
+        """Read after all what handles stand for.
+
+        What is skipped may refer to what was skipped before it; whoever skips it calls this, so
+        that reading it never leads on to something else that has to be read first.
+        """
+        wanted = np.zeros(int(handles.max(initial=-1)) + 1, np.bool_)
+        wanted[handles] = True
+        values = self.handles
+        for handle in np.flatnonzero(wanted).tolist():
+            if values[handle] is Mark.SKIPPED:
+                self._read_part(handle)
+
+    def _read_part(self, handle: int) -> None:
         index = bisect_right(self._skipped_first_handle, handle) - 1
-        kept = self.pos, self.next_handle, self.spans
-        self.pos, self.next_handle = self._skipped_start[index], self._skipped_first_handle[index]
-        self.spans = None
-        self.read_value()
-        self.pos, self.next_handle, self.spans = kept
-        return self.handles[handle]
+        kept = self.pos, self.next_handle
+        start = self._skipped_start[index]
+        self.next_handle = self._skipped_first_handle[index]
+        if start < 0:
+            self.pos = ~start
+        else:
+            self.pos = start + 1
+            self.begin_object()
+        while self.next_handle < self._skipped_last_handle[index]:
+            self.read_value()
+        self.pos, self.next_handle = kept
 
     def reference(self) -> object:
         """Read a reference, after its code; give the value."""
@@ -106,10 +148,11 @@ class HandleReader(ByteReader):
         if not 0 <= handle < self.next_handle:
             raise self.corrupt("a reference points at nothing")
         self.pos = at + 4
-        if self.spans is not None and handle >= self._spans_first_handle:
-            self.spans = None
         value = self.handles[handle]
-        return self._read_skipped(handle) if value is Mark.SKIPPED else value
+        if value is Mark.SKIPPED:
+            self._read_part(handle)
+            value = self.handles[handle]
+        return value
 
     def close(self) -> None:
         """Let go of the data and of all values."""
@@ -120,21 +163,7 @@ class HandleReader(ByteReader):
         """Forget all handles, as the stream asks for."""
         self.handles = []
         self.next_handle = 0
+        self.classes = {}
         self._skipped_first_handle = array("q")
+        self._skipped_last_handle = array("q")
         self._skipped_start = array("q")
-
-    def start_spans(self) -> None:
-        """Note from now on which parts of the bytes differ from object to object.
-
-        ``spans`` becomes a list; it is None again if something is read that belongs to one
-        object alone: a new class, a reference to itself.
-        """
-        self.spans = []
-        self._spans_first_handle = self.next_handle
-
-    def add_span(
-        self, kind: SpanKind, start: int, *, item_size: int = 1, value: object = None
-    ) -> None:
-        """Note that the bytes from ``start`` to the present position may differ."""
-        if self.spans is not None:
-            self.spans.append(Span(kind, start, self.pos, item_size, value))

@@ -49,7 +49,6 @@ from qpmask.qpdata.javavalues import (
     Mark,
     ObjectArray,
     PrimitiveArray,
-    SpanKind,
 )
 
 #: Levels of objects inside objects. Java's own writer recurses and does not get this far.
@@ -88,16 +87,13 @@ class JavaStream(HandleReader):
     # ------------------------------------------------------------------ strings
 
     def _string(self, code: int) -> str:
-        start = self.pos
         if code == TC_STRING:
             text = self.text("a text")
         else:
             length = self.length(I8, 1, "a text")
             self.pos += length
             text = self.decode_text(self.pos - length, self.pos)
-            self.spans = None
         self.new_handle(text)
-        self.add_span(SpanKind.TEXT, start, value=text)
         return text
 
     def _read_string(self, missing: str) -> str:
@@ -149,7 +145,6 @@ class JavaStream(HandleReader):
         return desc
 
     def _new_class_desc(self) -> ClassDesc:
-        self.spans = None
         name = self.text("the name of a class")
         self.need(8, "the version of a class")
         self.pos += 8
@@ -180,11 +175,12 @@ class JavaStream(HandleReader):
             name=name,
             flags=flags,
             primitive_names=tuple(primitive_names),
+            primitive_codes="".join(codes),
             primitives=struct.Struct(">" + "".join(PRIMITIVES[code] for code in codes)),
-            changing=_changing_runs(name, codes),
             object_fields=tuple(object_fields),
         )
         self.handles[handle] = desc
+        self.classes[handle] = desc
         return desc
 
     def check_externalizable(self, desc: ClassDesc) -> None:
@@ -198,17 +194,11 @@ class JavaStream(HandleReader):
         if not form.size:
             return
         self.need(form.size, f"an object of the class {level.name}")
-        start = self.pos
-        values = form.unpack_from(self.data, start)
+        values = form.unpack_from(self.data, self.pos)
         if value.fields is None:
             value.fields = {}
         value.fields.update(zip(level.primitive_names, values, strict=True))
-        value.primitives_at = start
-        if self.spans is not None:
-            for offset, size in level.changing:
-                self.pos = start + offset + size
-                self.add_span(SpanKind.FIXED, start + offset)
-        self.pos = start + form.size
+        self.pos += form.size
 
     # ------------------------------------------------------------------- values
 
@@ -276,7 +266,6 @@ class JavaStream(HandleReader):
             start = self.pos
             self.pos += self.block_left
             self.block_left = 0
-            self.add_span(SpanKind.FIXED, start)
             return Block(start, self.pos)
         if code == TC_ENUM:
             desc = self._class_of("an enum")
@@ -321,7 +310,6 @@ class JavaStream(HandleReader):
             self.pos += length * item_size
             value = PrimitiveArray(code, start + 4, length, self.pos)
             self.new_handle(value)
-            self.add_span(SpanKind.ARRAY, start, item_size=item_size)
             return value
         length = self.length(I4, 1, "an array")
         array_value = ObjectArray(desc, [])
@@ -368,23 +356,3 @@ class JavaStream(HandleReader):
             self.block_left = 0
             if self.read_value() is Mark.END:
                 return
-
-
-def _changing_runs(name: str, codes: list[str]) -> tuple[tuple[int, int], ...]:
-    """Tell which primitive fields differ between objects that are alike.
-
-    Booleans do not, and neither do the plane numbers of a ROI: they are few and they mean
-    something, so they are part of what makes objects alike.
-    """
-    fixed = "BCSZI" if name.endswith("SerializationProxy") else "BCSZ"
-    runs: list[tuple[int, int]] = []
-    offset = 0
-    for code in codes:
-        size = ITEM_SIZES[code]
-        if code not in fixed:
-            if runs and sum(runs[-1]) == offset:
-                runs[-1] = (runs[-1][0], runs[-1][1] + size)
-            else:
-                runs.append((offset, size))
-        offset += size
-    return tuple(runs)

@@ -1,7 +1,6 @@
 """What a Java Object Serialization stream can hold, as plain values.
 
-Made by :mod:`qpmask.qpdata.javastream`. The parts of an object that change from one object to the
-next of the same layout are :class:`Span`; see :mod:`qpmask.qpdata.layouts`.
+Made by :mod:`qpmask.qpdata.javastream`.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
 
 
 class Mark(Enum):
@@ -20,24 +18,6 @@ class Mark(Enum):
     SKIPPED = "a handle inside a part that was passed over"
 
 
-class SpanKind(Enum):
-    """How long a changing part of an object is."""
-
-    FIXED = "a number of bytes that does not change"
-    TEXT = "two bytes of length, then the bytes"
-    ARRAY = "four bytes of length, then the items"
-
-
-class Span(NamedTuple):
-    """A part of an object's bytes that differs between objects of the same layout."""
-
-    kind: SpanKind
-    start: int
-    end: int
-    item_size: int
-    value: object
-
-
 @dataclass(slots=True, eq=False)
 class ClassDesc:
     """A class as the stream describes it."""
@@ -45,9 +25,9 @@ class ClassDesc:
     name: str
     flags: int
     primitive_names: tuple[str, ...]
+    #: Their type codes, and how they are stored.
+    primitive_codes: str
     primitives: struct.Struct
-    #: (offset, size) of runs of primitive fields that differ from object to object.
-    changing: tuple[tuple[int, int], ...]
     object_fields: tuple[str, ...]
     #: Names of this class and its super classes, this class first.
     chain: tuple[str, ...] = ()
@@ -62,8 +42,6 @@ class JavaObject:
     desc: ClassDesc
     fields: dict[str, object] | None = None
     contents: list[object] | None = None
-    #: Offset of the primitive fields of its own class.
-    primitives_at: int = -1
 
     def get(self, name: str) -> object:
         """Give a field, or None if there is none of this name."""

@@ -6,15 +6,18 @@ coordinates as fields (``writeReplace`` in ``qupath.lib.roi``).
 
 from __future__ import annotations
 
+import struct
 from array import array
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from qpmask.qpdata import wkb
-from qpmask.qpdata.bytereader import I4, ByteReader
-from qpmask.qpdata.javavalues import JavaObject, ObjectArray, PrimitiveArray, Span, SpanKind
+from qpmask.qpdata.bytereader import ByteReader
+from qpmask.qpdata.gather import gather, rows_at
+from qpmask.qpdata.javavalues import JavaObject, ObjectArray, PrimitiveArray
 from qpmask.qpdata.model import RingKind, RoiKind, Rois
 
 _PACKAGE: Final = "qupath.lib.roi."
@@ -28,7 +31,7 @@ _KINDS: Final = {
     "GeometryROI$WKBSerializationProxy": RoiKind.GEOMETRY,
     "AreaROI$SerializationProxy": RoiKind.AREA,
 }
-_BOXES: Final = frozenset({RoiKind.RECTANGLE, RoiKind.ELLIPSE, RoiKind.LINE})
+BOXES: Final = frozenset({RoiKind.RECTANGLE, RoiKind.ELLIPSE, RoiKind.LINE})
 _FLOATS: Final = frozenset({RoiKind.POLYGON, RoiKind.POLYLINE, RoiKind.POINTS})
 _RING_KINDS: Final = {
     RoiKind.POLYGON: RingKind.POLYGON,
@@ -37,30 +40,19 @@ _RING_KINDS: Final = {
     RoiKind.AREA: RingKind.POLYGON,
 }
 #: Order of the fields of a box in the file.
-_BOX_FIELDS: Final = ("x", "x2", "y", "y2")
+BOX_FIELDS: Final = ("x", "x2", "y", "y2")
+BOX_BYTES: Final = 32
 
 #: How many times the size of the file its coordinates may take; files of QuPath stay below 1.
 _MAX_REUSE: Final = 4
 
-_array_length: Final = I4.unpack_from
+_PLANE: Final = struct.Struct("=3i")
 
 
-class RoiLayout(NamedTuple):
-    """How to read a ROI from the differing parts of an object of known layout.
-
-    Attributes
-    ----------
-    kind : RoiKind
-        What it is.
-    style : int
-        Number of its kind and plane among :class:`RoiTable`'s styles.
-    slots : tuple of int
-        Which differing parts hold it: x and y; or the geometry; or the box.
-    """
-
-    kind: RoiKind
-    style: int
-    slots: tuple[int, ...]
+def roi_kind(class_name: str) -> RoiKind | None:
+    """Tell what ROI a class stores."""
+    found = class_name.startswith(_PACKAGE)
+    return _KINDS.get(class_name.removeprefix(_PACKAGE)) if found else None
 
 
 class RoiTable:
@@ -74,22 +66,22 @@ class RoiTable:
 
     def __init__(self, stream: ByteReader) -> None:
         self._stream = stream
-        # What ROIs have in common: (kind, c, z, t) as one number each.
-        self._styles: dict[tuple[RoiKind, int, int, int], int] = {}
-        self._style = array("i")
+        self._kind = bytearray()
+        self._plane = bytearray()  # c, z, t as int32
         self._n_rings = array("q")
         self._box_rois = array("q")
         self._boxes = bytearray()
         self._geometry_types = bytearray()
         self._geometry_rois = array("q")
         self._ring_size = array("q")
-        # Rings of a geometry or an area say more than their ROI's style does.
+        # Rings of a geometry or an area say more than their ROI does.
         self._special_rings = array("q")
         self._special_kind = bytearray()
         self._special_part = array("i")
         self._special_hole = bytearray()
         self._x32 = bytearray()
         self._y32 = bytearray()
+        self._vertices32: list[npt.NDArray[np.float32]] = []
         self._xy64 = bytearray()
         # The values that were added, so that a shared ROI is added once.
         self._known: dict[int, tuple[JavaObject, int]] = {}
@@ -97,7 +89,7 @@ class RoiTable:
         self._budget_bytes = _MAX_REUSE * stream.size + 2**20
 
     def __len__(self) -> int:
-        return len(self._style)
+        return len(self._kind)
 
     # ------------------------------------------------------------ from a value
 
@@ -111,69 +103,27 @@ class RoiTable:
         if known is not None:
             return known[1]
         kind = self._kind_of(value)
-        style = self._style_of(value, kind)
-        if kind in _BOXES:
-            # The fields are stored as x, x2, y, y2.
-            box = np.array([self._double(value, name) for name in _BOX_FIELDS], ">f8")
-            number = self._add_box(style, box.tobytes())
+        number = self._begin(kind, [self._plane_number(value, name) for name in "czt"])
+        if kind in BOXES:
+            self._boxes += struct.pack(">4d", *(self._double(value, name) for name in BOX_FIELDS))
+            self._box_rois.append(number)
+            self._n_rings.append(0)
         elif kind is RoiKind.GEOMETRY:
-            number = self._add_wkb(style, self._array(value, "wkb", "B"))
+            stored = self._array(value, "wkb", "B")
+            self._add_wkb(number, stored.start, stored.length)
         elif kind is RoiKind.AREA:
-            number = self._add_area(style, value)
+            self._add_area(value)
         else:
-            x, y = self._array(value, "x", "F"), self._array(value, "y", "F")
-            number = self._add_floats(style, x.start, x.length, y.start, y.length)
+            self._add_ring(self._array(value, "x", "F"), self._array(value, "y", "F"))
+            self._n_rings.append(1)
         self._known[id(value)] = (value, number)
         return number
 
-    def forget_value(self, value: object) -> None:
-        """Let go of a value that was added: nothing shares it."""
-        self._known.pop(id(value), None)
-
-    def layout_of(self, value: JavaObject, spans: list[Span]) -> RoiLayout | None:
-        """Tell how a ROI that was just read lies in the differing parts of its object.
-
-        Returns
-        -------
-        RoiLayout or None
-            None where one object does not tell about the next.
-        """
-        kind = self._kind_of(value)
-        if kind is RoiKind.AREA:
-            return None
-        if kind in _BOXES:
-            names = value.desc.primitive_names
-            if len(value.desc.levels) != 1 or "x" not in names:
-                return None
-            at = names.index("x")
-            if names[at : at + 4] != _BOX_FIELDS:
-                return None
-            starts = [value.primitives_at + 4 * at]  # nothing but ints before it
-        elif kind is RoiKind.GEOMETRY:
-            starts = [self._array(value, "wkb", "B").start - 4]
-        else:
-            starts = [self._array(value, name, "F").start - 4 for name in "xy"]
-        slots = []
-        for start in starts:
-            for number, span in enumerate(spans):
-                if span.start == start and (
-                    span.kind is SpanKind.ARRAY or span.end - span.start == 32
-                ):
-                    slots.append(number)
-        if len(slots) != len(starts):
-            return None
-        return RoiLayout(kind, self._style_of(value, kind), tuple(slots))
-
     def _kind_of(self, value: JavaObject) -> RoiKind:
-        name = value.desc.name
-        kind = _KINDS.get(name.removeprefix(_PACKAGE)) if name.startswith(_PACKAGE) else None
+        kind = roi_kind(value.desc.name)
         if kind is None:
-            raise self._stream.unsupported(f"it holds a ROI of the unknown class {name}")
+            raise self._stream.unsupported(f"it holds a ROI of the unknown class {value.desc.name}")
         return kind
-
-    def _style_of(self, value: JavaObject, kind: RoiKind) -> int:
-        c, z, t = (self._plane_number(value, name) for name in "czt")
-        return self._styles.setdefault((kind, c, z, t), len(self._styles))
 
     def _plane_number(self, value: JavaObject, name: str) -> int:
         number = value.get(name)
@@ -195,69 +145,49 @@ class RoiTable:
             raise self._stream.corrupt("a ROI has no coordinates")
         return found
 
-    # ------------------------------------------------------- from known layout
-
-    def add_layout(self, layout: RoiLayout, starts: list[int]) -> int:
-        """Add a ROI of an object of known layout.
-
-        Parameters
-        ----------
-        layout : RoiLayout
-            Which differing parts hold it.
-        starts : list of int
-            Where the differing parts of the object start.
-        """
-        data = self._stream.data
-        slots = layout.slots
-        if len(slots) == 2:
-            x_at, y_at = starts[slots[0]], starts[slots[1]]
-            n_x: int = _array_length(data, x_at)[0]
-            n_y: int = _array_length(data, y_at)[0]
-            return self._add_floats(layout.style, x_at + 4, n_x, y_at + 4, n_y)
-        at = starts[slots[0]]
-        if layout.kind is RoiKind.GEOMETRY:
-            return self._add_stored_wkb(layout.style, at)
-        return self._add_box(layout.style, data[at : at + 32])
+    # --------------------------------------------------------------- many at once
 
     def add_many(
         self,
-        layout: RoiLayout,
-        starts: list[npt.NDArray[np.int64]],
-        sizes: list[npt.NDArray[np.int64]],
-    ) -> npt.NDArray[np.int32]:
-        """Add the ROIs of many objects of one layout; give their numbers.
+        kind: RoiKind,
+        planes: npt.NDArray[np.int32],
+        places: npt.NDArray[np.int64],
+        sizes: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.int64]:
+        """Add many ROIs of one kind; give their numbers.
 
         Parameters
         ----------
-        layout : RoiLayout
-            Which differing parts hold them.
-        starts, sizes : list of ndarray of int64
-            Where each differing part starts, and how many items it has, for all the objects.
+        kind : RoiKind
+            What they are; not an AREA.
+        planes : ndarray of int32, shape (n, 3)
+            c, z, t of each.
+        places : ndarray of int64, shape (n, 2)
+            Offset of the first x and the first y in the data; or of the geometry, or of the box.
+        sizes : ndarray of int64, shape (n,)
+            Number of vertices, or of the bytes of the geometry.
         """
-        first, n_rois = len(self._style), len(starts[layout.slots[0]])
-        columns = [starts[slot].tolist() for slot in layout.slots]
-        if layout.kind is RoiKind.GEOMETRY:
-            for at in columns[0]:
-                self._add_stored_wkb(layout.style, at)
-            return np.arange(first, first + n_rois, dtype=np.int32)
         data = self._stream.data
-        if layout.kind in _BOXES:
-            self._boxes += b"".join([data[at : at + 32] for at in columns[0]])
-            self._box_rois.extend(range(first, first + n_rois))
-        else:
-            n_x, n_y = (sizes[slot] for slot in layout.slots)
-            if not np.array_equal(n_x, n_y):
-                raise self._stream.corrupt("a ROI has not as many x as y")
-            self._spend(8 * int(n_x.sum()))
-            n_bytes = (4 * n_x).tolist()
-            for pool, column in zip((self._x32, self._y32), columns, strict=True):
-                pool += b"".join(
-                    [data[at + 4 : at + 4 + n] for at, n in zip(column, n_bytes, strict=True)]
-                )
-            self._ring_size.frombytes(n_x.tobytes())
-        self._n_rings.extend([0 if layout.kind in _BOXES else 1] * n_rois)
-        self._style.extend([layout.style] * n_rois)
-        return np.arange(first, first + n_rois, dtype=np.int32)
+        n_rois = len(sizes)
+        numbers = np.arange(len(self), len(self) + n_rois, dtype=np.int64)
+        if kind is RoiKind.GEOMETRY:
+            stored = zip(places[:, 0].tolist(), sizes.tolist(), planes.tolist(), strict=True)
+            for start, n_bytes, plane in stored:
+                self._add_wkb(self._begin(kind, plane), start, n_bytes)
+            return numbers
+        self._kind += bytes([kind]) * n_rois
+        self._plane += planes.tobytes()
+        self._n_rings.frombytes(np.full(n_rois, kind not in BOXES, np.int64).tobytes())
+        if kind in BOXES:
+            self._boxes += rows_at(data, BOX_BYTES)[places[:, 0]].tobytes()
+            self._box_rois.frombytes(numbers.tobytes())
+            return numbers
+        self._spend(8 * int(sizes.sum()))
+        self._x32 += gather(data, places[:, 0], 4 * sizes)
+        self._y32 += gather(data, places[:, 1], 4 * sizes)
+        self._put_away()
+        self._ring_size.frombytes(sizes.tobytes())
+        return numbers
 
     # ------------------------------------------------------------ into columns
 
@@ -266,34 +196,32 @@ class RoiTable:
         if self._budget_bytes < 0:
             raise self._stream.corrupt("many ROIs refer to the same coordinates")
 
-    def _add_floats(self, style: int, x_at: int, n_x: int, y_at: int, n_y: int) -> int:
-        if n_x != n_y:
-            raise self._stream.corrupt("a ROI has not as many x as y")
-        self._spend(8 * n_x)
-        self._x32 += self._stream.data[x_at : x_at + 4 * n_x]
-        self._y32 += self._stream.data[y_at : y_at + 4 * n_x]
-        self._ring_size.append(n_x)
-        self._n_rings.append(1)
-        self._style.append(style)
-        return len(self._style) - 1
-
-    def _add_box(self, style: int, box: bytes) -> int:
-        number = len(self._style)
-        self._boxes += box
-        self._box_rois.append(number)
-        self._n_rings.append(0)
-        self._style.append(style)
+    def _begin(self, kind: RoiKind, plane: Sequence[int]) -> int:
+        number = len(self._kind)
+        self._kind.append(kind)
+        self._plane += _PLANE.pack(*plane)
         return number
 
-    def _add_stored_wkb(self, style: int, at: int) -> int:
-        n_bytes: int = _array_length(self._stream.data, at)[0]
-        return self._add_wkb(style, PrimitiveArray("B", at + 4, n_bytes, at + 4 + n_bytes))
+    def _add_ring(self, x: PrimitiveArray, y: PrimitiveArray) -> None:
+        if x.length != y.length:
+            raise self._stream.corrupt("a ROI has not as many x as y")
+        self._spend(8 * x.length)
+        self._x32 += self._stream.data[x.start : x.end]
+        self._y32 += self._stream.data[y.start : y.end]
+        self._ring_size.append(x.length)
 
-    def _add_wkb(self, style: int, stored: PrimitiveArray) -> int:
-        number = len(self._style)
-        self._spend(stored.length)
+    def _put_away(self) -> None:
+        """Make vertices of the coordinates that were read: in portions, which fit into a cache."""
+        vertices = np.empty((len(self._x32) // 4, 2), np.float32)
+        vertices[:, 0] = np.frombuffer(self._x32, ">f4")
+        vertices[:, 1] = np.frombuffer(self._y32, ">f4")
+        self._vertices32.append(vertices)
+        self._x32, self._y32 = bytearray(), bytearray()
+
+    def _add_wkb(self, number: int, start: int, n_bytes: int) -> None:
+        self._spend(n_bytes)
         try:
-            rings = wkb.read_wkb(self._stream.data[stored.start : stored.end])
+            rings = wkb.read_wkb(self._stream.data[start : start + n_bytes])
         except wkb.WkbError as error:
             raise self._stream.corrupt(f"a geometry makes no sense: {error}") from error
         first = len(self._ring_size)
@@ -307,10 +235,8 @@ class RoiTable:
         self._geometry_rois.append(number)
         self._geometry_types.append(rings.geometry_type)
         self._n_rings.append(len(rings.sizes))
-        self._style.append(style)
-        return number
 
-    def _add_area(self, style: int, value: JavaObject) -> int:
+    def _add_area(self, value: JavaObject) -> None:
         xs, ys = value.get("x"), value.get("y")
         if not isinstance(xs, ObjectArray) or not isinstance(ys, ObjectArray):
             raise self._stream.corrupt("a ROI has no coordinates")
@@ -318,28 +244,19 @@ class RoiTable:
             raise self._stream.corrupt("a ROI has not as many x as y")
         for part, pair in enumerate(zip(xs.items, ys.items, strict=True)):
             x, y = (self._checked_array(found, "F") for found in pair)
-            if x.length != y.length:
-                raise self._stream.corrupt("a ROI has not as many x as y")
-            self._spend(16 + 8 * x.length)
+            self._spend(16)
             self._special_rings.append(len(self._ring_size))
             self._special_kind.append(RingKind.POLYGON)
             self._special_part.append(part)
             self._special_hole.append(False)
-            self._x32 += self._stream.data[x.start : x.end]
-            self._y32 += self._stream.data[y.start : y.end]
-            self._ring_size.append(x.length)
+            self._add_ring(x, y)
         self._n_rings.append(len(xs.items))
-        self._style.append(style)
-        return len(self._style) - 1
 
     def finish(self) -> Rois:
         """Make the columns; the table is empty afterwards."""
-        styles = np.array([list(style) for style in self._styles] or [[0] * 4], np.int64).reshape(
-            -1, 4
-        )
-        style = _take(self._style, np.int32)
-        kind = styles[style, 0].astype(np.uint8)
-        n_rois = len(style)
+        kind = np.frombuffer(bytes(self._kind), np.uint8)
+        plane = np.frombuffer(bytes(self._plane), np.int32).reshape(-1, 3)
+        n_rois = len(kind)
 
         n_rings = _take(self._n_rings, np.int64)
         ring_offsets = np.zeros(n_rois + 1, np.int64)
@@ -354,8 +271,8 @@ class RoiTable:
             ring_first[in_pool] = np.cumsum(sizes) - sizes
 
         by_kind = np.zeros(len(RoiKind), np.uint8)
-        for roi_kind, ring_kind_of in _RING_KINDS.items():
-            by_kind[roi_kind] = ring_kind_of
+        for kind_of_roi, kind_of_its_rings in _RING_KINDS.items():
+            by_kind[kind_of_roi] = kind_of_its_rings
         ring_kind = by_kind[kind_of_ring]
         ring_part = np.zeros(len(ring_size), np.int32)
         ring_is_hole = np.zeros(len(ring_size), np.bool_)
@@ -368,18 +285,16 @@ class RoiTable:
         geometry_type[_take(self._geometry_rois, np.int64)] = np.frombuffer(
             bytes(self._geometry_types), np.uint8
         )
-        vertices32 = np.empty((len(self._x32) // 4, 2), np.float32)
-        vertices32[:, 0] = np.frombuffer(self._x32, ">f4")
-        self._x32 = bytearray()
-        vertices32[:, 1] = np.frombuffer(self._y32, ">f4")
-        self._y32 = bytearray()
+        self._put_away()
+        vertices32 = np.concatenate(self._vertices32)
+        self._vertices32 = []
         vertices64 = np.frombuffer(self._xy64, ">f8").astype(np.float64).reshape(-1, 2)
         self._xy64 = bytearray()
         return Rois(
             kind=kind,
-            c=styles[style, 1].astype(np.int32),
-            z=styles[style, 2].astype(np.int32),
-            t=styles[style, 3].astype(np.int32),
+            c=plane[:, 0].copy(),
+            z=plane[:, 1].copy(),
+            t=plane[:, 2].copy(),
             box_px0=self._finish_boxes(kind),
             geometry_type=geometry_type,
             ring_offsets=ring_offsets,

@@ -30,7 +30,21 @@ _MEMBERS: Final = {
 #: Levels of collections inside collections.
 MAX_DEPTH: Final = 32
 
-_ORDERS: Final = (struct.Struct(">I"), struct.Struct("<I"))
+#: Unpack a number, by byte order.
+_NUMBERS: Final = (struct.Struct(">I").unpack_from, struct.Struct("<I").unpack_from)
+#: Numbers of ordinates in the numbering of ISO: plain, Z, M, ZM.
+_ORDINATES: Final = (2, 3, 3, 4)
+#: Byte order, type and number of ordinates of all heads without flags.
+_HEADS: Final = {
+    bytes([order]) + (1000 * extra + kind).to_bytes(4, "little" if order else "big"): (
+        order,
+        kind,
+        n_ordinates,
+    )
+    for order in (0, 1)
+    for kind in range(POINT, GEOMETRY_COLLECTION + 1)
+    for extra, n_ordinates in enumerate(_ORDINATES)
+}
 
 
 class WkbError(ValueError):
@@ -78,16 +92,25 @@ class _Reader:
 
     def __init__(self, data: bytes) -> None:
         self.data = data
+        self.size = len(data)
         self.pos = 0
 
     def head(self) -> tuple[int, int, int]:
         """Read byte order (1 little-endian), type and number of ordinates."""
-        if self.pos + 5 > len(self.data):
+        found = _HEADS.get(self.data[self.pos : self.pos + 5])
+        if found is not None:
+            self.pos += 5
+            return found
+        return self._other_head()
+
+    def _other_head(self) -> tuple[int, int, int]:
+        """Read a head with flags, or say what is wrong with it."""
+        if self.pos + 5 > self.size:
             raise WkbError("it ends inside the head of a geometry")
         order = self.data[self.pos]
         if order > 1:
             raise WkbError(f"it has an unknown byte order ({order})")
-        code: int = _ORDERS[order].unpack_from(self.data, self.pos + 1)[0]
+        code: int = _NUMBERS[order](self.data, self.pos + 1)[0]
         self.pos += 5
         n_ordinates = 2 + bool(code & 0x80000000) + bool(code & 0x40000000)
         if code & 0x20000000:
@@ -96,29 +119,59 @@ class _Reader:
         kind, extra = code % 1000, code // 1000
         if not POINT <= kind <= GEOMETRY_COLLECTION or extra > 3:
             raise WkbError(f"it holds a geometry of unknown type {code}")
-        return order, kind, max(n_ordinates, (2, 3, 3, 4)[extra])
+        return order, kind, max(n_ordinates, _ORDINATES[extra])
 
     def count(self, order: int, item_bytes: int) -> int:
         """Read a number of items and check that so many can follow."""
-        if self.pos + 4 > len(self.data):
+        pos = self.pos + 4
+        if pos > self.size:
             raise WkbError("it ends inside a number")
-        n_items: int = _ORDERS[order].unpack_from(self.data, self.pos)[0]
-        self.pos += 4
-        if n_items * item_bytes > len(self.data) - self.pos:
+        n_items: int = _NUMBERS[order](self.data, pos - 4)[0]
+        self.pos = pos
+        if n_items * item_bytes > self.size - pos:
             raise WkbError("it ends before its items do")
         return n_items
 
     def vertices(self, order: int, n_ordinates: int, n_points: int) -> bytes:
-        """Read vertices as x, y in big-endian float64."""
+        """Read vertices, of which there are so many, as x, y in big-endian float64."""
         end = self.pos + n_points * n_ordinates * 8
-        if end > len(self.data):
+        if end > self.size:
             raise WkbError("it ends before its vertices do")
         raw = self.data[self.pos : end]
         self.pos = end
-        if n_ordinates == 2 and order == 0:
-            return raw
-        values = np.frombuffer(raw, "<f8" if order else ">f8").reshape(n_points, n_ordinates)
-        return values[:, :2].astype(">f8").tobytes()
+        return raw if n_ordinates == 2 and order == 0 else _xy_of(raw, order, n_ordinates)
+
+    def polygon(self, order: int, n_ordinates: int, part: int, rings: WkbRings) -> None:
+        """Read the rings of a polygon; in one function, since there are so many of them."""
+        n_rings = self.count(order, 4)
+        if not n_rings:
+            return
+        data, number = self.data, _NUMBERS[order]
+        vertex_bytes = 8 * n_ordinates
+        plain = n_ordinates == 2 and order == 0
+        end = self.pos
+        for _ in range(n_rings):
+            start = end + 4
+            if start > self.size:
+                raise WkbError("it ends inside a number")
+            n_points: int = number(data, end)[0]
+            end = start + n_points * vertex_bytes
+            if end > self.size:
+                raise WkbError("it ends before its vertices do")
+            raw = data[start:end]
+            rings.xy.append(raw if plain else _xy_of(raw, order, n_ordinates))
+            rings.sizes.append(n_points)
+        self.pos = end
+        rings.types += [POLYGON] * n_rings
+        rings.parts += [part] * n_rings
+        rings.holes.append(False)
+        rings.holes += [True] * (n_rings - 1)
+
+
+def _xy_of(raw: bytes, order: int, n_ordinates: int) -> bytes:
+    """Make x, y in big-endian float64 of other vertices."""
+    values = np.frombuffer(raw, "<f8" if order else ">f8").reshape(-1, n_ordinates)
+    return values[:, :2].astype(">f8").tobytes()
 
 
 def read_wkb(data: bytes) -> WkbRings:
@@ -147,9 +200,7 @@ def read_wkb(data: bytes) -> WkbRings:
     collections: list[list[int]] = []
     while True:
         if kind == POLYGON:
-            for ring in range(reader.count(order, 4)):
-                n_points = reader.count(order, 8 * n_ordinates)
-                rings.add(POLYGON, n_parts, ring > 0, reader.vertices(order, n_ordinates, n_points))
+            reader.polygon(order, n_ordinates, n_parts, rings)
             n_parts += 1
         elif kind == LINE_STRING:
             n_points = reader.count(order, 8 * n_ordinates)

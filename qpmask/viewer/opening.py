@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from qpmask.errors import OptionsError
 from qpmask.geometry import Size
 from qpmask.mask import Mask, open_mask
-from qpmask.ometiff.metadata import ClassRow
+from qpmask.ometiff.metadata import ClassRow, Color
 from qpmask.outputs import MASK_SUFFIX
 from qpmask.viewer.alignment import align
 from qpmask.viewer.extras import require_view
@@ -20,6 +22,7 @@ from qpmask.viewer.scene import Caption, Scene
 from qpmask.viewer.slides import open_slide
 
 _LISTED = 20
+_CACHE_BYTES = 16 * 2**20  # 64 tiles of 512 x 512 pixels of 8 bits: more than a screen shows
 
 
 @contextlib.contextmanager
@@ -59,7 +62,7 @@ def open_scene(
     if opacity is None:
         opacity = 1.0 if slide_path is None else 0.5
     with contextlib.ExitStack() as stack:
-        first = stack.enter_context(open_mask(path))
+        first = stack.enter_context(open_mask(path, cache_bytes=_CACHE_BYTES))
         mask = _plane_of(first, plane)
         slide = alignment = None
         if slide_path is not None:
@@ -136,10 +139,13 @@ def _plane_name(mask: Mask) -> str | None:
 
 
 def _classes(mask: Mask) -> Mapping[int, ClassRow]:
-    """The class table. In a file with a plane a class, each gets the colour of its own label."""
+    """The class table, with colours from where the file has them."""
+    if not mask.classes:
+        return {label: ClassRow(label, "", color) for label, color in _palette(mask).items()}
     m = mask.metadata
     if m is None or m.classes or "channel_labels" not in m.extra:
         return mask.classes
+    # In a file with a plane a class, each gets the colour of its own label.
     labels = m.extra["channel_labels"].split(",")
     c, _, _ = _position(mask, mask.plane_number)
     if c >= len(labels) or not labels[c].isdecimal() or int(labels[c]) < 1:
@@ -149,6 +155,25 @@ def _classes(mask: Mask) -> Mapping[int, ClassRow]:
         label: row if row.color else replace(row, color=color)
         for label, row in mask.classes.items()
     }
+
+
+def _palette(mask: Mask) -> dict[int, Color]:
+    """Colours of the TIFF's own palette, by label; QuPath writes the classes' colours there.
+
+    QuPath's has as many entries as there are labels rather than 256, which TIFF asks for.
+    """
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(mask.path) as tif:
+            tag = tif.pages[0].tags.get(320)
+            values = np.asarray(() if tag is None else tag.value, np.uint16)
+    except Exception:  # the mask could be opened; its colours do not matter so much
+        return {}
+    if values.size == 0 or values.size % 3:
+        return {}
+    colors = (values.reshape(3, -1).T >> 8).tolist()
+    return {label: (red, green, blue) for label, (red, green, blue) in enumerate(colors) if label}
 
 
 def _image_size(mask: Mask) -> Size | None:

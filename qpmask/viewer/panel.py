@@ -107,8 +107,10 @@ def nice_length(least: float, most: float) -> float:
     return least
 
 
-def scale_bar(pixel_um: float | None, downsample: float) -> tuple[float, str] | None:
-    """Length of a scale bar of up to 120 pixels of the picture, and its text.
+def scale_bar(
+    pixel_um: float | None, downsample: float, room_px: float = 120
+) -> tuple[float, str] | None:
+    """Length of a scale bar in pixels of the picture, and its text.
 
     Parameters
     ----------
@@ -116,11 +118,13 @@ def scale_bar(pixel_um: float | None, downsample: float) -> tuple[float, str] | 
         Width of a pixel of the mask's level 0; without it the bar counts those pixels.
     downsample : float
         Pixels of level 0 in a pixel of the picture.
+    room_px : float
+        How long it may be, in pixels of the picture.
     """
     per_pixel = downsample if pixel_um is None else downsample * pixel_um
     if not per_pixel > 0:
         return None
-    length = nice_length(1e-3 if pixel_um else 1.0, 120 * per_pixel)
+    length = nice_length(1e-3 if pixel_um else 1.0, room_px * per_pixel)
     if pixel_um is None:
         return length / per_pixel, f"{length:,.0f} pixels of the mask"
     text = f"{length / 1000:g} mm" if length >= 1000 else f"{length:g} µm"

@@ -57,8 +57,8 @@ def save_picture(scene: Scene, viewport: Viewport, path: Path) -> Size:
     return Size(page.shape[1], page.shape[0])
 
 
-def panel_text(scene: Scene, picture: Picture) -> PanelText:
-    """What stands above and below the legend of a picture."""
+def panel_text(scene: Scene, picture: Picture, scale: float = 1.0) -> PanelText:
+    """What stands above and below the legend of a picture; `scale` as in ``draw_panel``."""
     viewport = picture.viewport
     right = min(scene.size.width_px, viewport.x_px + viewport.width_px)
     bottom = min(scene.size.height_px, viewport.y_px + viewport.height_px)
@@ -77,7 +77,7 @@ def panel_text(scene: Scene, picture: Picture) -> PanelText:
     return PanelText(
         title=scene.caption.title,
         lines=tuple(lines),
-        scale_bar=scale_bar(pixel_um, viewport.downsample),
+        scale_bar=scale_bar(pixel_um, viewport.downsample, 120 * scale),
         note=picture.note,
     )
 

@@ -164,6 +164,9 @@ def lay_over(pixels: NDArray[np.uint8], colors: NDArray[np.uint8], opacity: floa
     # In blocks, so that the wider numbers in between stay small.
     for top in range(0, len(pixels), 256):
         under, over = pixels[top : top + 256], colors[top : top + 256]
+        if opacity == 1:
+            np.copyto(under, over[:, :, :3], where=over[:, :, 3:] > 0)
+            continue
         weight = np.rint(over[:, :, 3:] * np.float32(opacity)).astype(np.uint16)
         mixed = (under * (255 - weight) + over[:, :, :3] * weight + 127) // 255
         under[...] = mixed

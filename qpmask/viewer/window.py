@@ -59,10 +59,11 @@ def show(scene: Scene, first: FirstView) -> None:
     """
     pyplot = _pyplot()
     # Letters that matplotlib takes for itself, such as l for logarithmic axes, mean nothing here.
-    unused = ("all_axes", "back", "forward", "grid", "grid_minor", "home", "xscale", "yscale")
-    keys: dict[str, Any] = {
-        f"keymap.{name}": [] for name in unused if f"keymap.{name}" in pyplot.rcParams
-    }
+    unused = ("grid", "grid_minor", "home", "xscale", "yscale")
+    keys: dict[str, Any] = {f"keymap.{name}": [] for name in unused}
+    # Its arrows for these two move the mask here.
+    keys["keymap.back"] = ["backspace", "MouseButton.BACK"]
+    keys["keymap.forward"] = ["shift+backspace", "MouseButton.FORWARD"]
     with pyplot.rc_context({"toolbar": "toolbar2", **keys}):
         figure = pyplot.figure(scene.caption.title, figsize=_WINDOW_INCHES, facecolor="white")
         window = MaskWindow(scene, figure, first)
@@ -91,6 +92,7 @@ class MaskWindow:
         self.figure = figure
         self.picture: Picture | None = None
         self.problem: str | None = None
+        self._first = first
         self._opacity = scene.opacity
         self._panel: NDArray[np.uint8] | None = None
         self._panel_key: object = None
@@ -224,7 +226,7 @@ class MaskWindow:
         if picture is None:
             text = PanelText(self.scene.caption.title, note=self.problem)
         else:
-            text = panel_text(self.scene, picture)
+            text = panel_text(self.scene, picture, self._scale)
         _, height = self.figure.canvas.get_width_height(physical=True)
         key = text, rows, height, self._scale
         if self._panel is None or key != self._panel_key:
@@ -285,8 +287,12 @@ class MaskWindow:
     # --- events -------------------------------------------------------------------------------
 
     def _on_resize(self, event: Any) -> None:
-        before = self.viewport
         self._lay_out()
+        if self.picture is None:  # nothing was seen yet
+            self._show_first(self._first)
+            return
+        # The axes' limits belong to the old size, so what was drawn last counts.
+        before = self.picture.viewport
         self.look_at(
             before.x_px + before.width_px / 2,
             before.y_px + before.height_px / 2,
@@ -369,15 +375,15 @@ def _pyplot() -> Any:
         pyplot.switch_backend(pyplot.get_backend())
         backend = str(pyplot.get_backend()).lower()
     except ImportError as error:
-        raise OptionsError(f"No window can be opened: {error}.", hint=_SAVE_HINT) from error
+        why = "there is no screen here" if "headless" in str(error) else str(error)
+        raise OptionsError(f"No window can be opened: {why}.", hint=_SAVE_HINT) from error
     if backend not in _DRAWS_FILES_ONLY:
         return pyplot
-    if sys.platform.startswith("linux") and not (
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    ):
+    has_screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.platform.startswith("linux") and not has_screen:
         raise OptionsError("No window can be opened: there is no screen here.", hint=_SAVE_HINT)
     raise OptionsError(
         f"No window can be opened: matplotlib has only {backend!r}, which draws files.",
-        hint="Install a window toolkit (python3-tk from the system, or: pip install PySide6), or "
-        + _SAVE_HINT[0].lower() + _SAVE_HINT[1:],
-    )  # fmt: skip
+        hint="If there is a screen, install a window toolkit: python3-tk from the system, or "
+        "pip install PySide6. " + _SAVE_HINT,
+    )

@@ -7,23 +7,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
-from qpmask.qpdata import ImageObjects, alike
-from qpmask.qpdata.layouts import Layouts
+from qpmask.qpdata import ImageObjects, many
 
 FOLDER = Path(__file__).parent / "data"
 SAMPLES = tuple(sorted(FOLDER.glob("objects-*.qpdata")))
+VARIED = tuple(sorted(FOLDER.glob("varied-*.qpdata")))
 EMPTY = tuple(sorted(FOLDER.glob("empty-*.qpdata")))
 
 
 @contextmanager
-def learning(row: int | None) -> Iterator[None]:
-    """Read runs after ``row`` alike objects; None to read every object in full."""
-    if row is None:
-        with patch.object(Layouts, "match", lambda *_: None):
-            yield
-    else:
-        with patch.object(alike, "ROW_FOR_RUN", row):
-            yield
+def together(before: int | None) -> Iterator[None]:
+    """Read many objects at once after ``before`` objects; None to read every object in full."""
+    first = 10**9 if before is None else before
+    with (
+        patch.object(many, "OBJECTS_BEFORE", first),
+        patch.object(many, "MANY", 1 if first < 10 else 12),
+        patch.object(many, "FIRST_WINDOW", 1000 if first == 2 else 2**18),
+    ):
+        yield
 
 
 def roi_record(objects: ImageObjects, number: int) -> tuple[object, ...] | None:

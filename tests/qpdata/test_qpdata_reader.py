@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from qpdata.qpdata_builder import EXTERNAL, SERIALIZABLE, Obj, QuPathWriter, Roi, data_file
-from qpdata.qpdata_samples import learning, records
+from qpdata.qpdata_samples import records, together
 
 from qpmask.errors import (
     CorruptDataError,
@@ -82,7 +82,7 @@ class TestVersions:
         items = [Obj(metadata={"Object ID": text}), *[Obj(metadata={"Object ID": ID})] * 6]
         items += [Obj(metadata={"Object ID": text})] * 6
         for row in (None, 1, 3, 100):
-            with learning(row):
+            with together(row):
                 objects = read_qpdata_bytes(data_file(items))
             ids = [objects.id_of(i) for i in range(13)]
             assert ids == [expected] + [ID] * 6 + [expected] * 6
@@ -223,10 +223,10 @@ class TestRois:
         items.insert(30, Obj(name="parent", children=[items[7].with_(), *items[:20]]))
         items.append(items[17].with_(kind="PathTileObject"))
         file = data_file(items)
-        with learning(None):
+        with together(None):
             expected = records(read_qpdata_bytes(file))
         assert len(expected) == 83
-        with learning(row):
+        with together(row):
             assert records(read_qpdata_bytes(file)) == expected
 
     def test_many_references_to_the_same_coordinates(self) -> None:
@@ -341,7 +341,7 @@ def test_hierarchies_that_make_no_sense(
     change: Callable[[QuPathWriter], None], error: type[DataFileError], message: str
 ) -> None:
     for row in (None, 1):
-        with learning(row), pytest.raises(error, match=message):
+        with together(row), pytest.raises(error, match=message):
             read_qpdata_bytes(changed(change))
 
 

@@ -1,0 +1,103 @@
+"""The native reader of data files against QuPath's own, in one run.
+
+Prints, for 200,000 cells that are laid out alike and for 47,000 objects of which hardly two are,
+the times of QuPath's ``PathIO.readImageData`` (the first time, with the classes still to be
+loaded, and the best) and of ``read_qpdata``, and the ratio of the best ones. Both read the whole
+file into memory. The files are written by the QuPath in use::
+
+    python tests/benchmarks/reader.py [CELLS VARIED]
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from qpdata.qpdata_reference import Reference
+from qpdata.qpdata_varied import VariedMaker, make_samples
+
+from qpmask.engines import jvm
+from qpmask.qpdata import read_qpdata
+
+ROUNDS = 3
+
+
+def cells(make: Any, n: int) -> list[Any]:
+    """Cells with outlines of 12 to 39 vertices, four classes, four measurements."""
+    rng = np.random.default_rng(1)
+    names = ("Tumor", "Tumor: Positive", "Stroma")
+    classes = [None, *map(make.path_class.fromString, names)]
+    out = []
+    for i in range(n):
+        angles = np.linspace(0, 2 * np.pi, int(rng.integers(12, 40)), endpoint=False)
+        x, y = rng.random(2) * 1e4
+        radius = 5 + rng.random(len(angles))
+        outline = make.polygon(x + radius * np.cos(angles), y + radius * np.sin(angles))
+        nucleus = make.polygon(x + np.cos(angles), y + np.sin(angles))
+        cell = make.objects.createCellObject(outline, nucleus, classes[i % 4], None)
+        measurements = cell.getMeasurementList()
+        for name in ("Nucleus: Area", "Cell: Area", "Nucleus: OD", "Cell: OD"):
+            measurements.put(name, float(i))
+        measurements.close()
+        out.append(cell)
+    return out
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    """How long a call takes."""
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Print the table."""
+    n_cells, n_varied = (int(a) for a in sys.argv[1:3] or (200_000, 46_872))
+    running = jvm.start("4g")
+    samples = make_samples()
+    make = samples.Maker()
+    reference = Reference()
+    print(f"{running}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+          f"{platform.machine()}; best of {ROUNDS}, interleaved")  # fmt: skip
+    print("| file | MB | objects | QuPath, first | QuPath | native | ratio |")
+    print("|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, objects in (
+            ("varied", lambda: VariedMaker(make).objects(n_varied)),
+            ("cells", lambda: cells(make, n_cells)),
+        ):
+            path = Path(folder) / f"{name}.qpdata"
+            image_data = samples.new_image_data(make)
+            for item in objects():
+                image_data.getHierarchy().getRootObject().addChildObject(item)
+            samples.write(make, image_data, path)
+            del image_data, item
+            print(row(name, path, reference), flush=True)
+
+
+def row(name: str, path: Path, reference: Reference) -> str:
+    """Measure one file: a line of the table."""
+    first = seconds(lambda: reference.hierarchy(path))
+    theirs, ours = [], []
+    for _ in range(ROUNDS):
+        theirs.append(seconds(lambda: reference.hierarchy(path)))
+        ours.append(seconds(lambda: read_qpdata(path)))
+    return (
+        f"| {name} | {path.stat().st_size / 1e6:.0f} | {len(read_qpdata(path)):,} | "
+        f"{first:.2f} s | {min(theirs):.2f} s | {min(ours):.2f} s | "
+        f"{min(ours) / min(theirs):.2f} |"
+    )
+
+
+if __name__ == "__main__":
+    main()

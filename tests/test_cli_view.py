@@ -1,0 +1,175 @@
+"""``qpmask view``: pictures, errors for people, exit codes."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TINY, hash_tree
+from mask_files import blobs, write
+from PIL import Image
+from slide_samples import gradient, write_slide
+
+from qpmask.cli import app
+from qpmask.cli.exits import run
+from qpmask.viewer import window
+
+Cli = Callable[..., tuple[int, str, str]]
+BASE = blobs(300, 500)
+
+
+@pytest.fixture
+def cli(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Cli]:
+    """Run ``qpmask view``: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "1000")
+
+    def call(*args: object) -> tuple[int, str, str]:
+        code = run(app, ["view", *map(str, args)])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return code, out, err
+
+    yield call
+    logging.getLogger("qpmask").handlers.clear()
+
+
+@pytest.fixture
+def mask(tmp_path: Path) -> Path:
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    path = folder / "a.ome.tif"
+    write(path, BASE)
+    return path
+
+
+def test_a_picture_is_saved_and_its_path_printed(cli: Cli, mask: Path) -> None:
+    before = hash_tree(mask.parent)
+    code, out, err = cli(mask, "--save", "a.png")
+    with Image.open("a.png") as image:
+        width, height = image.size
+    assert (code, err) == (0, "")
+    assert out == f"a.png: {width} x {height} pixels\n"
+    assert (width, height) == (500 + 341, 300)
+    assert hash_tree(mask.parent) == before
+
+
+def test_a_region_at_a_downsample(cli: Cli, mask: Path) -> None:
+    options = ("--region", 100, 40, 200, 120, "--downsample", 4)
+    assert cli(mask, *options, "--save", "a.png")[0] == 0
+    with Image.open("a.png") as image:
+        pixels = np.asarray(image)[:30, :50]
+    background = BASE[40:160:4, 100:300:4] == 0
+    np.testing.assert_array_equal((pixels == 255).all(axis=2), background)
+    assert 0 < background.sum() < background.size
+
+
+def test_a_mask_upon_its_slide(cli: Cli, mask: Path, tmp_path: Path) -> None:
+    slide = write_slide(tmp_path / "slide.tif", gradient(300, 500))
+    assert cli(mask, "--slide", slide, "--opacity", 0, "--save", "a.png")[0] == 0
+    with Image.open("a.png") as image:
+        np.testing.assert_array_equal(np.asarray(image)[:300, :500], gradient(300, 500))
+
+
+def test_what_people_should_know_of_the_slide_is_told(cli: Cli, mask: Path, tmp_path: Path) -> None:
+    slide = write_slide(
+        tmp_path / "slide.tif", gradient(300, 500), resolution=(10_000, 10_000),
+        resolutionunit="CENTIMETER",
+    )  # fmt: skip
+    code, out, err = cli(mask, "--slide", slide, "--save", "a.png")
+    assert code == 0 and out.startswith("a.png")
+    assert err.startswith("note: ") and "by their pixel sizes" in err
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--region", 500, 0, 5, 5], "lies outside the mask, which is 500 x 300 pixels"),
+        (["--region", 0, 0, 0, 5], "0 x 5 pixels large"),
+        (["--downsample", 0], "downsample is 0"),
+        (["--downsample", 0.01], "Use --downsample 0.05 or more"),
+        (["--slide", "slide.svs"], "There is no slide slide.svs"),
+        (["--plane", 1], "It has one plane, 0"),
+        (["--plane", "Tumor"], "no channel 'Tumor'"),
+        (["--save", "a.jpg"], "must end in .png"),
+        (["--save", "no folder/a.png"], "cannot be written"),
+        (["--opacity", 2], "not in the range"),
+        (["--region", 1, 2, 3], "requires 4 arguments"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_mistakes_of_usage(cli: Cli, mask: Path, args: list[object], words: str) -> None:
+    save = [] if "--save" in args else ["--save", "a.png"]
+    code, out, err = cli(mask, *save, *args)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert not Path("a.png").exists()
+
+
+def test_a_folder_names_its_masks(cli: Cli, mask: Path) -> None:
+    write(mask.with_name("b [1].ome.tif"), BASE)
+    code, out, err = cli(mask.parent)
+    assert (code, out) == (2, "")
+    assert "Name one of its files: 'a.ome.tif', 'b [1].ome.tif'." in err
+
+
+@pytest.mark.parametrize("path", ["nothing.tif", TINY / "project.qpproj"])
+def test_what_is_no_mask(cli: Cli, path: str | Path) -> None:
+    code, out, err = cli(path, "--save", "a.png")
+    assert code in (1, 2) and out == ""
+    assert err.startswith("error: ") and Path(path).name in err
+
+
+def test_the_picture_does_not_replace_what_it_shows(cli: Cli, mask: Path, tmp_path: Path) -> None:
+    slide = tmp_path / "slide.png"
+    Image.fromarray(gradient(300, 500)).save(slide)
+    before = slide.read_bytes()
+    code, _, err = cli(mask, "--slide", slide, "--save", tmp_path / "masks" / ".." / "slide.png")
+    assert code == 2 and "Save the picture elsewhere" in err
+    assert slide.read_bytes() == before
+
+
+def test_without_a_screen_the_hint_is_to_save(
+    cli: Cli, mask: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window.sys, "platform", "linux")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    import matplotlib as mpl
+
+    monkeypatch.setitem(mpl.rcParams, "backend", "agg")
+    code, out, err = cli(mask)
+    assert (code, out) == (2, "")
+    assert "no screen" in err and "--save FILE.png" in err
+
+
+def test_the_window_opens_on_the_region(
+    cli: Cli, mask: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[object] = []
+    monkeypatch.setattr(window, "show", lambda scene, first: shown.append((scene.opacity, first)))
+    assert cli(mask) == (0, "", "")
+    assert cli(mask, "--region", -5, 0, 100, 50, "--downsample", 0.5, "--opacity", 0.3)[0] == 0
+    assert shown == [
+        (1.0, window.FirstView((0, 0, 500, 300), None)),
+        (0.3, window.FirstView((0, 0, 95, 50), 0.5)),
+    ]
+
+
+def test_help_loads_no_matplotlib() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, json\nfrom qpmask.cli import app\nfrom qpmask.cli.exits import run\n"
+        "run(app, ['view', '--help'])\nprint()\nprint(json.dumps(sorted(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"matplotlib", "PIL", "numpy"} & set(json.loads(done.stdout.splitlines()[-1]))
