@@ -13,6 +13,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.ometiff import lzw_decode
 from qpmask.ometiff.runs import RunStrip
 from qpmask.ometiff.strips import MIXED, StripShape
 
@@ -210,7 +211,7 @@ def decode_lzw(
         start = int(starts[i])
         packed = data[start : start + int(n_bytes[i])].tobytes()
         try:
-            raw = imagecodecs.lzw_decode(packed, out=out.shape[1])
+            raw = lzw_decode.decode_lzw(packed, out.shape[1])
         except (RuntimeError, ValueError):
             raw = b""
         failed[i] = len(raw) != out.shape[1]
