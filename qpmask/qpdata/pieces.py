@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -83,13 +84,9 @@ class ObjectForms:
 
     def find_heads(self, data: bytes, start: int, end: int, n_most: int) -> list[int]:
         """Find places where heads may start, ``n_most`` at most."""
-        found: list[int] = []
-        if self._heads is not None:
-            for match in self._heads.finditer(data, start, end):
-                found.append(match.start())
-                if len(found) == n_most:
-                    break
-        return found
+        if self._heads is None:
+            return []
+        return [match.start() for match in islice(self._heads.finditer(data, start, end), n_most)]
 
 
 def _one_of(values: list[bytes]) -> bytes:

@@ -18,7 +18,9 @@ from qpmask.qpdata import wkb
 from qpmask.qpdata.bytereader import ByteReader
 from qpmask.qpdata.gather import gather, rows_at
 from qpmask.qpdata.javavalues import JavaObject, ObjectArray, PrimitiveArray
+from qpmask.qpdata.lanedata import LaneData
 from qpmask.qpdata.model import RingKind, RoiKind, Rois
+from qpmask.qpdata.wkbmany import read_polygons
 
 _PACKAGE: Final = "qupath.lib.roi."
 _KINDS: Final = {
@@ -169,12 +171,9 @@ class RoiTable:
         """
         data = self._stream.data
         n_rois = len(sizes)
-        numbers = np.arange(len(self), len(self) + n_rois, dtype=np.int64)
         if kind is RoiKind.GEOMETRY:
-            stored = zip(places[:, 0].tolist(), sizes.tolist(), planes.tolist(), strict=True)
-            for start, n_bytes, plane in stored:
-                self._add_wkb(self._begin(kind, plane), start, n_bytes)
-            return numbers
+            return self._add_geometries(planes, places[:, 0], sizes)
+        numbers = np.arange(len(self), len(self) + n_rois, dtype=np.int64)
         self._kind += bytes([kind]) * n_rois
         self._plane += planes.tobytes()
         self._n_rings.frombytes(np.full(n_rois, kind not in BOXES, np.int64).tobytes())
@@ -187,6 +186,36 @@ class RoiTable:
         self._y32 += gather(data, places[:, 1], 4 * sizes)
         self._put_away()
         self._ring_size.frombytes(sizes.tobytes())
+        return numbers
+
+    def _add_geometries(
+        self,
+        planes: npt.NDArray[np.int32],
+        starts: npt.NDArray[np.int64],
+        sizes: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.int64]:
+        """Add many geometries: polygons at once, others one by one."""
+        data = self._stream.data
+        found = read_polygons(LaneData(data), starts, sizes)
+        numbers = np.zeros(len(starts), np.int64)
+        good = np.flatnonzero(found.good)
+        numbers[good] = np.arange(len(self), len(self) + len(good))
+        self._spend(int(sizes[good].sum()))
+        self._kind += bytes([RoiKind.GEOMETRY]) * len(good)
+        self._plane += planes[good].tobytes()
+        self._geometry_rois.frombytes(numbers[good].tobytes())
+        self._geometry_types += found.geometry_types.astype(np.uint8).tobytes()
+        self._n_rings.frombytes(found.n_rings.astype(np.int64).tobytes())
+        n_rings = len(found.places)
+        self._special_rings.extend(range(len(self._ring_size), len(self._ring_size) + n_rings))
+        self._special_kind += bytes([wkb.POLYGON]) * n_rings
+        self._special_part.frombytes(found.parts.astype(np.int32).tobytes())
+        self._special_hole += found.holes.tobytes()
+        self._ring_size.frombytes(found.sizes.tobytes())
+        self._xy64 += gather(data, found.places, 16 * found.sizes)
+        for index in np.flatnonzero(~found.good).tolist():
+            numbers[index] = self._begin(RoiKind.GEOMETRY, planes[index].tolist())
+            self._add_wkb(int(numbers[index]), int(starts[index]), int(sizes[index]))
         return numbers
 
     # ------------------------------------------------------------ into columns

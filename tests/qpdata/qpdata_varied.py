@@ -63,6 +63,9 @@ class VariedMaker:
         self.new_list = factory.createMeasurementList
         self.list_types = (types.GENERAL, types.DOUBLE, types.FLOAT)
 
+    def number(self, least: int, most: int) -> int:
+        return int(self.rng.integers(least, most + 1))
+
     def outline(self, n: int) -> tuple[Any, Any]:
         x, y = self.rng.random(2) * 40_000
         angles = np.linspace(0, 2 * np.pi, n, endpoint=False)
@@ -91,7 +94,7 @@ class VariedMaker:
         plane = make.plane(z=int(rng.integers(0, 3)), t=int(rng.integers(0, 2)))
         choice = int(rng.integers(0, 16))
         if choice < 9:
-            roi = make.polygon(*self.outline(int(rng.integers(3, self.most_vertices + 1))), plane)
+            roi = make.polygon(*self.outline(self.number(3, self.most_vertices)), plane)
             if rng.random() < 0.3:
                 roi.getArea()  # the statistics are stored once they were computed
             return roi

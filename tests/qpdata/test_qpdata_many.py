@@ -41,9 +41,8 @@ rois = st.one_of(
 )
 keys = st.sampled_from(["Object ID", "other", "", "Object IE", "ü"])
 values = st.one_of(st.uuids().map(str), st.sampled_from(["", "1-2-3-4-5", ID.upper(), "x" * 36]))
-kinds = st.sampled_from(
-    ["PathAnnotationObject", "PathDetectionObject", "PathCellObject", "PathTileObject"]
-    + ["TMACoreObject"]
+kinds = st.sampled_from(["Annotation", "Detection", "Cell", "Tile", "TMACore"]).map(
+    lambda kind: kind + "Object" if kind == "TMACore" else f"Path{kind}Object"
 )
 objects = st.recursive(
     st.builds(
