@@ -18,7 +18,7 @@ from qpmask.classes import ClassEntry, ClassMap
 from qpmask.engines.base import Engine, Watch
 from qpmask.errors import Interrupted
 from qpmask.geometry import TileGrid
-from qpmask.ometiff.layout import PackedTile
+from qpmask.ometiff.layout import PackedTile, single_tiles
 from qpmask.options import ExportOptions, export_options
 from qpmask.plan import ImagePlan, make_plan
 from qpmask.project import open_project
@@ -67,7 +67,7 @@ class EngineContract:
             grid = TileGrid(job.size, job.render.tile_px)
             out = np.full((job.n_planes, job.size.height_px, job.size.width_px), -1, np.int64)
             with engine.render(job, tmp_path / "scratch.ome.tif", watch or Watch()) as rendering:
-                tiles = list(rendering.tiles())
+                tiles = list(single_tiles(rendering.tiles()))
             assert len(tiles) == grid.n_tiles * job.n_planes
             for i, tile in enumerate(tiles):
                 plane, rest = divmod(i, grid.n_tiles)
@@ -232,7 +232,7 @@ class EngineContract:
             pytest.raises(Interrupted),
             engine.render(plan.job, scratch, Watch(stop=stop)) as rendering,
         ):
-            list(rendering.tiles())
+            list(single_tiles(rendering.tiles()))
         assert not scratch.exists()
 
     def test_the_engine_says_what_it_is(self, engine: Engine) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from qpmask.geometry import Size
-    from qpmask.ometiff.writer import Tile
+    from qpmask.ometiff.layout import Tiles
     from qpmask.options import FileOptions, RenderOptions
     from qpmask.project import ImageEntry
 
@@ -152,8 +152,11 @@ class Rendering(ABC):
     lazy = False
 
     @abstractmethod
-    def tiles(self) -> Iterator[Tile]:
-        """Tiles plane by plane (channel fastest, then z, then t), row by row in each."""
+    def tiles(self) -> Iterator[Tiles]:
+        """Tiles plane by plane (channel fastest, then z, then t), row by row in each.
+
+        They may come in strips; :func:`qpmask.ometiff.layout.single_tiles` takes them apart.
+        """
 
     def close(self) -> None:  # noqa: B027 - nothing to release is a fine default
         """Release files and memory; called once."""

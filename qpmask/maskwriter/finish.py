@@ -13,9 +13,8 @@ from qpmask.maskwriter.journal import Contents, JournalReader
 from qpmask.maskwriter.place import journal_path, locked, mask_path
 from qpmask.maskwriter.replay import replay
 from qpmask.ometiff.check import check_mask
-from qpmask.ometiff.layout import MaskLayout, Tile, WriteResult
+from qpmask.ometiff.layout import MaskLayout, Tiles, WriteResult
 from qpmask.ometiff.metadata import MaskMetadata
-from qpmask.ometiff.strips import TileStrip
 from qpmask.ometiff.writer import write_mask
 from qpmask.outputs import sync_folder, writing
 
@@ -120,7 +119,7 @@ def publish(
     path: Path,
     layout: MaskLayout,
     metadata: MaskMetadata,
-    tiles: Iterable[Tile | TileStrip],
+    tiles: Iterable[Tiles],
     on_tile: OnTile | None,
     threads: int | None,
 ) -> WriteResult:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qpmask.geometry import Size
 from qpmask.maskwriter.blocks import RULES, Rule
 from qpmask.maskwriter.journal import Contents, JournalReader, Pixels, by_tile
-from qpmask.ometiff.backend import new_pixels
+from qpmask.ometiff.pixelpool import new_pixels
 from qpmask.ometiff.strips import MIXED, StripGrid, TileStrip
 
 ReadPiece = Callable[[Any], tuple[Pixels, NDArray[np.bool_] | None]]

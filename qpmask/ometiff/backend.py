@@ -13,17 +13,22 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.ometiff.runs import RunStrip
+
 _loading = threading.Lock()
 
 
 class Backend(Protocol):
     """The functions of :mod:`qpmask.ometiff.plain`, where they are described."""
 
-    scan: Callable[..., None]
-    halve: Callable[..., None]
-    settle: Callable[..., None]
+    runs_of: Callable[..., RunStrip]
+    paint: Callable[..., None]
+    count: Callable[..., None]
+    halve: Callable[..., RunStrip]
+    assemble: Callable[..., RunStrip]
     compare: Callable[..., None]
-    encode_lzw: Callable[..., None]
+    encode_lzw: Callable[..., tuple[NDArray[np.uint8], NDArray[np.int64]]]
+    decode_lzw_runs: Callable[..., RunStrip]
     decode_lzw: Callable[..., None]
     crop: Callable[..., None]
 
@@ -51,10 +56,5 @@ def backend_for(dtype: np.dtype[Any]) -> Backend:
 
 
 def as_words(pixels: NDArray[Any]) -> NDArray[np.uint64]:
-    """The same bytes as 64-bit numbers, as ``scan`` takes them."""
+    """The same bytes as 64-bit numbers, as ``runs_of`` takes them."""
     return pixels.view(np.uint64)
-
-
-def new_pixels(n_tiles: int, tile_px: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Room for the tiles of a strip, not cleared; rows are whole 64-bit numbers."""
-    return np.empty((n_tiles, -(-tile_px // 8) * 8), dtype)

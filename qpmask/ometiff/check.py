@@ -19,16 +19,19 @@ from numpy.typing import NDArray
 
 from qpmask.errors import MaskError
 from qpmask.geometry import Size
-from qpmask.ometiff.labels import count_labels
+from qpmask.ometiff.backend import backend_for
+from qpmask.ometiff.labels import LabelCounter
 from qpmask.ometiff.metadata import ClassRow, MaskMetadata
-from qpmask.ometiff.pyramid_by_tile import Pixels, PyramidBuilder, subsample
-from qpmask.ometiff.reader import MaskFile, TileError
+from qpmask.ometiff.pyramid import Above, Pyramid
+from qpmask.ometiff.reader import MaskFile
 from qpmask.ometiff.rules import structure_problems
+from qpmask.ometiff.runs import RunStrip
+from qpmask.ometiff.stripreader import StripRead, StripReader
 
 __all__ = ["CheckReport", "Problem", "check_mask"]
 
 _MAX_PROBLEMS = 100
-_WINDOW = 32
+_STRIPS_PER_THREAD = 2  # under way at one time
 
 Counts = Mapping[int, int]
 
@@ -154,9 +157,10 @@ def check_mask(
         job = _Check(mask, {0, *allowed} if classes is not None or table else None)
         for text in structure_problems(mask.structure):
             job.add(Problem(text, "structure"))
-        with ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1), "qpmask-check") as pool:
+        threads = threads or min(4, os.cpu_count() or 1)
+        with ThreadPoolExecutor(threads, "qpmask-check") as pool:
             try:
-                job.run(pool, on_tile)
+                job.run(pool, threads, on_tile)
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
@@ -176,20 +180,21 @@ def check_mask(
 
 @dataclass(frozen=True)
 class _Place:
+    """Where a strip belongs."""
+
     plane: int
     level: int
     row: int
-    col: int
+    number: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Found:
-    """One tile, decoded and looked at."""
+    """A strip, read and looked at."""
 
-    quarter: Pixels | None = None  # what the next level must hold of it
-    counts: Mapping[int, int] | None = None
-    error: str | None = None  # why it does not decode
-    n_wrong: int = 0  # pixels that differ from level 0
+    read: StripRead
+    counts: dict[int, int]
+    n_wrong: NDArray[np.int64] | None = None  # pixels of each tile that differ from level 0
 
 
 class _Check:
@@ -203,15 +208,13 @@ class _Check:
         self.n_tiles = 0
         self.counts: list[dict[int, int]] = [{} for _ in range(mask.n_planes)]
         self._n_done = 0
-        self._window: deque[tuple[_Place, _Found | Future[_Found]]] = deque()
+        self._window: deque[tuple[_Place, Above | None, Future[_Found]]] = deque()
+        self._reader = StripReader(mask)
+        self._backend = backend_for(mask.dtype)
         self._n_compared = _n_comparable(mask)
-        self._builder = PyramidBuilder(
-            tuple(level.size for level in mask.levels[: self._n_compared]),
-            mask.levels[0].tile.width_px,
-            mask.dtype,
-        )
-        self._strange: dict[int, tuple[_Place, int]] = {}  # labels no class has: where, how many
-        self._unknown: set[_Place] = set()  # tiles above one that does not decode
+        self._pyramid = Pyramid(self._reader.grids[: self._n_compared])
+        self._counter = LabelCounter(mask.dtype)
+        self._strange: dict[int, tuple[_Place, int, int]] = {}  # labels no class has: where first
 
     def add(self, problem: Problem) -> None:
         """Note a problem."""
@@ -219,21 +222,22 @@ class _Check:
         if len(self.problems) < _MAX_PROBLEMS:
             self.problems.append(problem)
 
-    def run(self, pool: ThreadPoolExecutor, on_tile: Callable[[int], None] | None) -> None:
+    def run(
+        self, pool: ThreadPoolExecutor, threads: int, on_tile: Callable[[int], None] | None
+    ) -> None:
         """Look at all tiles of all planes and levels."""
         for plane in range(self._mask.n_planes):
-            for level, place in enumerate(self._mask.levels):
+            for level, grid in enumerate(self._reader.grids):
                 if 0 < level < self._n_compared:
                     continue  # follows from level 0
-                for row in range(place.n_rows):
-                    for col in range(place.n_cols):
-                        self._submit(pool, _Place(plane, level, row, col), None)
-                        self._drain(pool, _WINDOW, on_tile)
+                for row in range(grid.n_rows):
+                    for number in range(grid.n_strips):
+                        self._submit(pool, _Place(plane, level, row, number))
+                        self._drain(pool, _STRIPS_PER_THREAD * threads, on_tile)
             self._drain(pool, 0, on_tile)
-            self._unknown.clear()
-        for label, (first, n_pixels) in sorted(self._strange.items()):
+        for label, (first, k, n_pixels) in sorted(self._strange.items()):
             text = f"the label {label} is in no class; {n_pixels:,} pixels have it, the first here"
-            self.add(self._problem(first, "label", text))
+            self.add(self._problem(first, k, "label", text))
 
     def compare_counts(self, counts: Counts | Sequence[Counts] | NDArray[np.int64]) -> None:
         """Compare the pixel counts with the expected ones."""
@@ -264,92 +268,72 @@ class _Check:
                     many = len(found_by_plane) > 1
                     self.add(Problem(text, "count", plane=plane if many else None))
 
-    def _submit(self, pool: ThreadPoolExecutor, place: _Place, expected: Pixels | None) -> None:
-        try:
-            label = self._mask.known_label(place.level, place.plane, place.row, place.col)
-        except TileError as error:
-            self._window.append((place, _Found(quarter=_half(expected), error=error.what)))
-            return
-        if label is None:
-            labels = tuple(self.counts[place.plane])
-            self._window.append((place, pool.submit(self._inspect, place, expected, labels)))
-        else:
-            self._window.append((place, self._look(place, label, expected, ())))
+    def _submit(self, pool: ThreadPoolExecutor, place: _Place, whole: Above | None = None) -> None:
+        above = None
+        if place.level < self._n_compared:
+            above = self._pyramid.above(place.level, place.row, place.number)
+        self._window.append((place, above, pool.submit(self._look, place, whole, above)))
 
-    def _inspect(self, place: _Place, expected: Pixels | None, labels: tuple[int, ...]) -> _Found:
-        """Decode a tile and look at it; runs on any thread."""
-        try:
-            pixels = self._mask.label_or_tile(place.level, place.plane, place.row, place.col)
-        except TileError as error:
-            return _Found(quarter=_half(expected), error=error.what)
-        return self._look(place, pixels, expected, labels)
-
-    def _look(
-        self, place: _Place, pixels: Pixels, expected: Pixels | None, labels: tuple[int, ...]
-    ) -> _Found:
-        n_wrong = 0 if expected is None else _n_different(pixels, expected, self._area(place))
-        counts = None
-        if not 0 < place.level < self._n_compared or n_wrong:
-            if isinstance(pixels, int):
-                counts = {pixels: self._area(place)}
-            else:
-                counts = count_labels(pixels, labels)
+    def _look(self, place: _Place, whole: Above | None, above: Above | None) -> _Found:
+        """Read a strip and look at it; ``whole`` is what level 0 makes of it. On any thread."""
+        read = self._reader.read(place.level, place.plane, place.row, place.number)
+        if whole is None:
+            if above is not None:
+                above.take(self._backend, read.tiles, place.row, place.number)
+            return _Found(read, self._counter.count(read.tiles.runs))
+        expected = whole.assemble(self._backend)
         # What a level holds is compared with level 0, not with the level below as it happens to be.
-        return _Found(_half(pixels if expected is None else expected), counts, None, n_wrong)
-
-    def _area(self, place: _Place) -> int:
-        height, width = self._mask.levels[place.level].shape(place.row, place.col)
-        return height * width
+        if above is not None:
+            above.take(self._backend, expected, place.row, place.number)
+        n_wrong = np.zeros(expected.shape.n_tiles, np.int64)
+        self._backend.compare(read.tiles.runs, expected.runs, n_wrong)
+        if not n_wrong.any():
+            return _Found(read, {})
+        return _Found(read, self._counter.count(read.tiles.runs), n_wrong)
 
     def _drain(
         self, pool: ThreadPoolExecutor, n_left: int, on_tile: Callable[[int], None] | None
     ) -> None:
         while len(self._window) > n_left:
-            place, job = self._window.popleft()
-            found = job.result() if isinstance(job, Future) else job
-            self.n_tiles += 1
+            place, above, job = self._window.popleft()
+            found = job.result()
+            n_tiles = found.read.tiles.shape.n_tiles
+            self.n_tiles += n_tiles
             self._note(place, found)
-            if place.level < self._n_compared:
-                self._go_up(pool, place, found)
+            if above is not None and self._pyramid.arrived(above):
+                up = _Place(place.plane, above.level, above.row, above.number)
+                self._submit(pool, up, above)
             if place.level == 0:
-                self._n_done += 1
+                self._n_done += n_tiles
                 if on_tile is not None:
                     on_tile(self._n_done)
 
     def _note(self, place: _Place, found: _Found) -> None:
         """Turn what was found into problems and counts."""
-        if found.error is not None:
-            self.add(self._problem(place, "tile", found.error))
-        if found.n_wrong:
-            text = (
-                f"{found.n_wrong:,} of {self._area(place):,} pixels differ from level 0 "
-                f"subsampled by {2**place.level}"
-            )
-            self.add(self._problem(place, "pyramid", text))
-        for label, n_pixels in (found.counts or {}).items():
+        for k, error in sorted(found.read.errors.items()):
+            self.add(self._problem(place, k, "tile", error))
+        if found.n_wrong is not None:
+            for k in np.flatnonzero(found.n_wrong).tolist():
+                text = (
+                    f"{found.n_wrong[k]:,} of {found.read.tiles.shape.area(k):,} pixels differ "
+                    f"from level 0 subsampled by {2**place.level}"
+                )
+                self.add(self._problem(place, k, "pyramid", text))
+        for label, n_pixels in found.counts.items():
             if place.level == 0:
                 counts = self.counts[place.plane]
                 counts[label] = counts.get(label, 0) + n_pixels
             if self._allowed is not None and label not in self._allowed:
-                first, n_before = self._strange.get(label, (place, 0))
-                self._strange[label] = (first, n_before + n_pixels)
+                if label in self._strange:
+                    first, k, n_before = self._strange[label]
+                else:
+                    first, k, n_before = place, _first_with(label, found.read.tiles.runs), 0
+                self._strange[label] = (first, k, n_before + n_pixels)
 
-    def _go_up(self, pool: ThreadPoolExecutor, place: _Place, found: _Found) -> None:
-        """Hand a tile to the level above, and look at the tile there if it is known in full."""
-        if not self._builder.wants(place.level):
-            return
-        above = _Place(place.plane, place.level + 1, place.row // 2, place.col // 2)
-        quarter = found.quarter
-        if quarter is None:
-            self._unknown.add(above)
-            quarter = 0
-        expected = self._builder.add(place.level, place.row, place.col, quarter)
-        if expected is not None:
-            self._submit(pool, above, None if above in self._unknown else expected)
-
-    def _problem(self, place: _Place, kind: str, text: str) -> Problem:
+    def _problem(self, place: _Place, k: int, kind: str, text: str) -> Problem:
         plane = place.plane if self._mask.n_planes > 1 else None
-        return Problem(text, kind, place.level, place.row, place.col, plane)
+        col = place.number * self._reader.grids[place.level].tiles_per_strip + k
+        return Problem(text, kind, place.level, place.row, col, plane)
 
 
 def _n_comparable(mask: MaskFile) -> int:
@@ -368,12 +352,7 @@ def _n_comparable(mask: MaskFile) -> int:
     return n_levels
 
 
-def _half(pixels: Pixels | None) -> Pixels | None:
-    return None if pixels is None else subsample(pixels)
-
-
-def _n_different(pixels: Pixels, expected: Pixels, area_px: int) -> int:
-    """Number of pixels that differ."""
-    if isinstance(pixels, int) and isinstance(expected, int):
-        return 0 if pixels == expected else area_px
-    return int(np.count_nonzero(np.asarray(pixels) != np.asarray(expected)))
+def _first_with(label: int, runs: RunStrip) -> int:
+    """Number of the first tile of a strip that holds a label."""
+    first = int(np.flatnonzero(runs.values == label)[0])
+    return int(np.searchsorted(runs.start, first, side="right")) - 1

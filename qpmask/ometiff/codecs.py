@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from qpmask.errors import MaskError
 from qpmask.ometiff.lzw import encode_lzw
+from qpmask.ometiff.lzw_decode import decode_lzw
 
 COMPRESSION_NAMES = {
     1: "none",
@@ -91,7 +92,7 @@ def decode_segment(data: bytes, compression: str, n_bytes: int) -> bytes:
         raw = data
     else:
         decoders: dict[str, Callable[..., Any]] = {
-            "lzw": imagecodecs.lzw_decode,
+            "lzw": decode_lzw,
             # libdeflate takes half the time.
             "zlib": imagecodecs.deflate_decode if _HAS_DEFLATE else imagecodecs.zlib_decode,
             "zstd": imagecodecs.zstd_decode,

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.geometry import Size, TileGrid
-from qpmask.ometiff.layout import PackedTile
+from qpmask.ometiff.layout import PackedTile, Tiles, single_tiles
 from qpmask.ometiff.reader import MaskFile
-from qpmask.ometiff.writer import Tile
 
 _MAX_PLACES = 100
 
@@ -162,7 +161,10 @@ def compare_masks(
 
 
 def compare_with_tiles(
-    mask: Path | str, tiles: Iterable[Tile], *, on_tile: Callable[[int], None] | None = None
+    mask: Path | str,
+    tiles: Iterable[Tiles],
+    *,
+    on_tile: Callable[[int], None] | None = None,
 ) -> Comparison:
     """Compare level 0 of a mask with tiles in its own order, as an engine gives them.
 
@@ -175,7 +177,7 @@ def compare_with_tiles(
         tile_px = file.levels[0].tile.width_px
         grid = TileGrid(file.size, tile_px)
         tally = Tally()
-        others = iter(tiles)
+        others = single_tiles(tiles)
         done = 0
         for plane in range(file.n_planes):
             for row, col, mine in file.iter_tiles(0, plane):

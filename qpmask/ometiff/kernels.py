@@ -1,12 +1,7 @@
-"""What is done with the pixels of a strip, compiled by Numba.
+"""What is done with the tiles of a strip, compiled by Numba.
 
-:mod:`qpmask.ometiff.plain` does the same without Numba, and says what each function does; tests run
-both. Here it is one pass each over the pixels, eight bytes at a time where a mask allows it, without
-the interpreter's lock. All kernels are in this file, since Numba notices changes of a kernel's own
-file alone.
-
-``pixels`` has shape (n_tiles, tile area) and holds cropped tiles (see :class:`.strips.TileStrip`);
-``words`` are the same bytes as 64-bit numbers.
+:mod:`qpmask.ometiff.plain` does the same without Numba, and says what each function does; tests
+run both. All kernels are in this file, since Numba notices changes of a kernel's own file alone.
 """
 
 from __future__ import annotations
@@ -18,12 +13,15 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.ometiff.strips import MIXED, UNKNOWN, StripShape
+from qpmask.ometiff.runs import RunStrip
+from qpmask.ometiff.strips import MIXED, StripShape
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 I64 = NDArray[np.int64]
+I32 = NDArray[np.int32]
 U8 = NDArray[np.uint8]
+U16 = NDArray[np.uint16]
 U64 = NDArray[np.uint64]
 Pixels = NDArray[Any]
 
@@ -39,35 +37,64 @@ def _kernel(function: Function) -> Function:
     return cast(Function, compiled)
 
 
-# --- labels ---------------------------------------------------------------------------------------
+# --- pixels and runs ------------------------------------------------------------------------------
 
 
 @_kernel
-def scan(pixels: Pixels, words: U64, labels: I64, shape: StripShape, counts: I64) -> None:
-    """See :func:`.plain.scan`."""
-    per_word = 8 // pixels.itemsize
+def runs_of(pixels: Pixels, words: U64, labels: I64, shape: StripShape) -> RunStrip:
+    """See :func:`.plain.runs_of`."""
+    values = np.empty(4096, np.uint16)
+    ends = np.empty(4096, np.int32)
+    start = np.zeros(shape.n_tiles + 1, np.int64)
+    n_runs = 0
     for k in range(shape.n_tiles):
         width = shape.last_width if k == shape.n_tiles - 1 else shape.tile_width
         n_pixels = width * shape.height
+        if len(values) < n_runs + 1:
+            values, ends = _longer(values), _longer(ends)
         if labels[k] >= 0:
-            counts[labels[k]] += n_pixels
+            values[n_runs] = labels[k]
+            ends[n_runs] = n_pixels
+            n_runs += 1
         elif labels[k] == MIXED:
-            _scan_tile(pixels[k], words[k], n_pixels, per_word, labels[k : k + 1], counts)
+            at = 0
+            while at < n_pixels:
+                if len(values) < n_runs + 1024:
+                    values, ends = _longer(values), _longer(ends)
+                at, n_runs = _find_runs(pixels[k], words[k], n_pixels, at, values, ends, n_runs)
+        start[k + 1] = n_runs
+    return RunStrip(values[:n_runs].copy(), ends[:n_runs].copy(), start)
 
 
 @_kernel
-def _scan_tile(
-    pixels: Pixels, words: U64, n_pixels: int, per_word: int, state: I64, counts: I64
-) -> None:
-    label = np.int64(pixels[0])
-    n_alike = 0  # pixels of this label not yet counted
-    at = 0
-    while at < n_pixels:
-        pattern = _pattern(label, per_word)
-        word = at // per_word
-        n_words = n_pixels // per_word
-        if at == word * per_word:
-            start = word
+def _longer(array: Pixels) -> Pixels:
+    longer = np.empty(2 * len(array), array.dtype)
+    longer[: len(array)] = array
+    return longer
+
+
+@_kernel
+def _find_runs(
+    pixels: Pixels, words: U64, n_pixels: int, at: int, values: U16, ends: I32, n_runs: int
+) -> tuple[int, int]:
+    """Find runs from pixel ``at`` on, as many as there is room for; where it stopped, and how many.
+
+    ``words`` are the same pixels as 64-bit numbers.
+    """
+    per_word = 8 // pixels.itemsize
+    n_words = n_pixels // per_word
+    label = np.int64(pixels[at])
+    while n_runs < len(values):
+        # The end of the run, by bytes up to the next word, then by words.
+        end = min(n_pixels, (at // per_word + 1) * per_word)
+        while at < end and pixels[at] == label:
+            at += 1
+        if at == end and at < n_pixels:
+            if per_word == 8:
+                pattern = np.uint64(label) * np.uint64(0x0101010101010101)
+            else:
+                pattern = np.uint64(label) * np.uint64(0x0001000100010001)
+            word = at // per_word
             while word + 8 <= n_words:
                 different = np.uint64(0)
                 for i in range(8):
@@ -77,209 +104,272 @@ def _scan_tile(
                 word += 8
             while word < n_words and words[word] == pattern:
                 word += 1
-            n_alike += (word - start) * per_word
             at = word * per_word
-        end = min(n_pixels, at + per_word)
-        while at < end:
-            pixel = np.int64(pixels[at])
-            if pixel != label:
-                counts[label] += n_alike
-                n_alike = 0
-                label = pixel
-            n_alike += 1
-            at += 1
-    if n_alike == n_pixels:
-        state[0] = label
-    counts[label] += n_alike
+            while at < n_pixels and pixels[at] == label:
+                at += 1
+        values[n_runs] = label
+        ends[n_runs] = at
+        n_runs += 1
+        if at == n_pixels:
+            break
+        label = np.int64(pixels[at])
+    return at, n_runs
 
 
 @_kernel
-def _pattern(label: int, per_word: int) -> np.uint64:
-    """A word full of one label."""
-    if per_word == 8:
-        return np.uint64(label) * np.uint64(0x0101010101010101)
-    return np.uint64(label) * np.uint64(0x0001000100010001)
-
-
-# --- levels ---------------------------------------------------------------------------------------
+def paint(runs: RunStrip, pixels: Pixels) -> None:
+    """See :func:`.plain.paint`."""
+    for k in range(len(runs.start) - 1):
+        at = 0
+        for i in range(runs.start[k], runs.start[k + 1]):
+            pixels[k, at : runs.ends[i]] = runs.values[i]
+            at = runs.ends[i]
 
 
 @_kernel
-def halve(
-    pixels: Pixels,
-    labels: I64,
-    shape: StripShape,
-    above: Pixels,
-    quarters: I64,
-    shape_above: StripShape,
-    first: int,
-    down: int,
-) -> None:
+def count(runs: RunStrip, counts: I64) -> None:
+    """See :func:`.plain.count`."""
+    for k in range(len(runs.start) - 1):
+        at = 0
+        for i in range(runs.start[k], runs.start[k + 1]):
+            counts[runs.values[i]] += runs.ends[i] - at
+            at = runs.ends[i]
+
+
+# --- rows of runs ---------------------------------------------------------------------------------
+
+
+@_kernel
+def _add(values: U16, ends: I32, first: int, n_runs: int, label: int, end: int) -> int:
+    """Add a run to a tile whose runs begin at ``first``; the number of runs behind it."""
+    if n_runs > first and values[n_runs - 1] == label:
+        ends[n_runs - 1] = end
+        return n_runs
+    values[n_runs] = label
+    ends[n_runs] = end
+    return n_runs + 1
+
+
+@_kernel
+def halve(runs: RunStrip, shape: StripShape) -> RunStrip:
     """See :func:`.plain.halve`."""
-    half_height = (shape.height + 1) // 2
-    y0 = down * (shape.tile_height // 2)
+    n_rows = (shape.height + 1) // 2
+    room = len(runs.values) + shape.n_tiles * n_rows
+    values = np.empty(room, np.uint16)
+    ends = np.empty(room, np.int32)
+    start = np.zeros(shape.n_tiles + 1, np.int64)
+    n_runs = 0
     for k in range(shape.n_tiles):
-        j, right = first + k // 2, k % 2
-        quarters[j, 2 * down + right] = labels[k]
-        if labels[k] != MIXED:
-            continue
-        width = shape.last_width if k == shape.n_tiles - 1 else shape.tile_width
-        width_above = shape_above.tile_width
-        if j == shape_above.n_tiles - 1:
-            width_above = shape_above.last_width
-        half_width = (width + 1) // 2
-        x0 = right * (shape.tile_width // 2)
-        for y in range(half_height):
-            start = (y0 + y) * width_above + x0
-            _every_second(pixels[k, 2 * y * width :], above[j, start : start + half_width])
+        width = np.int64(shape.last_width if k == shape.n_tiles - 1 else shape.tile_width)
+        half = (width + 1) // 2
+        first = n_runs
+        i = runs.start[k]
+        if i < runs.start[k + 1]:
+            for y in range(n_rows):
+                row = 2 * y * width
+                done = y * half
+                while runs.ends[i] <= row:
+                    i += 1
+                while True:
+                    last = min(np.int64(runs.ends[i]) - row, width)
+                    end = done + (last + 1) // 2
+                    if n_runs == first or end > ends[n_runs - 1]:
+                        n_runs = _add(values, ends, first, n_runs, np.int64(runs.values[i]), end)
+                    if last == width:
+                        break
+                    i += 1
+        start[k + 1] = n_runs
+    return RunStrip(values[:n_runs].copy(), ends[:n_runs].copy(), start)
 
 
 @_kernel
-def _every_second(source: Pixels, target: Pixels) -> None:
-    for x in range(len(target)):
-        target[x] = source[2 * x]
-
-
-@_kernel
-def settle(pixels: Pixels, quarters: I64, labels: I64, shape: StripShape) -> None:
-    """See :func:`.plain.settle`."""
-    half_width, half_height = shape.tile_width // 2, shape.tile_height // 2
-    for k in range(shape.n_tiles):
-        width = shape.last_width if k == shape.n_tiles - 1 else shape.tile_width
-        n_right = 2 if width > half_width else 1
-        n_down = 2 if shape.height > half_height else 1
-        label = quarters[k, 0]
-        for down in range(n_down):
-            for right in range(n_right):
-                other = quarters[k, 2 * down + right]
-                if other == UNKNOWN or label == UNKNOWN:
-                    label = UNKNOWN
-                elif other != label:
-                    label = MIXED
-        labels[k] = label
-        if label != MIXED:
-            continue
-        for down in range(n_down):
-            y0 = down * half_height
-            y1 = min(shape.height, y0 + half_height)
-            for right in range(n_right):
-                other = quarters[k, 2 * down + right]
-                x0 = right * half_width
-                x1 = min(width, x0 + half_width)
-                if other >= 0:
-                    for y in range(y0, y1):
-                        pixels[k, y * width + x0 : y * width + x1] = other
-
-
-@_kernel
-def compare(
-    pixels: Pixels,
-    labels: I64,
-    expected: Pixels,
-    expected_labels: I64,
+def assemble(
+    upper_left: RunStrip,
+    upper_right: RunStrip,
+    lower_left: RunStrip,
+    lower_right: RunStrip,
     shape: StripShape,
-    n_wrong: I64,
-) -> None:
-    """See :func:`.plain.compare`."""
+) -> RunStrip:
+    """See :func:`.plain.assemble`."""
+    half_width, half_height = shape.tile_width // 2, shape.tile_height // 2
+    room = 2 * shape.n_tiles * shape.height
+    for strip in (upper_left, upper_right, lower_left, lower_right):
+        room += len(strip.values)
+    values = np.empty(room, np.uint16)
+    ends = np.empty(room, np.int32)
+    start = np.zeros(shape.n_tiles + 1, np.int64)
+    n_runs = 0
+    n_left = len(upper_left.start) - 1
     for k in range(shape.n_tiles):
-        width = shape.last_width if k == shape.n_tiles - 1 else shape.tile_width
-        n_pixels = width * shape.height
-        found, wanted = labels[k], expected_labels[k]
+        width = np.int64(shape.last_width if k == shape.n_tiles - 1 else shape.tile_width)
+        first = n_runs
+        for down in range(2):
+            height = min(half_height, shape.height - down * half_height)
+            if height <= 0:
+                break
+            left = 2 * k
+            if left < n_left:
+                strip = upper_left if down == 0 else lower_left
+            else:
+                strip = upper_right if down == 0 else lower_right
+                left -= n_left
+            a, a_end = strip.start[left], strip.start[left + 1]
+            b, b_end = a_end, a_end
+            if width > half_width:
+                b_end = strip.start[left + 2]
+            if a == a_end or (width > half_width and b == b_end):
+                n_runs = first  # a quarter is unknown
+                break
+            left_width = min(half_width, width)
+            right_width = width - left_width
+            alike = b == b_end or (b + 1 == b_end and strip.values[a] == strip.values[b])
+            if a + 1 == a_end and alike:
+                end = (down * half_height + height) * width
+                n_runs = _add(values, ends, first, n_runs, np.int64(strip.values[a]), end)
+                continue
+            for y in range(height):
+                done = (down * half_height + y) * width
+                a, n_runs = _add_row(strip, a, y, left_width, done, values, ends, first, n_runs)
+                if right_width > 0:
+                    done += left_width
+                    b, n_runs = _add_row(
+                        strip, b, y, right_width, done, values, ends, first, n_runs
+                    )
+        start[k + 1] = n_runs
+    return RunStrip(values[:n_runs].copy(), ends[:n_runs].copy(), start)
+
+
+@_kernel
+def _add_row(
+    strip: RunStrip,
+    i: int,
+    y: int,
+    width: int,
+    done: int,
+    values: U16,
+    ends: I32,
+    first: int,
+    n_runs: int,
+) -> tuple[int, int]:
+    """Add row ``y`` of a quarter whose run ``i`` is not over; run and number of runs after it."""
+    row = y * width
+    while strip.ends[i] <= row:
+        i += 1
+    while True:
+        last = min(np.int64(strip.ends[i]) - row, width)
+        n_runs = _add(values, ends, first, n_runs, np.int64(strip.values[i]), done + last)
+        if last == width:
+            return i, n_runs
+        i += 1
+
+
+@_kernel
+def compare(runs: RunStrip, expected: RunStrip, n_wrong: I64) -> None:
+    """See :func:`.plain.compare`."""
+    for k in range(len(runs.start) - 1):
+        i, i_end = runs.start[k], runs.start[k + 1]
+        j, j_end = expected.start[k], expected.start[k + 1]
         wrong = 0
-        if found == UNKNOWN or wanted == UNKNOWN:
-            pass
-        elif found >= 0 and wanted >= 0:
-            wrong = 0 if found == wanted else n_pixels
-        elif found >= 0:
-            wrong = _n_other(expected[k, :n_pixels], found)
-        elif wanted >= 0:
-            wrong = _n_other(pixels[k, :n_pixels], wanted)
-        else:
-            wrong = _n_different(pixels[k, :n_pixels], expected[k, :n_pixels])
+        if i < i_end and j < j_end:
+            at = 0
+            while i < i_end and j < j_end:
+                end = min(runs.ends[i], expected.ends[j])
+                if runs.values[i] != expected.values[j]:
+                    wrong += end - at
+                at = end
+                if runs.ends[i] == end:
+                    i += 1
+                if expected.ends[j] == end:
+                    j += 1
         n_wrong[k] = wrong
 
 
 @_kernel
-def _n_other(pixels: Pixels, label: int) -> int:
-    n_pixels = 0
-    for pixel in pixels:
-        n_pixels += pixel != label
-    return n_pixels
+def _recut(
+    runs: RunStrip, k: int, width: int, new_width: int, new_height: int, values: U16, ends: I32
+) -> int:
+    """A tile of another size, cropped or padded with 0; the number of runs written.
 
-
-@_kernel
-def _n_different(a: Pixels, b: Pixels) -> int:
-    n_pixels = 0
-    for start in range(0, len(a), 4096):
-        one, other = a[start : start + 4096], b[start : start + 4096]
-        different = a.dtype.type(0)
-        for i in range(len(one)):
-            different |= one[i] ^ other[i]
-        if different:
-            for i in range(len(one)):
-                n_pixels += one[i] != other[i]
-    return n_pixels
+    There must be room for a run more for each row of the new tile, and two more.
+    """
+    i, i_end = runs.start[k], runs.start[k + 1]
+    height = np.int64(runs.ends[i_end - 1]) // width
+    shown = min(width, new_width)
+    n_runs = 0
+    for y in range(min(height, new_height)):
+        row = y * width
+        done = y * new_width
+        while runs.ends[i] <= row:
+            i += 1
+        while True:
+            last = min(np.int64(runs.ends[i]) - row, shown)
+            n_runs = _add(values, ends, 0, n_runs, np.int64(runs.values[i]), done + last)
+            if last == shown:
+                break
+            i += 1
+        if new_width > shown:
+            n_runs = _add(values, ends, 0, n_runs, 0, done + new_width)
+    if new_height > height:
+        n_runs = _add(values, ends, 0, n_runs, 0, new_width * new_height)
+    return n_runs
 
 
 # --- LZW ------------------------------------------------------------------------------------------
 
 
 @_kernel
-def encode_lzw(pixels: Pixels, labels: I64, shape: StripShape, out: U8, n_bytes: I64) -> None:
+def encode_lzw(runs: RunStrip, period: int, shape: StripShape) -> tuple[U8, I64]:
     """See :func:`.plain.encode_lzw`."""
-    period = pixels.itemsize
-    area = shape.tile_width * shape.tile_height
     codes = np.empty((_MAX_SLOTS * period, _MAX_PHRASE + 1), np.uint16)
     longest = np.empty(_MAX_SLOTS * period, np.int32)
     slot_of = np.full(256 if period == 1 else 65536, -1, np.int32)
     label_of = np.empty(_MAX_SLOTS, np.int32)
-    padded = np.empty(pixels.shape[1], pixels.dtype)
+    n_bytes = np.zeros(shape.n_tiles, np.int64)
+    out = np.empty(1 << 16, np.uint8)
     at = 0
     for k in range(shape.n_tiles):
-        n_bytes[k] = 0
-        if labels[k] != MIXED:
+        first, last = runs.start[k], runs.start[k + 1]
+        if last - first < 2:
             continue
+        values, ends = runs.values[first:last], runs.ends[first:last]
         width = shape.last_width if k == shape.n_tiles - 1 else shape.tile_width
-        tile = pixels[k]
         if width < shape.tile_width or shape.height < shape.tile_height:
-            padded[:area] = 0
-            for y in range(shape.height):
-                start = y * shape.tile_width
-                padded[start : start + width] = pixels[k, y * width : (y + 1) * width]
-            tile = padded
-        data = tile[:area].view(np.uint8)
-        words = tile.view(np.uint64)[: area * period // 8]
-        end = _encode_runs(data, words, period, out[at:], codes, longest, slot_of, label_of)
-        n_bytes[k] = end
-        at += end
+            room = last - first + 2 * shape.tile_height + 2
+            values, ends = np.empty(room, np.uint16), np.empty(room, np.int32)
+            n = _recut(runs, k, width, shape.tile_width, shape.tile_height, values, ends)
+            values, ends = values[:n], ends[:n]
+        n = -1
+        while n < 0:
+            n = _encode_tile(values, ends, period, out[at:], codes, longest, slot_of, label_of)
+            if n < 0:
+                out = _longer(out)
+        n_bytes[k] = n
+        at += n
+    return out[:at].copy(), n_bytes
 
 
 @_kernel
-def _encode_runs(
-    data: U8,
-    words: U64,
+def _encode_tile(
+    values: U16,
+    ends: I32,
     period: int,
     out: U8,
     codes: NDArray[np.uint16],
-    longest: NDArray[np.int32],
-    slot_of: NDArray[np.int32],
-    label_of: NDArray[np.int32],
+    longest: I32,
+    slot_of: I32,
+    label_of: I32,
 ) -> int:
-    """Encode bytes whose runs repeat every ``period`` (1 or 2) bytes; returns the encoded length.
+    """Encode a tile of ``period`` (1 or 2) bytes a pixel; the encoded length, -1 without room.
 
     A phrase is the beginning of a run: of one label at one phase (which of the label's bytes comes
     first), ``length`` bytes long. Greedy LZW makes the phrases of one label and phase in the order
     of their length, so a table of codes by (label's slot, phase, length) is all the dictionary
-    there is. Codes of other phrases are counted and never used. ``words`` are the same bytes eight
-    at a time, for finding the end of a run.
+    there is. Codes of other phrases are counted and never used.
 
-    ``codes``, ``longest``, ``slot_of`` (all -1) and ``label_of`` are room to work in; ``slot_of`` is
-    left as it was.
+    ``codes``, ``longest``, ``slot_of`` (all -1) and ``label_of`` are room to work in; ``slot_of``
+    is left as it was.
     """
-    n_bytes = data.size
-    longest[:] = 1
     n_slots = 0
-
     n_out = 0
     buffer = np.uint64(256)  # bits not yet written; the code that clears the table comes first
     n_bits = 9
@@ -287,19 +377,11 @@ def _encode_runs(
     next_code = 258
 
     start = 0
-    while start < n_bytes:
-        # The run of one label that starts here; `start` is a multiple of `period`.
-        first = np.int64(data[start])
-        second = np.int64(data[start + period - 1])
-        label = first if period == 1 else first | second << 8
-        pattern = np.uint64(first | second << 8) * np.uint64(0x0001000100010001)
-        end = start + period
-        while end < n_bytes and data[end] == first and data[end + period - 1] == second:
-            end += period
-            if end & 7 == 0:
-                while end >> 3 < words.size and words[end >> 3] == pattern:
-                    end += 8
-
+    for i in range(len(values)):
+        label = np.int64(values[i])
+        first = label & 255
+        second = first if period == 1 else label >> 8
+        end = np.int64(ends[i]) * period
         at = start
         while at < end:
             slot = slot_of[label]
@@ -312,12 +394,18 @@ def _encode_runs(
                     slot = n_slots
                     slot_of[label] = slot
                     label_of[slot] = label
+                    for phase in range(period):
+                        longest[slot * period + phase] = 1
                     n_slots += 1
                 key = slot * period
+                phase = (at - start) & (period - 1)
                 if first != second:
-                    key += (at - start) & 1
+                    key += phase
                 length = min(np.int64(longest[key]), end - at)
-                code = np.int64(data[at]) if length == 1 else np.int64(codes[key, length])
+                if length > 1:
+                    code = np.int64(codes[key, length])
+                else:
+                    code = second if phase else first
 
             buffer = (buffer << np.uint64(width)) | np.uint64(code)
             n_bits += width
@@ -326,13 +414,15 @@ def _encode_runs(
                 out[n_out] = np.uint8(buffer >> np.uint64(n_bits))
                 n_out += 1
 
-            if clears:
+            is_full = n_out + 8 > len(out)
+            if clears or is_full:
                 width = 9
                 next_code = 258
-                for i in range(n_slots):
-                    slot_of[label_of[i]] = -1
-                longest[:] = 1
+                for s in range(n_slots):
+                    slot_of[label_of[s]] = -1
                 n_slots = 0
+                if is_full:
+                    return -1
                 continue
             # The decoder makes an entry of this phrase and the byte that follows.
             at += length
@@ -353,9 +443,117 @@ def _encode_runs(
         else:
             out[n_out] = np.uint8(buffer << np.uint64(-n_bits))
         n_out += 1
-    for i in range(n_slots):
-        slot_of[label_of[i]] = -1
+    for s in range(n_slots):
+        slot_of[label_of[s]] = -1
     return n_out
+
+
+@_kernel
+def decode_lzw_runs(
+    data: U8, starts: I64, n_bytes: I64, tiles: I64, shape: StripShape, labels: I64
+) -> RunStrip:
+    """See :func:`.plain.decode_lzw_runs`."""
+    area = np.int64(shape.tile_width * shape.tile_height)
+    values, ends = np.empty(4096, np.uint16), np.empty(4096, np.int32)
+    start = np.zeros(shape.n_tiles + 1, np.int64)
+    phrase_label = np.empty(4096, np.int32)
+    phrase_bytes = np.empty(4096, np.int32)
+    n_runs = 0
+    i = 0
+    for k in range(shape.n_tiles):
+        width = shape.last_width if k == shape.n_tiles - 1 else shape.tile_width
+        if len(values) < n_runs + 1:
+            values, ends = _longer(values), _longer(ends)
+        if i < len(tiles) and tiles[i] == k:
+            # No code gives more than one run.
+            while len(values) < n_runs + n_bytes[i] + shape.tile_height + 8:
+                values, ends = _longer(values), _longer(ends)
+            packed = data[starts[i] : starts[i] + n_bytes[i]]
+            found = _decode_runs(
+                packed, area, values[n_runs:], ends[n_runs:], phrase_label, phrase_bytes
+            )
+            if found > 0 and (width < shape.tile_width or shape.height < shape.tile_height):
+                whole = RunStrip(
+                    values[n_runs : n_runs + found].copy(),
+                    ends[n_runs : n_runs + found].copy(),
+                    np.array([0, found], np.int64),
+                )
+                found = _recut(
+                    whole, 0, shape.tile_width, width, shape.height, values[n_runs:], ends[n_runs:]
+                )
+            n_runs += found
+            i += 1
+        elif labels[k] >= 0:
+            values[n_runs] = labels[k]
+            ends[n_runs] = width * shape.height
+            n_runs += 1
+        start[k + 1] = n_runs
+    return RunStrip(values[:n_runs].copy(), ends[:n_runs].copy(), start)
+
+
+@_kernel
+def _decode_runs(
+    packed: U8, area: int, values: U16, ends: I32, phrase_label: I32, phrase_bytes: I32
+) -> int:
+    """Decode an LZW segment of one byte a pixel to runs; how many, or 0 if that cannot be done.
+
+    It can while no code stands for a phrase of two labels, as is so in a file that was packed by
+    runs. Whatever is wrong with the segment, 0 leaves it to the general decoder to say.
+    """
+    buffer = np.uint64(0)
+    n_bits = 0
+    width = 9
+    next_code = 258
+    at = 0
+    done = 0
+    n_runs = 0
+    before_label = -1  # none: right after the table was cleared
+    before_bytes = 0
+    last_label = -1
+    while True:
+        while n_bits < width:
+            if at == len(packed):
+                return 0
+            buffer = buffer << np.uint64(8) | np.uint64(packed[at])
+            at += 1
+            n_bits += 8
+        n_bits -= width
+        code = np.int64(buffer >> np.uint64(n_bits) & np.uint64((1 << width) - 1))
+        if code == 257:
+            return n_runs if done == area else 0
+        if code == 256:
+            width = 9
+            next_code = 258
+            before_label = -1
+            continue
+        if code < 256:
+            label, n = code, 1
+        elif code < next_code:
+            label, n = np.int64(phrase_label[code]), np.int64(phrase_bytes[code])
+        elif code == next_code and before_label >= 0:
+            label, n = before_label, before_bytes + 1
+        else:
+            return 0
+        if label < 0 or n > area - done:
+            return 0
+        if before_label >= 0:
+            if next_code >= 4096:
+                return 0
+            phrase_label[next_code] = label if label == before_label else -1
+            phrase_bytes[next_code] = before_bytes + 1
+            next_code += 1
+        done += n
+        if label == last_label:
+            ends[n_runs - 1] = done
+        else:
+            values[n_runs] = label
+            ends[n_runs] = done
+            n_runs += 1
+            last_label = label
+        before_label, before_bytes = label, n
+        # The code that is read next may be the entry that is made with it.
+        if next_code + 1 >= 1 << width and width < 12:
+            width += 1
 
 
 @_kernel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from qpmask.errors import OptionsError
 from qpmask.geometry import Size, TileGrid, pyramid_sizes
 from qpmask.ometiff.ifd import COMPRESSION_TAGS
+from qpmask.ometiff.runs import TileRuns
+from qpmask.ometiff.strips import TileStrip
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,18 @@ class PackedTile:
 
 Tile: TypeAlias = "int | NDArray[Any] | PackedTile"
 """A tile of level 0: one label, or pixels cropped to the image, or packed bytes."""
+
+Tiles: TypeAlias = "Tile | TileStrip | TileRuns"
+"""What a stream of tiles consists of: single ones, or a strip of them."""
+
+
+def single_tiles(tiles: Iterable[Tiles]) -> Iterator[Tile]:
+    """Tiles one by one, whether they come in strips or not."""
+    for item in tiles:
+        if isinstance(item, (TileStrip, TileRuns)):
+            yield from item
+        else:
+            yield item
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,8 +1,8 @@
-"""What is done with the pixels of a strip, by NumPy and imagecodecs, where there is no Numba.
+"""What is done with the tiles of a strip, by NumPy and imagecodecs, where there is no Numba.
 
-:mod:`qpmask.ometiff.kernels` has the same functions, compiled. ``pixels`` has shape (n_tiles, tile
-area or more) and holds cropped tiles; ``labels`` the state of each: a label, `MIXED` or `UNKNOWN`
-(see :mod:`qpmask.ometiff.strips`). Results go into arrays that the caller brings.
+:mod:`qpmask.ometiff.kernels` has the same functions, compiled; there each takes a pass over the
+runs and here over the pixels. Arrays of pixels have the shape (n_tiles, tile area or more) and hold
+cropped tiles (see :class:`~qpmask.ometiff.strips.TileStrip`).
 """
 
 from __future__ import annotations
@@ -13,148 +13,196 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.ometiff.strips import MIXED, UNKNOWN, StripShape
+from qpmask.ometiff import lzw_decode
+from qpmask.ometiff.runs import RunStrip
+from qpmask.ometiff.strips import MIXED, StripShape
 
 I64 = NDArray[np.int64]
+U8 = NDArray[np.uint8]
 Pixels = NDArray[Any]
 
 
-def _tile(pixels: Pixels, k: int, shape: StripShape) -> Pixels:
-    width, height = shape.width(k), shape.height
-    tile: Pixels = pixels[k, : width * height].reshape(height, width)
+# --- pixels and runs ------------------------------------------------------------------------------
+
+
+def runs_of(pixels: Pixels, words: Pixels, labels: I64, shape: StripShape) -> RunStrip:
+    """Runs of tiles, whose states are in ``labels``; ``words`` are the pixels as 64-bit numbers."""
+    tiles: list[Pixels | int | None] = []
+    for k, label in enumerate(labels.tolist()):
+        if label == MIXED:
+            tiles.append(pixels[k, : shape.area(k)])
+        else:
+            tiles.append(label if label >= 0 else None)
+    return _runs(tiles, shape)
+
+
+def _runs(tiles: list[Pixels | int | None], shape: StripShape) -> RunStrip:
+    values, ends, start = [], [], [0]
+    dtype: type[np.unsignedinteger[Any]] = np.uint16
+    for k, tile in enumerate(tiles):
+        if isinstance(tile, int):
+            values.append(np.array([tile]))
+            ends.append(np.array([shape.area(k)]))
+        elif tile is not None:
+            flat = tile.ravel()
+            dtype = np.uint32 if flat.dtype.itemsize > 2 else dtype
+            last = np.append(np.flatnonzero(flat[1:] != flat[:-1]), flat.size - 1)
+            values.append(flat[last])
+            ends.append(last + 1)
+        start.append(start[-1] + (0 if tile is None else len(ends[-1])))
+    return RunStrip(
+        np.concatenate([*values, np.empty(0, dtype)]).astype(dtype),
+        np.concatenate([*ends, np.empty(0, np.int32)]).astype(np.int32),
+        np.array(start, np.int64),
+    )
+
+
+def _flat_tile(runs: RunStrip, k: int) -> Pixels | None:
+    """Pixels of a tile, all in one row; None for one that cannot be read."""
+    first, last = runs.start[k], runs.start[k + 1]
+    if first == last:
+        return None
+    tile: Pixels = np.repeat(runs.values[first:last], np.diff(runs.ends[first:last], prepend=0))
     return tile
 
 
-def scan(pixels: Pixels, words: Pixels, labels: I64, shape: StripShape, counts: I64) -> None:
-    """Add the pixels of each label to ``counts``; a mixed tile of one label gets that label.
-
-    ``words`` are ``pixels`` as 64-bit numbers.
-    """
-    for k, label in enumerate(labels.tolist()):
-        if label >= 0:
-            counts[label] += shape.area(k)
-        elif label == MIXED:
-            found = np.bincount(_tile(pixels, k, shape).ravel())
-            counts[: len(found)] += found
-            if found[-1] == shape.area(k):
-                labels[k] = len(found) - 1
+def _tile(runs: RunStrip, k: int, width: int) -> Pixels | None:
+    flat = _flat_tile(runs, k)
+    return None if flat is None else flat.reshape(-1, width)
 
 
-def halve(
-    pixels: Pixels,
-    labels: I64,
+def paint(runs: RunStrip, pixels: Pixels) -> None:
+    """Turn runs into pixels; tiles that cannot be read are left as they are."""
+    for k in range(len(runs.start) - 1):
+        tile = _flat_tile(runs, k)
+        if tile is not None:
+            pixels[k, : tile.size] = tile
+
+
+def count(runs: RunStrip, counts: I64) -> None:
+    """Add the pixels of each label to ``counts``."""
+    for k in range(len(runs.start) - 1):
+        first, last = runs.start[k], runs.start[k + 1]
+        np.add.at(counts, runs.values[first:last], np.diff(runs.ends[first:last], prepend=0))
+
+
+# --- levels ---------------------------------------------------------------------------------------
+
+
+def halve(runs: RunStrip, shape: StripShape) -> RunStrip:
+    """Every second pixel of every second row of each tile, starting with the first."""
+    tiles: list[Pixels | int | None] = []
+    for k in range(shape.n_tiles):
+        tile = _tile(runs, k, shape.width(k))
+        tiles.append(None if tile is None else tile[::2, ::2])
+    return _runs(tiles, shape)
+
+
+def assemble(
+    upper_left: RunStrip,
+    upper_right: RunStrip,
+    lower_left: RunStrip,
+    lower_right: RunStrip,
     shape: StripShape,
-    above: Pixels,
-    quarters: I64,
-    shape_above: StripShape,
-    first: int,
-    down: int,
-) -> None:
-    """Put every second pixel of every second row into the strip of the next level.
+) -> RunStrip:
+    """Make a strip of a level of four halved strips of the level below; some may have no tiles.
 
-    The strip's tiles go to the tiles from ``first`` on of the strip above, to their upper
-    (``down`` 0) or lower half. ``quarters``, shape (n_tiles above, 4), get the states; where a tile
-    is not mixed, its pixels are left to :func:`settle`.
-    """
-    for k, label in enumerate(labels.tolist()):
-        j, right = first + k // 2, k % 2
-        quarters[j, 2 * down + right] = label
-        if label == MIXED:
-            half = _tile(pixels, k, shape)[::2, ::2]
-            y, x = down * (shape.tile_height // 2), right * (shape.tile_width // 2)
-            _tile(above, j, shape_above)[y : y + half.shape[0], x : x + half.shape[1]] = half
-
-
-def settle(pixels: Pixels, quarters: I64, labels: I64, shape: StripShape) -> None:
-    """Make tiles of a level of their quarters: ``labels``, and the pixels of quarters of one label.
-
-    A tile is of one label if its quarters are; it is unknown if one of them is.
+    Tiles 2 k and 2 k + 1 of the upper strips and those of the lower strips make tile k, of which
+    ``shape`` knows the size. If one of them cannot be read, neither can it.
     """
     half_width, half_height = shape.tile_width // 2, shape.tile_height // 2
+    n_left = len(upper_left.start) - 1
+    tiles: list[Pixels | int | None] = []
     for k in range(shape.n_tiles):
-        n_right = 2 if shape.width(k) > half_width else 1
-        n_down = 2 if shape.height > half_height else 1
-        states = {
-            (down, right): int(quarters[k, 2 * down + right])
-            for down in range(n_down)
-            for right in range(n_right)
-        }
-        different = set(states.values())
-        if UNKNOWN in different:
-            labels[k] = UNKNOWN
-        elif len(different) == 1:
-            labels[k] = different.pop()
+        left_width = min(half_width, shape.width(k))
+        right_width = shape.width(k) - left_width
+        rows: list[list[Pixels | None]] = []
+        for left, right, is_there in (
+            (upper_left, upper_right, True),
+            (lower_left, lower_right, shape.height > half_height),
+        ):
+            if is_there:
+                strip, first = (left, 2 * k) if 2 * k < n_left else (right, 2 * k - n_left)
+                rows.append([_tile(strip, first, left_width)])
+                if right_width:
+                    rows[-1].append(_tile(strip, first + 1, right_width))
+        if any(quarter is None for row in rows for quarter in row):
+            tiles.append(None)
         else:
-            labels[k] = MIXED
-        if labels[k] == MIXED:
-            tile = _tile(pixels, k, shape)
-            for (down, right), label in states.items():
-                if label >= 0:
-                    y, x = down * half_height, right * half_width
-                    tile[y : y + half_height, x : x + half_width] = label
+            tiles.append(np.block(rows))  # type: ignore[arg-type]
+    return _runs(tiles, shape)
 
 
-def compare(
-    pixels: Pixels,
-    labels: I64,
-    expected: Pixels,
-    expected_labels: I64,
-    shape: StripShape,
-    n_wrong: I64,
-) -> None:
-    """Count the pixels of each tile that differ; where either is unknown, there are none."""
-    for k, (found, wanted) in enumerate(
-        zip(labels.tolist(), expected_labels.tolist(), strict=True)
-    ):
-        n_wrong[k] = 0
-        if UNKNOWN in (found, wanted):
-            continue
-        a = found if found >= 0 else _tile(pixels, k, shape)
-        b = wanted if wanted >= 0 else _tile(expected, k, shape)
-        if isinstance(a, int) and isinstance(b, int):
-            n_wrong[k] = 0 if a == b else shape.area(k)
-        else:
-            n_wrong[k] = np.count_nonzero(a != b)
+def compare(runs: RunStrip, expected: RunStrip, n_wrong: I64) -> None:
+    """Count the pixels of each tile that differ; where either cannot be read, there are none."""
+    for k in range(len(runs.start) - 1):
+        a, b = _flat_tile(runs, k), _flat_tile(expected, k)
+        n_wrong[k] = 0 if a is None or b is None else np.count_nonzero(a != b)
 
 
-def encode_lzw(
-    pixels: Pixels, labels: I64, shape: StripShape, out: NDArray[np.uint8], n_bytes: I64
-) -> None:
-    """Pack the mixed tiles by LZW, padded with 0, one behind the other into ``out``.
+# --- LZW ------------------------------------------------------------------------------------------
 
-    ``n_bytes`` are their lengths, 0 for tiles that are not mixed. ``out`` needs 12 bits for each
-    byte of the strip, and some for codes that clear the table.
+
+def encode_lzw(runs: RunStrip, period: int, shape: StripShape) -> tuple[U8, I64]:
+    """Pack the tiles of more than one run by LZW, padded with 0.
+
+    Parameters
+    ----------
+    period : int
+        Bytes a pixel, 1 or 2; little-endian.
+
+    Returns
+    -------
+    packed : ndarray of uint8
+        One segment a tile, one behind the other.
+    n_bytes : ndarray of int64, shape (n_tiles,)
+        Their lengths, 0 for tiles of one run.
     """
-    at = 0
-    for k, label in enumerate(labels.tolist()):
-        n_bytes[k] = 0
-        if label == MIXED:
-            packed = imagecodecs.lzw_encode(padded(pixels, shape, k).tobytes())
-            out[at : at + len(packed)] = np.frombuffer(packed, np.uint8)
-            n_bytes[k] = len(packed)
-            at += len(packed)
+    segments = []
+    for k in range(shape.n_tiles):
+        segment = b""
+        if runs.start[k + 1] - runs.start[k] > 1:
+            segment = bytes(imagecodecs.lzw_encode(padded(runs, k, shape, f"<u{period}").tobytes()))
+        segments.append(segment)
+    packed = np.frombuffer(b"".join(segments), np.uint8)
+    return packed, np.array([len(segment) for segment in segments], np.int64)
 
 
-def padded(pixels: Pixels, shape: StripShape, k: int) -> Pixels:
+def padded(runs: RunStrip, k: int, shape: StripShape, dtype: Any) -> Pixels:
     """A tile in full, 0 outside the image; shape (tile height, tile width)."""
-    tile = _tile(pixels, k, shape)
-    full = (shape.tile_height, shape.tile_width)
-    if tile.shape == full:
-        return tile
-    whole = np.zeros(full, pixels.dtype)
-    whole[: tile.shape[0], : tile.shape[1]] = tile
+    whole = np.zeros((shape.tile_height, shape.tile_width), dtype)
+    tile = _tile(runs, k, shape.width(k))
+    assert tile is not None
+    whole[: shape.height, : shape.width(k)] = tile
     return whole
 
 
+def decode_lzw_runs(
+    data: U8, starts: I64, n_bytes: I64, tiles: I64, shape: StripShape, labels: I64
+) -> RunStrip:
+    """Decode LZW segments of one byte a pixel, without making pixels of them.
+
+    Segment i is ``n_bytes[i]`` bytes of ``data`` from ``starts[i]`` on and holds tile ``tiles[i]``;
+    ``labels`` are the states of the others. A tile has no runs if it is damaged, or if this cannot
+    decode it; :func:`decode_lzw` can, or says so.
+    """
+    pixels = np.empty((shape.n_tiles, shape.tile_width * shape.tile_height), np.uint8)
+    failed = np.zeros(len(tiles), np.bool_)
+    decode_lzw(data, starts, n_bytes, tiles, pixels, failed)
+    decoded: list[Pixels | int | None] = [
+        label if label >= 0 else None for label in labels.tolist()
+    ]
+    for i, k in enumerate(tiles.tolist()):
+        if not failed[i]:
+            crop(pixels, shape, k)
+            decoded[k] = pixels[k, : shape.area(k)]
+    return _runs(decoded, shape)
+
+
 def decode_lzw(
-    data: NDArray[np.uint8],
-    starts: I64,
-    n_bytes: I64,
-    tiles: I64,
-    out: NDArray[np.uint8],
-    failed: NDArray[np.bool_],
+    data: U8, starts: I64, n_bytes: I64, tiles: I64, out: U8, failed: NDArray[np.bool_]
 ) -> None:
-    """Decode LZW segments.
+    """Decode LZW segments to pixels.
 
     Segment i is ``n_bytes[i]`` bytes of ``data`` from ``starts[i]`` on and goes to
     ``out[tiles[i]]``, which it must fill exactly; otherwise, or if it is damaged, ``failed[i]``.
@@ -163,7 +211,7 @@ def decode_lzw(
         start = int(starts[i])
         packed = data[start : start + int(n_bytes[i])].tobytes()
         try:
-            raw = imagecodecs.lzw_decode(packed, out=out.shape[1])
+            raw = lzw_decode.decode_lzw(packed, out.shape[1])
         except (RuntimeError, ValueError):
             raw = b""
         failed[i] = len(raw) != out.shape[1]

@@ -470,6 +470,18 @@ class MaskFile:
             raise self._tile_error(where, "the file ends within it")
         return data
 
+    def read_into(self, offset: int, buffer: NDArray[np.uint8]) -> bool:
+        """Fill a contiguous array with bytes of the file; whether it could be filled."""
+        view = buffer.data.cast("B")
+        try:
+            if hasattr(os, "preadv"):
+                return os.preadv(self._file.fileno(), [view], offset) == len(view)
+            with self._lock:
+                self._file.seek(offset)
+                return self._file.readinto(view) == len(view)
+        except (OSError, ValueError):  # ValueError: the file is closed
+            return False
+
     def _tile_error(self, where: tuple[int, int, int, int], what: str) -> TileError:
         level, plane, row, col = where
         of_plane = f", plane {plane}" if self.n_planes > 1 else ""

@@ -7,17 +7,14 @@ Tiles of one label are a number and have no pixels. Strips lie in a grid of thei
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.geometry import Size
-
-if TYPE_CHECKING:
-    from qpmask.ometiff.layout import Tile
 
 MIXED = -1
 """State of a tile that has pixels."""
@@ -140,12 +137,3 @@ class TileStrip:
         width, height = self.shape.width(k), self.shape.height
         tile: NDArray[Any] = self.pixels[k, : width * height].reshape(height, width)
         return tile
-
-
-def single_tiles(tiles: Iterable[Tile | TileStrip]) -> Iterator[Tile]:
-    """Tiles one by one, whether they come in strips or not."""
-    for item in tiles:
-        if isinstance(item, TileStrip):
-            yield from item
-        else:
-            yield item

@@ -17,11 +17,11 @@ import contextlib
 import hashlib
 import operator
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,17 +30,29 @@ from numpy.typing import NDArray
 
 from qpmask.errors import MaskError, OptionsError, OutputError
 from qpmask.geometry import Size, TileGrid
-from qpmask.ometiff.backend import as_words, backend_for, new_pixels
+from qpmask.ometiff.backend import as_words, backend_for
 from qpmask.ometiff.codecs import encode_tile
 from qpmask.ometiff.ifd import Directory, pack_directories, resolution_per_cm
-from qpmask.ometiff.layout import MaskLayout, PackedTile, Tile, WriteResult
+from qpmask.ometiff.labels import LabelCounter
+from qpmask.ometiff.layout import MaskLayout, PackedTile, Tile, Tiles, WriteResult
 from qpmask.ometiff.lzw import encode_strip
 from qpmask.ometiff.metadata import MaskMetadata, to_ome_xml
+from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.plain import padded
 from qpmask.ometiff.pyramid import Above, Pyramid
+from qpmask.ometiff.runs import TileRuns
 from qpmask.ometiff.strips import MIXED, StripGrid, StripShape, TileStrip
 
-__all__ = ["MaskLayout", "PackedTile", "Tile", "TileStrip", "WriteResult", "write_mask"]
+__all__ = [
+    "MaskLayout",
+    "PackedTile",
+    "Tile",
+    "TileRuns",
+    "TileStrip",
+    "Tiles",
+    "WriteResult",
+    "write_mask",
+]
 
 _CLASSIC_MAX_BYTES = 2**32 - 1
 _STRIPS_PER_THREAD = 2  # under way at one time
@@ -50,7 +62,7 @@ def write_mask(
     path: Path | str,
     layout: MaskLayout,
     metadata: MaskMetadata,
-    tiles: Iterable[Tile | TileStrip],
+    tiles: Iterable[Tiles],
     *,
     on_tile: Callable[[int], None] | None = None,
     threads: int | None = None,
@@ -66,7 +78,7 @@ def write_mask(
         Sizes, pixel type, compression.
     metadata : MaskMetadata
         What the file says about itself; its sizes and type must be the layout's.
-    tiles : iterable of Tile or TileStrip
+    tiles : iterable of Tile, TileStrip or TileRuns
         All tiles of level 0, plane by plane, in each plane row by row from the top left. An array
         has the shape of the part of the tile inside the image and the layout's type. A strip must
         be the next one of the level's :class:`~qpmask.ometiff.strips.StripGrid`; it is the
@@ -198,11 +210,11 @@ class _Job:
         self._n_levels = len(layout.level_sizes)
         tile = Size(layout.tile_px, layout.tile_px)
         self._grids = [StripGrid(size, tile) for size in layout.level_sizes]
-        self._pyramid = Pyramid(tuple(self._grids), layout.pixel_dtype)
+        self._pyramid = Pyramid(tuple(self._grids))
         self._backend = backend_for(layout.pixel_dtype)
         self._directories = _directories(layout, metadata, layout.level_sizes)
-        self._window: deque[tuple[_Place, Above | None, Future[_Ready] | _Ready]] = deque()
-        self._room = threading.local()  # counts, which are all 0 between two strips
+        self._window: deque[tuple[_Place, Above | None, Future[_Ready]]] = deque()
+        self._counter = LabelCounter(layout.pixel_dtype)
         self._segments: dict[bytes, tuple[int, int]] = {}
         self._constants: dict[int, tuple[int, int]] = {}
         self._counts: list[dict[int, int]] = [{} for _ in range(layout.n_planes)]
@@ -213,7 +225,7 @@ class _Job:
 
     def run(
         self,
-        tiles: Iterable[Tile | TileStrip],
+        tiles: Iterable[Tiles],
         on_tile: Callable[[int], None] | None,
         threads: int,
     ) -> None:
@@ -261,7 +273,7 @@ class _Job:
 
     # --- what comes in ----------------------------------------------------------------------------
 
-    def _next_strip(self, stream: Iterator[Tile | TileStrip], place: _Place) -> TileStrip:
+    def _next_strip(self, stream: Iterator[Tiles], place: _Place) -> TileStrip | TileRuns:
         """The strip that belongs here, put together from single tiles unless it comes as one."""
         grid = self._grids[0]
         shape = grid.shape(place.row, place.number)
@@ -272,11 +284,10 @@ class _Job:
             item = next(stream, None)
             if item is None:
                 raise MaskError(f"The tiles ended before {where} of {self._n_tiles:,}.")
-            if isinstance(item, TileStrip):
-                if k or item.shape != shape or item.pixels.dtype != self._layout.pixel_dtype:
-                    raise MaskError(
-                        f"A strip of tiles of {item.pixels.dtype} does not belong at {where}."
-                    )
+            if isinstance(item, (TileStrip, TileRuns)):
+                dtype = item.pixels.dtype if isinstance(item, TileStrip) else None
+                if k or item.shape != shape or dtype not in (None, self._layout.pixel_dtype):
+                    raise MaskError(f"A strip of tiles of {item.shape} does not belong at {where}.")
                 return item
             if gathered is None:
                 gathered = self._empty_strip(shape)
@@ -327,64 +338,49 @@ class _Job:
 
     # --- what is done with a strip ----------------------------------------------------------------
 
-    def _submit(self, place: _Place, strip: TileStrip, whole: Above | None = None) -> None:
-        """Put a strip in line; one of a level comes as ``whole``, with the quarters it is made of."""
+    def _submit(self, place: _Place, strip: TileStrip | TileRuns | Above) -> None:
+        """Put a strip in line."""
         above = self._pyramid.above(place.level, place.row, place.number)
-        if whole is None:
-            is_plain = not strip.packed and bool((strip.labels >= 0).all())
-        else:
-            is_plain = whole.is_plain
-        ready: Future[_Ready] | _Ready
-        if is_plain:  # a thread would cost more than it saves
-            ready = self._prepare(place, strip, whole, above)
-        else:
-            ready = self._pool.submit(self._prepare, place, strip, whole, above)
-        self._window.append((place, above, ready))
+        self._window.append((place, above, self._pool.submit(self._prepare, place, strip, above)))
 
     def _prepare(
-        self, place: _Place, strip: TileStrip, whole: Above | None, above: Above | None
+        self, place: _Place, strip: TileStrip | TileRuns | Above, above: Above | None
     ) -> _Ready:
         """Count, subsample and compress the tiles of a strip; runs on any thread."""
-        if whole is not None:
-            whole.settle(self._backend)
-        counts = self._count(strip)
+        packed: tuple[bytes | None, ...] = ()
+        if isinstance(strip, TileStrip):
+            packed = strip.packed
+            pixels, shape = strip.pixels, strip.shape
+            runs = self._backend.runs_of(pixels, as_words(pixels), strip.labels, shape)
+            give_back(pixels)
+            strip = TileRuns(shape, runs)
+        elif isinstance(strip, Above):
+            strip = strip.assemble(self._backend)
         if above is not None:
             above.take(self._backend, strip, place.row, place.number)
-        packed, n_bytes = self._encode(strip)
+        data, n_bytes = self._encode(strip, packed)
         digests = []
         end = 0
         for n in n_bytes.tolist():
             if n:
-                digests.append(hashlib.blake2b(packed[end : end + n], digest_size=16).digest())
+                digests.append(hashlib.blake2b(data[end : end + n], digest_size=16).digest())
                 end += n
-        return _Ready(strip.labels, packed, n_bytes, tuple(digests), counts)
+        counts = self._counter.count(strip.runs) if place.level == 0 else {}
+        return _Ready(strip.runs.labels(), data, n_bytes, tuple(digests), counts)
 
-    def _count(self, strip: TileStrip) -> dict[int, int]:
-        """Pixels by label; mixed tiles of one label become that label."""
-        counts = getattr(self._room, "counts", None)
-        if counts is None:
-            counts = np.zeros(int(np.iinfo(self._layout.pixel_dtype).max) + 1, np.int64)
-            self._room.counts = counts
-        pixels = strip.pixels
-        self._backend.scan(pixels, as_words(pixels), strip.labels, strip.shape, counts)
-        found = np.flatnonzero(counts)
-        by_label = dict(zip(found.tolist(), counts[found].tolist(), strict=True))
-        counts[found] = 0
-        return by_label
-
-    def _encode(self, strip: TileStrip) -> tuple[bytes, NDArray[np.int64]]:
+    def _encode(
+        self, strip: TileRuns, packed: tuple[bytes | None, ...]
+    ) -> tuple[bytes, NDArray[np.int64]]:
         """The mixed tiles and those that came packed, one behind the other; their lengths."""
-        if not strip.packed and not (strip.labels == MIXED).any():
-            return b"", np.zeros(strip.shape.n_tiles, np.int64)
-        if self._layout.compression == "lzw" and not (strip.packed or self._layout.one_bit):
-            return encode_strip(strip, self._backend)
+        layout = self._layout
+        if layout.compression == "lzw" and not (packed or layout.one_bit):
+            return encode_strip(strip, layout.pixel_dtype, self._backend)
         n_bytes = np.zeros(strip.shape.n_tiles, np.int64)
         parts = []
-        packed = strip.packed or (None,) * strip.shape.n_tiles
-        for k, (label, data) in enumerate(zip(strip.labels.tolist(), packed, strict=True)):
+        labels = strip.runs.labels().tolist()
+        for k, (label, data) in enumerate(zip_longest(labels, packed)):
             if data is None and label == MIXED:
-                tile = padded(strip.pixels, strip.shape, k)
-                data = self._encode_tile(tile)
+                data = self._encode_tile(padded(strip.runs, k, strip.shape, layout.pixel_dtype))
             if data is not None:
                 n_bytes[k] = len(data)
                 parts.append(data)
@@ -403,11 +399,11 @@ class _Job:
         """
         while len(self._window) > n_left:
             place, above, job = self._window.popleft()
-            ready = job.result() if isinstance(job, Future) else job
+            ready = job.result()
             self._store(place, ready)
             if above is not None and self._pyramid.arrived(above):
                 up = _Place(place.plane, above.level, above.row, above.number)
-                self._submit(up, above.tiles, above)
+                self._submit(up, above)
             if place.level == 0:
                 counts = self._counts[place.plane]
                 for label, n_pixels in ready.counts.items():

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 pytest.importorskip("numba", reason="the native engine needs numba")
 
-from native.native_judge import Drawing, assemble, to_shapes
+from native.native_judge import assemble, to_shapes
 from native.native_reference import thin_rings
 from native.native_scenes import ALL_AREAS, EVERYTHING, scene
 
-from qpmask.engines.native import tiles as tiles_module
 from qpmask.engines.native.shapes import Kind, Shapes
 from qpmask.engines.native.tiles import Plane, PlaneOptions, is_thin
 from qpmask.geometry import Size
+from qpmask.ometiff.strips import StripGrid
 
 # Compiling the kernels may fall into the first example.
 relaxed = settings(
@@ -52,10 +52,14 @@ def test_same_as_the_plain_reference(
         np.testing.assert_array_equal(np.broadcast_to(tile, shape), expected)
 
 
+class NarrowStrips(StripGrid):
+    tiles_per_strip = 2
+
+
 @relaxed
 @given(st.integers(0, 2**32), st.sampled_from([1.0, 1.5, 2.7, 4.0]), st.sampled_from([16, 64]))
-def test_threads_and_chunks_make_no_difference(seed: int, downsample: float, tile_px: int) -> None:
-    """Drawn by one thread, by three, tile by tile, and in chunks of a different width."""
+def test_threads_and_strips_make_no_difference(seed: int, downsample: float, tile_px: int) -> None:
+    """Drawn by one thread, by three, tile by tile, and in strips of a different width."""
     rng = np.random.default_rng(seed)
     size = Size(*(int(v * downsample) for v in rng.integers(20, 300, 2)))
     kinds = EVERYTHING if is_thin(1, downsample) else ALL_AREAS
@@ -63,7 +67,7 @@ def test_threads_and_chunks_make_no_difference(seed: int, downsample: float, til
     one = Plane(shapes, PlaneOptions(size, downsample, tile_px, n_threads=1))
     three = Plane(shapes, PlaneOptions(size, downsample, tile_px, n_threads=3))
     narrow = Plane(shapes, PlaneOptions(size, downsample, tile_px, n_threads=1))
-    narrow._chunk_cols = 2
+    narrow._strip_grid = NarrowStrips(narrow.tile_grid.size, Size(tile_px, tile_px))
     for rc, a, b, c in zip(one.tile_grid, one.tiles(), three.tiles(), narrow.tiles(), strict=True):
         d = one.tile(*rc)
         assert type(a) is type(b) is type(c) is type(d)
@@ -121,12 +125,3 @@ def test_tiles_are_lazy_and_stop_cleanly() -> None:
     drawn = Plane(shapes, PlaneOptions(size, tile_px=64, n_threads=2)).tiles()
     next(drawn)
     drawn.close()  # type: ignore[attr-defined]
-
-
-def test_a_chunk_is_never_larger_than_it_may_be() -> None:
-    shapes = to_shapes([Drawing(Kind.POLYGON, 1, [(1, 1), (9, 1), (9, 9)])])
-    for tile_px in (16, 256, 1024, 8192):
-        plane = Plane(shapes, PlaneOptions(Size(10_000, 10_000), tile_px=tile_px))
-        assert plane._chunk_cols >= 1
-        pixels = plane._chunk_cols * tile_px**2
-        assert pixels <= max(tiles_module.CHUNK_PX, tile_px**2)

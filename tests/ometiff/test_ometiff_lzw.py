@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import importlib
 
 import imagecodecs
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from qpmask.ometiff import lzw
+from qpmask.ometiff.codecs import decode_segment
 
 
 def decoded(data: bytes, like: np.ndarray) -> np.ndarray:
@@ -81,3 +83,26 @@ SMALL = hnp.array_shapes(min_dims=2, max_dims=2, max_side=70)
 def test_any_tile(tile: np.ndarray, repeat: int) -> None:
     tile = np.repeat(tile, repeat, axis=1)
     assert np.array_equal(decoded(lzw.encode_lzw(tile), tile), tile)
+
+
+def test_a_phrase_right_after_the_table_was_cleared_is_refused() -> None:
+    """imagecodecs 2026.3.6 dies of these bytes, with all of Python."""
+    bits = f"{256:09b}{259:09b}{258:09b}{257:09b}"
+    data = int(bits.ljust(40, "0"), 2).to_bytes(5, "big")
+    with pytest.raises(ValueError, match="never made"):
+        decode_segment(data, "lzw", 16)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.binary(max_size=300), st.booleans())
+def test_damaged_segments_are_errors(noise: bytes, clears: bool) -> None:
+    data = b"\x80" + noise if clears else noise
+    with contextlib.suppress(ValueError):
+        assert len(decode_segment(data, "lzw", 500)) == 500
+
+
+def test_long_streams_pass_the_look_at_their_codes() -> None:
+    rng = np.random.default_rng(0)
+    for n_labels in (2, 40, 256):
+        raw = rng.integers(0, n_labels, 300_000, np.uint8).tobytes()
+        assert decode_segment(imagecodecs.lzw_encode(raw), "lzw", len(raw)) == raw

@@ -13,7 +13,7 @@ from qpmask.qpdata import ImageObjects, read_qpdata
 from qpmask.qpdata.wkb import MULTI_POLYGON
 
 if TYPE_CHECKING:
-    from qpmask.ometiff.writer import Tile
+    from qpmask.ometiff.layout import Tiles
 
     from .selection import Drawn
     from .tiles import Plane
@@ -116,8 +116,8 @@ class _NativeRendering(Rendering):
                 self._refuse_multipolygons()
             self._plane(0)  # what the engine cannot draw is said before the first tile
 
-    def tiles(self) -> Iterator[Tile]:
-        """Tiles plane by plane, row by row."""
+    def tiles(self) -> Iterator[Tiles]:
+        """Strips of tiles plane by plane, row by row."""
         from qpmask.geometry import TileGrid
 
         job = self._job
@@ -126,7 +126,7 @@ class _NativeRendering(Rendering):
             if self._objects is None:
                 yield from [0] * TileGrid(job.size, job.render.tile_px).n_tiles
             else:
-                yield from self._plane(plane).tiles()
+                yield from self._plane(plane).strips()
 
     def _plane(self, number: int) -> Plane:
         from . import selection

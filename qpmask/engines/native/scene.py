@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.ometiff.strips import MIXED
+
 from ._jit import kernel
 from .raster import F64, I64
 from .shapes import Kind, Shapes
@@ -19,7 +21,7 @@ from .shapes import Kind, Shapes
 POLYLINE = int(Kind.POLYLINE)
 POINTS = int(Kind.POINTS)
 
-DRAWN = -1
+DRAWN = MIXED
 """State of a tile that has pixels."""
 
 

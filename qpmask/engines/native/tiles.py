@@ -3,8 +3,8 @@
 In: :class:`~.shapes.Shapes` (px0) and :class:`PlaneOptions`. Out: for each tile either an int,
 where all pixels have that label, or an array of the tile's actual (cropped) size.
 
-Only tiles that a shape covers in part are drawn. Work goes to threads in chunks of neighbouring
-tiles of one tile row; a few chunks are under way at a time, so memory does not grow with the image.
+Only tiles that a shape covers in part are drawn. Work goes to threads in strips, neighbouring tiles
+of one tile row; a few strips are under way at a time, so memory does not grow with the image.
 """
 
 from __future__ import annotations
@@ -21,18 +21,17 @@ from numpy.typing import NDArray
 
 from qpmask.errors import OptionsError, UnsupportedByEngineError
 from qpmask.geometry import Size, TileGrid
+from qpmask.ometiff.pixelpool import new_pixels
+from qpmask.ometiff.strips import StripGrid, TileStrip
 
 from .draw import draw_chunk
-from .scene import DRAWN, Grid, build
+from .scene import Grid, build
 from .shapes import AREAS, LINES, NO_FILL, Kind, Shapes
 
 LabelTile: TypeAlias = "int | NDArray[np.uint8] | NDArray[np.uint16]"
 
 MARGIN_PX = 3.0
 """How far from an edge a tile may be to look at it: more than rounding and the pixel rules need."""
-
-CHUNK_PX = 2 << 20
-"""Pixels of the tiles that one task draws, at most; small enough that the allocator reuses them."""
 
 
 @dataclass(frozen=True)
@@ -134,72 +133,73 @@ class Plane:
             boundary=NO_FILL if boundary is None else int(boundary),
         )
         self._scene = build(shapes, self._grid)
-        self._chunk_cols = max(1, CHUNK_PX // options.tile_px**2)
+        tile = Size(options.tile_px, options.tile_px)
+        self._strip_grid = StripGrid(size, tile)
+
+    def strips(self) -> Iterator[TileStrip]:
+        """All tiles in strips, row by row from the top left, drawn as they are asked for.
+
+        Yields
+        ------
+        TileStrip
+            The next strip of the plane's :class:`~qpmask.ometiff.strips.StripGrid`; its user may
+            write to it.
+        """
+        threads = self.options.n_threads or _n_processors()
+        grid = self._strip_grid
+        places = ((row, number) for row in range(grid.n_rows) for number in range(grid.n_strips))
+        if threads == 1:
+            for row, number in places:
+                yield self._draw(row, number)
+            return
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="qpmask-draw")
+        waiting: deque[TileStrip | Future[TileStrip]] = deque()
+        try:
+            for row, number in places:
+                if self._is_blank(row):
+                    waiting.append(self._draw(row, number))
+                else:
+                    waiting.append(pool.submit(self._draw, row, number))
+                if len(waiting) > 2 * threads:
+                    yield _result(waiting.popleft())
+            while waiting:
+                yield _result(waiting.popleft())
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def tiles(self) -> Iterator[LabelTile]:
-        """All tiles, row by row from the top left, drawn as they are asked for.
+        """The same one by one.
 
         Yields
         ------
         int or uint8/uint16 array (height, width)
             The label of a tile that is all one label, or the tile's pixels.
         """
-        threads = self.options.n_threads or _n_processors()
-        if threads == 1:
-            for chunk in self._chunks():
-                yield from self._draw(chunk)
-            return
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="qpmask-draw")
-        waiting: deque[list[LabelTile] | Future[list[LabelTile]]] = deque()
-        try:
-            for chunk in self._chunks():
-                drawn = self._blank(chunk)
-                waiting.append(drawn if drawn is not None else pool.submit(self._draw, chunk))
-                if len(waiting) > 2 * threads:
-                    yield from _result(waiting.popleft())
-            while waiting:
-                yield from _result(waiting.popleft())
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        for strip in self.strips():
+            yield from strip
 
     def tile(self, row: int, col: int) -> LabelTile:
         """One tile."""
-        return self._draw((row, col, col + 1))[0]
+        number, k = divmod(col, self._strip_grid.tiles_per_strip)
+        return list(self._draw(row, number))[k]
 
-    def _chunks(self) -> Iterator[tuple[int, int, int]]:
-        n_cols = self.tile_grid.n_cols
-        for row in range(self.tile_grid.n_rows):
-            for col in range(0, n_cols, self._chunk_cols):
-                yield row, col, min(col + self._chunk_cols, n_cols)
+    def _is_blank(self, row: int) -> bool:
+        """Whether no shape comes near a row of tiles."""
+        return bool(self._scene.row_start[row] == self._scene.row_start[row + 1])
 
-    def _blank(self, chunk: tuple[int, int, int]) -> list[LabelTile] | None:
-        """Tiles of a chunk in a tile row without any shape."""
-        row, col0, col1 = chunk
-        if self._scene.row_start[row] < self._scene.row_start[row + 1]:
-            return None
-        return [self.options.background] * (col1 - col0)
-
-    def _draw(self, chunk: tuple[int, int, int]) -> list[LabelTile]:
-        blank = self._blank(chunk)
-        if blank is not None:
-            return blank
-        row, col0, col1 = chunk
+    def _draw(self, row: int, number: int) -> TileStrip:
+        shape = self._strip_grid.shape(row, number)
         # The pixels of tiles that are not drawn are never touched, so they take no memory.
-        pixels = np.empty((col1 - col0, self.options.tile_px**2), self.dtype)
-        state = np.empty(col1 - col0, np.int64)
-        draw_chunk(self._scene, self._grid, row, col0, col1, pixels, state)
-        tiles: list[LabelTile] = []
-        for k, label in enumerate(state.tolist()):
-            if label == DRAWN:
-                height, width = self.tile_grid.shape(row, col0 + k)
-                tiles.append(pixels[k, : height * width].reshape(height, width))
-            else:
-                tiles.append(label)
-        return tiles
+        pixels = new_pixels(shape.n_tiles, self.options.tile_px**2, self.dtype)
+        labels = np.full(shape.n_tiles, self.options.background, np.int64)
+        if not self._is_blank(row):
+            col0 = number * self._strip_grid.tiles_per_strip
+            draw_chunk(self._scene, self._grid, row, col0, col0 + shape.n_tiles, pixels, labels)
+        return TileStrip(shape, labels, pixels)
 
 
-def _result(drawn: list[LabelTile] | Future[list[LabelTile]]) -> list[LabelTile]:
-    return drawn if isinstance(drawn, list) else drawn.result()
+def _result(drawn: TileStrip | Future[TileStrip]) -> TileStrip:
+    return drawn if isinstance(drawn, TileStrip) else drawn.result()
 
 
 def _n_processors() -> int:

@@ -1,0 +1,51 @@
+"""Room for the pixels of strips, used again and again.
+
+Fresh memory costs more than what is done with it: the operating system clears each page as it is
+touched for the first time, which for strips of a few megabytes takes as long as drawing them.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MAX_BYTES = 48 << 20  # that wait to be used again
+_lock = threading.Lock()
+_free: dict[int, list[NDArray[np.uint8]]] = {}  # by their length
+_n_bytes = 0
+
+
+def new_pixels(n_tiles: int, tile_px: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Room for the tiles of a strip.
+
+    Returns
+    -------
+    ndarray of `dtype`, shape (n_tiles, tile_px, rounded up to whole 64-bit numbers)
+        Its values are anything.
+    """
+    global _n_bytes
+    per_tile = -(-tile_px // 8) * 8
+    wanted = n_tiles * per_tile * dtype.itemsize
+    with _lock:
+        waiting = _free.get(wanted)
+        room = waiting.pop() if waiting else None
+        if room is not None:
+            _n_bytes -= wanted
+    if room is None:
+        room = np.empty(wanted, np.uint8)
+    return room.view(dtype).reshape(n_tiles, per_tile)
+
+
+def give_back(pixels: NDArray[Any]) -> None:
+    """Leave an array of :func:`new_pixels` to its next user; nobody may look at it any more."""
+    global _n_bytes
+    room = pixels
+    while room.base is not None:
+        room = room.base  # the array that was made first
+    with _lock:
+        if room.dtype == np.uint8 and _n_bytes + room.size <= _MAX_BYTES:
+            _free.setdefault(room.size, []).append(room)
+            _n_bytes += room.size

@@ -1,0 +1,84 @@
+"""Tiles as runs: what a mask is made of, and what all but drawing and decoding works on.
+
+A mixed tile of 512 x 512 pixels has about a thousand runs of one label. Counting, subsampling,
+comparing and LZW take a hundredth of the steps on those that they take on pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask.ometiff.strips import MIXED, UNKNOWN, StripShape
+
+
+class RunStrip(NamedTuple):
+    """The tiles of a strip as runs.
+
+    Attributes
+    ----------
+    values : ndarray of uint16 or uint32, shape (n_runs,)
+        The label of each run; neighbours within a tile differ.
+    ends : ndarray of int32, shape (n_runs,)
+        Where it ends: the pixels of a tile, cropped to the image, are counted row by row.
+    start : ndarray of int64, shape (n_tiles + 1,)
+        Runs ``start[k]`` to ``start[k + 1]`` are tile k's. A tile that cannot be read has none.
+    """
+
+    values: NDArray[Any]
+    ends: NDArray[np.int32]
+    start: NDArray[np.int64]
+
+    def labels(self) -> NDArray[np.int64]:
+        """State of each tile: its only label, `MIXED` or `UNKNOWN`; shape (n_tiles,)."""
+        n_runs = np.diff(self.start)
+        labels = np.full(len(n_runs), MIXED, np.int64)
+        labels[n_runs == 0] = UNKNOWN
+        alone = n_runs == 1
+        labels[alone] = self.values[self.start[:-1][alone]]
+        return labels
+
+
+def no_runs() -> RunStrip:
+    """A strip without tiles."""
+    return RunStrip(np.empty(0, np.uint16), np.empty(0, np.int32), np.zeros(1, np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class TileRuns:
+    """Tiles of one strip of a :class:`~qpmask.ometiff.strips.StripGrid`, as runs.
+
+    Parameters
+    ----------
+    shape : StripShape
+        Sizes of the tiles.
+    runs : RunStrip
+        Their pixels.
+    """
+
+    shape: StripShape
+    runs: RunStrip
+
+    def __iter__(self) -> Iterator[int | NDArray[Any]]:
+        """The tiles one by one: a number, or pixels of shape (height, width).
+
+        Raises
+        ------
+        ValueError
+            For a tile that cannot be read.
+        """
+        for k, label in enumerate(self.runs.labels().tolist()):
+            if label == UNKNOWN:
+                raise ValueError(f"tile {k} of the strip could not be read")
+            yield label if label >= 0 else self.tile(k)
+
+    def tile(self, k: int) -> NDArray[Any]:
+        """Pixels of tile ``k``, shape (height, width)."""
+        first, last = self.runs.start[k], self.runs.start[k + 1]
+        lengths = np.diff(self.runs.ends[first:last], prepend=np.int32(0))
+        tile: NDArray[Any] = np.repeat(self.runs.values[first:last], lengths)
+        return tile.reshape(self.shape.height, self.shape.width(k))

@@ -1,0 +1,329 @@
+"""What is done with strips, by either backend, against NumPy."""
+
+from __future__ import annotations
+
+import importlib
+from collections import Counter
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ometiff.mask_samples import histogram
+
+from qpmask.geometry import Size, pyramid_sizes
+from qpmask.ometiff import MaskFile
+from qpmask.ometiff.backend import as_words
+from qpmask.ometiff.codecs import decode_segment
+from qpmask.ometiff.labels import LabelCounter
+from qpmask.ometiff.pixelpool import new_pixels
+from qpmask.ometiff.pyramid import Pyramid
+from qpmask.ometiff.runs import RunStrip, TileRuns
+from qpmask.ometiff.stripreader import StripReader
+from qpmask.ometiff.strips import (
+    MIXED,
+    STRIP_PX,
+    UNKNOWN,
+    StripGrid,
+    StripShape,
+    TileStrip,
+    strip_tiles,
+)
+
+GARBAGE = 77  # behind the pixels of a tile, where nobody may look
+
+
+@pytest.fixture(params=["kernels", "plain"])
+def backend(request: pytest.FixtureRequest):
+    if request.param == "kernels":
+        pytest.importorskip("numba", reason="the kernels are compiled by Numba")
+    return importlib.import_module(f"qpmask.ometiff.{request.param}")
+
+
+def many(function):
+    """Any mask, with a backend."""
+    quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    return quick(given(masks())(function))
+
+
+@st.composite
+def masks(draw) -> tuple[np.ndarray, int]:
+    """Labels of any size in blocks, noise in places; and a tile size."""
+    height, width = draw(st.integers(1, 150)), draw(st.integers(1, 300))
+    dtype = draw(st.sampled_from([np.uint8, np.uint16]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    block = draw(st.sampled_from([1, 3, 16, 50]))
+    n_labels = draw(st.sampled_from([1, 2, 5, int(np.iinfo(dtype).max) + 1]))
+    coarse = rng.integers(0, n_labels, (height // block + 1, width // block + 1))
+    mask = np.kron(coarse, np.ones((block, block), np.int64))[:height, :width]
+    return mask.astype(dtype), draw(st.sampled_from([16, 32, 48]))
+
+
+def strip_of(mask: np.ndarray, grid: StripGrid, row: int, number: int) -> TileStrip:
+    """A strip of a mask; some of its tiles of one label are a number already."""
+    shape = grid.shape(row, number)
+    pixels = new_pixels(shape.n_tiles, grid.tile.area_px, mask.dtype)
+    pixels[:] = GARBAGE
+    labels = np.full(shape.n_tiles, MIXED, np.int64)
+    strip = TileStrip(shape, labels, pixels)
+    edge = grid.tile.width_px
+    for k in range(shape.n_tiles):
+        col = number * grid.tiles_per_strip + k
+        tile = mask[row * edge :, col * edge :][:edge, :edge]
+        if (tile == tile[0, 0]).all() and k % 2:
+            labels[k] = tile[0, 0]
+        else:
+            strip.tile(k)[:] = tile
+    return strip
+
+
+def strips_of(mask: np.ndarray, tile_px: int):
+    grid = StripGrid(Size(mask.shape[1], mask.shape[0]), Size(tile_px, tile_px))
+    for row in range(grid.n_rows):
+        for number in range(grid.n_strips):
+            yield grid, row, number, strip_of(mask, grid, row, number)
+
+
+def test_strips_of_a_level_are_two_by_two_of_the_level_below() -> None:
+    assert strip_tiles(Size(512, 512)) == 8
+    assert strip_tiles(Size(4096, 4096)) == 2
+    assert strip_tiles(Size(16, 16)) == 64
+    for edge in range(16, 9000, 240):
+        n_tiles = strip_tiles(Size(edge, edge))
+        assert n_tiles % 2 == 0 and n_tiles * edge**2 <= max(STRIP_PX, 2 * edge**2)
+    grid = StripGrid(Size(5000, 700), Size(512, 512))
+    assert (grid.n_rows, grid.n_cols, grid.n_strips) == (2, 10, 2)
+    assert grid.shape(1, 1) == StripShape(2, 512, 512, 5000 - 9 * 512, 700 - 512)
+    assert grid.shape(1, 1).areas().tolist() == [512 * 188, 392 * 188]
+
+
+def runs_of(backend, strip: TileStrip) -> TileRuns:
+    words = as_words(strip.pixels)
+    return TileRuns(strip.shape, backend.runs_of(strip.pixels, words, strip.labels, strip.shape))
+
+
+def equal(a: TileRuns, b: TileRuns) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(a.runs, b.runs, strict=True))
+
+
+def lots(backend, case):
+    """Strips of a mask as runs."""
+    mask, tile_px = case
+    for grid, row, number, strip in strips_of(mask, tile_px):
+        yield grid, row, number, strip, runs_of(backend, strip)
+
+
+@many
+def test_pixels_to_runs_and_back(backend, case) -> None:
+    counts = np.zeros(65536, np.int64)
+    for *_, strip, tiles in lots(backend, case):
+        runs = tiles.runs
+        backend.count(runs, counts)
+        for k, (before, after) in enumerate(zip(strip, tiles, strict=True)):
+            assert np.array_equal(*np.broadcast_arrays(before, after))
+            values = np.unique(before)
+            assert runs.labels()[k] == (values[0] if len(values) == 1 else MIXED)
+            own = runs.values[runs.start[k] : runs.start[k + 1]]
+            assert (own[1:] != own[:-1]).all()  # so that equal tiles have equal runs
+        painted = np.full_like(strip.pixels, GARBAGE)
+        backend.paint(runs, painted)
+        for k, tile in enumerate(strip):
+            found = painted[k, : strip.shape.area(k)]
+            assert (found.reshape(strip.shape.height, -1) == tile).all()
+    mask, _ = case
+    assert np.array_equal(counts, np.bincount(mask.ravel(), minlength=len(counts)))
+
+
+def test_hand_made_runs(backend) -> None:
+    shape = StripShape(3, 16, 16, 2, 3)
+    pixels = new_pixels(3, 256, np.dtype(np.uint8))
+    pixels[:] = GARBAGE
+    pixels[2, :6] = [1, 1, 1, 5, 5, 1]
+    labels = np.array([UNKNOWN, 3, MIXED])
+    runs = backend.runs_of(pixels, as_words(pixels), labels, shape)
+    assert runs.values.tolist() == [3, 1, 5, 1]
+    assert runs.ends.tolist() == [48, 3, 5, 6]
+    assert runs.start.tolist() == [0, 0, 1, 4]
+    assert runs.labels().tolist() == [UNKNOWN, 3, MIXED]
+    half = backend.halve(runs, shape)
+    assert half.values.tolist() == [3, 1, 5]
+    assert half.ends.tolist() == [16, 1, 2]
+    with pytest.raises(ValueError, match="tile 0"):
+        list(TileRuns(shape, runs))
+
+
+@many
+def test_a_pyramid_is_the_subsampling_of_its_base(backend, case) -> None:
+    mask, tile_px = case
+    size = Size(mask.shape[1], mask.shape[0])
+    tile = Size(tile_px, tile_px)
+    grids = tuple(StripGrid(level, tile) for level in pyramid_sizes(size, tile_px))
+    pyramid = Pyramid(grids)
+    todo = [(0, row, number, tiles) for _, row, number, _, tiles in lots(backend, case)]
+    np.random.default_rng(len(todo)).shuffle(todo)  # the order must not matter
+    n_tiles = 0
+    while todo:
+        level, row, number, tiles = todo.pop()
+        expected = strip_of(mask[:: 2**level, :: 2**level], grids[level], row, number)
+        assert equal(tiles, runs_of(backend, expected))
+        n_tiles += tiles.shape.n_tiles
+        above = pyramid.above(level, row, number)
+        if above is not None:
+            above.take(backend, tiles, row, number)
+            if pyramid.arrived(above):
+                todo.append((above.level, above.row, above.number, above.assemble(backend)))
+    assert n_tiles == sum(grid.n_rows * grid.n_cols for grid in grids)
+    assert pyramid.n_waiting == 0
+
+
+def test_what_is_unknown_below_is_unknown_above(backend) -> None:
+    tile = Size(16, 16)
+    pyramid = Pyramid((StripGrid(Size(64, 32), tile), StripGrid(Size(32, 16), tile)))
+    shape = StripShape(4, 16, 16, 16, 16)
+    for row in range(2):
+        labels = np.array([1, 1, 1, UNKNOWN if row else 1])
+        strip = TileStrip(shape, labels, new_pixels(4, 256, np.dtype("u1")))
+        above = pyramid.above(0, row, 0)
+        assert above is not None
+        above.take(backend, runs_of(backend, strip), row, 0)
+        assert pyramid.arrived(above) == (row == 1)
+    assert above.assemble(backend).runs.labels().tolist() == [1, UNKNOWN]
+
+
+@many
+def test_lzw_there_and_back(backend, case) -> None:
+    mask, tile_px = case
+    period = mask.dtype.itemsize
+    plain = importlib.import_module("qpmask.ometiff.plain")
+    for grid, _, _, strip, tiles in lots(backend, case):
+        shape, runs = strip.shape, tiles.runs
+        data, n_bytes = backend.encode_lzw(runs, period, shape)
+        assert ((n_bytes > 0) == (runs.labels() == MIXED)).all()
+        mixed = np.flatnonzero(n_bytes)
+        starts = (np.cumsum(n_bytes) - n_bytes)[mixed]
+        back = new_pixels(shape.n_tiles, grid.tile.area_px, mask.dtype)
+        failed = np.ones(len(mixed), bool)
+        backend.decode_lzw(data, starts, n_bytes[mixed], mixed, back.view(np.uint8), failed)
+        assert not failed.any()
+        for k, start in zip(mixed.tolist(), starts.tolist(), strict=True):
+            packed = data[start : start + int(n_bytes[k])].tobytes()
+            full = plain.padded(runs, k, shape, mask.dtype)
+            raw = imagecodecs.lzw_decode(packed, out=full.nbytes)
+            assert raw == full.tobytes() == back[k].tobytes()
+            if shape.width(k) < tile_px:
+                backend.crop(back, shape, k)
+            found = back[k, : shape.area(k)].reshape(shape.height, shape.width(k))
+            assert np.array_equal(found, strip.tile(k))
+        if period == 1:
+            labels = runs.labels()
+            read = backend.decode_lzw_runs(data, starts, n_bytes[mixed], mixed, shape, labels)
+            assert equal(TileRuns(shape, read), tiles)
+
+
+def decoded(backend, data: bytes, edge: int) -> tuple[bytes | None, bytes | None]:
+    """A segment of edge x edge pixels of one byte, decoded to pixels and to runs."""
+    # A wall around the tile: nothing may be written beyond it.
+    out = np.full((3, edge * edge), GARBAGE, np.uint8)
+    failed = np.zeros(1, bool)
+    packed = np.frombuffer(data + b"\0", np.uint8)[: len(data)]
+    starts, n_bytes = np.array([0]), np.array([len(data)])
+    backend.decode_lzw(packed, starts, n_bytes, np.array([1]), out, failed)
+    assert (out[[0, 2]] == GARBAGE).all()
+    shape = StripShape(1, edge, edge, edge, edge)
+    unread = np.array([MIXED])
+    runs = backend.decode_lzw_runs(packed, starts, n_bytes, np.array([0]), shape, unread)
+    pixels = None
+    if len(runs.values):
+        pixels = TileRuns(shape, runs).tile(0).astype(np.uint8).tobytes()
+    return None if failed[0] else out[1].tobytes(), pixels
+
+
+@many
+def test_lzw_of_other_encoders(backend, case) -> None:
+    """Decoding must not rely on what our encoder does."""
+    mask, _ = case
+    base = np.resize(mask.astype(np.uint8), (64, 64)).tobytes()
+    pixels, by_runs = decoded(backend, imagecodecs.lzw_encode(base), 64)
+    assert pixels == base
+    assert by_runs in (base, None)
+
+
+def test_noise_of_another_encoder(backend) -> None:
+    rng = np.random.default_rng(0)
+    base = rng.integers(0, 256, (64, 64), np.uint8).tobytes()
+    assert decoded(backend, imagecodecs.lzw_encode(base), 64)[0] == base
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.binary(max_size=80), st.integers(0, 2**32 - 1), st.integers(0, 40))
+def test_damaged_lzw_is_refused_or_what_other_decoders_read(backend, noise, seed, n_flips) -> None:
+    rng = np.random.default_rng(seed)
+    base = np.repeat(rng.integers(0, 4, 64), 64).astype(np.uint8)
+    good = bytearray(imagecodecs.lzw_encode(base.tobytes()))
+    for at in rng.integers(0, len(good), n_flips):
+        good[at] ^= 1 << rng.integers(8)
+    for data in (bytes(good), noise, bytes(good[: len(good) // 2]), b"\x80" + noise):
+        for found in decoded(backend, data, 64):
+            if found is not None:
+                assert found == decode_segment(data, "lzw", 4096)
+
+
+@many
+def test_compare_counts_pixels_that_differ(backend, case) -> None:
+    mask, tile_px = case
+    rng = np.random.default_rng(mask.size)
+    other = mask.copy()
+    hit = rng.random(mask.shape) < 0.01
+    other[hit] ^= 1
+    edge = tile_px
+    for (grid, row, number, _, a), (*_, b) in zip(
+        lots(backend, case), lots(backend, (other, tile_px)), strict=True
+    ):
+        n_wrong = np.full(a.shape.n_tiles, -1, np.int64)
+        backend.compare(a.runs, b.runs, n_wrong)
+        first = number * grid.tiles_per_strip
+        expected = [
+            np.count_nonzero(hit[row * edge :, (first + k) * edge :][:edge, :edge])
+            for k in range(a.shape.n_tiles)
+        ]
+        assert n_wrong.tolist() == expected
+        start = b.runs.start.copy()
+        n_first = int(start[1])  # the first tile cannot be read
+        start[1:] -= n_first
+        unknown = RunStrip(b.runs.values[n_first:].copy(), b.runs.ends[n_first:].copy(), start)
+        backend.compare(a.runs, unknown, n_wrong)
+        assert n_wrong.tolist() == [0, *expected[1:]]
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "lzw", "zlib", "zstd"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32"])
+def test_strips_are_read_as_tiles_are(
+    tmp_path: Path, byteorder: str, compression: str | None, dtype: str
+) -> None:
+    rng = np.random.default_rng(0)
+    mask = np.kron(rng.integers(0, 3, (5, 40)), np.ones((40, 40))).astype(dtype)[:170, :1570]
+    mask[5, 1000] = 9
+    path = tmp_path / "m.tif"
+    tifffile.imwrite(
+        path, mask, tile=(32, 48), compression=compression, byteorder=byteorder, predictor=False
+    )
+    counts: Counter[int] = Counter()
+    with MaskFile(path) as file:
+        reader, counter = StripReader(file), LabelCounter(file.dtype)
+        (grid,) = reader.grids
+        for _ in range(2):  # the second time, tiles of one label are known
+            found = np.zeros_like(mask)
+            for row in range(grid.n_rows):
+                for number in range(grid.n_strips):
+                    read = reader.read(0, 0, row, number)
+                    assert read.errors == {}
+                    counts.update(counter.count(read.tiles.runs))
+                    for k, tile in enumerate(read.tiles):
+                        x = (number * grid.tiles_per_strip + k) * 48
+                        found[row * 32 :, x:][: read.tiles.shape.height, :48] = tile
+            assert np.array_equal(found, mask)
+    assert counts == {label: 2 * n for label, n in histogram(mask).items()}
