@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from qpmask import MaskWriter, check_mask, finalize
 from qpmask.errors import MaskCheckError, MaskError, OptionsError, OutputError
 from qpmask.maskwriter import finish
-from qpmask.maskwriter.journal import PIECE, JournalReader
+from qpmask.maskwriter.journal import JournalReader
+from qpmask.maskwriter.records import HEAD, PIECE
 from qpmask.ometiff import CheckReport, MaskFile, Problem
 
 SIZE = (90, 70)  # width, height
-HEAD = struct.Struct("<4sLLQHBB")  # of a record
 
 
 def blocks(n: int) -> list[tuple[int, int, np.ndarray]]:
@@ -113,6 +113,13 @@ def test_unfinished_writes_are_never_lost_silently(tmp_path: Path) -> None:
         for x, y, block in blocks(5)[3:]:
             mask.write(x, y, block)
     assert np.array_equal(read(path), painted(blocks(5)))
+
+
+def test_tiles_in_order_respect_unfinished_writes_too(tmp_path: Path) -> None:
+    leave(tmp_path / "m.ome.tif", blocks(3))
+    with pytest.raises(OutputError, match="left 3 writes unfinished"):
+        MaskWriter.from_tiles(tmp_path / "m.ome.tif", *SIZE, [0])
+    assert names(tmp_path) == {"m.ome.tif.writing"}
 
 
 def test_unfinished_writes_are_discarded_when_asked(tmp_path: Path) -> None:

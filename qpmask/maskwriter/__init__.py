@@ -3,6 +3,7 @@
 ::
 
     write(x, y, block) -> blocks: checked, clipped, cut along tiles
+                       -> records: packed as one record a write
                        -> journal: appended to PATH.writing; survives a crash from here on
     close()            -> replay: the writes of each tile, in their order
                        -> finish: write_mask, check_mask, rename to PATH

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from qpmask.geometry import Size
 from qpmask.maskwriter.blocks import RULES, Rule
-from qpmask.maskwriter.journal import Contents, JournalReader, Pixels, by_tile
+from qpmask.maskwriter.journal import Contents, JournalReader, by_tile
+from qpmask.maskwriter.records import Pixels
 from qpmask.ometiff.pixelpool import new_pixels
 from qpmask.ometiff.strips import MIXED, StripGrid, TileStrip
 

@@ -3,18 +3,84 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qpmask.errors import MaskError
+from qpmask.geometry import PixelSize
 from qpmask.maskwriter.blocks import take_block
-from qpmask.maskwriter.journal import Pixels
-from qpmask.maskwriter.plan import WriterPlan
+from qpmask.maskwriter.finish import OnTile, publish
+from qpmask.maskwriter.place import lock, make_room
+from qpmask.maskwriter.plan import Classes, WriterPlan, plan_mask
+from qpmask.maskwriter.records import Pixels
+from qpmask.ometiff.layout import WriteResult
 
 OrderedItem: TypeAlias = "tuple[int, int, ArrayLike] | NDArray[Any] | int"
+
+
+def from_tiles(
+    path: Path | str,
+    width: int,
+    height: int,
+    tiles: Iterable[OrderedItem],
+    *,
+    classes: Classes | None = None,
+    mpp: float | tuple[float, float] | PixelSize | None = None,
+    tile_size: int = 512,
+    dtype: str = "uint8",
+    compression: str = "lzw",
+    pyramid: bool = True,
+    bits: bool = False,
+    name: str | None = None,
+    extra: Mapping[str, str] | None = None,
+    on_tile: OnTile | None = None,
+    threads: int | None = None,
+) -> WriteResult:
+    """Make a mask of tiles that come in the order of the file, with nothing kept aside.
+
+    Parameters
+    ----------
+    path, width, height
+        As for :class:`qpmask.MaskWriter`, and so are all options that are not explained here.
+    tiles : iterable
+        All tiles, row by row from the top left: ``(x, y, tile)`` with the place of the tile in
+        pixels, which is checked, or the tile alone. A tile is an array of shape
+        ``(tile_size, tile_size)`` (at the right and lower edge also cropped to the mask), or a
+        number where all pixels have one label.
+    dtype : {"uint8", "uint16"}
+        Pixel type, which must be known from the start here.
+    on_tile : callable, optional
+        Called with the number of tiles finished so far.
+
+    Returns
+    -------
+    WriteResult
+        Pixels by label, sizes.
+
+    Raises
+    ------
+    MaskError
+        If a tile has another place, shape, type or labels than it should, or there are too few
+        or too many. No file is left, and an older one of that name stays.
+    OptionsError, OutputError
+        As for :class:`qpmask.MaskWriter`.
+    """
+    path = Path(path)
+    plan = plan_mask(
+        path, width, height, classes=classes, mpp=mpp, tile_size=tile_size, dtype=dtype,
+        compression=compression, pyramid=pyramid, bits=bits, name=name, extra=extra,
+    )  # fmt: skip
+    release = lock(path)
+    try:
+        make_room(path, discard=False)
+        stream = in_order(plan, tiles)
+        return publish(path, plan.layout(), plan.metadata(), stream, on_tile, threads)
+    finally:
+        release()
 
 
 def in_order(plan: WriterPlan, tiles: Iterable[OrderedItem]) -> Iterator[Pixels]:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,11 +16,12 @@ from numpy.typing import ArrayLike
 from qpmask.errors import MaskError, OutputError, QpmaskError
 from qpmask.geometry import PixelSize, Size
 from qpmask.maskwriter.blocks import Rule, take_block
-from qpmask.maskwriter.finish import OnTile, finish, publish, recover
-from qpmask.maskwriter.journal import Journal, JournalReader, pack_block
+from qpmask.maskwriter.finish import OnTile, finish, recover
+from qpmask.maskwriter.journal import Journal, JournalReader
 from qpmask.maskwriter.place import journal_path, lock, make_room, mask_path
 from qpmask.maskwriter.plan import Classes, WriterPlan, plan_mask
-from qpmask.maskwriter.stream import OrderedItem, in_order
+from qpmask.maskwriter.records import pack_block
+from qpmask.maskwriter.stream import from_tiles
 from qpmask.ometiff.layout import WriteResult
 
 _log = logging.getLogger(__name__)
@@ -176,65 +177,7 @@ class MaskWriter:
         writer._start(path, contents.plan, journal, release, contents.n_writes, threads)
         return writer
 
-    @staticmethod
-    def from_tiles(
-        path: Path | str,
-        width: int,
-        height: int,
-        tiles: Iterable[OrderedItem],
-        *,
-        classes: Classes | None = None,
-        mpp: float | tuple[float, float] | PixelSize | None = None,
-        tile_size: int = 512,
-        dtype: str = "uint8",
-        compression: str = "lzw",
-        pyramid: bool = True,
-        bits: bool = False,
-        name: str | None = None,
-        extra: Mapping[str, str] | None = None,
-        on_tile: OnTile | None = None,
-        threads: int | None = None,
-    ) -> WriteResult:
-        """Make a mask of tiles that come in the order of the file, with nothing kept aside.
-
-        Parameters
-        ----------
-        path, width, height
-            As for the class, and so are all options that are not explained here.
-        tiles : iterable
-            All tiles, row by row from the top left: ``(x, y, tile)`` with the place of the tile in
-            pixels, which is checked, or the tile alone. A tile is an array of shape
-            ``(tile_size, tile_size)`` (at the right and lower edge also cropped to the mask), or a
-            number where all pixels have one label.
-        dtype : {"uint8", "uint16"}
-            Pixel type, which must be known from the start here.
-        on_tile : callable, optional
-            Called with the number of tiles finished so far.
-
-        Returns
-        -------
-        WriteResult
-            Pixels by label, sizes.
-
-        Raises
-        ------
-        MaskError
-            If a tile has another place, shape, type or labels than it should, or there are too few
-            or too many. No file is left, and an older one of that name stays.
-        OptionsError, OutputError
-            As for the class.
-        """
-        path = Path(path)
-        plan = plan_mask(
-            path, width, height, classes=classes, mpp=mpp, tile_size=tile_size, dtype=dtype,
-            compression=compression, pyramid=pyramid, bits=bits, name=name, extra=extra,
-        )  # fmt: skip
-        release = lock(path)
-        try:
-            stream = in_order(plan, tiles)
-            return publish(path, plan.layout(), plan.metadata(), stream, on_tile, threads)
-        finally:
-            release()
+    from_tiles = staticmethod(from_tiles)
 
     # --- writing ------------------------------------------------------------------------------
 

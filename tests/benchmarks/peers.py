@@ -166,8 +166,8 @@ def storing(bench: Bench) -> None:
             for key in ("stored", "own", "memory")
         }
         print(
-            f"\nqpmask's slowest region is {ratio:.0f} times faster than the fastest peer's. Its own "
-            f"memory is {part['stored']:.2f} of the least of the peers' for writing and "
+            f"\nqpmask's slowest region is {ratio:.0f} times faster than the fastest peer's. "
+            f"Its own memory is {part['stored']:.2f} of the least of the peers' for writing and "
             f"{part['own']:.2f} for the region, with the interpreter and libraries "
             f"{part['memory']:.2f}."
         )
