@@ -60,15 +60,15 @@ class MaskWriter:
     dtype : {"uint8", "uint16"}, optional
         Pixel type; by default the smaller one that holds the labels.
     compression : {"lzw", "zlib", "zstd", "packbits", "png", "none"}
-        LZW and zlib are what every reader knows; PNG inside a TIFF is for tifffile and qpmask
-        alone. Bio-Formats (QuPath) reads neither zstd nor PNG, and libvips without zstd or PNG
-        returns zeros without a word.
+        LZW and zlib are what every reader knows. zstd is read by Bio-Formats 7.3 (QuPath 0.6) and
+        not by 6.7; PNG inside a TIFF by tifffile and qpmask alone. Builds of libvips that lack one
+        of the two return zeros without a word.
     pyramid : bool
         Whether to add smaller levels (every second pixel of the level before: labels are never
         mixed).
     bits : bool
         Whether a pixel takes one bit: labels 0 and 1 only. tifffile and Pillow then return bool,
-        OpenSlide and libvips 0 and 255, GDAL and qpmask 0 and 1. Not with ``png``.
+        OpenSlide and libvips 0 and 255, GDAL, QuPath and qpmask 0 and 1. Not with ``png``.
     name : str, optional
         Name of the image that viewers show; by default the file's.
     extra : mapping of str to str, optional

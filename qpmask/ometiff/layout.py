@@ -32,8 +32,8 @@ class MaskLayout:
     size_c, size_z, size_t : int
         Numbers of channels, slices and time points. Each combination is a plane of its own.
     compression : {"lzw", "zlib", "zstd", "packbits", "png", "none"}
-        LZW is what every reader knows. Bio-Formats (QuPath) and OpenCV cannot read zstd; PNG inside
-        a TIFF is for tifffile and qpmask alone, and not for pixels of one bit.
+        LZW is what every reader knows. OpenCV and Bio-Formats 6.7 cannot read zstd (7.3, in QuPath
+        0.6, can); PNG inside a TIFF is for tifffile and qpmask alone, and not for one bit a pixel.
     pyramid : bool
         Whether to add levels, each half of the one before, until one fits into a tile.
     one_bit : bool

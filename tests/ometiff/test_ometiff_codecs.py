@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import warnings
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -13,6 +14,7 @@ import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ometiff.mask_samples import blobs, cut, size_of
+from ometiff.test_ometiff_readers import qupath_planes, qupath_server
 
 from qpmask.errors import MaskError, OptionsError
 from qpmask.geometry import Size
@@ -77,6 +79,23 @@ def test_others_read_one_bit(tmp_path: Path, compression: str) -> None:
     with openslide.OpenSlide(path) as slide:
         rgba = np.asarray(slide.read_region((0, 0), 0, slide.dimensions))
         assert np.array_equal(rgba[..., 0], array * 255)  # it shows bits as black and white
+
+
+@pytest.mark.qupath
+@pytest.mark.parametrize("one_bit", [False, True])
+@pytest.mark.parametrize("compression", ["lzw", "zlib", "packbits", "none"])
+def test_qupath_reads_bits_and_packbits(
+    tmp_path: Path, java_class: Any, compression: str, one_bit: bool
+) -> None:
+    array = (blobs(400, 333) > 0).astype(np.uint8)
+    path = tmp_path / "m.ome.tif"
+    write_layout(path, array, 128, compression=compression, one_bit=one_bit)
+    server = qupath_server(java_class, path)
+    try:
+        for level, channels in enumerate(qupath_planes(java_class, server)):
+            assert np.array_equal(channels[0], array[:: 2**level, :: 2**level])
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
