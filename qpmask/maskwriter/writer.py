@@ -68,7 +68,9 @@ class MaskWriter:
         mixed).
     bits : bool
         Whether a pixel takes one bit: labels 0 and 1 only. tifffile and Pillow then return bool,
-        OpenSlide and libvips 0 and 255, GDAL, QuPath and qpmask 0 and 1. Not with ``png``.
+        OpenSlide and libvips 0 and 255, GDAL and qpmask 0 and 1. Not for QuPath: its Bio-Formats
+        (7.3) reads wrong pixels, without a word, where a level's width is no multiple of 8. Not
+        with ``png``.
     name : str, optional
         Name of the image that viewers show; by default the file's.
     extra : mapping of str to str, optional

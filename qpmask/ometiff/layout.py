@@ -37,7 +37,8 @@ class MaskLayout:
     pyramid : bool
         Whether to add levels, each half of the one before, until one fits into a tile.
     one_bit : bool
-        Whether a pixel takes one bit in the file: labels 0 and 1 only, of type uint8.
+        Whether a pixel takes one bit in the file: labels 0 and 1 only, of type uint8. Bio-Formats
+        7.3 (QuPath 0.6) reads wrong pixels where a level's width is no multiple of 8.
     """
 
     size: Size

@@ -87,7 +87,9 @@ def test_others_read_one_bit(tmp_path: Path, compression: str) -> None:
 def test_qupath_reads_bits_and_packbits(
     tmp_path: Path, java_class: Any, compression: str, one_bit: bool
 ) -> None:
-    array = (blobs(400, 333) > 0).astype(np.uint8)
+    # Bio-Formats 7.3 reads other pixels, without a word, from bits of a level whose width is no
+    # multiple of 8: it rounds the width of the image where it should round the tile's.
+    array = (blobs(400, 384 if one_bit else 333) > 0).astype(np.uint8)
     path = tmp_path / "m.ome.tif"
     write_layout(path, array, 128, compression=compression, one_bit=one_bit)
     server = qupath_server(java_class, path)
