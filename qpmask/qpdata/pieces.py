@@ -11,15 +11,12 @@ References are kept as handles; what they mean is looked up when it is known whi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from itertools import islice
 from typing import Final
 
 import numpy as np
 
 from qpmask.qpdata.javacodes import (
-    FIRST_HANDLE,
     FLAG_BLOCK_DATA,
     FLAG_EXTERNALIZABLE,
     TC_ARRAY,
@@ -47,7 +44,11 @@ OTHER_KEY: Final = -2
 #: Entries of an object's metadata that are followed in lanes.
 MAX_ENTRIES: Final = 16
 
-_OBJECT_HEAD: Final = bytes([TC_OBJECT, TC_REFERENCE])
+# Of a head that refers to its class: bytes up to the code of the name, and the first of them.
+_HEAD_BYTES: Final = 7
+_HEAD_CODES: Final = ((0, TC_OBJECT), (1, TC_REFERENCE))
+# How many bytes to search at once: they fit into a processor's cache.
+_BLOCK: Final = 2**18
 _CHILDREN: Final = TC_BLOCKDATA << 8 | 4
 _PROBABILITY: Final = TC_BLOCKDATA << 8 | 8
 
@@ -71,26 +72,27 @@ class ObjectForms:
         self.kind = np.array([*(_kind_in_lanes(desc) for desc in self.forms.descs), -1], np.int8)
         self.is_metadata = np.array([*(name == METADATA for name in names), False])
         self.is_uuid = np.array([*(name == UUID for name in names), False])
-        heads: dict[bytes, list[bytes]] = {}
-        for handle, kind in zip(sorted(classes), self.kind.tolist(), strict=False):
-            if kind >= 0:
-                stored = (FIRST_HANDLE + handle).to_bytes(4, "big")
-                heads.setdefault(stored[:3], []).append(stored[3:])
-        # Sets of bytes are found faster than alternatives.
-        handles = [re.escape(key) + _one_of(last) for key, last in heads.items()]
-        name = _one_of([bytes([code]) for code in (TC_NULL, TC_REFERENCE, TC_STRING)])
-        pattern = re.escape(_OBJECT_HEAD) + b"(?:" + b"|".join(handles) + b")" + name
-        self._heads = re.compile(pattern, re.DOTALL) if heads else None
 
-    def find_heads(self, data: bytes, start: int, end: int, n_most: int) -> list[int]:
+    def find_heads(self, source: LaneData, start: int, end: int, n_most: int) -> Ints:
         """Find places where heads may start, ``n_most`` at most."""
-        if self._heads is None:
-            return []
-        return [match.start() for match in islice(self._heads.finditer(data, start, end), n_most)]
-
-
-def _one_of(values: list[bytes]) -> bytes:
-    return b"[" + b"".join(re.escape(value) for value in values) + b"]"
+        parts = [np.zeros(0, np.int64)]
+        n_found = 0
+        for block_start in range(start, end, _BLOCK):
+            block = source.u1[block_start : min(block_start + _BLOCK + _HEAD_BYTES - 1, end)]
+            n_places = max(len(block) - _HEAD_BYTES + 1, 0)
+            possible = np.ones(n_places, np.bool_)
+            for offset, code in _HEAD_CODES:
+                possible &= block[offset : offset + n_places] == code
+            # A null, a reference or a text: the name. The codes begin at 0x70.
+            possible &= block[_HEAD_BYTES - 1 :] >> 3 == TC_NULL >> 3
+            places = np.flatnonzero(possible) + block_start
+            places = places[source.u2[places] == OBJECT_OF]
+            places = places[self.kind[self.forms.numbers(source.i4_at(places + 2))] >= 0]
+            parts.append(places)
+            n_found += len(places)
+            if n_found >= n_most:
+                break
+        return np.concatenate(parts)[:n_most]
 
 
 def _kind_in_lanes(desc: ClassDesc) -> int:
@@ -184,8 +186,8 @@ class Heads:
         classes = np.full(len(numbers), len(forms.forms.descs), np.int64)
         classes[inside] = forms.forms.numbers(self._source.i4_at(pos[inside] + 2))
         metadata = forms.is_metadata[classes]
-        # A reference could be to metadata; new classes and ids of version 4 are not followed.
-        good = (lanes.codes(numbers) == TC_NULL) | (inside & ~forms.is_uuid[classes])
+        # A reference could be to metadata; ids of version 4 are not followed.
+        good = (lanes.codes(numbers) != TC_REFERENCE) & ~forms.is_uuid[classes]
         lanes.keep(numbers, good)
         if metadata.any():
             self._metadata(numbers[metadata & good])

@@ -104,7 +104,7 @@ class Window:
 
     def __init__(self, source: LaneData, forms: ObjectForms, start: int, end: int) -> None:
         self.source = source
-        starts = np.array(forms.find_heads(source.data, start, end, MAX_HEADS), np.int64)
+        starts = forms.find_heads(source, start, end, MAX_HEADS)
         self.heads = heads = Heads(source, forms, starts)
         read = heads.lanes.all()
         childless = read[heads.n_children[read] == 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Sequence
 from unittest.mock import patch
 
 import numpy as np
@@ -166,19 +167,21 @@ def test_last_children_of_last_children(depth: int) -> None:
 # ------------------------------------------------------- what is left to others
 
 
-def written(n: int, write: object) -> bytes:
-    """A file of ``n`` annotations whose measurements, or more, ``write`` writes."""
+def written(n: int, write: Callable[[QuPathWriter, int], None], after: Sequence[Obj] = ()) -> bytes:
+    """A file of ``n`` annotations whose measurements ``write`` writes, and other objects."""
     writer = QuPathWriter()
     writer.head()
     writer.open_hierarchy()
-    writer.open_object(Obj("PathRootObject", children=[Obj()] * n))
+    writer.open_object(Obj("PathRootObject", children=[Obj()] * (n + len(after))))
     for i in range(n):
-        writer.object("qupath.lib.objects.PathAnnotationObject", EXTERNAL, (), *_ROI_BASE)
+        writer.object("qupath.lib.objects.PathAnnotationObject", EXTERNAL, (), _ROI_BASE)
         writer.null()
         writer.null()
         write(writer, i)
         writer.block(bytes(4))
         writer.close_object(Obj(roi=Roi("PolylineROI", ([i, 2], [3, 4]))))
+    for item in after:
+        writer.tree(item)
     writer.end()
     writer.null()
     writer.tail()
@@ -186,7 +189,7 @@ def written(n: int, write: object) -> bytes:
 
 
 _BASE = ("qupath.lib.objects.PathObject", EXTERNAL)
-_ROI_BASE = (("qupath.lib.objects.PathROIObject", EXTERNAL, (), _BASE),)
+_ROI_BASE = ("qupath.lib.objects.PathROIObject", EXTERNAL, (), _BASE)
 
 
 def measurements(writer: QuPathWriter, i: int) -> None:
@@ -260,9 +263,23 @@ def long_block(writer: QuPathWriter, i: int) -> None:
     writer.end()
 
 
-@pytest.mark.parametrize("write", [nested, long, enum, new_class, long_text, long_block])
-def test_unusual_forms(write: object) -> None:
-    check_agreement(written(120, write), 120)
+@pytest.mark.parametrize(
+    ("write", "n_singly"),
+    [
+        (nested, 24 + 6),
+        (long, 24 + 1),
+        (enum, 120),
+        (new_class, 120),
+        (long_text, 24 + 10),
+        (long_block, 24 + 11),
+    ],
+)
+def test_unusual_forms(write: Callable[[QuPathWriter, int], None], n_singly: int) -> None:
+    """What is not followed is read singly, and the rest is not."""
+    data = written(120, write)
+    check_agreement(data, 120)
+    with patch.object(many, "MANY", 1):
+        assert n_read_singly(data) <= n_singly
 
 
 def test_many_entries() -> None:
@@ -288,3 +305,18 @@ def test_numbers_that_look_like_objects() -> None:
     data = data_file(items)
     assert data.count(b"sq\0~\0\5pppw") >= 200
     check_agreement(data, 200)
+
+
+def test_class_with_a_high_handle() -> None:
+    """Handles of more than 16 bits."""
+
+    def names(writer: QuPathWriter, i: int) -> None:
+        n = 70_000 if i == 0 else 0
+        writer.object_array("[Ljava.lang.Object;", n)
+        writer.raw(b"t\0\0" * n)
+        writer.n_handles += n
+
+    first = Obj("PathCellObject", roi=Roi("LineROI", (1, 2, 3, 4)))
+    data = written(200, names, after=[first.with_(locked=i % 2 == 0) for i in range(200)])
+    check_agreement(data, 400)
+    assert n_read_singly(data) < 100
