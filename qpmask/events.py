@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from qpmask.plan import Plan
     from qpmask.report import ImageRecord, Report
 
-Phase = Literal["reading", "drawing", "finishing", "checking", "verifying"]
+Phase = Literal["reading", "drawing", "checking", "verifying"]
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class ImageStarted:
 class PhaseStarted:
     """An image enters a phase.
 
-    ``reading`` its objects, ``drawing`` tiles, ``finishing`` the file (levels, class table),
-    ``checking`` it, or ``verifying`` it by another engine. ``n_tiles`` is what
+    ``reading`` its objects, ``drawing`` tiles and writing them, ``checking`` the file, or
+    ``verifying`` it by another engine. ``n_tiles`` is what
     :class:`TilesDone` will count up to.
     """
 

@@ -24,7 +24,7 @@ from qpmask.errors import (
     MaskCheckError,
     QpmaskError,
 )
-from qpmask.events import ImageStarted, JvmMemory, Listener, Phase, PhaseStarted, TilesDone
+from qpmask.events import ImageStarted, JvmMemory, Listener, PhaseStarted, TilesDone
 from qpmask.geometry import TileGrid, pyramid_sizes
 from qpmask.inventory import instance_table
 from qpmask.outputs import (
@@ -146,18 +146,18 @@ class MaskMaker:
         """Draw the tiles and write them to ``part``."""
         from qpmask.ometiff.writer import write_mask
 
-        # An engine that draws ahead reads a tile once for all its channels.
+        # An engine that tells its own progress draws a tile once for all its channels.
         self.emit(PhaseStarted(job.entry.id, "drawing", n_tiles // job.n_channels))
         scratch = self.folder.work_file(_scratch(image))
         with self.engine.render(job, scratch, self._watch(job)) as rendering:
-            phase: Phase = "drawing" if rendering.lazy else "finishing"
-            self.emit(PhaseStarted(job.entry.id, phase, n_tiles))
+            if not rendering.tells_progress:
+                self.emit(PhaseStarted(job.entry.id, "drawing", n_tiles))
             return write_mask(
                 part,
                 _layout(job),
                 _metadata(image, info),
                 rendering.tiles(),
-                on_tile=self._on_tile(job),
+                on_tile=None if rendering.tells_progress else self._on_tile(job),
             )
 
     def _check(

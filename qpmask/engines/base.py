@@ -146,10 +146,11 @@ class Watch:
 class Rendering(ABC):
     """The drawn tiles of one job; a context manager that releases whatever they hold.
 
-    ``lazy`` says that a tile is drawn as it is asked for, so that asking is the drawing.
+    Tiles are drawn while they are asked for. ``tells_progress`` says that the rendering calls
+    ``watch.on_tiles`` itself, since it draws ahead; otherwise tiles asked for are tiles drawn.
     """
 
-    lazy = False
+    tells_progress = False
 
     @abstractmethod
     def tiles(self) -> Iterator[Tiles]:
@@ -203,7 +204,7 @@ class Engine(ABC):
 
     @abstractmethod
     def render(self, job: RenderJob, scratch: Path, watch: Watch) -> Rendering:
-        """Draw a job.
+        """Prepare a job; it is drawn while the tiles of the rendering are asked for.
 
         Parameters
         ----------
@@ -218,7 +219,7 @@ class Engine(ABC):
         Raises
         ------
         EngineError
-            The engine failed; no tile of it may be used.
+            The engine failed; here or while drawing. No tile of it may be used.
         DataFileError
             The image's data file cannot be read.
         Interrupted

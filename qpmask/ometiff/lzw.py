@@ -44,20 +44,16 @@ def encode_lzw(tile: NDArray[Any]) -> bytes:
     pixels[0, : tile.size].reshape(tile.shape)[:] = tile
     runs = backend.runs_of(pixels, as_words(pixels), np.array([MIXED]), shape)
     give_back(pixels)
-    return encode_strip(TileRuns(shape, runs), native, backend)[0]
+    return encode_strip(TileRuns(shape, runs, native), backend)[0]
 
 
-def encode_strip(
-    strip: TileRuns, dtype: np.dtype[Any], backend: Backend
-) -> tuple[bytes, NDArray[np.int64]]:
+def encode_strip(strip: TileRuns, backend: Backend) -> tuple[bytes, NDArray[np.int64]]:
     """Compress the tiles of a strip that have more than one run, padded with 0.
 
     Parameters
     ----------
     strip : TileRuns
-        The tiles.
-    dtype : numpy.dtype
-        uint8 or uint16: the type of the pixels in the file.
+        The tiles, uint8 or uint16.
     backend : Backend
         What does it.
 
@@ -68,7 +64,7 @@ def encode_strip(
     n_bytes : ndarray of int64, shape (n_tiles,)
         Their lengths; 0 for tiles that are not mixed.
     """
-    shape = strip.shape
+    shape, dtype = strip.shape, strip.dtype
     packed, n_bytes = backend.encode_lzw(strip.runs, dtype.itemsize, shape)
     tile_bytes = shape.tile_width * shape.tile_height * dtype.itemsize
     if not (n_bytes * 4 > tile_bytes).any():

@@ -8,6 +8,9 @@ there, in any order.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from qpmask.ometiff.backend import Backend
 from qpmask.ometiff.runs import RunStrip, TileRuns, no_runs
@@ -34,16 +37,18 @@ class Above:
     shape: StripShape
     n_missing: int
     _quarters: list[RunStrip] = field(default_factory=lambda: [no_runs()] * 4)
+    _dtype: np.dtype[Any] = field(init=False)
 
     def take(self, backend: Backend, below: TileRuns, row: int, number: int) -> None:
         """Subsample strip ``number`` of tile row ``row`` of the level below; from any thread."""
         self._quarters[2 * (row % 2) + number % 2] = backend.halve(below.runs, below.shape)
+        self._dtype = below.dtype
 
     def assemble(self, backend: Backend) -> TileRuns:
         """The strip, when all of the level below have been there."""
         runs = backend.assemble(*self._quarters, self.shape)
         self._quarters.clear()
-        return TileRuns(self.shape, runs)
+        return TileRuns(self.shape, runs, self._dtype)
 
 
 class Pyramid:

@@ -58,10 +58,13 @@ class TileRuns:
         Sizes of the tiles.
     runs : RunStrip
         Their pixels.
+    dtype : numpy.dtype
+        Type of the pixels.
     """
 
     shape: StripShape
     runs: RunStrip
+    dtype: np.dtype[Any]
 
     def __iter__(self) -> Iterator[int | NDArray[Any]]:
         """The tiles one by one: a number, or pixels of shape (height, width).
@@ -80,5 +83,5 @@ class TileRuns:
         """Pixels of tile ``k``, shape (height, width)."""
         first, last = self.runs.start[k], self.runs.start[k + 1]
         lengths = np.diff(self.runs.ends[first:last], prepend=np.int32(0))
-        tile: NDArray[Any] = np.repeat(self.runs.values[first:last], lengths)
+        tile: NDArray[Any] = np.repeat(self.runs.values[first:last].astype(self.dtype), lengths)
         return tile.reshape(self.shape.height, self.shape.width(k))

@@ -53,7 +53,7 @@ class StripReader:
     def __init__(self, mask: MaskFile) -> None:
         self._mask = mask
         self._backend = backend_for(mask.dtype)
-        self._constants: dict[tuple[int, int, int, int], int] = {}
+        self._constants: dict[tuple[int, ...], int] = {}
         self.grids = tuple(StripGrid(level.size, level.tile) for level in mask.levels)
 
     def read(self, level: int, plane: int, row: int, number: int) -> StripRead:
@@ -67,7 +67,7 @@ class StripReader:
         offsets = image.offsets[first : first + shape.n_tiles].tolist()
         lengths = image.bytecounts[first : first + shape.n_tiles].tolist()
         keys = [
-            (offset, n_bytes, shape.width(k), shape.height)
+            (offset, n_bytes, shape.width(k), shape.height, sample)
             for k, (offset, n_bytes) in enumerate(zip(offsets, lengths, strict=True))
         ]
         known = [self._constants.get(key, MIXED) for key in keys]
@@ -82,7 +82,7 @@ class StripReader:
         if unread and len(self._constants) < _MAX_REMEMBERED:
             settled = runs.labels().tolist()
             self._constants.update({keys[k]: settled[k] for k in unread if settled[k] >= 0})
-        return StripRead(TileRuns(shape, runs), errors)
+        return StripRead(TileRuns(shape, runs, self._mask.dtype), errors)
 
     def _decode_runs(
         self, shape: StripShape, labels: NDArray[np.int64], segments: _Segments, unread: list[int]

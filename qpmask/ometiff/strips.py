@@ -127,6 +127,11 @@ class TileStrip:
     pixels: NDArray[Any]
     packed: tuple[bytes | None, ...] = ()
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the pixels."""
+        return self.pixels.dtype
+
     def __iter__(self) -> Iterator[int | NDArray[Any]]:
         """The tiles one by one: a number, or pixels of shape (height, width)."""
         for k, label in enumerate(self.labels.tolist()):

@@ -285,9 +285,10 @@ class _Job:
             if item is None:
                 raise MaskError(f"The tiles ended before {where} of {self._n_tiles:,}.")
             if isinstance(item, (TileStrip, TileRuns)):
-                dtype = item.pixels.dtype if isinstance(item, TileStrip) else None
-                if k or item.shape != shape or dtype not in (None, self._layout.pixel_dtype):
-                    raise MaskError(f"A strip of tiles of {item.shape} does not belong at {where}.")
+                if k or item.shape != shape or item.dtype != self._layout.pixel_dtype:
+                    raise MaskError(
+                        f"A strip of {item.dtype} tiles of {item.shape} does not belong at {where}."
+                    )
                 return item
             if gathered is None:
                 gathered = self._empty_strip(shape)
@@ -353,7 +354,7 @@ class _Job:
             pixels, shape = strip.pixels, strip.shape
             runs = self._backend.runs_of(pixels, as_words(pixels), strip.labels, shape)
             give_back(pixels)
-            strip = TileRuns(shape, runs)
+            strip = TileRuns(shape, runs, pixels.dtype)
         elif isinstance(strip, Above):
             strip = strip.assemble(self._backend)
         if above is not None:
@@ -374,7 +375,7 @@ class _Job:
         """The mixed tiles and those that came packed, one behind the other; their lengths."""
         layout = self._layout
         if layout.compression == "lzw" and not (packed or layout.one_bit):
-            return encode_strip(strip, layout.pixel_dtype, self._backend)
+            return encode_strip(strip, self._backend)
         n_bytes = np.zeros(strip.shape.n_tiles, np.int64)
         parts = []
         labels = strip.runs.labels().tolist()

@@ -102,7 +102,8 @@ def test_strips_of_a_level_are_two_by_two_of_the_level_below() -> None:
 
 def runs_of(backend, strip: TileStrip) -> TileRuns:
     words = as_words(strip.pixels)
-    return TileRuns(strip.shape, backend.runs_of(strip.pixels, words, strip.labels, strip.shape))
+    runs = backend.runs_of(strip.pixels, words, strip.labels, strip.shape)
+    return TileRuns(strip.shape, runs, strip.dtype)
 
 
 def equal(a: TileRuns, b: TileRuns) -> bool:
@@ -152,7 +153,7 @@ def test_hand_made_runs(backend) -> None:
     assert half.values.tolist() == [3, 1, 5]
     assert half.ends.tolist() == [16, 1, 2]
     with pytest.raises(ValueError, match="tile 0"):
-        list(TileRuns(shape, runs))
+        list(TileRuns(shape, runs, pixels.dtype))
 
 
 @many
@@ -220,7 +221,7 @@ def test_lzw_there_and_back(backend, case) -> None:
         if period == 1:
             labels = runs.labels()
             read = backend.decode_lzw_runs(data, starts, n_bytes[mixed], mixed, shape, labels)
-            assert equal(TileRuns(shape, read), tiles)
+            assert equal(TileRuns(shape, read, mask.dtype), tiles)
 
 
 def decoded(backend, data: bytes, edge: int) -> tuple[bytes | None, bytes | None]:
@@ -237,7 +238,7 @@ def decoded(backend, data: bytes, edge: int) -> tuple[bytes | None, bytes | None
     runs = backend.decode_lzw_runs(packed, starts, n_bytes, np.array([0]), shape, unread)
     pixels = None
     if len(runs.values):
-        pixels = TileRuns(shape, runs).tile(0).astype(np.uint8).tobytes()
+        pixels = TileRuns(shape, runs, out.dtype).tile(0).tobytes()
     return None if failed[0] else out[1].tobytes(), pixels
 
 
@@ -327,3 +328,20 @@ def test_strips_are_read_as_tiles_are(
                         found[row * 32 :, x:][: read.tiles.shape.height, :48] = tile
             assert np.array_equal(found, mask)
     assert counts == {label: 2 * n for label, n in histogram(mask).items()}
+
+
+def test_interleaved_channels_are_told_apart(tmp_path: Path) -> None:
+    """All channels of a tile share their place in the file; one may have one label, another not."""
+    mask = np.zeros((40, 64, 3), np.uint8)
+    mask[:, :, 1] = 5
+    mask[3, 7, 2] = 9
+    path = tmp_path / "m.tif"
+    tifffile.imwrite(path, mask, tile=(32, 32), photometric="rgb", compression="lzw")
+    with MaskFile(path) as file:
+        reader = StripReader(file)
+        for plane in (0, 1, 2, 0):
+            for row in range(2):
+                read = reader.read(0, plane, row, 0)
+                for k, tile in enumerate(read.tiles):
+                    expected = mask[row * 32 :, k * 32 :, plane][:32, :32]
+                    assert np.array_equal(*np.broadcast_arrays(tile, expected))

@@ -351,7 +351,7 @@ def test_a_run_that_is_stopped_leaves_no_partial_file(demo: Path, tmp_path: Path
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("phase", ["drawing", "finishing", "checking"])
+@pytest.mark.parametrize("phase", ["drawing", "checking"])
 def test_ctrl_c_at_any_time_leaves_a_report_and_no_partial_file(
     demo: Path, tmp_path: Path, phase: str
 ) -> None:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import itertools
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tifffile
 from engine_contract import EngineContract, plan_one
 
 from qpmask.engines.base import Engine, Watch
-from qpmask.engines.qupath import QuPathEngine, _ScratchRendering, pixel_rules
-from qpmask.errors import EngineError, LostTilesError, UnsupportedByEngineError
+from qpmask.engines.qupath import QuPathEngine, bands, pixel_rules, watched
+from qpmask.errors import (
+    EngineError,
+    EngineOutOfMemoryError,
+    Interrupted,
+    LostTilesError,
+    UnsupportedByEngineError,
+)
+from qpmask.ometiff.layout import PackedTile, single_tiles
+from qpmask.plan import ImagePlan
 
 
 @pytest.mark.qupath
@@ -24,11 +33,55 @@ class TestQuPathEngine(EngineContract):
 
     def test_progress_is_qupaths_own_count(self, engine: Engine, tmp_path: Path) -> None:
         seen: list[int] = []
-        plan = plan_one("squares", tile_px=16)
-        assert plan.job is not None
-        with engine.render(plan.job, tmp_path / "s.ome.tif", Watch(on_tiles=seen.append)):
-            pass
+        drawn(engine, plan_one("squares", tile_px=16), tmp_path, Watch(on_tiles=seen.append))
         assert seen[-1] == 4 * 3
+        assert seen == sorted(seen)
+
+    @pytest.mark.parametrize("rows", [1, 2, 3])
+    def test_bands_make_no_difference(
+        self, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+    ) -> None:
+        plan = plan_one("squares", tile_px=16)
+        whole = drawn(engine, plan, tmp_path)
+        monkeypatch.setattr(bands, "_BAND_BYTES", rows * 16 * plan.job.size.width_px)
+        seen: list[int] = []
+        cut = drawn(engine, plan, tmp_path, Watch(on_tiles=seen.append))
+        for a, b in zip(whole, cut, strict=True):
+            assert np.array_equal(a, b)
+        assert seen[-1] == 4 * 3 and seen == sorted(seen)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_stopping_between_bands_leaves_no_file(
+        self, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plan = plan_one("squares", tile_px=16)
+        monkeypatch.setattr(bands, "_BAND_BYTES", 1)
+        with engine.render(plan.job, tmp_path / "s.ome.tif", Watch()) as rendering:
+            next(iter(rendering.tiles()))
+            assert list(tmp_path.iterdir())
+        assert list(tmp_path.iterdir()) == []
+        watch = Watch()
+        with (
+            engine.render(plan.job, tmp_path / "s.ome.tif", watch) as rendering,
+            pytest.raises(Interrupted),
+        ):
+            for _ in rendering.tiles():
+                watch.stop.set()
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"downsample": 2.7}, {"multichannel": True}, {"boundary_label": 10}, {"instances": True}],
+        ids=str,
+    )
+    def test_without_numba_the_pixels_are_the_same(
+        self, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict
+    ) -> None:
+        plan = plan_one("squares", tile_px=16, **change)
+        expected = drawn(engine, plan, tmp_path)
+        monkeypatch.setattr(bands, "is_compiled", lambda: False)
+        for a, b in zip(expected, drawn(engine, plan, tmp_path), strict=True):
+            assert np.array_equal(*np.broadcast_arrays(a, b))
 
     def test_more_labels_than_qupath_can_hold_are_refused(
         self, engine: Engine, tmp_path: Path
@@ -41,88 +94,129 @@ class TestQuPathEngine(EngineContract):
         with pytest.raises(UnsupportedByEngineError, match="65,536"):
             engine.render(job, tmp_path / "s.ome.tif", Watch())
 
-    def test_a_tile_that_fails_in_qupath_is_an_error(
-        self, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """The writer itself logs the exception and goes on: the tile would read as background."""
-        import jpype
+    @pytest.fixture
+    def failing(self, qupath: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+        """Makes the fifth tile that QuPath draws fail with a Java throwable."""
 
-        from qpmask.engines import qupath
-
-        calls = itertools.count(1)
-
-        class _Failing(qupath._CountingServer):
-            def readRegion(self, *args: Any) -> Any:
-                if next(calls) == 5:
-                    raise jpype.JClass("java.io.IOException")("no such tile")
-                return super().readRegion(*args)
-
-        monkeypatch.setattr(qupath, "_CountingServer", _Failing)
-        plan = plan_one("squares", tile_px=16)
-        assert plan.job is not None
-        with pytest.raises(LostTilesError, match=r"lost 1 tile.*no such tile"):
-            engine.render(plan.job, tmp_path / "s.ome.tif", Watch())
-
-    def test_java_that_runs_out_of_memory_is_an_error(
-        self, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """In QuPath's writer an Error of Java, unlike an Exception, is lost without a word."""
-        import jpype
-
-        from qpmask.engines import qupath
-        from qpmask.errors import EngineOutOfMemoryError
-
-        class _Greedy:
-            def __init__(self, server: Any) -> None:
+        class _Failing:
+            def __init__(self, server: Any, error: str) -> None:
                 self._server = server
+                self._error = error
                 self._calls = itertools.count(1)
 
             def readRegion(self, *args: Any) -> Any:
+                import jpype
+
                 if next(self._calls) == 5:
-                    raise jpype.JClass("java.lang.OutOfMemoryError")("Java heap space")
+                    raise jpype.JClass(self._error)("no such tile")
                 return self._server.readRegion(*args)
 
             def __getattr__(self, name: str) -> Any:
                 return getattr(self._server, name)
 
-        real = qupath._CountingServer.__init__
+        def fail(error: str) -> None:
+            import jpype
 
-        def init(self: Any, server: Any) -> None:
-            real(self, _Greedy(server))
+            real = watched.WatchedServer.__init__
 
-        monkeypatch.setattr(qupath._CountingServer, "__init__", init)
-        plan = plan_one("squares", tile_px=16)
-        assert plan.job is not None
-        with pytest.raises(EngineOutOfMemoryError, match="--jvm-memory"):
-            engine.render(plan.job, tmp_path / "s.ome.tif", Watch())
+            def init(self: Any, server: Any) -> None:
+                inner = _Failing(server, error)
+                real(self, jpype.JProxy("qupath.lib.images.servers.ImageServer", inst=inner))
 
-    def test_a_tile_that_is_not_in_qupaths_file_is_an_error(
-        self, engine: Engine, tmp_path: Path
+            monkeypatch.setattr(watched.WatchedServer, "__init__", init)
+
+        return fail
+
+    def test_a_tile_that_fails_in_qupath_is_an_error(
+        self, engine: Engine, tmp_path: Path, failing: Callable[[str], None]
     ) -> None:
-        plan = plan_one("squares", tile_px=16)
-        assert plan.job is not None
-        scratch, damaged = tmp_path / "s.ome.tif", tmp_path / "damaged.ome.tif"
-        with engine.render(plan.job, scratch, Watch()):
-            shutil.copy(scratch, damaged)
-        with tifffile.TiffFile(damaged) as tif:
-            assert tif.byteorder == ">" and tif.is_bigtiff
-            at = tif.pages.first.tags["TileOffsets"].valueoffset + 8 * 7
-        with damaged.open("r+b") as file:
-            file.seek(at)
-            file.write(bytes(8))
-        with (
-            _ScratchRendering(plan.job, damaged) as rendering,
-            pytest.raises(LostTilesError, match="row 1"),
-        ):
-            list(rendering.tiles())
-        assert not damaged.exists()
+        """The writer itself logs the exception and goes on: the tile would read as background."""
+        failing("java.io.IOException")
+        with pytest.raises(LostTilesError, match=r"lost 1 tile.*no such tile"):
+            drawn(engine, plan_one("squares", tile_px=16), tmp_path)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_java_that_runs_out_of_memory_is_an_error(
+        self, engine: Engine, tmp_path: Path, failing: Callable[[str], None]
+    ) -> None:
+        """In QuPath's writer an Error of Java, unlike an Exception, is lost without a word."""
+        failing("java.lang.OutOfMemoryError")
+        with pytest.raises(EngineOutOfMemoryError, match="--jvm-memory"):
+            drawn(engine, plan_one("squares", tile_px=16), tmp_path)
+
+    @pytest.mark.parametrize("compiled", [True, False])
+    def test_a_tile_that_is_not_in_qupaths_file_is_an_error(
+        self,
+        engine: Engine,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        compiled: bool,
+    ) -> None:
+        monkeypatch.setattr(bands, "is_compiled", lambda: compiled)
+        real = bands.QuPathRendering._finish
+
+        def finish_and_damage(self: Any) -> None:
+            real(self)
+            with tifffile.TiffFile(tmp_path / "s.ome.tif") as tif:
+                assert tif.byteorder == ">" and tif.is_bigtiff
+                at = tif.pages.first.tags["TileOffsets"].valueoffset + 8 * 7
+            with (tmp_path / "s.ome.tif").open("r+b") as file:
+                file.seek(at)
+                file.write(bytes(8))
+
+        monkeypatch.setattr(bands.QuPathRendering, "_finish", finish_and_damage)
+        with pytest.raises(LostTilesError, match="row 1"):
+            drawn(engine, plan_one("squares", tile_px=16), tmp_path)
+        assert list(tmp_path.iterdir()) == []
 
     def test_a_scratch_file_that_cannot_be_written(self, engine: Engine, tmp_path: Path) -> None:
-        plan = plan_one("squares")
-        assert plan.job is not None
         (tmp_path / "a file").touch()
         with pytest.raises(EngineError, match=r"squares\.ome\.tif"):
-            engine.render(plan.job, tmp_path / "a file" / "s.ome.tif", Watch())
+            drawn(engine, plan_one("squares"), tmp_path / "a file")
+
+
+def drawn(engine: Engine, plan: ImagePlan, folder: Path, watch: Watch | None = None) -> list[Any]:
+    """All tiles of a job, one by one."""
+    assert plan.job is not None
+    with engine.render(plan.job, folder / "s.ome.tif", watch or Watch()) as rendering:
+        tiles = single_tiles(rendering.tiles())
+        return [tile.pixels if isinstance(tile, PackedTile) else tile for tile in tiles]
+
+
+@pytest.mark.qupath
+class TestWatchedServer:
+    def test_it_answers_as_the_server_does(self, qupath: Any) -> None:
+        import jpype
+
+        QuPathEngine().start()
+
+        class _Server:
+            def getPath(self) -> str:
+                return "a path"
+
+            def nChannels(self) -> int:
+                return 7
+
+            def getDownsampleForResolution(self, level: int) -> float:
+                return 2.0**level
+
+            def readRegion(self, *args: Any) -> Any:
+                raise jpype.JClass("java.io.IOException")("gone")
+
+        inner = jpype.JProxy("qupath.lib.images.servers.ImageServer", inst=_Server())
+        server = watched.WatchedServer(inner)
+        interface = jpype.JClass("qupath.lib.images.servers.ImageServer")
+        proxy = jpype.JObject(server.proxy, interface)
+        assert str(proxy.getPath()) == "a path"
+        assert int(proxy.nChannels()) == 7
+        assert float(proxy.getDownsampleForResolution(3)) == 8.0
+        assert server.n_begun == 0 and server.failure is None
+        for count in (1, 2):
+            with pytest.raises(jpype.JClass("java.io.IOException"), match="gone"):
+                proxy.readRegion(1.0, 0, 0, 4, 4)
+            assert server.n_begun == count
+        assert "gone" in str(server.failure)
+        proxy.hashCode(), proxy.toString()  # of the proxied server
 
 
 @pytest.mark.parametrize(

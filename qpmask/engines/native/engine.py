@@ -94,8 +94,6 @@ class NativeEngine(Engine):
 class _NativeRendering(Rendering):
     """Tiles drawn on demand."""
 
-    lazy = True
-
     def __init__(
         self,
         job: RenderJob,

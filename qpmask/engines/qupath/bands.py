@@ -1,0 +1,265 @@
+"""QuPath draws bands of tile rows into scratch files, one ahead of the one that is read back.
+
+QuPath's compression takes a third of its time, and its TIFF writer rewrites the list of all tiles
+for each tile. Bands of a few rows, not compressed, spare both, and bound the scratch space. A mask
+of several planes or of another resolution is one band, since a region of such an image may fall
+differently on its pixels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qpmask.engines import jvm
+from qpmask.engines.base import Rendering, RenderJob, Watch
+from qpmask.engines.qupath.javathread import JavaThread
+from qpmask.engines.qupath.labels import label_server
+from qpmask.engines.qupath.watched import WatchedServer
+from qpmask.errors import EngineError, EngineOutOfMemoryError, LostTilesError, MaskError
+from qpmask.geometry import Size
+from qpmask.ometiff.backend import is_compiled
+from qpmask.ometiff.layout import PackedTile
+from qpmask.ometiff.reader import MaskFile
+from qpmask.ometiff.stripreader import StripReader
+from qpmask.ometiff.threads import in_threads
+
+if TYPE_CHECKING:
+    from qpmask.ometiff.layout import Tiles
+
+_POLL_S = 0.05
+_POLLS_PER_HEAP = 10  # asking for the Java heap costs more than asking for the tiles
+_BAND_BYTES = 256 << 20  # of a scratch file; two are there at a time
+_MAX_RAW_BYTES = 1 << 30  # of one that is not compressed and cannot be cut into bands
+_STOP_S = 30.0  # how long a stopped writer may take over the tiles it has begun
+
+
+@dataclass(frozen=True)
+class Band:
+    """Some rows of the mask, from ``y_px`` on, and the file that QuPath writes them to."""
+
+    y_px: int
+    size: Size
+    path: Path
+
+
+class QuPathRendering(Rendering):
+    """The tiles of one job, drawn by QuPath while they are asked for.
+
+    Parameters
+    ----------
+    job : RenderJob
+        What to draw.
+    hierarchy : Java PathObjectHierarchy
+        The image's objects.
+    scratch : Path
+        A file name; another one beside it is used too.
+    threads : int
+        Threads of QuPath.
+    watch : Watch
+        Progress and interruption.
+    """
+
+    tells_progress = True
+
+    def __init__(
+        self, job: RenderJob, hierarchy: Any, scratch: Path, threads: int, watch: Watch
+    ) -> None:
+        self._job = job
+        self._threads = threads
+        self._watch = watch
+        self._bands = _bands(job, scratch)
+        self._drawing: JavaThread | None = None
+        with jvm.java_errors(self._what), contextlib.ExitStack() as stack:
+            server = stack.enter_context(label_server(job, hierarchy))
+            self._watched = WatchedServer(server)
+            self._stack = stack.pop_all()
+
+    @property
+    def _what(self) -> str:
+        return f"QuPath failed to draw {self._job.entry.label}"
+
+    def tiles(self) -> Iterator[Tiles]:
+        """Tiles in the writer's order. One that QuPath lost is an error."""
+        with jvm.java_errors(self._what):
+            self._begin(self._bands[0])
+            for band, following in zip(self._bands, [*self._bands[1:], None], strict=True):
+                self._finish()
+                if following is not None:
+                    self._begin(following)
+                yield from self._read(band)
+                band.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Stop QuPath if it is still drawing; remove the files and let go of the label image."""
+        if self._drawing is not None:
+            # QuPath must have let go of the file before it is removed.
+            self._drawing.interrupt()
+            self._drawing.wait(_STOP_S)
+            self._drawing = None
+        for band in self._bands[:2]:
+            with contextlib.suppress(OSError):
+                band.path.unlink(missing_ok=True)
+        with jvm.java_errors(self._what):
+            self._stack.close()
+
+    # -- drawing -----------------------------------------------------------------------------------
+
+    def _begin(self, band: Band) -> None:
+        """Have QuPath draw a band on a thread of its own."""
+        import jpype
+
+        job = self._job
+        writer = jpype.JClass("qupath.lib.images.writers.ome.OMEPyramidWriter")
+        builder = writer.Builder(self._watched.proxy).tileSize(job.render.tile_px).bigTiff(True)
+        compression = "none" if len(self._bands) > 1 else _compression(job, band.path.parent)
+        builder.compression(
+            {
+                "none": writer.CompressionType.UNCOMPRESSED,
+                "zlib": writer.CompressionType.ZLIB,
+                "lzw": writer.CompressionType.LZW,
+            }[compression]
+        )
+        # Without JInt the call is ambiguous between a number and a boolean.
+        builder.parallelize(jpype.JInt(self._threads))
+        if job.render.multichannel:
+            # Interleaved, a tile is drawn once for all its channels.
+            builder.channels(*range(1, job.n_channels + 1)).channelsInterleaved()
+        if len(self._bands) > 1:
+            builder.region(0, band.y_px, band.size.width_px, band.size.height_px)
+        series = builder.build()
+        jvm.catcher.clear()
+        self._drawing = JavaThread(lambda: series.writeSeries(str(band.path)))
+        self._drawing.start()
+
+    def _finish(self) -> None:
+        """Wait until QuPath has drawn the band, and make sure that it lost no tile."""
+        import jpype
+
+        drawing, watch = self._drawing, self._watch
+        assert drawing is not None
+        polls = 0
+        while not drawing.wait(_POLL_S):
+            watch.on_tiles(self._watched.n_begun)
+            if polls % _POLLS_PER_HEAP == 0:
+                watch.on_memory(*jvm.heap())
+            polls += 1
+            if watch.stop.is_set():
+                drawing.interrupt()
+        self._drawing = None
+        watch.check()
+        watch.on_tiles(self._watched.n_begun)
+        label = self._job.entry.label
+        failures = jvm.catcher.errors()
+        if self._watched.failure is not None:
+            cause = jvm.translate(self._watched.failure, f"QuPath could not draw {label}")
+            if isinstance(cause, EngineOutOfMemoryError):
+                raise cause
+            failures = failures or [cause.message]
+        if drawing.error is not None and not isinstance(drawing.error, jpype.JException):
+            raise drawing.error
+        if failures:
+            hint = None
+            if any("No space left" in text for text in failures):
+                hint = "Free some space, or write to another disk."
+            raise LostTilesError(
+                f"QuPath lost {len(failures):,} tile(s) of {label}. The first, {failures[0]}.",
+                hint=hint,
+            )
+        if drawing.error is not None:
+            raise drawing.error  # a Java exception, which java_errors() translates
+
+    # -- reading back ------------------------------------------------------------------------------
+
+    def _read(self, band: Band) -> Iterator[Tiles]:
+        label = self._job.entry.label
+        try:
+            file = MaskFile(band.path)
+        except MaskError as error:
+            raise EngineError(
+                f"QuPath's file of {label} cannot be read: {error.message}",
+                hint="Is the disk full?",
+            ) from error
+        with file:
+            if file.size != band.size:
+                raise EngineError(
+                    f"QuPath drew {file.size} pixels of {label} instead of {band.size}.",
+                    hint="Please report this with the QuPath version.",
+                )
+            if is_compiled():
+                yield from self._strips(file, band.y_px // self._job.render.tile_px)
+            else:
+                yield from self._packed(file)
+
+    def _strips(self, file: MaskFile, first_row: int) -> Iterator[Tiles]:
+        reader = StripReader(file)
+        grid = reader.grids[0]
+        places = [
+            (0, plane, row, number)
+            for plane in range(self._job.n_planes)
+            for row in range(grid.n_rows)
+            for number in range(grid.n_strips)
+        ]
+        found = in_threads(lambda place: reader.read(*place), places, 2)
+        for (_, _, row, number), read in zip(places, found, strict=True):
+            self._watch.check()
+            for k, error in read.errors.items():
+                row += first_row
+                col = number * grid.tiles_per_strip + k
+                raise self._lost(f"the tile in row {row}, column {col}: {error}.")
+            yield read.tiles
+
+    def _packed(self, file: MaskFile) -> Iterator[Tiles]:
+        """Without Numba, QuPath's LZW is faster than ours: take its tiles as they are."""
+        # The bytes of a compressed uint8 tile are the same in QuPath's big-endian file and ours.
+        job = self._job
+        as_they_are = (
+            job.dtype == "uint8"
+            and not job.render.multichannel
+            and file.compression == job.file.compression != "none"
+        )
+        try:
+            for plane in range(job.n_planes):
+                for row, col, pixels in file.iter_tiles(0, plane):
+                    self._watch.check()
+                    if as_they_are and not isinstance(pixels, int):
+                        yield PackedTile(file.packed(0, plane, row, col), pixels)
+                    else:
+                        yield pixels
+        except MaskError as error:
+            raise self._lost(error.message) from error
+
+    def _lost(self, why: str) -> LostTilesError:
+        return LostTilesError(
+            f"QuPath lost a tile of {self._job.entry.label}: {why}",
+            hint="The Java heap may be too small (--jvm-memory), or the disk full.",
+        )
+
+
+def _bands(job: RenderJob, scratch: Path) -> list[Band]:
+    """What QuPath writes in one go, from the top down."""
+    size, tile_px = job.size, job.render.tile_px
+    row_bytes = size.width_px * tile_px * (2 if job.dtype == "uint16" else 1)
+    n_rows = max(1, _BAND_BYTES // row_bytes)
+    if job.n_planes > 1 or job.downsample != 1 or not is_compiled():
+        return [Band(0, size, scratch)]
+    files = (scratch, scratch.with_name(f"next-{scratch.name}"))
+    return [
+        Band(y, Size(size.width_px, min(n_rows * tile_px, size.height_px - y)), files[i % 2])
+        for i, y in enumerate(range(0, size.height_px, n_rows * tile_px))
+    ]
+
+
+def _compression(job: RenderJob, folder: Path) -> str:
+    """How QuPath compresses a mask that is one band: ``none``, ``zlib`` or ``lzw``."""
+    packed = "zlib" if job.file.compression == "zlib" else "lzw"
+    if job.file.compression == "lzw" and not is_compiled():
+        return packed
+    raw_bytes = job.size.area_px * job.n_planes * (2 if job.dtype == "uint16" else 1)
+    if raw_bytes <= _MAX_RAW_BYTES and shutil.disk_usage(folder).free > 4 * raw_bytes:
+        return "none"
+    return packed

@@ -1,0 +1,137 @@
+"""A job and its objects -> QuPath's label image of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from qpmask.engines.base import RenderJob
+from qpmask.errors import EngineError
+
+
+class _MetadataServer:
+    """An ``ImageServer`` that knows its metadata and nothing else: a slide that is not there."""
+
+    def __init__(self, java_metadata: Any) -> None:
+        self._metadata = java_metadata
+
+    def getMetadata(self) -> Any:  # noqa: N802 - Java's name
+        return self._metadata
+
+    def getOriginalMetadata(self) -> Any:  # noqa: N802 - Java's name
+        return self._metadata
+
+    def getPath(self) -> str:  # noqa: N802 - Java's name
+        return "qpmask"
+
+    def isRGB(self) -> bool:  # noqa: N802 - Java's name
+        return False
+
+    def close(self) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def label_server(job: RenderJob, hierarchy: Any) -> Iterator[Any]:
+    """QuPath's label image of a job; closed, with all it holds, at the end."""
+    import jpype
+
+    java_metadata = _java_metadata(job)
+    base = jpype.JProxy(
+        "qupath.lib.images.servers.ImageServer", inst=_MetadataServer(java_metadata)
+    )
+    image_data_class = jpype.JClass("qupath.lib.images.ImageData")
+    image_data = image_data_class(base, hierarchy, image_data_class.ImageType.OTHER)
+    builder = jpype.JClass("qupath.lib.images.servers.LabeledImageServer").Builder(image_data)
+    builder.downsample(job.downsample).tileSize(job.render.tile_px)
+    builder.lineThickness(jpype.JFloat(job.render.line_thickness))
+    {
+        "annotations": builder.useAnnotations,
+        "detections": builder.useDetections,
+        "cells": builder.useCells,
+        "nuclei": builder.useCellNuclei,
+    }[job.render.objects]()
+    if job.render.instances:
+        builder.useFilter(_members(_chosen(job, hierarchy)))
+        builder.useInstanceLabels(True).shuffleInstanceLabels(False)
+    if job.render.multichannel:
+        builder.multichannelOutput(True).maxOutputChannelLimit(0)
+    for rule in job.rules:
+        # Channel 0 of QuPath's multichannel images is the background; ours begin behind it.
+        label = rule.channel + 1 if job.render.multichannel else rule.label
+        if rule.class_name is None:
+            builder.addUnclassifiedLabel(label)
+        else:
+            builder.addLabel(rule.class_name, label)
+    if job.render.boundary_label is not None:
+        builder.setBoundaryLabel("Boundary", job.render.boundary_label)
+    server = builder.build()
+    try:
+        _check_size(job, server)
+        yield server
+    finally:
+        server.close()
+        if hasattr(image_data, "close"):  # QuPath 0.5 and later
+            image_data.close()
+
+
+def _java_metadata(job: RenderJob) -> Any:
+    import jpype
+
+    entry = job.entry
+    assert entry.size is not None
+    builder = jpype.JClass("qupath.lib.images.servers.ImageServerMetadata").Builder()
+    builder.width(entry.size.width_px).height(entry.size.height_px)
+    builder.sizeZ(entry.size_z).sizeT(entry.size_t).name(entry.name)
+    builder.pixelType(jpype.JClass("qupath.lib.images.servers.PixelType").UINT8)
+    builder.channels(
+        jpype.JClass("qupath.lib.images.servers.ImageChannel").getDefaultChannelList(1)
+    )
+    builder.preferredTileSize(job.render.tile_px, job.render.tile_px)
+    return builder.build()
+
+
+def _check_size(job: RenderJob, server: Any) -> None:
+    level = server.getMetadata().getLevel(0)
+    found = (int(level.getWidth()), int(level.getHeight()))
+    if found != (job.size.width_px, job.size.height_px):
+        raise EngineError(
+            f"QuPath would draw {job.entry.label} at {found[0]} x {found[1]} pixels instead of "
+            f"{job.size}.",
+            hint="Please report this with the QuPath version.",
+        )
+
+
+def _chosen(job: RenderJob, hierarchy: Any) -> Any:
+    """The Java set of the objects that an instance mask draws."""
+    import jpype
+
+    everything = hierarchy.getRootObject().getDescendantObjects(None)
+    everything = jpype.JClass("java.util.ArrayList")(everything)
+    chosen = jpype.JClass("java.util.HashSet")()
+    for row, expected_id in zip(job.instance_rows, job.instance_ids, strict=True):
+        found = everything.get(row) if row < everything.size() else None
+        if found is None or (expected_id is not None and str(found.getID()) != expected_id):
+            raise EngineError(
+                f"QuPath reads the objects of {job.entry.label} in another order than qpmask.",
+                hint="Did the project change meanwhile? Otherwise please report it.",
+            )
+        chosen.add(found)
+    return chosen
+
+
+def _members(java_set: Any) -> Any:
+    """A Java predicate that holds for the members of a set, without a call back to Python."""
+    import jpype
+
+    handles = jpype.JClass("java.lang.invoke.MethodHandles")
+    signature = jpype.JClass("java.lang.invoke.MethodType").methodType(
+        jpype.JClass("java.lang.Boolean").TYPE, jpype.JClass("java.lang.Object").class_
+    )
+    contains = handles.publicLookup().findVirtual(
+        jpype.JClass("java.util.Set").class_, "contains", signature
+    )
+    return jpype.JClass("java.lang.invoke.MethodHandleProxies").asInterfaceInstance(
+        jpype.JClass("java.util.function.Predicate").class_, contains.bindTo(java_set)
+    )
