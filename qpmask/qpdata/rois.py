@@ -83,7 +83,7 @@ class RoiTable:
         self._special_hole = bytearray()
         self._x32 = bytearray()
         self._y32 = bytearray()
-        self._vertices32: list[npt.NDArray[np.float32]] = []
+        self._vertices32 = bytearray()
         self._xy64 = bytearray()
         # The values that were added, so that a shared ROI is added once.
         self._known: dict[int, tuple[JavaObject, int]] = {}
@@ -244,7 +244,7 @@ class RoiTable:
         vertices = np.empty((len(self._x32) // 4, 2), np.float32)
         vertices[:, 0] = np.frombuffer(self._x32, ">f4")
         vertices[:, 1] = np.frombuffer(self._y32, ">f4")
-        self._vertices32.append(vertices)
+        self._vertices32 += vertices.data
         self._x32, self._y32 = bytearray(), bytearray()
 
     def _add_wkb(self, number: int, start: int, n_bytes: int) -> None:
@@ -315,8 +315,8 @@ class RoiTable:
             bytes(self._geometry_types), np.uint8
         )
         self._put_away()
-        vertices32 = np.concatenate(self._vertices32)
-        self._vertices32 = []
+        vertices32 = np.frombuffer(self._vertices32, np.float32).reshape(-1, 2)
+        self._vertices32 = bytearray()
         vertices64 = np.frombuffer(self._xy64, ">f8").astype(np.float64).reshape(-1, 2)
         self._xy64 = bytearray()
         return Rois(
