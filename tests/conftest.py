@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from qpmask.engines.jvm import QuPathInstall, find_qupath
 from qpmask.errors import NoQuPathError
@@ -17,9 +18,16 @@ TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
 DEMO = ROOT / "examples" / "demo_project"
 TINY = TESTS / "data" / "tiny"
+LIVER = ROOT.parent / "shared" / "real" / "liver-0.7.0"
 #: Runs a command: exit code, stdout, stderr.
 Cli = Callable[..., tuple[int, str, str]]
-LIVER = ROOT.parent / "shared" / "real" / "liver-0.7.0"
+
+# Machines differ in speed, and the first example may wait for a compiler. A test that shares its
+# folder or its file between examples writes it anew in each.
+settings.register_profile(
+    "qpmask", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("qpmask")
 
 
 def _find() -> QuPathInstall | str:
