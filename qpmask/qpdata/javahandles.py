@@ -20,6 +20,7 @@ from qpmask.qpdata.javacodes import FIRST_HANDLE
 from qpmask.qpdata.javavalues import ClassDesc, JavaObject, Mark
 
 _handle: Final = I4.unpack_from
+_FEW_HANDLES: Final = 4096
 
 
 class HandleReader(ByteReader):
@@ -59,30 +60,18 @@ class HandleReader(ByteReader):
         self.next_handle = handle + 1
         return handle
 
-    def skip_handles(self, start: int, n_handles: int) -> None:
-        """Count the handles of an object that was passed over.
-
-        Parameters
-        ----------
-        start : int
-            Where the object starts in the data: should anything refer into it, it is read then.
-        n_handles : int
-            How many handles the object takes.
-        """
-        self.skip_many_handles(np.array([start]), np.array([n_handles]), np.array([True]))
-
-    def skip_many_handles(
+    def skip_handles(
         self,
         starts: npt.NDArray[np.int64],
         n_handles: npt.NDArray[np.int64],
         from_head: npt.NDArray[np.bool_],
     ) -> None:
-        """Count the handles of many objects, or parts of objects, that were passed over.
+        """Count the handles of objects, or of parts of objects, that were passed over.
 
         Parameters
         ----------
         starts : ndarray of int64, shape (n,)
-            Where each starts in the data.
+            Where each starts in the data: should anything refer into it, it is read then.
         n_handles : ndarray of int64, shape (n,)
             How many handles each takes.
         from_head : ndarray of bool, shape (n,)
@@ -106,23 +95,20 @@ class HandleReader(ByteReader):
         del self._skipped_last_handle[index:]
         del self._skipped_start[index:]
 
-    def forget_handles(self, start: int, first_handle: int) -> None:
-        """Let go of the values of a leaf object that was read; they can be read again."""
-        n_handles = self.next_handle - first_handle
-        del self.handles[first_handle:]
-        self.next_handle = first_handle
-        self.skip_handles(start, n_handles)
-
     def read_skipped(self, handles: npt.NDArray[np.int64]) -> None:
         """Read after all what handles stand for.
 
         What is skipped may refer to what was skipped before it; whoever skips it calls this, so
         that reading it never leads on to something else that has to be read first.
         """
-        wanted = np.zeros(int(handles.max(initial=-1)) + 1, np.bool_)
-        wanted[handles] = True
+        if len(handles) < _FEW_HANDLES:
+            distinct = np.unique(handles)
+        else:  # faster than to sort them
+            wanted = np.zeros(int(handles.max()) + 1, np.bool_)
+            wanted[handles] = True
+            distinct = np.flatnonzero(wanted)
         values = self.handles
-        for handle in np.flatnonzero(wanted).tolist():
+        for handle in distinct.tolist():
             if values[handle] is Mark.SKIPPED:
                 self._read_part(handle)
 

@@ -30,6 +30,16 @@ from qpmask.qpdata.lanedata import ITEMS, UNTIL_END, ClassForms, Ints, LaneData
 MAX_LEVELS: Final = 12
 MAX_STEPS: Final = 4096
 
+# In place of a code: the value is complete; or the lane cannot go on.
+_THROUGH: Final = 1
+_FAILED: Final = 0
+# The codes that are followed, by themselves; all others are the end.
+_FOLLOWED: Final = np.full(256, _FAILED, np.uint8)
+_CODES: Final = [
+    *(TC_NULL, TC_REFERENCE, TC_OBJECT, TC_STRING, TC_ARRAY, TC_BLOCKDATA, TC_ENDBLOCKDATA)
+]
+_FOLLOWED[_CODES] = _CODES
+
 #: Two bytes: an object, an array of a class that is referred to.
 OBJECT_OF: Final = TC_OBJECT << 8 | TC_REFERENCE
 ARRAY_OF: Final = TC_ARRAY << 8 | TC_REFERENCE
@@ -189,7 +199,7 @@ class Lanes:
 class _Walk:
     """Passes over one value in each of some lanes, token after token.
 
-    Lanes are taken out when they are through, so the arrays here are about those that are not.
+    Lanes are taken out when many of them have ended, so the arrays here are about the others.
     """
 
     def __init__(self, lanes: Lanes, numbers: Ints) -> None:
@@ -206,30 +216,46 @@ class _Walk:
         self.level = np.zeros(n_lanes, np.int64)
         self.steps = np.zeros((n_lanes, MAX_LEVELS), np.int64)
         self.lefts = np.zeros((n_lanes, MAX_LEVELS), np.int64)
-        self.through = np.zeros(n_lanes, np.bool_)
-        self.failed = np.zeros(n_lanes, np.bool_)
+        # The next byte of each lane, or why there is none.
+        self.codes = _FOLLOWED[lanes.codes(numbers)]
         self.steps_left = MAX_STEPS
 
     def run(self) -> None:
         """Read until every lane is through or cannot go on."""
+        # In an order in which tokens often follow one another. Kept in self these would keep
+        # the walk, and the data with it, from being freed.
+        readers = (
+            (TC_ARRAY, self._arrays),
+            (TC_OBJECT, self._objects),
+            (TC_BLOCKDATA, self._blocks),
+            (TC_NULL, self._nulls),
+            (TC_STRING, self._texts),
+            (TC_REFERENCE, self._references),
+            (TC_ENDBLOCKDATA, self._ends),
+        )
         while self.steps_left > 0:
             self.steps_left -= 1
-            self.failed |= self.pos >= self.source.end
-            ended = self.through | self.failed
-            if ended.any():
+            ended = self.codes <= _THROUGH
+            n_ended = np.count_nonzero(ended)
+            if 4 * n_ended > len(ended):
                 self._take_out(ended)
                 if not len(self.numbers):
                     return
-            self._token()
+            for code, read in readers:
+                found = np.flatnonzero(self.codes == code)
+                if len(found):
+                    read(found)
+        self._take_out(self.codes <= _THROUGH)
         self.lanes.good[self.numbers] = False
 
     def _take_out(self, ended: npt.NDArray[np.bool_]) -> None:
         lanes = self.lanes
-        through = self.through & ~self.failed
+        through = self.codes == _THROUGH
         lanes.pos[self.numbers[through]] = self.pos[through]
         lanes.n_handles[self.numbers[through]] = self.n_handles[through]
-        lanes.good[self.numbers[self.failed]] = False
+        lanes.good[self.numbers[ended & ~through]] = False
         kept = np.flatnonzero(~ended)
+        self.codes = self.codes[kept]
         self.numbers, self.pos, self.n_handles = (
             values[kept] for values in (self.numbers, self.pos, self.n_handles)
         )
@@ -237,33 +263,21 @@ class _Walk:
             values[kept] for values in (self.step, self.left, self.level)
         )
         self.steps, self.lefts = self.steps[kept], self.lefts[kept]
-        self.through = np.zeros(len(kept), np.bool_)
-        self.failed = np.zeros(len(kept), np.bool_)
 
-    def _token(self) -> None:
-        """Read one token in each lane."""
-        codes = self.source.u1[self.pos]
-        known = np.zeros(len(codes), np.bool_)
-        for code, read in (
-            (TC_REFERENCE, self._references),
-            (TC_NULL, self._nulls),
-            (TC_STRING, self._texts),
-            (TC_OBJECT, self._objects),
-            (TC_ARRAY, self._arrays),
-            (TC_BLOCKDATA, self._blocks),
-            (TC_ENDBLOCKDATA, self._ends),
-        ):
-            same = codes == code
-            found = np.flatnonzero(same)
-            if len(found):
-                known |= same
-                read(found)
-        self.failed |= ~known
+    def _look(self, found: Ints) -> None:
+        """Look at the next bytes, after something was read that is not the last of a value."""
+        pos = self.pos[found]
+        inside = pos < self.source.end
+        if inside.all():
+            self.codes[found] = _FOLLOWED[self.source.u1[pos]]
+        else:
+            self.codes[found[inside]] = _FOLLOWED[self.source.u1[pos[inside]]]
+            self.codes[found[~inside]] = _FAILED
 
-    def _fail(self, found: Ints, good: npt.NDArray[np.bool_]) -> Ints:
+    def _keep(self, found: Ints, good: npt.NDArray[np.bool_]) -> Ints:
         if good.all():
             return found
-        self.failed[found[~good]] = True
+        self.codes[found[~good]] = _FAILED
         return found[good]
 
     def _nulls(self, found: Ints) -> None:
@@ -272,19 +286,13 @@ class _Walk:
 
     def _references(self, found: Ints) -> None:
         # Mostly several in a row, the names of measurements.
-        while len(found) and self.steps_left:
+        while len(found) and self.steps_left > 0:
             self.steps_left -= 1
             handles = self.source.i4_at(self.pos[found] + 1) - FIRST_HANDLE
             self.lanes.note_references(self.numbers[found], handles, self.n_handles[found])
             self.pos[found] += REFERENCE_BYTES
-            left = self.left[found]
-            last = left == 1
-            self.left[found] = left - (left > 0)
-            if last.any():
-                self._next_step(found[last])
-                found = found[~last]
-            found = found[self.pos[found] < self.source.end]
-            found = found[self.source.u1[self.pos[found]] == TC_REFERENCE]
+            self._complete(found)
+            found = found[self.codes[found] == TC_REFERENCE]
 
     def _texts(self, found: Ints) -> None:
         self.pos[found] += 3 + self.source.u2[self.pos[found] + 1].astype(np.int64)
@@ -292,23 +300,25 @@ class _Walk:
         self._complete(found)
 
     def _blocks(self, found: Ints) -> None:
-        found = self._fail(found, self.left[found] == UNTIL_END)
+        found = self._keep(found, self.left[found] == UNTIL_END)
         self.pos[found] += 2 + self.source.u1[self.pos[found] + 1].astype(np.int64)
+        self._look(found)
 
     def _ends(self, found: Ints) -> None:
-        found = self._fail(found, self.left[found] == UNTIL_END)
+        found = self._keep(found, self.left[found] == UNTIL_END)
         self.pos[found] += 1
         self._next_step(found)
+        self._look_on(found)
 
     def _classes(self, found: Ints) -> tuple[Ints, Ints]:
-        found = self._fail(found, self.source.u1[self.pos[found] + 1] == TC_REFERENCE)
+        found = self._keep(found, self.source.u1[self.pos[found] + 1] == TC_REFERENCE)
         return found, self.forms.numbers(self.source.i4_at(self.pos[found] + 2))
 
     def _objects(self, found: Ints) -> None:
         found, classes = self._classes(found)
         step = self.forms.first_step[classes]
         good = step >= 0
-        found, step = self._fail(found, good), step[good]
+        found, step = self._keep(found, good), step[good]
         self.n_handles[found] += 1
         self.pos[found] += OBJECT_BYTES + self.forms.step_skip[step]
         n_values = self.forms.step_values[step]
@@ -321,7 +331,7 @@ class _Walk:
         item_size = self.forms.item_size[classes]
         n_items = self.source.i4_at(self.pos[found] + OBJECT_BYTES)
         good = (item_size >= 0) & (n_items >= 0)
-        found, item_size, n_items = self._fail(found, good), item_size[good], n_items[good]
+        found, item_size, n_items = self._keep(found, good), item_size[good], n_items[good]
         self.n_handles[found] += 1
         self.pos[found] += ARRAY_BYTES + n_items * item_size
         more = (item_size == 0) & (n_items > 0)
@@ -329,23 +339,37 @@ class _Walk:
         self._complete(found[~more])
 
     def _go_into(self, found: Ints, step: Ints, left: Ints) -> None:
+        if not len(found):
+            return
         level = self.level[found]
         good = level < MAX_LEVELS
-        found, step, left, level = self._fail(found, good), step[good], left[good], level[good]
+        found, step, left, level = self._keep(found, good), step[good], left[good], level[good]
         self.steps[found, level] = self.step[found]
         self.lefts[found, level] = self.left[found]
         self.step[found] = step
         self.left[found] = left
         self.level[found] = level + 1
+        self._look(found)
 
     def _complete(self, found: Ints) -> None:
-        """Count a value that was read."""
+        """Count a value that was read, and look at what comes next."""
+        if not len(found):
+            return
         left = self.left[found]
         self.left[found] = left - (left > 0)
-        self._next_step(found[left == 1])
+        last = left == 1
+        if last.any():
+            self._next_step(found[last])
+        self._look_on(found)
+
+    def _look_on(self, found: Ints) -> None:
+        """Look at the next bytes, where more is to be read."""
+        on = self.left[found] != 0
+        self.codes[found[~on]] = np.where(self.pos[found[~on]] < self.source.end, _THROUGH, _FAILED)
+        self._look(found[on])
 
     def _next_step(self, found: Ints) -> None:
-        """Go on where all the values of a step have been read."""
+        """Go on where all the values of a step have been read; nothing is left at the end."""
         while len(found):
             step = self.step[found] + 1
             self.step[found] = step
@@ -354,7 +378,6 @@ class _Walk:
             self.left[found] = left
             found = found[left == 0]  # the object or the array is complete
             level = self.level[found] - 1
-            self.through[found[level < 0]] = True
             inside = level >= 0
             found, level = found[inside], level[inside]
             self.level[found] = level

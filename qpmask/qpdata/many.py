@@ -141,16 +141,21 @@ class ManyReader:
         owners, (handles, before) = window.references.of(pieces)
         wrong = owners[(handles < 0) | (handles >= first_handle[owners] + before)]
         if len(wrong):
+            window.exclude(pieces[np.unique(wrong)])
             pieces = pieces[: wrong.min()]
         if not len(pieces):
             return 0
         # What they refer to is looked up, which can be inside of them.
-        stream.skip_many_handles(
+        stream.skip_handles(
             window.start[pieces], n_handles[: len(pieces)], window.form[pieces] != TAIL
         )
         stream.read_skipped(handles[(owners < len(pieces)) & (handles < first_handle[owners])])
         found = Meaning(stream, window, pieces, first_handle)
-        n_pieces, parents, closed = _walk(window, pieces[: found.n_good], stack, len(self._columns))
+        bad = np.flatnonzero(found.bad)
+        good = pieces[: bad[0]] if len(bad) else pieces
+        n_pieces, parents, closed = _walk(window, good, stack, len(self._columns))
+        # What does not fit is not looked at again and again.
+        window.exclude(pieces[np.append(bad, n_pieces)[: len(bad) + (n_pieces < len(good))]])
         if n_pieces < len(pieces):
             stream.forget_skipped(int(first_handle[n_pieces]))
         if n_pieces:

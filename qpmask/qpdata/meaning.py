@@ -32,9 +32,9 @@ class Meaning:
 
     Attributes
     ----------
-    n_good : int
-        After how many pieces there is one that cannot be read so: it refers to itself where a
-        value matters, or to something that does not belong there.
+    bad : ndarray of bool, shape (n,)
+        Which of the pieces cannot be read so: they refer to themselves where a value matters, or
+        to something that does not belong there.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Meaning:
         self._window = window
         self._pieces = pieces
         self._first_handle = first_handle[: len(pieces)]
-        self.n_good = len(pieces)
+        self.bad = np.zeros(len(pieces), np.bool_)
         form = window.form[pieces]
         # Which of the pieces have a head, a tail; and the numbers of these.
         self._headed, self._tailed = np.flatnonzero(form != TAIL), np.flatnonzero(form != HEAD)
@@ -75,8 +75,7 @@ class Meaning:
     def _check_outside(self, owners: Ints, handles: Ints) -> npt.NDArray[np.bool_]:
         """Find out which references lead to something before their piece."""
         outside = handles < self._first_handle[owners]
-        if not outside.all():
-            self.n_good = min(self.n_good, int(owners[~outside].min()))
+        self.bad[owners[~outside]] = True
         return outside
 
     def _look_up(self, owners: Ints, handles: Ints) -> tuple[list[object], Ints]:
@@ -89,9 +88,7 @@ class Meaning:
 
     def _demand(self, owners: Ints, which: Ints, good: list[bool]) -> None:
         """Check what the values of references are."""
-        bad = ~np.array([*good, True])[which]
-        if bad.any():
-            self.n_good = min(self.n_good, int(owners[bad].min()))
+        self.bad[owners[~np.array([*good, True])[which]]] = True
 
     # ----------------------------------------------------------- into columns
 

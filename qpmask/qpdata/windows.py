@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from qpmask.qpdata.javacodes import TC_OBJECT
 from qpmask.qpdata.javavalues import ClassDesc
 from qpmask.qpdata.lanedata import Ints, LaneData
 from qpmask.qpdata.model import ObjectKind
@@ -169,15 +170,22 @@ class Window:
         self.keys = Grouped(piece_of_head[lanes], len(self), *columns)
         # The pieces after which another one follows than the next.
         self._breaks = np.flatnonzero(self.end[:-1] != self.start[1:])
+        self._excluded = np.zeros(0, np.int64)
+
+    def exclude(self, pieces: Ints) -> None:
+        """Take out pieces that turned out not to be readable together with others."""
+        self._excluded = np.union1d(self._excluded, pieces)
 
     def chain(self, pos: int) -> Ints:
-        """Give the pieces that follow one another from a place on."""
+        """Give the pieces that follow one another from a place on, up to one that is out."""
         parts = []
         first = int(np.searchsorted(self.start, pos))
-        while first < len(self) and self.start[first] == pos:
+        at = int(np.searchsorted(self._excluded, first))
+        stop = int(self._excluded[at]) if at < len(self._excluded) else len(self)
+        while first < stop and self.start[first] == pos:
             at = int(np.searchsorted(self._breaks, first))
             last = int(self._breaks[at]) if at < len(self._breaks) else len(self) - 1
-            parts.append(np.arange(first, last + 1))
+            parts.append(np.arange(first, min(last + 1, stop)))
             pos = self.end[last]
             first = int(np.searchsorted(self.start, pos))
         return np.concatenate(parts) if parts else np.zeros(0, np.int64)
@@ -221,6 +229,7 @@ def _find_tails(source: LaneData, forms: ObjectForms, heads: Ints, starts: Ints)
     latest = tails
     for _ in range(MAX_TAILS):
         ends = latest.lanes.pos[latest.lanes.good]
+        ends = ends[source.u1[ends] != TC_OBJECT]  # no tail begins so, but heads do
         for known in (heads, tails.starts):
             ends = ends[~_are_in(ends, np.sort(known))]
         if not len(ends):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import struct
+import weakref
 from collections.abc import Callable, Sequence
 from unittest.mock import patch
 
@@ -13,8 +15,11 @@ from hypothesis import strategies as st
 from qpdata.qpdata_builder import EXTERNAL, SERIALIZABLE, STRING, Obj, QuPathWriter, Roi, data_file
 from qpdata.qpdata_samples import VARIED, records, together
 
+from qpmask.errors import CorruptDataError
 from qpmask.qpdata import many, read_qpdata_bytes, windows
+from qpmask.qpdata.columns import ObjectColumns
 from qpmask.qpdata.gather import gather
+from qpmask.qpdata.lanedata import LaneData
 from qpmask.qpdata.lanes import MAX_LEVELS, MAX_STEPS
 from qpmask.qpdata.objects import HierarchyReader
 from qpmask.qpdata.pieces import MAX_ENTRIES
@@ -282,6 +287,22 @@ def test_unusual_forms(write: Callable[[QuPathWriter, int], None], n_singly: int
         assert n_read_singly(data) <= n_singly
 
 
+@pytest.mark.parametrize("code", [0, 1, 2, 0x6F, 0x79, 0x7B, 0x7F, 0xFF])
+@pytest.mark.parametrize("inside", [False, True])
+def test_unknown_codes(code: int, inside: bool) -> None:
+    """They are an error however objects are read, inside a value too."""
+
+    def unknown(writer: QuPathWriter, i: int) -> None:
+        if inside:
+            writer.object_array("[Ljava.lang.Object;", 2)
+        writer.raw(bytes([code]) if i == 50 else b"p")
+        writer.null()
+
+    for before in (None, 0, 24):
+        with together(before), pytest.raises(CorruptDataError):
+            read_qpdata_bytes(written(60, unknown))
+
+
 def test_many_entries() -> None:
     items = [
         Obj(metadata={f"{j}": "x" for j in range(i % (2 * MAX_ENTRIES))} | {"Object ID": ID})
@@ -320,3 +341,52 @@ def test_class_with_a_high_handle() -> None:
     data = written(200, names, after=[first.with_(locked=i % 2 == 0) for i in range(200)])
     check_agreement(data, 400)
     assert n_read_singly(data) < 100
+
+
+def test_objects_that_refer_to_themselves() -> None:
+    """Read singly, without a second look at those that follow them."""
+    rois = [Roi("LineROI", (1, 2, 3, i)) for i in range(600)]
+    items = [
+        Obj("PathCellObject", roi=roi, nucleus=roi if i % 20 == 7 else None)
+        for i, roi in enumerate(rois)
+    ]
+    data = data_file(items)
+    check_agreement(data, 600)
+    n_looked_at = 0
+    add = many.ManyReader._add
+
+    def counted(self: many.ManyReader, window: object, pieces: np.ndarray, stack: object) -> int:
+        nonlocal n_looked_at
+        n_looked_at += len(pieces)
+        return add(self, window, pieces, stack)
+
+    with patch.object(many.ManyReader, "_add", counted):
+        assert n_read_singly(data) < 24 + 40
+    assert n_looked_at < 3 * 600
+
+
+def test_data_is_freed_before_the_columns_are_made() -> None:
+    """Nothing that was used to read it may hold it until garbage is collected."""
+    seen: list[weakref.ref[LaneData]] = []
+    alive: list[bool] = []
+    finish = ObjectColumns.finish
+
+    class Source(LaneData):
+        def __init__(self, data: bytes) -> None:
+            super().__init__(data)
+            seen.append(weakref.ref(self))
+
+    def finished(self: ObjectColumns, **about: object) -> object:
+        alive.append(seen[0]() is not None)
+        return finish(self, **about)
+
+    gc.disable()
+    try:
+        with (
+            patch.object(many, "LaneData", Source),
+            patch.object(ObjectColumns, "finish", finished),
+        ):
+            read_qpdata_bytes(written(400, measurements))
+    finally:
+        gc.enable()
+    assert alive == [False]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import tracemalloc
 
+import numpy as np
 import pytest
 from qpdata.qpdata_builder import (
     BLOCK_DATA,
@@ -288,7 +289,8 @@ def test_skipped_objects_are_read_when_they_are_needed() -> None:
     writer.reference(4)
     stream = stream_of(writer)
     stream.read_value()
-    stream.skip_handles(start, 3)  # the class, the object, the text
+    # The class, the object, the text.
+    stream.skip_handles(np.array([start]), np.array([3]), np.array([True]))
     stream.pos = end
     assert stream.read_value() == "inside"
     value = stream.read_value()
