@@ -1,0 +1,29 @@
+"""Stage 3: project + class map + options become jobs and findings. The dry run; nothing is drawn.
+
+Every annotation of every selected image is read (without Java) before the first pixel is written,
+so that a class that the map lacks stops the run at its beginning and not in its 200th image.
+
+``run`` plans all images: ``classcheck`` compares the class map with the classes in use, ``image``
+decides what is drawn of one image. ``made_from`` holds as plain data what decides a mask.
+"""
+
+from __future__ import annotations
+
+from qpmask.plan.classcheck import count_classes
+from qpmask.plan.image import BOUNDARY_NAME, NO_SLIDE, UNCLASSIFIED_NAME
+from qpmask.plan.made_from import fingerprint, same_fingerprint
+from qpmask.plan.records import ImagePlan, LegendRow, Plan
+from qpmask.plan.run import make_plan
+
+__all__ = [
+    "BOUNDARY_NAME",
+    "NO_SLIDE",
+    "UNCLASSIFIED_NAME",
+    "ImagePlan",
+    "LegendRow",
+    "Plan",
+    "count_classes",
+    "fingerprint",
+    "make_plan",
+    "same_fingerprint",
+]

@@ -1,0 +1,143 @@
+"""The class map and the classes in use: what it lacks or leaves out, and labels taken twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from qpmask.classes import ClassMap, class_map_from_classes
+from qpmask.errors import OptionsError, UnmappedClassError
+from qpmask.inventory import Inventory
+from qpmask.options import ExportOptions
+from qpmask.plan.words import images_text, objects_text
+from qpmask.project import Project, ProjectClass
+
+_MAX_NAMED = 25  # classes in one message
+
+
+def count_classes(
+    inventories: Iterable[Mapping[str | None, int]],
+) -> dict[str | None, tuple[int, int]]:
+    """(objects, images) of each class over several images."""
+    objects: Counter[str | None] = Counter()
+    images: Counter[str | None] = Counter()
+    for counts in inventories:
+        objects.update(counts)
+        images.update(k for k, n in counts.items() if n)
+    return {name: (objects[name], images[name]) for name in objects if objects[name]}
+
+
+def project_map(
+    project: Project, saved: ClassMap | None, inventories: Iterable[Inventory], kind: str
+) -> ClassMap:
+    """The map that follows the project's class list, or the saved one with new classes added."""
+    colors: dict[str, tuple[int, int, int] | None] = {c.name: c.color for c in project.classes}
+    for inventory in inventories:
+        for name in inventory.counts(kind):
+            if name is not None:
+                colors.setdefault(name, inventory.colors.get(name))
+    used = [ProjectClass(n, c) for n, c in colors.items()]
+    wanted = class_map_from_classes(project.classes, used)
+    if saved is None:
+        return wanted
+    return saved.extended(
+        ProjectClass(e.name, e.color) for e in wanted.entries if not saved.ignores(e.name)
+    )
+
+
+def check_classes(
+    class_map: ClassMap,
+    options: ExportOptions,
+    used: Mapping[str | None, tuple[int, int]],
+    follows_project: bool,
+) -> list[str]:
+    """Compare a class map with the classes in use.
+
+    Parameters
+    ----------
+    class_map : ClassMap
+        Labels.
+    options : ExportOptions
+        What to do with classes that it lacks.
+    used : mapping of str or None to (int, int)
+        Objects and images of each class, as :func:`count_classes` gives them.
+    follows_project : bool
+        Whether the map is the project's own, which nobody has to complete.
+
+    Returns
+    -------
+    list of str
+        What the user should know.
+
+    Raises
+    ------
+    UnmappedClassError
+        A class in use is not in a map that was given.
+    """
+    findings = []
+    unknown = [
+        name
+        for name in used
+        if name is not None and class_map.find(name) is None and not class_map.ignores(name)
+    ]
+    if unknown and not options.render.instances:
+        lines = []
+        for name in sorted(unknown):
+            objects, images = used[name]
+            near = class_map.nearest(name)
+            also = f"; the map has {' or '.join(map(repr, near))}" if near else ""
+            lines.append(f"{name!r} ({objects_text(objects)} in {images_text(images)}{also})")
+        text = "; ".join(lines[:_MAX_NAMED])
+        if len(lines) > _MAX_NAMED:
+            text += f"; and {len(lines) - _MAX_NAMED} more ('qpmask classes' lists them all)"
+        if options.unknown == "error" and not follows_project:
+            raise UnmappedClassError(
+                f"The class map ({class_map.origin}) lacks {len(unknown)} class(es) in use: "
+                f"{text}.",
+                hint="Add them to the map, name them as aliases or under 'ignore', or go on "
+                "without them by --unknown ignore.",
+            )
+        findings.append(f"Not in the class map, left out: {text}.")
+    ignored = sorted(n for n in used if n is not None and class_map.ignores(n))
+    if ignored and not options.render.instances:
+        parts = ", ".join(f"{n!r} ({objects_text(used[n][0])})" for n in ignored)
+        findings.append(f"Left out on purpose, as the class map says: {parts}.")
+    return findings
+
+
+def unclassified_label(
+    class_map: ClassMap, options: ExportOptions, used: Mapping[str | None, tuple[int, int]]
+) -> int | None:
+    """The label for objects without a class, or None to leave them out."""
+    choice = options.unclassified
+    if choice is None:
+        choice = class_map.unclassified
+    if choice == "error" and None in used:
+        objects, images = used[None]
+        raise UnmappedClassError(
+            f"{objects_text(objects)} in {images_text(images)} have no class.",
+            hint="Classify them in QuPath, or use --unclassified ignore or --unclassified LABEL.",
+        )
+    return choice if isinstance(choice, int) else None
+
+
+def check_labels(class_map: ClassMap, options: ExportOptions, unclassified: int | None) -> None:
+    """Raise :class:`OptionsError` where the options give a label that something else has."""
+    taken = {e.label: repr(e.name) for e in class_map.entries}
+    render = options.render
+    if render.instances:
+        taken = {}
+    if unclassified is not None:
+        if unclassified in taken:
+            raise OptionsError(
+                f"The label {unclassified} for unclassified objects belongs to "
+                f"{taken[unclassified]} already.",
+                hint=f"Choose another, such as {class_map.max_label + 1}.",
+            )
+        taken[unclassified] = "unclassified objects"
+    if render.boundary_label in taken:
+        raise OptionsError(
+            f"The boundary label {render.boundary_label} belongs to "
+            f"{taken[render.boundary_label or 0]} already.",
+            hint=f"Choose another, such as {max(taken, default=0) + 1}, or 0 for the background.",
+        )

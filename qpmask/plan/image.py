@@ -1,0 +1,224 @@
+"""What is drawn of one image: its size, labels, objects, and what the user should know."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from qpmask.classes import ClassMap
+from qpmask.engines.base import LabelRule, RenderJob
+from qpmask.errors import OptionsError, ProjectError
+from qpmask.geometry import TileGrid
+from qpmask.inventory import Inventory
+from qpmask.options import MAX_LABEL, ExportOptions, RenderOptions
+from qpmask.outputs import file_sha256
+from qpmask.plan.records import ImagePlan, LegendRow
+from qpmask.plan.words import objects_text
+from qpmask.project import ImageEntry, Project
+
+#: How a finding about a slide that is not there begins; the mask is made all the same.
+NO_SLIDE = "The slide is not"
+UNCLASSIFIED_NAME = "Unclassified"
+BOUNDARY_NAME = "Boundary"
+
+#: A mask with more tiles than this has a size that no slide has.
+_MAX_TILES = 1 << 26
+
+
+def plan_image(
+    project: Project,
+    base: ImagePlan,
+    inventory: Inventory,
+    class_map: ClassMap,
+    unclassified: int | None,
+    options: ExportOptions,
+) -> ImagePlan:
+    """Decide what to draw of one image, and how large.
+
+    Parameters
+    ----------
+    project : Project
+        The project.
+    base : ImagePlan
+        The image, the name of its mask and its slide.
+    inventory : Inventory
+        Its objects.
+    class_map : ClassMap
+        Labels.
+    unclassified : int or None
+        Label for objects without a class; None leaves them out.
+    options : ExportOptions
+        What to draw and how.
+
+    Returns
+    -------
+    ImagePlan
+        `base` with the job and all that is known before anything is drawn.
+
+    Raises
+    ------
+    OptionsError
+        The options ask for what this image cannot have.
+    ProjectError
+        Its mask would be larger than any slide.
+    """
+    entry, render = base.entry, options.render
+    assert entry.size is not None
+    downsample = _downsample(entry, render)
+    size = entry.size.downsampled(downsample)
+    counts = inventory.counts(render.objects)
+    findings = list(inventory.findings)
+    if counts.get(None) and unclassified is None and not render.instances:
+        findings.append(f"{objects_text(counts[None])} without a class left out.")
+    lost = inventory.outside_planes(render.objects)
+    if lost:
+        findings.append(
+            f"{objects_text(lost)} on slices or time points that the image does not have."
+        )
+
+    rules, legend = _rules(class_map, unclassified, counts, render)
+    rows: tuple[int, ...] = ()
+    if render.instances:
+        rows = _instance_rows(inventory, class_map, options)
+        drawn = len(rows)
+        max_label = len(rows)
+        if max_label > MAX_LABEL:
+            raise OptionsError(
+                f"{entry.label} has {max_label:,} objects to label, and a mask holds at most "
+                f"{MAX_LABEL:,} labels.",
+                hint="Leave classes out with a class map, or export classes instead.",
+            )
+        boundary = render.boundary_label
+        if boundary is not None and 1 <= boundary <= max_label:
+            raise OptionsError(
+                f"The boundary label {boundary} is that of an object of {entry.label} already.",
+                hint=f"Use 0, or more than {max_label:,}.",
+            )
+        left = sum(counts.values()) - drawn
+        if left:
+            findings.append(f"{objects_text(left)} left out, as the class map and the options say.")
+        legend = ()
+    else:
+        names = {r.class_name for r in rules}
+        drawn = sum(n for name, n in counts.items() if name in names)
+        max_label = max((row.label for row in legend), default=0)
+    if render.boundary_label is not None:
+        max_label = max(max_label, render.boundary_label)
+        if render.boundary_label and not render.instances:
+            legend = (*legend, LegendRow(render.boundary_label, BOUNDARY_NAME, None, 0))
+    if not drawn:
+        findings.append("No objects to draw: the mask is all background.")
+    if base.slide is None:
+        findings.append(_missing_slide(entry))
+
+    n_channels = len(legend) if render.multichannel else 1
+    if n_channels == 0:
+        raise OptionsError(
+            "A multichannel mask needs at least one class.", hint="Give a class map with classes."
+        )
+    job = RenderJob(
+        project_path=project.path,
+        entry=entry,
+        size=size,
+        downsample=downsample,
+        rules=rules,
+        n_channels=n_channels,
+        max_label=255 if render.multichannel else max_label,
+        render=render,
+        file=options.file,
+        instance_rows=rows,
+        instance_ids=inventory.ids(rows),
+    )
+    if TileGrid(size, render.tile_px).n_tiles * job.n_planes > _MAX_TILES:
+        raise ProjectError(
+            f"The mask of {entry.label} would have {size} pixels in {job.n_planes} plane(s), more "
+            "than any slide has.",
+            hint="Check the image in QuPath, or use --downsample.",
+        )
+    return replace(
+        base,
+        job=job,
+        legend=legend,
+        pixel_size=entry.pixel_size.scaled(downsample) if entry.pixel_size else None,
+        inventory=inventory,
+        drawn=drawn,
+        data_sha256=file_sha256(entry.data_path) if inventory.has_data else None,
+        findings=tuple(findings),
+    )
+
+
+def _downsample(entry: ImageEntry, render: RenderOptions) -> float:
+    if render.mpp is None:
+        downsample = 1.0 if render.downsample is None else float(render.downsample)
+    else:
+        if entry.pixel_size is None:
+            raise OptionsError(
+                f"{entry.label} has no pixel size, and --mpp needs one.",
+                hint="Set the pixel size in QuPath, or use --downsample.",
+            )
+        downsample = render.mpp / entry.pixel_size.mean_um
+        if math.isclose(downsample, round(downsample), rel_tol=1e-6):
+            downsample = float(round(downsample))
+        if downsample < 1:
+            raise OptionsError(
+                f"{entry.label} has pixels of {entry.pixel_size.mean_um:g} µm, larger than the "
+                f"{render.mpp:g} µm asked for; a mask cannot be finer than its image."
+            )
+    assert entry.size is not None
+    if downsample > max(entry.size.width_px, entry.size.height_px):
+        raise OptionsError(f"At a downsample of {downsample:g} nothing is left of {entry.label}.")
+    return downsample
+
+
+def _rules(
+    class_map: ClassMap,
+    unclassified: int | None,
+    counts: Mapping[str | None, int],
+    render: RenderOptions,
+) -> tuple[tuple[LabelRule, ...], tuple[LegendRow, ...]]:
+    """Rules in draw order and the legend. Objects without a class lie beneath all others."""
+    if render.instances:
+        return (), ()
+    rules: list[LabelRule] = []
+    legend: list[LegendRow] = []
+    if unclassified is not None:
+        rules.append(LabelRule(None, unclassified, 0))
+        legend.append(LegendRow(unclassified, UNCLASSIFIED_NAME, None, counts.get(None, 0)))
+    for entry in class_map.entries:
+        names = (entry.name, *entry.aliases)
+        channel = len(legend) if render.multichannel else 0
+        rules += [LabelRule(name, entry.label, channel) for name in names]
+        legend.append(
+            LegendRow(entry.label, entry.name, entry.color, sum(counts.get(n, 0) for n in names))
+        )
+    return tuple(rules), tuple(legend)
+
+
+def _instance_rows(
+    inventory: Inventory, class_map: ClassMap, options: ExportOptions
+) -> tuple[int, ...]:
+    """Objects of an instance mask: all of the kind, but for classes left out on purpose.
+
+    A class decides nothing about an instance's label, so objects without a class, and classes that
+    a map lacks, are drawn unless the options say otherwise.
+    """
+    choice = options.unclassified if options.unclassified is not None else class_map.unclassified
+
+    def wanted(name: str | None) -> bool:
+        if name is None:
+            return choice != "ignore"
+        if class_map.find(name) is None and options.unknown == "ignore":
+            return False
+        return not class_map.ignores(name)
+
+    return inventory.rows(options.render.objects, wanted)
+
+
+def _missing_slide(entry: ImageEntry) -> str:
+    if not entry.uris:
+        return f"{NO_SLIDE} found: the project does not say where; the mask does not need it."
+    where = entry.uris[0]
+    if not where.startswith("file:"):
+        return f"{NO_SLIDE} looked for: it is no file ({where}); the mask does not need it."
+    return f"{NO_SLIDE} at {where}; the mask does not need it."

@@ -1,0 +1,87 @@
+"""A plan as plain records: of a run, of one image, of a label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from qpmask.classes import ClassMap
+from qpmask.engines.base import RenderJob
+from qpmask.errors import QpmaskError
+from qpmask.geometry import PixelSize
+from qpmask.inventory import Inventory
+from qpmask.options import ExportOptions
+from qpmask.project import ImageEntry, Project
+
+
+@dataclass(frozen=True)
+class LegendRow:
+    """What a label of a mask means: goes into the file's class table and the sidecar."""
+
+    label: int
+    name: str
+    color: tuple[int, int, int] | None
+    objects: int
+
+
+@dataclass(frozen=True)
+class ImagePlan:
+    """What will happen to one image.
+
+    Attributes
+    ----------
+    job : RenderJob or None
+        What to draw; None where ``error`` says why it cannot be drawn.
+    legend : tuple of LegendRow
+        The labels of the mask, background left out. For a multichannel mask, its planes in order.
+    pixel_size : PixelSize or None
+        Of the mask, micrometres.
+    inventory : Inventory or None
+        The objects of the image.
+    drawn : int
+        How many objects will be drawn.
+    data_sha256 : str or None
+        Hash of the data file; None where the image has none yet.
+    slide : Path or None
+        The slide on this machine, if it is there.
+    findings : tuple of str
+        What the user should know about this image.
+    """
+
+    entry: ImageEntry
+    mask_name: str
+    job: RenderJob | None = None
+    legend: tuple[LegendRow, ...] = ()
+    pixel_size: PixelSize | None = None
+    inventory: Inventory | None = None
+    drawn: int = 0
+    data_sha256: str | None = None
+    slide: Path | None = None
+    findings: tuple[str, ...] = ()
+    error: QpmaskError | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do."""
+
+    project: Project
+    class_map: ClassMap
+    options: ExportOptions
+    images: tuple[ImagePlan, ...]
+    findings: tuple[str, ...] = ()
+
+    def count(self, names: Iterable[str | None]) -> tuple[int, int]:
+        """Objects, and images, of any of these classes."""
+        wanted = set(names)
+        per_image = [
+            sum(
+                n
+                for name, n in p.inventory.counts(self.options.render.objects).items()
+                if name in wanted
+            )
+            for p in self.images
+            if p.inventory
+        ]
+        return sum(per_image), sum(n > 0 for n in per_image)

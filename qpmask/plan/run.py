@@ -1,0 +1,112 @@
+"""The plan of a run: every selected image is read, the class map checked, each image planned."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from qpmask.classes import ClassMap
+from qpmask.errors import DataFileError, ProjectError, QpmaskError
+from qpmask.inventory import Inventory, read_inventory
+from qpmask.options import ExportOptions
+from qpmask.outputs import mask_names
+from qpmask.plan.classcheck import (
+    check_classes,
+    check_labels,
+    count_classes,
+    project_map,
+    unclassified_label,
+)
+from qpmask.plan.image import plan_image
+from qpmask.plan.records import ImagePlan, Plan
+from qpmask.project import BACKUP_FILE, ImageEntry, Project
+
+
+def make_plan(
+    project: Project,
+    class_map: ClassMap | None,
+    options: ExportOptions,
+) -> Plan:
+    """Decide what to do for every selected image.
+
+    Parameters
+    ----------
+    project : Project
+        The project.
+    class_map : ClassMap or None
+        Labels; None takes the project's class list. A map whose origin is ``project`` gets classes
+        that it lacks appended, any other one must hold all classes in use.
+    options : ExportOptions
+        What to draw and how.
+
+    Raises
+    ------
+    UnmappedClassError
+        A class in use is not in the map that was given (unless ``unknown`` is ``ignore``).
+    OptionsError
+        Options contradict each other or the class map.
+    NoSuchImageError
+        The selection matches nothing.
+    """
+    entries = project.select(options.images)
+    if not entries:
+        raise ProjectError(f"{project.path} has no images.", hint="Add some in QuPath.")
+    names = mask_names(project.images)
+    read: dict[str, Inventory | QpmaskError] = {}
+    backups: dict[str, str] = {}
+    for entry in entries:
+        read[entry.id] = _read(entry)
+        if options.use_backup and isinstance(read[entry.id], DataFileError):
+            spare = replace(entry, data_name=BACKUP_FILE)
+            found = _read(spare) if spare.data_path.exists() else None
+            if isinstance(found, Inventory):
+                backups[entry.id] = f"Read from QuPath's backup, which is older: {read[entry.id]}"
+                read[entry.id] = found
+    entries = tuple(replace(e, data_name=BACKUP_FILE) if e.id in backups else e for e in entries)
+    inventories = {k: v for k, v in read.items() if isinstance(v, Inventory)}
+
+    kind = options.render.objects
+    used = count_classes(i.counts(kind) for i in inventories.values())
+    follows_project = class_map is None or class_map.origin == "project"
+    if follows_project:
+        class_map = project_map(project, class_map, inventories.values(), kind)
+    assert class_map is not None
+    findings = check_classes(class_map, options, used, follows_project)
+    if options.file.compression == "zstd":
+        findings.append(
+            "zstd is not known to all programs: Bio-Formats 6 (QuPath 0.4) and OpenCV do not read "
+            "such masks."
+        )
+    unclassified = unclassified_label(class_map, options, used)
+    check_labels(class_map, options, unclassified)
+
+    images = []
+    for entry in entries:
+        base = ImagePlan(entry, names[entry.id], slide=project.find_slide(entry, options.slides))
+        result = read[entry.id]
+        if isinstance(result, QpmaskError):
+            images.append(replace(base, error=result))
+            continue
+        try:
+            made = plan_image(project, base, result, class_map, unclassified, options)
+            if entry.id in backups:
+                made = replace(made, findings=(backups[entry.id], *made.findings))
+            images.append(made)
+        except QpmaskError as error:
+            images.append(replace(base, inventory=result, error=error))
+    return Plan(project, class_map, options, tuple(images), tuple(findings))
+
+
+def _read(entry: ImageEntry) -> Inventory | QpmaskError:
+    if entry.problem is not None and entry.size is None:
+        return ProjectError(
+            f"The image {entry.label} cannot be drawn: {entry.problem}.",
+            hint="Open it in QuPath and save it, so that the project holds its size.",
+        )
+    try:
+        return read_inventory(entry)
+    except QpmaskError as error:
+        return error
+    except OSError as error:
+        return DataFileError(
+            f"{entry.data_path} of {entry.label} cannot be read: {error.strerror or error}."
+        )

@@ -1,0 +1,13 @@
+"""Numbers of things, as messages say them."""
+
+from __future__ import annotations
+
+
+def objects_text(count: int) -> str:
+    """``1 object``, ``2,000 objects``."""
+    return f"{count:,} object" + ("" if count == 1 else "s")
+
+
+def images_text(count: int) -> str:
+    """``1 image``, ``2,000 images``."""
+    return f"{count:,} image" + ("" if count == 1 else "s")
