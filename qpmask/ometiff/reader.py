@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -90,12 +89,7 @@ class MaskFile:
     def __enter__(self) -> MaskFile:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *args: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -326,17 +320,7 @@ class MaskFile:
         which : ndarray of int64, shape (n_rows * n_cols,)
             For each tile of the level, which of the `n` it is.
         """
-        place = self.levels[level]
-        offsets, bytecounts = self.segments(level, plane)
-        _, by_offset = np.unique(offsets, return_inverse=True)
-        lengths, by_length = np.unique(bytecounts, return_inverse=True)
-        # Cropped at an edge, the same bytes are another tile.
-        rows, cols = np.divmod(np.arange(place.n_tiles), place.n_cols)
-        is_low = ((rows + 1) * place.tile.height_px > place.size.height_px).astype(np.int64)
-        is_narrow = ((cols + 1) * place.tile.width_px > place.size.width_px).astype(np.int64)
-        key = ((by_offset.reshape(-1) * len(lengths) + by_length.reshape(-1)) * 2 + is_low) * 2
-        _, first, which = np.unique(key + is_narrow, return_index=True, return_inverse=True)
-        return first.astype(np.int64), which.reshape(-1).astype(np.int64)
+        return self._segments.distinct(level, plane)
 
     def iter_tiles(
         self, level: int = 0, plane: int = 0, threads: int = 2

@@ -73,6 +73,23 @@ class SegmentFile:
         start = sample * n_tiles if image.is_planar else 0
         return image.offsets[start : start + n_tiles], image.bytecounts[start : start + n_tiles]
 
+    def distinct(self, level: int, plane: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """First of each kind of tile, and which kind each tile is.
+
+        See :meth:`qpmask.ometiff.reader.MaskFile.distinct_tiles`.
+        """
+        offsets, bytecounts = self.table(level, plane)
+        place = self._levels[level]
+        _, by_offset = np.unique(offsets, return_inverse=True)
+        lengths, by_length = np.unique(bytecounts, return_inverse=True)
+        # Cropped at an edge, the same bytes are another tile.
+        rows, cols = np.divmod(np.arange(place.n_tiles), place.n_cols)
+        is_low = ((rows + 1) * place.tile.height_px > place.size.height_px).astype(np.int64)
+        is_narrow = ((cols + 1) * place.tile.width_px > place.size.width_px).astype(np.int64)
+        key = ((by_offset.reshape(-1) * len(lengths) + by_length.reshape(-1)) * 2 + is_low) * 2
+        _, first, which = np.unique(key + is_narrow, return_index=True, return_inverse=True)
+        return first.astype(np.int64), which.reshape(-1).astype(np.int64)
+
     def find(self, level: int, plane: int, row: int, col: int) -> tuple[int, int]:
         """Offset and length of one tile.
 
