@@ -41,7 +41,7 @@ from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.plain import padded
 from qpmask.ometiff.pyramid import Above, Pyramid
 from qpmask.ometiff.runs import TileRuns
-from qpmask.ometiff.strips import MIXED, StripGrid, StripShape, TileStrip
+from qpmask.ometiff.strips import MIXED, StripGrid, StripPlace, StripShape, TileStrip
 
 __all__ = [
     "MaskLayout",
@@ -177,16 +177,6 @@ def _output_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a strip belongs."""
-
-    plane: int
-    level: int
-    row: int
-    number: int
-
-
 @dataclass(frozen=True, eq=False)
 class _Ready:
     """A strip that is ready to be stored."""
@@ -213,7 +203,7 @@ class _Job:
         self._pyramid = Pyramid(tuple(self._grids))
         self._backend = backend_for(layout.pixel_dtype)
         self._directories = _directories(layout, metadata, layout.level_sizes)
-        self._window: deque[tuple[_Place, Above | None, Future[_Ready]]] = deque()
+        self._window: deque[tuple[StripPlace, Above | None, Future[_Ready]]] = deque()
         self._counter = LabelCounter(layout.pixel_dtype)
         self._segments: dict[bytes, tuple[int, int]] = {}
         self._constants: dict[int, tuple[int, int]] = {}
@@ -235,7 +225,7 @@ class _Job:
         for plane in range(self._layout.n_planes):
             for row in range(grid.n_rows):
                 for number in range(grid.n_strips):
-                    place = _Place(plane, 0, row, number)
+                    place = StripPlace(plane, 0, row, number)
                     self._submit(place, self._next_strip(stream, place))
                     self._drain(_STRIPS_PER_THREAD * threads, on_tile)
             self._drain(0, on_tile)
@@ -273,7 +263,7 @@ class _Job:
 
     # --- what comes in ----------------------------------------------------------------------------
 
-    def _next_strip(self, stream: Iterator[Tiles], place: _Place) -> TileStrip | TileRuns:
+    def _next_strip(self, stream: Iterator[Tiles], place: StripPlace) -> TileStrip | TileRuns:
         """The strip that belongs here, put together from single tiles unless it comes as one."""
         grid = self._grids[0]
         shape = grid.shape(place.row, place.number)
@@ -339,13 +329,13 @@ class _Job:
 
     # --- what is done with a strip ----------------------------------------------------------------
 
-    def _submit(self, place: _Place, strip: TileStrip | TileRuns | Above) -> None:
+    def _submit(self, place: StripPlace, strip: TileStrip | TileRuns | Above) -> None:
         """Put a strip in line."""
         above = self._pyramid.above(place.level, place.row, place.number)
         self._window.append((place, above, self._pool.submit(self._prepare, place, strip, above)))
 
     def _prepare(
-        self, place: _Place, strip: TileStrip | TileRuns | Above, above: Above | None
+        self, place: StripPlace, strip: TileStrip | TileRuns | Above, above: Above | None
     ) -> _Ready:
         """Count, subsample and compress the tiles of a strip; runs on any thread."""
         packed: tuple[bytes | None, ...] = ()
@@ -403,7 +393,7 @@ class _Job:
             ready = job.result()
             self._store(place, ready)
             if above is not None and self._pyramid.arrived(above):
-                up = _Place(place.plane, above.level, above.row, above.number)
+                up = StripPlace(place.plane, above.level, above.row, above.number)
                 self._submit(up, above)
             if place.level == 0:
                 counts = self._counts[place.plane]
@@ -413,7 +403,7 @@ class _Job:
                 if on_tile is not None:
                     on_tile(self._n_done)
 
-    def _store(self, place: _Place, ready: _Ready) -> None:
+    def _store(self, place: StripPlace, ready: _Ready) -> None:
         directory = self._directories[place.plane * self._n_levels + place.level]
         grid = self._grids[place.level]
         first = place.row * grid.n_cols + place.number * grid.tiles_per_strip
