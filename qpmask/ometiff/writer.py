@@ -13,7 +13,6 @@ tile; it does not grow with the number of pixels.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import operator
 import os
@@ -23,12 +22,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.errors import MaskError, OptionsError, OutputError
+from qpmask.errors import MaskError, OptionsError
 from qpmask.geometry import Size, TileGrid
 from qpmask.ometiff.backend import as_words, backend_for
 from qpmask.ometiff.codecs import encode_tile
@@ -41,6 +40,7 @@ from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.plain import padded
 from qpmask.ometiff.pyramid import Above, Pyramid
 from qpmask.ometiff.runs import TileRuns
+from qpmask.ometiff.sink import Sink
 from qpmask.ometiff.strips import MIXED, StripGrid, StripPlace, StripShape, TileStrip
 
 __all__ = [
@@ -106,7 +106,7 @@ def write_mask(
     path = Path(path)
     _check_agreement(layout, metadata)
     threads = threads or min(4, os.cpu_count() or 1)
-    with _Sink.open(path) as sink, ThreadPoolExecutor(threads, "qpmask-encode") as pool:
+    with Sink.open(path) as sink, ThreadPoolExecutor(threads, "qpmask-encode") as pool:
         try:
             job = _Job(layout, metadata, sink, pool)
             job.run(tiles, on_tile, threads)
@@ -121,60 +121,6 @@ def _check_agreement(layout: MaskLayout, metadata: MaskMetadata) -> None:
         theirs, ours = getattr(metadata, name), getattr(layout, name)
         if theirs != ours:
             raise OptionsError(f"The mask's metadata say {name} = {theirs}, its layout {ours}.")
-
-
-class _Sink:
-    """The file being written; its trouble becomes :class:`OutputError`."""
-
-    def __init__(self, path: Path, file: IO[bytes]) -> None:
-        self.path = path
-        self._file = file
-        self.n_bytes = 0
-
-    @classmethod
-    @contextlib.contextmanager
-    def open(cls, path: Path) -> Iterator[_Sink]:
-        """Open for writing; on any exception close and remove it."""
-        with _output_errors(path):
-            file = path.open("wb", buffering=1 << 20)
-        try:
-            yield cls(path, file)
-            with _output_errors(path):
-                file.close()
-        except BaseException:
-            with contextlib.suppress(OSError):
-                file.close()
-            with contextlib.suppress(OSError):
-                if path.is_file():  # and no device
-                    path.unlink()
-            raise
-
-    def append(self, data: bytes) -> int:
-        """Write at the end; returns the offset."""
-        offset = self.n_bytes
-        with _output_errors(self.path):
-            self._file.write(data)
-        self.n_bytes += len(data)
-        return offset
-
-    def finish(self, front: bytes) -> None:
-        """Fill in the front and sync."""
-        with _output_errors(self.path):
-            self._file.seek(0)
-            self._file.write(front)
-            self._file.flush()
-            os.fsync(self._file.fileno())
-
-
-@contextlib.contextmanager
-def _output_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"The mask {path} cannot be written: {error.strerror or error}.",
-            hint="Is there room on the disk, and may you write there?",
-        ) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +138,7 @@ class _Job:
     """One file on its way from tiles to bytes."""
 
     def __init__(
-        self, layout: MaskLayout, metadata: MaskMetadata, sink: _Sink, pool: ThreadPoolExecutor
+        self, layout: MaskLayout, metadata: MaskMetadata, sink: Sink, pool: ThreadPoolExecutor
     ) -> None:
         self._layout = layout
         self._sink = sink
