@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from qpmask.engines.jvm import QuPathInstall, find_qupath
 from qpmask.errors import NoQuPathError
@@ -16,6 +19,15 @@ ROOT = TESTS.parent
 DEMO = ROOT / "examples" / "demo_project"
 TINY = TESTS / "data" / "tiny"
 LIVER = ROOT.parent / "shared" / "real" / "liver-0.7.0"
+#: Runs a command: exit code, stdout, stderr.
+Cli = Callable[..., tuple[int, str, str]]
+
+# Machines differ in speed, and the first example may wait for a compiler. A test that shares its
+# folder or its file between examples writes it anew in each.
+settings.register_profile(
+    "qpmask", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("qpmask")
 
 
 def _find() -> QuPathInstall | str:
@@ -69,6 +81,27 @@ def tiny(tmp_path: Path) -> Path:
 def demo(tmp_path: Path) -> Path:
     """A copy of the demo project."""
     return Path(shutil.copytree(DEMO, tmp_path / "demo"))
+
+
+@pytest.fixture
+def qpmask_cli(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Cli]:
+    """Run ``qpmask`` in this process, in an empty folder and on a wide terminal."""
+    from qpmask.cli import app
+    from qpmask.cli.exits import run
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "1000")
+
+    def call(*args: object) -> tuple[int, str, str]:
+        code = run(app, [str(a) for a in args])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return code, out, err
+
+    yield call
+    logging.getLogger("qpmask").handlers.clear()
 
 
 def hash_tree(folder: Path) -> dict[str, str]:

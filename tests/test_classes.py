@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import TESTS
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from qpmask.classes import (
@@ -322,7 +322,6 @@ def class_maps(draw: st.DrawFn, name: st.SearchStrategy[str] = names) -> ClassMa
     )
 
 
-@settings(deadline=None)
 @given(class_maps(texts.filter(lambda t: t.isprintable()) | awkward))
 def test_a_map_survives_its_own_yaml(class_map: ClassMap) -> None:
     import yaml
@@ -340,14 +339,12 @@ def test_names_with_odd_line_ends_survive_yaml(tmp_path: Path, name: str) -> Non
     assert load(tmp_path, "a.yaml", class_map.to_yaml()).entries == class_map.entries
 
 
-@settings(deadline=None)
 @given(class_maps())
 def test_a_map_survives_json(class_map: ClassMap) -> None:
     data = json.loads(json.dumps(class_map.as_dict()))
     assert class_map_from_dict(data, "x") == class_map
 
 
-@settings(deadline=None)
 @given(class_maps(), class_maps())
 def test_fingerprints_tell_maps_apart(one: ClassMap, two: ClassMap) -> None:
     def content(m: ClassMap) -> object:
@@ -426,7 +423,6 @@ def test_colours_come_along() -> None:
     assert [e.color for e in class_map.entries] == [(1, 2, 3), (4, 5, 6)]
 
 
-@settings(deadline=None)
 @given(st.lists(names, unique=True, max_size=8), st.lists(names, unique=True, max_size=8))
 def test_labels_never_shift(first: list[str], later: list[str]) -> None:
     """A project's classes may come and go: what had a label keeps it, and nothing else gets it."""
@@ -458,7 +454,6 @@ def test_a_class_name_that_is_no_text() -> None:
     ClassMap((ClassEntry(1, "\ud800"),)).fingerprint()
 
 
-@settings(deadline=None)
 @given(st.dictionaries(names, st.integers(1, 65535), max_size=6))
 def test_a_mapping_of_names_and_labels(mapping: dict[str, int]) -> None:
     assume(len(set(mapping.values())) == len(mapping))

@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import TINY, hash_tree
+from conftest import TINY, Cli, hash_tree
 
-from qpmask.cli import app
-from qpmask.cli.exits import run
 from qpmask.geometry import Size
 from qpmask.ometiff import ClassRow, MaskLayout, MaskMetadata, write_mask
 
-Cli = Callable[..., tuple[int, str, str]]
 COUNTS = {"0": 150 * 100 - 900, "2": 900}
 
 
 @pytest.fixture
-def cli(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Cli]:
-    """Run ``qpmask check``: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "1000")
-
-    def call(*args: object) -> tuple[int, str, str]:
-        code = run(app, ["check", *map(str, args)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return code, out, err
-
-    yield call
-    logging.getLogger("qpmask").handlers.clear()
+def cli(qpmask_cli: Cli) -> Cli:
+    """Run ``qpmask check``."""
+    return partial(qpmask_cli, "check")
 
 
 def a_mask(path: Path) -> Path:

@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import projects
 import pytest
-from conftest import TINY, hash_tree
+from conftest import TINY, Cli, hash_tree
 
 from qpmask.classes import load_class_map
-from qpmask.cli import app
-from qpmask.cli.exits import run
-
-Cli = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def cli(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Cli]:
-    """Run ``qpmask classes``: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "1000")
-
-    def call(*args: object) -> tuple[int, str, str]:
-        code = run(app, ["classes", *map(str, args)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return code, out, err
-
-    yield call
-    logging.getLogger("qpmask").handlers.clear()
+def cli(qpmask_cli: Cli) -> Cli:
+    """Run ``qpmask classes``."""
+    return partial(qpmask_cli, "classes")
 
 
 def rows(out: str) -> dict[str | None, dict[str, Any]]:

@@ -3,40 +3,26 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Cli
 
 from qpmask import diagnosis
-from qpmask.cli import app
-from qpmask.cli.exits import run
 from qpmask.engines import jvm
 from qpmask.errors import NoQuPathError
 
-Cli = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
-    """Run ``qpmask doctor``: exit code, stdout, stderr."""
-    monkeypatch.setenv("COLUMNS", "1000")
-
-    def call(*args: object) -> tuple[int, str, str]:
-        code = run(app, ["doctor", *map(str, args)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return code, out, err
-
-    yield call
-    logging.getLogger("qpmask").handlers.clear()
+def cli(qpmask_cli: Cli) -> Cli:
+    """Run ``qpmask doctor``."""
+    return partial(qpmask_cli, "doctor")
 
 
 @pytest.fixture

@@ -7,18 +7,18 @@ business of ``tests/qupath``.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import projects
 import pytest
-from conftest import ROOT, TINY, hash_tree
+from conftest import ROOT, TINY, Cli, hash_tree
 
 from qpmask import errors, pipeline
 from qpmask.cli import app
@@ -27,7 +27,6 @@ from qpmask.engines.base import Engine, EngineInfo, Rendering, RenderJob, Watch
 from qpmask.engines.choice import EngineChoice
 from qpmask.geometry import TileGrid
 
-Cli = Callable[..., tuple[int, str, str]]
 SQUARES = "squares.ome.tif"
 ALL = "classes:\n  Alpha: 1\n  Beta: 2\n  Gamma: 3\n  'Alpha: Positive': 4\n"
 
@@ -85,25 +84,13 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> PlainEngine:
 
 @pytest.fixture
 def cli(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    engine: PlainEngine,
-) -> Iterator[Cli]:
-    """Run ``qpmask export`` in an empty folder: exit code, stdout, stderr."""
+    qpmask_cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, engine: PlainEngine
+) -> Cli:
+    """Run ``qpmask export`` in an empty folder."""
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
-    monkeypatch.setenv("COLUMNS", "1000")
-
-    def call(*args: object) -> tuple[int, str, str]:
-        code = run(app, ["export", *map(str, args)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return code, out, err
-
-    yield call
-    logging.getLogger("qpmask").handlers.clear()
+    return partial(qpmask_cli, "export")
 
 
 @pytest.fixture

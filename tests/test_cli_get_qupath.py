@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import http.client
-import logging
 import tarfile
 import urllib.error
-from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Cli
 
-from qpmask.cli import app
-from qpmask.cli.exits import run
 from qpmask.download import get_qupath
 from qpmask.engines import jvm
 from qpmask.errors import EngineError, NoQuPathError, OptionsError
-
-Cli = Callable[..., tuple[int, str, str]]
 
 
 class Source:
@@ -56,22 +52,11 @@ def source(monkeypatch: pytest.MonkeyPatch) -> Source:
 
 
 @pytest.fixture
-def cli(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Cli]:
-    """Run ``qpmask get-qupath``: exit code, stdout, stderr. The home folder is a new one."""
-    monkeypatch.setenv("COLUMNS", "1000")
+def cli(qpmask_cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cli:
+    """Run ``qpmask get-qupath``. The home folder is a new one."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
-
-    def call(*args: object) -> tuple[int, str, str]:
-        code = run(app, ["get-qupath", *map(str, args)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return code, out, err
-
-    yield call
-    logging.getLogger("qpmask").handlers.clear()
+    return partial(qpmask_cli, "get-qupath")
 
 
 def test_qupath_comes_to_the_home_folder(cli: Cli, source: Source, tmp_path: Path) -> None:

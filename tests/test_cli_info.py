@@ -3,44 +3,26 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import projects
 import pytest
-from conftest import TINY
+from conftest import TINY, Cli
 
-from qpmask.cli import app
-from qpmask.cli.exits import run
 from qpmask.geometry import PixelSize, Size
 from qpmask.ometiff import ClassRow, MaskLayout, MaskMetadata, write_mask
 
-Cli = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
-def cli(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Cli]:
-    """Run a command: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "1000")
-
-    def call(*args: object) -> tuple[int, str, str]:
-        code = run(app, [str(a) for a in args])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return code, out, err
-
-    yield call
-    logging.getLogger("qpmask").handlers.clear()
+def cli(qpmask_cli: Cli) -> Cli:
+    """Run any command."""
+    return qpmask_cli
 
 
 def a_mask(path: Path, **metadata: Any) -> Path:

@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY, hash_tree
+from conftest import TINY, Cli, hash_tree
 from mask_files import blobs, write
 from PIL import Image
 from slide_samples import gradient, write_slide
 
-from qpmask.cli import app
-from qpmask.cli.exits import run
 from qpmask.viewer import window
 
-Cli = Callable[..., tuple[int, str, str]]
 BASE = blobs(300, 500)
 
 
 @pytest.fixture
-def cli(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Cli]:
-    """Run ``qpmask view``: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "1000")
-
-    def call(*args: object) -> tuple[int, str, str]:
-        code = run(app, ["view", *map(str, args)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return code, out, err
-
-    yield call
-    logging.getLogger("qpmask").handlers.clear()
+def cli(qpmask_cli: Cli) -> Cli:
+    """Run ``qpmask view``."""
+    return partial(qpmask_cli, "view")
 
 
 @pytest.fixture

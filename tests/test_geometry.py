@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qpmask.geometry import PixelSize, Size, TileGrid, pyramid_sizes
@@ -50,7 +50,6 @@ def test_a_pyramid_by_hand() -> None:
     assert pyramid_sizes(Size(1, 1), 16) == (Size(1, 1),)
 
 
-@settings(deadline=None)
 @given(sizes, st.sampled_from([16, 48, 256, 512, 8192]))
 def test_every_level_holds_each_second_pixel_of_the_one_below(size: Size, tile_px: int) -> None:
     levels = pyramid_sizes(size, tile_px)
@@ -71,7 +70,6 @@ def test_a_tile_grid_by_hand() -> None:
     ]  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.builds(Size, st.integers(1, 90), st.integers(1, 90)), st.integers(1, 40))
 def test_tiles_cover_an_image_once(size: Size, tile_px: int) -> None:
     grid = TileGrid(size, tile_px)
@@ -85,7 +83,6 @@ def test_tiles_cover_an_image_once(size: Size, tile_px: int) -> None:
     )
 
 
-@settings(deadline=None)
 @given(sizes, st.floats(1, 1000))
 def test_a_downsampled_image_is_never_larger(size: Size, downsample: float) -> None:
     small = size.downsampled(downsample)

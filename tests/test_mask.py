@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import basic_indices
 from mask_files import CLASSES, Layout, blobs, foreign_level, layouts, write, write_foreign
@@ -22,9 +22,6 @@ from qpmask.mask import BinaryMask, Mask, open_mask
 from qpmask.ometiff import ClassRow, MaskFile, MaskLayout, MaskMetadata, write_mask
 
 BASE = blobs(200, 330)
-HYPOTHESIS = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60
-)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +114,7 @@ def test_pixel_size_from_the_resolution(
 # --- indexing and regions ---------------------------------------------------------------------
 
 
-@HYPOTHESIS
+@settings(max_examples=60)
 @given(layouts(), st.data())
 def test_any_index_is_numpys(tmp_path: Path, layout: Layout, data: st.DataObject) -> None:
     base = layout.write(tmp_path / "x.tif")
@@ -183,7 +180,7 @@ def expected_region(
     return out
 
 
-@HYPOTHESIS
+@settings(max_examples=60)
 @given(layouts(), st.data())
 def test_any_region(tmp_path: Path, layout: Layout, data: st.DataObject) -> None:
     base = layout.write(tmp_path / "x.tif")
@@ -202,7 +199,7 @@ def test_any_region(tmp_path: Path, layout: Layout, data: st.DataObject) -> None
             assert np.array_equal(found, expected_region(base, scales, x, y, w, h, d)), d
 
 
-@HYPOTHESIS
+@settings(max_examples=60)
 @given(st.data())
 def test_a_downsampled_region_is_a_slice(path: Path, data: st.DataObject) -> None:
     """Exactly so for powers of two and aligned corners, which is where levels hold the pixels."""
@@ -259,7 +256,7 @@ def test_a_level_of_any_ratio(tmp_path: Path) -> None:
         assert np.array_equal(found, base[ys][:, xs][at_y][:, at_x])
 
 
-@HYPOTHESIS
+@settings(max_examples=60)
 @given(st.data())
 def test_regions_beyond_the_mask(path: Path, data: st.DataObject) -> None:
     x, y = data.draw(st.integers(-50, 380)), data.draw(st.integers(-50, 250))
@@ -353,7 +350,7 @@ def test_only_the_tiles_that_are_touched_are_read(path: Path, tmp_path: Path) ->
 # --- classes ----------------------------------------------------------------------------------
 
 
-@HYPOTHESIS
+@settings(max_examples=60)
 @given(layouts(), st.lists(st.integers(0, 255), min_size=1, max_size=6), st.data())
 def test_binary_is_the_mask_compared(
     tmp_path: Path, layout: Layout, labels: list[int], data: st.DataObject
@@ -395,7 +392,7 @@ def test_binary_by_name(mask: Mask) -> None:
     assert "labels [1, 2]" in repr(tumor)
 
 
-@HYPOTHESIS
+@settings(max_examples=60)
 @given(layouts(), st.data())
 def test_counts_and_places_of_labels(tmp_path: Path, layout: Layout, data: st.DataObject) -> None:
     base = layout.write(tmp_path / "x.tif")
@@ -599,7 +596,7 @@ def test_files_that_are_no_masks(tmp_path: Path) -> None:
         open_mask(tmp_path / "x.tif")
 
 
-@HYPOTHESIS
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=20), st.data()
 )

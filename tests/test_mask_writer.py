@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import threading
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from ometiff.mask_samples import assert_others_read
 
 from qpmask import ClassEntry, ClassMap, MaskWriter, check_mask
 from qpmask.errors import MaskError, OptionsError, OutputError, QpmaskError
@@ -101,7 +101,6 @@ def scenes(draw: st.DrawFn) -> tuple[int, int, int, list[int], list[Write]]:
     return width, height, draw(st.sampled_from([16, 32, 48])), labels, writes
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(scenes(), st.sampled_from(CODECS), st.booleans(), st.booleans())
 def test_any_writes_do_what_numpy_does(tmp_path: Path, scene, codec, pyramid, in_two_runs) -> None:
     width, height, tile_size, labels, writes = scene
@@ -385,15 +384,7 @@ def test_others_read_the_mask(tmp_path: Path, codec: str, bits: bool) -> None:
     expected = np.zeros((300, 400), int)
     expected[:, 20:380] = block[10:310]
     assert_mask(path, expected)
-    assert np.array_equal(tifffile.imread(path, series=0, level=0), expected)
-    image_module = pytest.importorskip("PIL.Image", reason="Pillow reads masks")
-    with image_module.open(path) as image:
-        assert np.array_equal(np.asarray(image), expected)
-    rasterio = pytest.importorskip("rasterio", reason="rasterio is GDAL for Python")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with rasterio.open(path) as dataset:
-            assert np.array_equal(dataset.read(1), expected)
+    assert_others_read(path, expected)
 
 
 # --- tiles in order ---------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qpmask import MaskWriter, check_mask, finalize
@@ -335,7 +335,6 @@ def test_a_record_that_says_impossible_things(tmp_path: Path, field: str, value:
     assert read(path).sum() == 25
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2000), st.binary(max_size=30)), max_size=3), st.booleans())
 def test_any_damage_is_one_kind_of_error(tmp_path: Path, damage, skip: bool) -> None:
     path = tmp_path / "m.ome.tif"

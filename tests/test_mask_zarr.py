@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mask_files import Layout, blobs, layouts, write, write_foreign
 from ometiff.mask_samples import AWKWARD_NAME
@@ -32,9 +32,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30
-)
+@settings(max_examples=30)
 @given(layout=layouts(), data=st.data())
 def test_any_index_of_any_level(
     zarr: Any, tmp_path: Path, layout: Layout, data: st.DataObject

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qpmask.errors import OptionsError
@@ -144,7 +144,6 @@ def test_what_is_no_java_memory_size(text: str) -> None:
         parse_memory(text)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=6))
 def test_a_memory_size_is_understood_or_refused(text: str) -> None:
     """Java would not start with what is neither."""

@@ -103,7 +103,7 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold()
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(image_names)
 @example(["a", "A", "a_id1", "a_id2"])
 @example(["a_id1", "a", "A", "A_ID1"])

@@ -390,7 +390,6 @@ def test_uris_that_are_none_are_no_paths(uri: str) -> None:
     assert path_from_uri(uri) is None
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1,
                         max_size=8).filter(lambda p: p not in (".", "..")),
                 min_size=1, max_size=4))  # fmt: skip
@@ -559,7 +558,7 @@ json_values = st.recursive(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(server=json_values, name=json_values, tags=json_values)
 def test_whatever_an_entry_holds_the_project_opens(
     tmp_path_factory: pytest.TempPathFactory, server: Any, name: Any, tags: Any

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mask_files import Layout, blobs, layouts, write, write_foreign
 
@@ -18,10 +18,6 @@ from qpmask.ometiff.reader import MaskFile
 from qpmask.viewer import sampling
 from qpmask.viewer.sampling import Sampler
 from qpmask.viewer.viewport import Viewport, picture_viewport
-
-fixture_is_fine = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 
 
 @pytest.fixture
@@ -68,7 +64,7 @@ def test_beside_the_mask_there_is_nothing(mask_path: Path) -> None:
     assert not nowhere.labels.any()
 
 
-@fixture_is_fine
+@settings(max_examples=60)
 @given(
     layouts(),
     st.floats(-50, 200),

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import QUPATH, ROOT
+from conftest import QUPATH, ROOT, Cli
 
 from qpmask._version import __version__
 from qpmask.classes import ClassEntry, ClassMap, load_preset
-from qpmask.cli.exits import run
-from qpmask.cli.groovy import command
 from qpmask.engines.jvm import QuPathInstall
 from qpmask.errors import OutputError
 from qpmask.scripts import SCRIPTS, groovy_literal, script_text, write_scripts
 
-Cli = Callable[..., tuple[int, str, str]]
 _GROOVY = "org.apache.groovy:groovy:4.0.26"
 _PARSE = """
 import org.codehaus.groovy.control.CompilationUnit
@@ -36,20 +32,9 @@ println "parsed ${args.length}"
 
 
 @pytest.fixture
-def cli(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Cli]:
-    """Run ``qpmask groovy``: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*args: object) -> tuple[int, str, str]:
-        code = run(command, [str(a) for a in args])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return code, out, err
-
-    yield call
-    logging.getLogger("qpmask").handlers.clear()
+def cli(qpmask_cli: Cli) -> Cli:
+    """Run ``qpmask groovy``."""
+    return partial(qpmask_cli, "groovy")
 
 
 def groovy(*args: object) -> subprocess.CompletedProcess[str]:

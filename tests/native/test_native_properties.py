@@ -20,7 +20,6 @@ from qpmask.ometiff.strips import StripGrid
 
 # Compiling the kernels may fall into the first example.
 relaxed = settings(
-    deadline=None,
     max_examples=60,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

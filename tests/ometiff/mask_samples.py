@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+import tifffile
 
 from qpmask.geometry import PixelSize, Size
 from qpmask.ometiff import ClassRow, MaskLayout, MaskMetadata, WriteResult, write_mask
@@ -82,3 +85,17 @@ def write(
         "a mask", size, pixel_size=pixel_size, classes=classes, **sizes, **metadata
     )
     return write_mask(path, layout, record, tiles or cut(array, tile_px), _big=big)
+
+
+def assert_others_read(path: Path, expected: np.ndarray) -> None:
+    """These are the pixels that tifffile, Pillow and GDAL find in the first page."""
+    assert np.array_equal(tifffile.imread(path, series=0, level=0), expected)
+    image_module = pytest.importorskip("PIL.Image", reason="Pillow reads masks")
+    with image_module.open(path) as image:
+        assert np.array_equal(np.asarray(image), expected)
+    rasterio = pytest.importorskip("rasterio", reason="rasterio is GDAL for Python")
+    with warnings.catch_warnings():
+        # A slide has no place on Earth.
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(path) as dataset:
+            assert np.array_equal(dataset.read(1), expected)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ometiff.mask_samples import CLASSES, blobs, histogram, write
 
@@ -302,7 +302,6 @@ def test_pixel_sizes_must_agree(tmp_path: Path, resolution, unit, words) -> None
     assert (found == []) if words is None else (words in found[0])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.data())
 def test_any_changed_pixel_is_found(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "m.ome.tif"

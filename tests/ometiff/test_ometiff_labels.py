@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from ometiff.mask_samples import histogram
@@ -19,7 +19,6 @@ ARRAYS = DTYPES.flatmap(
 )
 
 
-@settings(deadline=None)
 @given(ARRAYS, st.lists(st.integers(0, 300), max_size=12))
 def test_counts_are_those_of_numpy(tile: np.ndarray, expected: list[int]) -> None:
     counts = count_labels(tile, expected)

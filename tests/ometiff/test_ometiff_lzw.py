@@ -71,7 +71,6 @@ def test_views_and_other_byte_orders() -> None:
 SMALL = hnp.array_shapes(min_dims=2, max_dims=2, max_side=70)
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([np.uint8, np.uint16]).flatmap(
         lambda dtype: hnp.arrays(
@@ -93,7 +92,7 @@ def test_a_phrase_right_after_the_table_was_cleared_is_refused() -> None:
         decode_segment(data, "lzw", 16)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.binary(max_size=300), st.booleans())
 def test_damaged_segments_are_errors(noise: bytes, clears: bool) -> None:
     data = b"\x80" + noise if clears else noise

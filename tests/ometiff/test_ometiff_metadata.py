@@ -3,7 +3,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ometiff.mask_samples import AWKWARD_NAME, CLASSES
 
@@ -75,21 +75,18 @@ def test_what_xml_cannot_hold_is_replaced() -> None:
     assert back.extra == {"k ": "\ufffd\nx\n"}
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=())))
 def test_any_class_name_survives(name: str) -> None:
     metadata = MaskMetadata("m", Size(1, 1), classes=(ClassRow(1, name, (1, 2, 3)),))
     assert from_ome_xml(to_ome_xml(metadata)) == metadata
 
 
-@settings(deadline=None)
 @given(st.text(), st.dictionaries(st.text(), st.text(), max_size=3))
 def test_any_text_can_be_read_back(name: str, extra: dict[str, str]) -> None:
     once = from_ome_xml(to_ome_xml(MaskMetadata(name, Size(1, 1), extra=extra)))
     assert from_ome_xml(to_ome_xml(once)) == once
 
 
-@settings(deadline=None)
 @given(st.floats(1e-6, 1e6), st.floats(1e-6, 1e6))
 def test_pixel_size_is_exact(width_um: float, height_um: float) -> None:
     metadata = MaskMetadata("m", Size(1, 1), pixel_size=PixelSize(width_um, height_um))

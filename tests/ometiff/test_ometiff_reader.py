@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ometiff.mask_samples import CLASSES, PIXEL_SIZE, blobs, levels_of, write
 
@@ -51,7 +51,6 @@ def test_what_it_is(path: Path) -> None:
         assert "330 x 200" in repr(mask)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_any_region(path: Path, data: st.DataObject) -> None:
     with MaskFile(path) as mask:
@@ -363,7 +362,6 @@ def test_any_damaged_tag_is_a_mask_error_or_harmless(
     try_everything(tmp_path / "x.tif")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=20), st.data()
 )

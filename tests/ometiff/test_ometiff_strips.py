@@ -10,7 +10,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ometiff.mask_samples import histogram
 
@@ -41,12 +41,6 @@ def backend(request: pytest.FixtureRequest):
     if request.param == "kernels":
         pytest.importorskip("numba", reason="the kernels are compiled by Numba")
     return importlib.import_module(f"qpmask.ometiff.{request.param}")
-
-
-def many(function):
-    """Any mask, with a backend."""
-    quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-    return quick(given(masks())(function))
 
 
 @st.composite
@@ -120,7 +114,7 @@ def lots(backend, case):
         yield grid, row, number, strip, runs_of(backend, strip)
 
 
-@many
+@given(masks())
 def test_pixels_to_runs_and_back(backend, case) -> None:
     counts = np.zeros(65536, np.int64)
     for *_, strip, tiles in lots(backend, case):
@@ -159,7 +153,7 @@ def test_hand_made_runs(backend) -> None:
         list(TileRuns(shape, runs, pixels.dtype))
 
 
-@many
+@given(masks())
 def test_a_pyramid_is_the_subsampling_of_its_base(backend, case) -> None:
     mask, tile_px = case
     size = Size(mask.shape[1], mask.shape[0])
@@ -197,7 +191,7 @@ def test_what_is_unknown_below_is_unknown_above(backend) -> None:
     assert above.assemble(backend).runs.labels().tolist() == [1, UNKNOWN]
 
 
-@many
+@given(masks())
 def test_lzw_there_and_back(backend, case) -> None:
     mask, tile_px = case
     period = mask.dtype.itemsize
@@ -245,7 +239,7 @@ def decoded(backend, data: bytes, edge: int) -> tuple[bytes | None, bytes | None
     return None if failed[0] else out[1].tobytes(), pixels
 
 
-@many
+@given(masks())
 def test_lzw_of_other_encoders(backend, case) -> None:
     """Decoding must not rely on what our encoder does."""
     mask, _ = case
@@ -261,7 +255,6 @@ def test_noise_of_another_encoder(backend) -> None:
     assert decoded(backend, imagecodecs.lzw_encode(base), 64)[0] == base
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.binary(max_size=80), st.integers(0, 2**32 - 1), st.integers(0, 40))
 def test_damaged_lzw_is_refused_or_what_other_decoders_read(backend, noise, seed, n_flips) -> None:
     rng = np.random.default_rng(seed)
@@ -275,7 +268,7 @@ def test_damaged_lzw_is_refused_or_what_other_decoders_read(backend, noise, seed
                 assert found == decode_segment(data, "lzw", 4096)
 
 
-@many
+@given(masks())
 def test_compare_counts_pixels_that_differ(backend, case) -> None:
     mask, tile_px = case
     rng = np.random.default_rng(mask.size)

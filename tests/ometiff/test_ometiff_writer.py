@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ometiff.mask_samples import blobs, cut, histogram, levels_of, size_of, write
 
@@ -153,7 +153,6 @@ def masks(draw: st.DrawFn) -> tuple[np.ndarray, int]:
     return np.kron(coarse, np.ones((block, block), int))[:height, :width].astype(dtype), tile_px
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(masks(), st.sampled_from(COMPRESSIONS), st.booleans(), st.booleans())
 def test_any_mask_reads_back(tmp_path: Path, mask, compression, big, pyramid) -> None:
     base, tile_px = mask
@@ -168,7 +167,6 @@ def test_any_mask_reads_back(tmp_path: Path, mask, compression, big, pyramid) ->
     assert check_mask(path, counts=histogram(base), classes=histogram(base)).problems == ()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(masks(), st.sampled_from(COMPRESSIONS), st.randoms())
 def test_the_kind_of_tile_does_not_matter(tmp_path: Path, mask, compression, random) -> None:
     base, tile_px = mask
