@@ -79,41 +79,64 @@ def _find_runs(
 ) -> tuple[int, int]:
     """Find runs from pixel ``at`` on, as many as there is room for; where it stopped, and how many.
 
-    ``words`` are the same pixels as 64-bit numbers.
+    ``words`` are the same pixels as 64-bit numbers, the first pixel in the lowest bits.
     """
     per_word = 8 // pixels.itemsize
     n_words = n_pixels // per_word
-    label = np.int64(pixels[at])
+    word, skipped = at // per_word, at % per_word
     while n_runs < len(values):
-        # The end of the run, by bytes up to the next word, then by words.
-        end = min(n_pixels, (at // per_word + 1) * per_word)
-        while at < end and pixels[at] == label:
-            at += 1
-        if at == end and at < n_pixels:
-            if per_word == 8:
-                pattern = np.uint64(label) * np.uint64(0x0101010101010101)
-            else:
-                pattern = np.uint64(label) * np.uint64(0x0001000100010001)
-            word = at // per_word
-            while word + 8 <= n_words:
-                different = np.uint64(0)
-                for i in range(8):
-                    different |= words[word + i] ^ pattern
-                if different != 0:
-                    break
-                word += 8
-            while word < n_words and words[word] == pattern:
+        label = np.int64(pixels[at])
+        if per_word == 8:
+            pattern = np.uint64(label) * np.uint64(0x0101010101010101)
+        else:
+            pattern = np.uint64(label) * np.uint64(0x0001000100010001)
+        different = np.uint64(0)
+        if word < n_words:
+            different = (words[word] ^ pattern) >> np.uint64(skipped * pixels.itemsize * 8)
+            if different == 0:
                 word += 1
-            at = word * per_word
+                skipped = 0
+                while word + 8 <= n_words:
+                    for i in range(8):
+                        different |= words[word + i] ^ pattern
+                    if different != 0:
+                        break
+                    word += 8
+                different = np.uint64(0)
+                while word < n_words:
+                    different = words[word] ^ pattern
+                    if different != 0:
+                        break
+                    word += 1
+        if different != 0:
+            skipped += _first_pixel(different, per_word)
+            at = word * per_word + skipped
+        else:  # the last pixels, which are no whole word
+            at = max(at, n_words * per_word)
             while at < n_pixels and pixels[at] == label:
                 at += 1
+            word, skipped = n_words, 0
         values[n_runs] = label
         ends[n_runs] = at
         n_runs += 1
         if at == n_pixels:
             break
-        label = np.int64(pixels[at])
     return at, n_runs
+
+
+@_kernel
+def _first_pixel(different: np.uint64, per_word: int) -> int:
+    """Number of the first pixel of a word that has a bit set."""
+    n_pixels = 0
+    if different & np.uint64(0xFFFFFFFF) == 0:
+        n_pixels = per_word // 2
+        different >>= np.uint64(32)
+    if different & np.uint64(0xFFFF) == 0:
+        n_pixels += per_word // 4
+        different >>= np.uint64(16)
+    if per_word == 8 and different & np.uint64(0xFF) == 0:
+        n_pixels += 1
+    return n_pixels
 
 
 @_kernel

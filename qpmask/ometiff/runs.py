@@ -6,7 +6,7 @@ comparing and LZW take a hundredth of the steps on those that they take on pixel
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -41,6 +41,22 @@ class RunStrip(NamedTuple):
         alone = n_runs == 1
         labels[alone] = self.values[self.start[:-1][alone]]
         return labels
+
+
+def joined(parts: Sequence[RunStrip]) -> RunStrip:
+    """Strips one behind the other as one strip."""
+    if len(parts) == 1:
+        return parts[0]
+    n_runs = 0
+    starts = [np.zeros(1, np.int64)]
+    for part in parts:
+        starts.append(part.start[1:] + n_runs)
+        n_runs += len(part.values)
+    return RunStrip(
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.ends for part in parts]),
+        np.concatenate(starts),
+    )
 
 
 def no_runs() -> RunStrip:

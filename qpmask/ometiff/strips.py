@@ -22,7 +22,7 @@ MIXED = -1
 UNKNOWN = -2
 """State of a tile that cannot be read."""
 
-STRIP_PX = 2 << 20
+STRIP_PX = 8 << 20
 """Pixels of a strip, at most (but for tiles so large that two of them have more)."""
 
 
@@ -42,6 +42,10 @@ class StripShape(NamedTuple):
     def area(self, k: int) -> int:
         """Number of pixels of tile ``k`` inside the image."""
         return self.width(k) * self.height
+
+    def part(self, first: int, end: int) -> StripShape:
+        """Tiles ``first`` to ``end - 1`` alone."""
+        return self._replace(n_tiles=end - first, last_width=self.width(end - 1))
 
     def areas(self) -> NDArray[np.int64]:
         """Number of pixels of each tile inside the image, shape (n_tiles,)."""

@@ -7,7 +7,7 @@ ROIs as columns of numbers. Read from the bottom up::
     javacodes, javavalues, javaframes, javahandles, javastream
                  a Java Object Serialization stream as plain values
     gather       many stretches of bytes as one
-    wkb          the vertices of a geometry
+    wkb, wkbmany the vertices of a geometry, of many polygons at once
     rois         QuPath's ROIs -> columns
     kinds        the names of QuPath's classes
     columns      QuPath's objects and classes -> columns

@@ -30,7 +30,7 @@ from qpmask.qpdata.javacodes import (
 from qpmask.qpdata.javavalues import ClassDesc
 from qpmask.qpdata.kinds import ID_KEY, METADATA, OBJECT, ROI_OBJECT, UUID, kind_of
 from qpmask.qpdata.lanedata import ClassForms, Ints, LaneData
-from qpmask.qpdata.lanes import OBJECT_OF, Lanes
+from qpmask.qpdata.lanes import OBJECT_BYTES, OBJECT_OF, Lanes
 from qpmask.qpdata.model import ObjectKind
 from qpmask.qpdata.roilanes import RoiColumns, RoiForms
 
@@ -44,9 +44,6 @@ OTHER_KEY: Final = -2
 #: Entries of an object's metadata that are followed in lanes.
 MAX_ENTRIES: Final = 16
 
-# Of a head that refers to its class: bytes up to the code of the name, and the first of them.
-_HEAD_BYTES: Final = 7
-_HEAD_CODES: Final = ((0, TC_OBJECT), (1, TC_REFERENCE))
 # How many bytes to search at once: they fit into a processor's cache.
 _BLOCK: Final = 2**18
 _CHILDREN: Final = TC_BLOCKDATA << 8 | 4
@@ -78,15 +75,13 @@ class ObjectForms:
         parts = [np.zeros(0, np.int64)]
         n_found = 0
         for block_start in range(start, end, _BLOCK):
-            block = source.u1[block_start : min(block_start + _BLOCK + _HEAD_BYTES - 1, end)]
-            n_places = max(len(block) - _HEAD_BYTES + 1, 0)
-            possible = np.ones(n_places, np.bool_)
-            for offset, code in _HEAD_CODES:
-                possible &= block[offset : offset + n_places] == code
-            # A null, a reference or a text: the name. The codes begin at 0x70.
-            possible &= block[_HEAD_BYTES - 1 :] >> 3 == TC_NULL >> 3
+            block = source.u1[block_start : min(block_start + _BLOCK + 1, end)]
+            possible = block[:-1] == TC_OBJECT
+            possible &= block[1:] == TC_REFERENCE
             places = np.flatnonzero(possible) + block_start
-            places = places[source.u2[places] == OBJECT_OF]
+            places = places[places < source.end]
+            names = source.u1[places + OBJECT_BYTES]
+            places = places[(names == TC_NULL) | (names == TC_REFERENCE) | (names == TC_STRING)]
             places = places[self.kind[self.forms.numbers(source.i4_at(places + 2))] >= 0]
             parts.append(places)
             n_found += len(places)

@@ -158,7 +158,7 @@ def test_mutations(name: str, seed: int) -> None:
     data = samples[seed % len(samples)].read_bytes() if samples else alike_file(25)
     rng = random.Random(seed)
     n_good = 0
-    n_mutations = 60 if name == "varied" else 250
+    n_mutations = 60 if name == "varied" else 180
     for _ in range(n_mutations):
         damaged = mutated(data, rng)
         found: list[object] = []

@@ -21,14 +21,19 @@ from numpy.typing import NDArray
 
 from qpmask.errors import OptionsError, UnsupportedByEngineError
 from qpmask.geometry import Size, TileGrid
-from qpmask.ometiff.pixelpool import new_pixels
-from qpmask.ometiff.strips import StripGrid, TileStrip
+from qpmask.ometiff.backend import as_words, backend_for
+from qpmask.ometiff.pixelpool import give_back, new_pixels
+from qpmask.ometiff.runs import RunStrip, TileRuns, joined
+from qpmask.ometiff.strips import StripGrid
 
 from .draw import draw_chunk
 from .scene import Grid, build
 from .shapes import AREAS, LINES, NO_FILL, Kind, Shapes
 
 LabelTile: TypeAlias = "int | NDArray[np.uint8] | NDArray[np.uint16]"
+
+CHUNK_PX = 1 << 20
+"""Pixels of the tiles that are drawn in one go (but for a tile that has more)."""
 
 MARGIN_PX = 3.0
 """How far from an edge a tile may be to look at it: more than rounding and the pixel rules need."""
@@ -135,15 +140,15 @@ class Plane:
         self._scene = build(shapes, self._grid)
         tile = Size(options.tile_px, options.tile_px)
         self._strip_grid = StripGrid(size, tile)
+        self._backend = backend_for(self.dtype)
 
-    def strips(self) -> Iterator[TileStrip]:
+    def strips(self) -> Iterator[TileRuns]:
         """All tiles in strips, row by row from the top left, drawn as they are asked for.
 
         Yields
         ------
-        TileStrip
-            The next strip of the plane's :class:`~qpmask.ometiff.strips.StripGrid`; its user may
-            write to it.
+        TileRuns
+            The next strip of the plane's :class:`~qpmask.ometiff.strips.StripGrid`.
         """
         threads = self.options.n_threads or _n_processors()
         grid = self._strip_grid
@@ -153,7 +158,7 @@ class Plane:
                 yield self._draw(row, number)
             return
         pool = ThreadPoolExecutor(threads, thread_name_prefix="qpmask-draw")
-        waiting: deque[TileStrip | Future[TileStrip]] = deque()
+        waiting: deque[TileRuns | Future[TileRuns]] = deque()
         try:
             for row, number in places:
                 if self._is_blank(row):
@@ -187,19 +192,33 @@ class Plane:
         """Whether no shape comes near a row of tiles."""
         return bool(self._scene.row_start[row] == self._scene.row_start[row + 1])
 
-    def _draw(self, row: int, number: int) -> TileStrip:
+    def _draw(self, row: int, number: int) -> TileRuns:
         shape = self._strip_grid.shape(row, number)
-        # The pixels of tiles that are not drawn are never touched, so they take no memory.
-        pixels = new_pixels(shape.n_tiles, self.options.tile_px**2, self.dtype)
-        labels = np.full(shape.n_tiles, self.options.background, np.int64)
-        if not self._is_blank(row):
-            col0 = number * self._strip_grid.tiles_per_strip
-            draw_chunk(self._scene, self._grid, row, col0, col0 + shape.n_tiles, pixels, labels)
-        return TileStrip(shape, labels, pixels)
+        if self._is_blank(row):
+            labels = np.full(shape.n_tiles, self.options.background, np.uint16)
+            ends = shape.areas().astype(np.int32)
+            runs = RunStrip(labels, ends, np.arange(shape.n_tiles + 1, dtype=np.int64))
+            return TileRuns(shape, runs, self.dtype)
+        # A few tiles at a time, so that their pixels are still at hand when their runs are found.
+        # Those of tiles that are not drawn are never touched.
+        area_px = self.options.tile_px**2
+        pixels = new_pixels(max(1, min(shape.n_tiles, CHUNK_PX // area_px)), area_px, self.dtype)
+        words = as_words(pixels)
+        first_col = number * self._strip_grid.tiles_per_strip
+        parts = []
+        for k in range(0, shape.n_tiles, len(pixels)):
+            part = shape.part(k, min(k + len(pixels), shape.n_tiles))
+            states = np.empty(part.n_tiles, np.int64)
+            room = pixels[: part.n_tiles]
+            col = first_col + k
+            draw_chunk(self._scene, self._grid, row, col, col + part.n_tiles, room, states)
+            parts.append(self._backend.runs_of(room, words[: part.n_tiles], states, part))
+        give_back(pixels)
+        return TileRuns(shape, joined(parts), self.dtype)
 
 
-def _result(drawn: TileStrip | Future[TileStrip]) -> TileStrip:
-    return drawn if isinstance(drawn, TileStrip) else drawn.result()
+def _result(drawn: TileRuns | Future[TileRuns]) -> TileRuns:
+    return drawn if isinstance(drawn, TileRuns) else drawn.result()
 
 
 def _n_processors() -> int:
