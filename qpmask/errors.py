@@ -24,7 +24,8 @@ built-in exception that a Python programmer would expect::
     │   ├── LostTilesError                     QuPath could not draw or write some tiles
     │   └── UnsupportedByEngineError (NotImplementedError)
     ├── MaskError (ValueError)                 a mask file that is not what it should be
-    │   └── MaskCheckError                     a mask that failed its check
+    │   ├── MaskCheckError                     a mask that failed its check
+    │   └── TileError                          one tile of a mask is missing or damaged
     ├── OutputError (OSError)                  the output cannot be written
     ├── MissingExtraError (ImportError)        an optional dependency that is not installed
     └── Interrupted                            Ctrl-C or SIGTERM: exit code 130
@@ -57,7 +58,7 @@ class QpmaskError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # An exception with keyword arguments does not survive a process pool by itself.
-        return _rebuild, (type(self), self.message, self.hint)
+        return _rebuild, (type(self), self.message, self.hint), vars(self)
 
 
 def _rebuild(cls: type[QpmaskError], message: str, hint: str | None) -> QpmaskError:
@@ -146,6 +147,20 @@ class MaskError(QpmaskError, ValueError):
 
 class MaskCheckError(MaskError):
     """A mask failed its check."""
+
+
+class TileError(MaskError):
+    """One tile of a mask is missing or damaged.
+
+    Parameters
+    ----------
+    what : str
+        Why, without the place.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, what: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.what = what
 
 
 class OutputError(QpmaskError, OSError):

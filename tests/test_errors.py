@@ -70,6 +70,11 @@ def test_errors_survive_the_way_between_processes(
     assert str(again) == ("It broke. Do this." if hint else "It broke.")
 
 
+def test_what_is_wrong_with_a_tile_survives_it_too() -> None:
+    error = errors.TileError("Tile 3 cannot be used: it is missing.", what="it is missing")
+    assert pickle.loads(pickle.dumps(error)).what == "it is missing"
+
+
 def test_file_errors_speak_for_themselves() -> None:
     """OSError has its own ideas about arguments and text."""
     error = errors.ProjectNotFoundError("There is no file x.", hint="Look elsewhere.")

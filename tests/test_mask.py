@@ -20,6 +20,7 @@ from qpmask.errors import MaskError, NoSuchClassError, OptionsError, OutsideMask
 from qpmask.geometry import PixelSize, Size
 from qpmask.mask import BinaryMask, Mask, open_mask
 from qpmask.ometiff import ClassRow, MaskFile, MaskLayout, MaskMetadata, write_mask
+from qpmask.ometiff.segmentfile import SegmentFile
 
 BASE = blobs(200, 330)
 
@@ -460,14 +461,14 @@ def test_tiles_that_share_bytes_are_decoded_once(
     tiles = [odd if i % 3 == 0 else i % 3 - 1 for i in range(1600)]
     write_mask(path, layout, MaskMetadata("x", size), tiles)
     n_decoded = 0
-    decode = MaskFile._read_bytes
+    decode = SegmentFile.read
 
     def counting(*args: Any) -> bytes:
         nonlocal n_decoded
         n_decoded += 1
         return decode(*args)
 
-    monkeypatch.setattr(MaskFile, "_read_bytes", counting)
+    monkeypatch.setattr(SegmentFile, "read", counting)
     with open_mask(path) as mask:
         assert sum(mask.counts().values()) == size.area_px
         assert n_decoded == 3
@@ -654,7 +655,7 @@ def test_a_closed_mask(path: Path) -> None:
 
 def test_a_mask_that_is_dropped_closes_its_file_in_silence(path: Path) -> None:
     mask = open_mask(path)
-    file = mask._file._file
+    file = mask._file._segments._file
     del mask
     gc.collect()
     assert file.closed

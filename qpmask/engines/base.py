@@ -19,8 +19,6 @@ from qpmask.errors import Interrupted
 from qpmask.qpdata import ObjectKind
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from qpmask.geometry import Size
     from qpmask.ometiff.layout import Tiles
     from qpmask.options import FileOptions, RenderOptions
@@ -165,12 +163,7 @@ class Rendering(ABC):
     def __enter__(self) -> Rendering:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *args: object) -> None:
         self.close()
 
 

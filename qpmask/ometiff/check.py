@@ -27,6 +27,7 @@ from qpmask.ometiff.reader import MaskFile
 from qpmask.ometiff.rules import structure_problems
 from qpmask.ometiff.runs import RunStrip
 from qpmask.ometiff.stripreader import StripRead, StripReader
+from qpmask.ometiff.strips import StripPlace
 
 __all__ = ["CheckReport", "Problem", "check_mask"]
 
@@ -178,16 +179,6 @@ def check_mask(
         )
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a strip belongs."""
-
-    plane: int
-    level: int
-    row: int
-    number: int
-
-
 @dataclass(frozen=True, eq=False)
 class _Found:
     """A strip, read and looked at."""
@@ -208,13 +199,15 @@ class _Check:
         self.n_tiles = 0
         self.counts: list[dict[int, int]] = [{} for _ in range(mask.n_planes)]
         self._n_done = 0
-        self._window: deque[tuple[_Place, Above | None, Future[_Found]]] = deque()
+        self._window: deque[tuple[StripPlace, Above | None, Future[_Found]]] = deque()
         self._reader = StripReader(mask)
         self._backend = backend_for(mask.dtype)
         self._n_compared = _n_comparable(mask)
         self._pyramid = Pyramid(self._reader.grids[: self._n_compared])
         self._counter = LabelCounter(mask.dtype)
-        self._strange: dict[int, tuple[_Place, int, int]] = {}  # labels no class has: where first
+        self._strange: dict[
+            int, tuple[StripPlace, int, int]
+        ] = {}  # labels no class has: where first
 
     def add(self, problem: Problem) -> None:
         """Note a problem."""
@@ -232,7 +225,7 @@ class _Check:
                     continue  # follows from level 0
                 for row in range(grid.n_rows):
                     for number in range(grid.n_strips):
-                        self._submit(pool, _Place(plane, level, row, number))
+                        self._submit(pool, StripPlace(plane, level, row, number))
                         self._drain(pool, _STRIPS_PER_THREAD * threads, on_tile)
             self._drain(pool, 0, on_tile)
         for label, (first, k, n_pixels) in sorted(self._strange.items()):
@@ -268,13 +261,15 @@ class _Check:
                     many = len(found_by_plane) > 1
                     self.add(Problem(text, "count", plane=plane if many else None))
 
-    def _submit(self, pool: ThreadPoolExecutor, place: _Place, whole: Above | None = None) -> None:
+    def _submit(
+        self, pool: ThreadPoolExecutor, place: StripPlace, whole: Above | None = None
+    ) -> None:
         above = None
         if place.level < self._n_compared:
             above = self._pyramid.above(place.level, place.row, place.number)
         self._window.append((place, above, pool.submit(self._look, place, whole, above)))
 
-    def _look(self, place: _Place, whole: Above | None, above: Above | None) -> _Found:
+    def _look(self, place: StripPlace, whole: Above | None, above: Above | None) -> _Found:
         """Read a strip and look at it; ``whole`` is what level 0 makes of it. On any thread."""
         read = self._reader.read(place.level, place.plane, place.row, place.number)
         if whole is None:
@@ -301,14 +296,14 @@ class _Check:
             self.n_tiles += n_tiles
             self._note(place, found)
             if above is not None and self._pyramid.arrived(above):
-                up = _Place(place.plane, above.level, above.row, above.number)
+                up = StripPlace(place.plane, above.level, above.row, above.number)
                 self._submit(pool, up, above)
             if place.level == 0:
                 self._n_done += n_tiles
                 if on_tile is not None:
                     on_tile(self._n_done)
 
-    def _note(self, place: _Place, found: _Found) -> None:
+    def _note(self, place: StripPlace, found: _Found) -> None:
         """Turn what was found into problems and counts."""
         for k, error in sorted(found.read.errors.items()):
             self.add(self._problem(place, k, "tile", error))
@@ -330,7 +325,7 @@ class _Check:
                     first, k, n_before = place, _first_with(label, found.read.tiles.runs), 0
                 self._strange[label] = (first, k, n_before + n_pixels)
 
-    def _problem(self, place: _Place, k: int, kind: str, text: str) -> Problem:
+    def _problem(self, place: StripPlace, k: int, kind: str, text: str) -> Problem:
         plane = place.plane if self._mask.n_planes > 1 else None
         col = place.number * self._reader.grids[place.level].tiles_per_strip + k
         return Problem(text, kind, place.level, place.row, col, plane)

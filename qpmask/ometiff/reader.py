@@ -7,14 +7,10 @@ that is not there is an error too, never background.
 
 from __future__ import annotations
 
-import os
-import threading
-import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -26,21 +22,16 @@ from qpmask.ometiff.codecs import decode_segment
 from qpmask.ometiff.cuts import Cut, cut_axis
 from qpmask.ometiff.labels import constant_label
 from qpmask.ometiff.metadata import MaskMetadata
-from qpmask.ometiff.structure import Image, Level, Structure, read_structure
+from qpmask.ometiff.segmentfile import SegmentFile
+from qpmask.ometiff.structure import Level, Structure, read_structure
 from qpmask.ometiff.threads import in_threads
 from qpmask.ometiff.tilecache import TileCache
 
-__all__ = ["Level", "MaskFile", "TileError"]
+__all__ = ["Level", "MaskFile"]
 
 _REMEMBERED = 4096  # tiles of one label that are recognised by their packed bytes
 _REMEMBERED_BYTES = 4096  # longer segments are seldom of one label
 _WORTH_THREADS = 16  # tiles to decode; for fewer, starting threads takes longer than they save
-
-
-class TileError(MaskError):
-    """One tile of a mask is missing or damaged; ``what`` is why, without the place."""
-
-    what: str = ""
 
 
 class MaskFile:
@@ -70,21 +61,14 @@ class MaskFile:
         self._structure: Structure = read_structure(self._path)
         self._levels = self._structure.levels
         self._n_planes = self._structure.n_planes
-        self._lock = threading.Lock()
+        self._segments = SegmentFile(self._path, self._structure)
         self._labels: dict[tuple[int, int, tuple[int, int]], int] = {}
         self._labels_by_bytes: dict[tuple[bytes, tuple[int, int]], int] = {}
         self._cache = TileCache(cache_bytes)
-        try:
-            self._file = self._path.open("rb", buffering=0)
-        except OSError as error:
-            raise MaskError(f"The mask {self._path} cannot be opened: {error.strerror}.") from error
-        self._changed_ns = os.fstat(self._file.fileno()).st_mtime_ns
-        # A mask that is just dropped, as in an interactive session, closes its file in silence.
-        weakref.finalize(self, self._file.close)
 
     def close(self) -> None:
         """Close the file; reading from it is an error afterwards."""
-        self._file.close()
+        self._segments.close()
         self._cache.clear()
 
     @property
@@ -95,22 +79,17 @@ class MaskFile:
     @property
     def changed_ns(self) -> int:
         """When the file was last changed before it was opened, in nanoseconds since 1970."""
-        return self._changed_ns
+        return self._segments.changed_ns
 
     @property
     def is_closed(self) -> bool:
         """Whether it was closed."""
-        return self._file.closed
+        return self._segments.is_closed
 
     def __enter__(self) -> MaskFile:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *args: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -170,10 +149,7 @@ class MaskFile:
         offsets, bytecounts : ndarray of int64, shape (n_rows * n_cols,)
             Tiles that share their bytes share their entries.
         """
-        image, sample = self._image(level, plane)
-        n_tiles = self.levels[level].n_tiles
-        start = sample * n_tiles if image.is_planar else 0
-        return image.offsets[start : start + n_tiles], image.bytecounts[start : start + n_tiles]
+        return self._segments.table(level, plane)
 
     def packed(self, level: int = 0, plane: int = 0, row: int = 0, col: int = 0) -> bytes:
         """Bytes of one tile as they are in the file.
@@ -183,8 +159,12 @@ class MaskFile:
         MaskError
             If the tile is missing, or lies beyond the end of the file.
         """
-        offset, n_bytes = self._segment(level, plane, row, col)
-        return self._read_bytes(offset, n_bytes, (level, plane, row, col))
+        where = (level, plane, row, col)
+        return self._segments.read(*self._segments.find(*where), where)
+
+    def read_into(self, offset: int, buffer: NDArray[np.uint8]) -> bool:
+        """Fill a contiguous array with bytes of the file; whether it could be filled."""
+        return self._segments.read_into(offset, buffer)
 
     def tile(self, level: int = 0, plane: int = 0, row: int = 0, col: int = 0) -> NDArray[Any]:
         """Pixels of one tile, cropped to the image.
@@ -223,7 +203,7 @@ class MaskFile:
 
         Costs nothing: neither reads nor decodes.
         """
-        segment = self._segment(level, plane, row, col)
+        segment = self._segments.find(level, plane, row, col)
         return self._labels.get((*segment, self._crop_key(level, plane, row, col)))
 
     def read(
@@ -256,7 +236,7 @@ class MaskFile:
         MaskError
             If a tile is missing or does not decode.
         """
-        self._image(level, plane)
+        self._segments.image(level, plane)
         place = self.levels[level]
         y1 = place.size.height_px if y1 is None else y1
         x1 = place.size.width_px if x1 is None else x1
@@ -340,17 +320,7 @@ class MaskFile:
         which : ndarray of int64, shape (n_rows * n_cols,)
             For each tile of the level, which of the `n` it is.
         """
-        place = self.levels[level]
-        offsets, bytecounts = self.segments(level, plane)
-        _, by_offset = np.unique(offsets, return_inverse=True)
-        lengths, by_length = np.unique(bytecounts, return_inverse=True)
-        # Cropped at an edge, the same bytes are another tile.
-        rows, cols = np.divmod(np.arange(place.n_tiles), place.n_cols)
-        is_low = ((rows + 1) * place.tile.height_px > place.size.height_px).astype(np.int64)
-        is_narrow = ((cols + 1) * place.tile.width_px > place.size.width_px).astype(np.int64)
-        key = ((by_offset.reshape(-1) * len(lengths) + by_length.reshape(-1)) * 2 + is_low) * 2
-        _, first, which = np.unique(key + is_narrow, return_index=True, return_inverse=True)
-        return first.astype(np.int64), which.reshape(-1).astype(np.int64)
+        return self._segments.distinct(level, plane)
 
     def iter_tiles(
         self, level: int = 0, plane: int = 0, threads: int = 2
@@ -371,7 +341,7 @@ class MaskFile:
         pixels : int or ndarray
             The tile cropped to the image; a number where all its pixels have one label.
         """
-        self._image(level, plane)
+        self._segments.image(level, plane)
         window: deque[tuple[int, int, int | Future[int | NDArray[Any]]]] = deque()
         place = self.levels[level]
         pool = ThreadPoolExecutor(max(1, threads), "qpmask-decode")
@@ -393,50 +363,27 @@ class MaskFile:
 
     # --- behind the scenes --------------------------------------------------------------------
 
-    def _image(self, level: int, plane: int) -> tuple[Image, int]:
-        """Directory of a level of a plane, and the sample in it."""
-        if not 0 <= level < len(self.levels):
-            raise OptionsError(f"{self._path} has {len(self.levels)} levels and no level {level}.")
-        if not 0 <= plane < self.n_planes:
-            raise OptionsError(f"{self._path} has {self.n_planes} planes and no plane {plane}.")
-        page, sample = divmod(plane, self._structure.n_samples)
-        return self._structure.images[page][level], sample
-
-    def _segment(self, level: int, plane: int, row: int, col: int) -> tuple[int, int]:
-        image, sample = self._image(level, plane)
-        place = self.levels[level]
-        if not (0 <= row < place.n_rows and 0 <= col < place.n_cols):
-            raise OptionsError(
-                f"Level {level} of {self._path} has {place.n_rows} x {place.n_cols} tiles "
-                f"(rows, columns) and no tile ({row}, {col})."
-            )
-        index = row * place.n_cols + col + (sample * place.n_tiles if image.is_planar else 0)
-        offset, n_bytes = int(image.offsets[index]), int(image.bytecounts[index])
-        if offset == 0 or n_bytes == 0:
-            raise self._tile_error((level, plane, row, col), "it is missing from the file")
-        return offset, n_bytes
-
     def _crop_key(self, level: int, plane: int, row: int, col: int) -> tuple[int, int]:
         """What decides, besides the bytes, which pixels a tile has."""
-        image, sample = self._image(level, plane)
+        image, sample = self._segments.image(level, plane)
         height, width = self.levels[level].shape(row, col)
         return height, width * self._structure.n_samples + (0 if image.is_planar else sample)
 
     def _decode(self, level: int, plane: int, row: int, col: int) -> int | NDArray[Any]:
         where = (level, plane, row, col)
-        offset, n_bytes = self._segment(*where)
+        offset, n_bytes = self._segments.find(*where)
         crop = self._crop_key(*where)
         kept = self._cache.get((offset, n_bytes, crop))
         if kept is not None:
             return kept
-        data = self._read_bytes(offset, n_bytes, where)
+        data = self._segments.read(offset, n_bytes, where)
         label = self._labels_by_bytes.get((data, crop)) if n_bytes <= _REMEMBERED_BYTES else None
         if label is None:
-            image, sample = self._image(level, plane)
+            image, sample = self._segments.image(level, plane)
             try:
                 raw = decode_segment(data, image.compression, image.segment_bytes)
             except ValueError as error:
-                raise self._tile_error(where, str(error)) from error
+                raise self._segments.error(where, str(error)) from error
             height, width = self.levels[level].shape(row, col)
             pixels = image.unpack(raw, sample)[:height, :width]
             label = constant_label(pixels)
@@ -450,48 +397,6 @@ class MaskFile:
         if len(self._labels) < 64 * _REMEMBERED:
             self._labels[offset, n_bytes, crop] = label
         return label
-
-    def _read_bytes(self, offset: int, n_bytes: int, where: tuple[int, int, int, int]) -> bytes:
-        if offset + n_bytes > self._structure.file_bytes:
-            raise self._tile_error(
-                where,
-                f"its bytes lie beyond the file's end of {self._structure.file_bytes:,} bytes",
-            )
-        try:
-            if hasattr(os, "pread"):
-                data = os.pread(self._file.fileno(), n_bytes, offset)
-            else:
-                with self._lock:
-                    self._file.seek(offset)
-                    data = self._file.read(n_bytes) or b""
-        except (OSError, ValueError) as error:  # ValueError: the file is closed
-            raise self._tile_error(where, f"it cannot be read ({error})") from error
-        if len(data) != n_bytes:
-            raise self._tile_error(where, "the file ends within it")
-        return data
-
-    def read_into(self, offset: int, buffer: NDArray[np.uint8]) -> bool:
-        """Fill a contiguous array with bytes of the file; whether it could be filled."""
-        view = buffer.data.cast("B")
-        try:
-            if hasattr(os, "preadv"):
-                return os.preadv(self._file.fileno(), [view], offset) == len(view)
-            with self._lock:
-                self._file.seek(offset)
-                return self._file.readinto(view) == len(view)
-        except (OSError, ValueError):  # ValueError: the file is closed
-            return False
-
-    def _tile_error(self, where: tuple[int, int, int, int], what: str) -> TileError:
-        level, plane, row, col = where
-        of_plane = f", plane {plane}" if self.n_planes > 1 else ""
-        error = TileError(
-            f"The tile at level {level}{of_plane}, row {row}, column {col} of {self._path} "
-            f"cannot be used: {what}.",
-            hint="The mask is damaged or incomplete; make it again.",
-        )
-        error.what = what
-        return error
 
 
 def _result(

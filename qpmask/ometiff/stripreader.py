@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.errors import TileError
 from qpmask.ometiff.backend import as_words, backend_for
 from qpmask.ometiff.codecs import decode_segment
 from qpmask.ometiff.pixelpool import give_back, new_pixels
-from qpmask.ometiff.reader import MaskFile, TileError
+from qpmask.ometiff.reader import MaskFile
 from qpmask.ometiff.runs import RunStrip, TileRuns
 from qpmask.ometiff.strips import MIXED, UNKNOWN, StripGrid, StripShape
 from qpmask.ometiff.structure import Image

@@ -101,6 +101,16 @@ class StripGrid:
         )
 
 
+@dataclass(frozen=True)
+class StripPlace:
+    """Where in a file a strip belongs: strip ``number`` of a tile row of a level of a plane."""
+
+    plane: int
+    level: int
+    row: int
+    number: int
+
+
 def strip_tiles(tile: Size) -> int:
     """Tiles of a strip: a power of two, two at least, 64 at most."""
     n_tiles = 2

@@ -13,7 +13,6 @@ tile; it does not grow with the number of pixels.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import operator
 import os
@@ -23,12 +22,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.errors import MaskError, OptionsError, OutputError
+from qpmask.errors import MaskError, OptionsError
 from qpmask.geometry import Size, TileGrid
 from qpmask.ometiff.backend import as_words, backend_for
 from qpmask.ometiff.codecs import encode_tile
@@ -40,7 +39,8 @@ from qpmask.ometiff.metadata import MaskMetadata, to_ome_xml
 from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.pyramid import Above, Pyramid
 from qpmask.ometiff.runs import TileRuns
-from qpmask.ometiff.strips import MIXED, StripGrid, StripShape, TileStrip
+from qpmask.ometiff.sink import Sink
+from qpmask.ometiff.strips import MIXED, StripGrid, StripPlace, StripShape, TileStrip
 
 __all__ = [
     "MaskLayout",
@@ -105,7 +105,7 @@ def write_mask(
     path = Path(path)
     _check_agreement(layout, metadata)
     threads = threads or min(4, os.cpu_count() or 1)
-    with _Sink.open(path) as sink, ThreadPoolExecutor(threads, "qpmask-encode") as pool:
+    with Sink.open(path) as sink, ThreadPoolExecutor(threads, "qpmask-encode") as pool:
         try:
             job = _Job(layout, metadata, sink, pool)
             job.run(tiles, on_tile, threads)
@@ -120,70 +120,6 @@ def _check_agreement(layout: MaskLayout, metadata: MaskMetadata) -> None:
         theirs, ours = getattr(metadata, name), getattr(layout, name)
         if theirs != ours:
             raise OptionsError(f"The mask's metadata say {name} = {theirs}, its layout {ours}.")
-
-
-class _Sink:
-    """The file being written; its trouble becomes :class:`OutputError`."""
-
-    def __init__(self, path: Path, file: IO[bytes]) -> None:
-        self.path = path
-        self._file = file
-        self.n_bytes = 0
-
-    @classmethod
-    @contextlib.contextmanager
-    def open(cls, path: Path) -> Iterator[_Sink]:
-        """Open for writing; on any exception close and remove it."""
-        with _output_errors(path):
-            file = path.open("wb", buffering=1 << 20)
-        try:
-            yield cls(path, file)
-            with _output_errors(path):
-                file.close()
-        except BaseException:
-            with contextlib.suppress(OSError):
-                file.close()
-            with contextlib.suppress(OSError):
-                if path.is_file():  # and no device
-                    path.unlink()
-            raise
-
-    def append(self, data: bytes) -> int:
-        """Write at the end; returns the offset."""
-        offset = self.n_bytes
-        with _output_errors(self.path):
-            self._file.write(data)
-        self.n_bytes += len(data)
-        return offset
-
-    def finish(self, front: bytes) -> None:
-        """Fill in the front and sync."""
-        with _output_errors(self.path):
-            self._file.seek(0)
-            self._file.write(front)
-            self._file.flush()
-            os.fsync(self._file.fileno())
-
-
-@contextlib.contextmanager
-def _output_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"The mask {path} cannot be written: {error.strerror or error}.",
-            hint="Is there room on the disk, and may you write there?",
-        ) from error
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a strip belongs."""
-
-    plane: int
-    level: int
-    row: int
-    number: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +137,7 @@ class _Job:
     """One file on its way from tiles to bytes."""
 
     def __init__(
-        self, layout: MaskLayout, metadata: MaskMetadata, sink: _Sink, pool: ThreadPoolExecutor
+        self, layout: MaskLayout, metadata: MaskMetadata, sink: Sink, pool: ThreadPoolExecutor
     ) -> None:
         self._layout = layout
         self._sink = sink
@@ -212,7 +148,7 @@ class _Job:
         self._pyramid = Pyramid(tuple(self._grids))
         self._backend = backend_for(layout.pixel_dtype)
         self._directories = _directories(layout, metadata, layout.level_sizes)
-        self._window: deque[tuple[_Place, Above | None, Future[_Ready]]] = deque()
+        self._window: deque[tuple[StripPlace, Above | None, Future[_Ready]]] = deque()
         self._counter = LabelCounter(layout.pixel_dtype)
         self._segments: dict[bytes, tuple[int, int]] = {}
         self._constants: dict[int, tuple[int, int]] = {}
@@ -234,7 +170,7 @@ class _Job:
         for plane in range(self._layout.n_planes):
             for row in range(grid.n_rows):
                 for number in range(grid.n_strips):
-                    place = _Place(plane, 0, row, number)
+                    place = StripPlace(plane, 0, row, number)
                     self._submit(place, self._next_strip(stream, place))
                     self._drain(_STRIPS_PER_THREAD * threads, on_tile)
             self._drain(0, on_tile)
@@ -272,7 +208,7 @@ class _Job:
 
     # --- what comes in ----------------------------------------------------------------------------
 
-    def _next_strip(self, stream: Iterator[Tiles], place: _Place) -> TileStrip | TileRuns:
+    def _next_strip(self, stream: Iterator[Tiles], place: StripPlace) -> TileStrip | TileRuns:
         """The strip that belongs here, put together from single tiles unless it comes as one."""
         grid = self._grids[0]
         shape = grid.shape(place.row, place.number)
@@ -338,13 +274,13 @@ class _Job:
 
     # --- what is done with a strip ----------------------------------------------------------------
 
-    def _submit(self, place: _Place, strip: TileStrip | TileRuns | Above) -> None:
+    def _submit(self, place: StripPlace, strip: TileStrip | TileRuns | Above) -> None:
         """Put a strip in line."""
         above = self._pyramid.above(place.level, place.row, place.number)
         self._window.append((place, above, self._pool.submit(self._prepare, place, strip, above)))
 
     def _prepare(
-        self, place: _Place, strip: TileStrip | TileRuns | Above, above: Above | None
+        self, place: StripPlace, strip: TileStrip | TileRuns | Above, above: Above | None
     ) -> _Ready:
         """Count, subsample and compress the tiles of a strip; runs on any thread."""
         packed: tuple[bytes | None, ...] = ()
@@ -404,7 +340,7 @@ class _Job:
             ready = job.result()
             self._store(place, ready)
             if above is not None and self._pyramid.arrived(above):
-                up = _Place(place.plane, above.level, above.row, above.number)
+                up = StripPlace(place.plane, above.level, above.row, above.number)
                 self._submit(up, above)
             if place.level == 0:
                 counts = self._counts[place.plane]
@@ -414,7 +350,7 @@ class _Job:
                 if on_tile is not None:
                     on_tile(self._n_done)
 
-    def _store(self, place: _Place, ready: _Ready) -> None:
+    def _store(self, place: StripPlace, ready: _Ready) -> None:
         directory = self._directories[place.plane * self._n_levels + place.level]
         grid = self._grids[place.level]
         first = place.row * grid.n_cols + place.number * grid.tiles_per_strip
