@@ -282,6 +282,8 @@ class JournalReader:
 
     def _read(self, offset: int, n_bytes: int) -> bytes:
         try:
+            if hasattr(os, "pread"):
+                return os.pread(self._file.fileno(), n_bytes, offset)
             with self._lock:
                 self._file.seek(offset)
                 return self._file.read(n_bytes)

@@ -140,13 +140,25 @@ def _first_pixel(different: np.uint64, per_word: int) -> int:
 
 
 @_kernel
-def paint(runs: RunStrip, pixels: Pixels) -> None:
+def paint(runs: RunStrip, k: int, shape: StripShape, out: Pixels) -> None:
     """See :func:`.plain.paint`."""
-    for k in range(len(runs.start) - 1):
-        at = 0
-        for i in range(runs.start[k], runs.start[k + 1]):
-            pixels[k, at : runs.ends[i]] = runs.values[i]
-            at = runs.ends[i]
+    width = np.int64(shape.last_width if k == shape.n_tiles - 1 else shape.tile_width)
+    is_full = width == shape.tile_width
+    if not (is_full and shape.height == shape.tile_height):
+        out[:] = 0
+    at = 0
+    for i in range(runs.start[k], runs.start[k + 1]):
+        end = np.int64(runs.ends[i])
+        if is_full:
+            out[at:end] = runs.values[i]
+        else:
+            while at < end:  # row by row
+                row = at // width
+                stop = min(end, (row + 1) * width)
+                skip = row * (shape.tile_width - width)
+                out[at + skip : stop + skip] = runs.values[i]
+                at = stop
+        at = end
 
 
 @_kernel

@@ -71,12 +71,9 @@ def _tile(runs: RunStrip, k: int, width: int) -> Pixels | None:
     return None if flat is None else flat.reshape(-1, width)
 
 
-def paint(runs: RunStrip, pixels: Pixels) -> None:
-    """Turn runs into pixels; tiles that cannot be read are left as they are."""
-    for k in range(len(runs.start) - 1):
-        tile = _flat_tile(runs, k)
-        if tile is not None:
-            pixels[k, : tile.size] = tile
+def paint(runs: RunStrip, k: int, shape: StripShape, out: Pixels) -> None:
+    """Pixels of tile ``k`` in full, row by row into ``out``; 0 outside the image."""
+    out[:] = padded(runs, k, shape, out.dtype).ravel()
 
 
 def count(runs: RunStrip, counts: I64) -> None:

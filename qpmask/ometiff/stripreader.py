@@ -8,6 +8,7 @@ two always agree on what a tile holds.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from qpmask.errors import TileError
 from qpmask.ometiff.backend import as_words, backend_for
+from qpmask.ometiff.codecs import decode_segment
 from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.reader import MaskFile
 from qpmask.ometiff.runs import RunStrip, TileRuns
@@ -118,6 +120,8 @@ class StripReader:
             sound = self._unpack(segments, sound, pixels)
         elif segments.are_raw:
             sound = self._copy(segments, sound, pixels)
+        elif segments.are_plain:
+            sound = self._decompress(segments, sound, pixels)
         else:
             sound = []
         for k in sound:
@@ -154,6 +158,23 @@ class StripReader:
             *gathered, n_bytes, np.array(tiles, np.int64), pixels.view(np.uint8), failed
         )
         return [k for k, bad in zip(tiles, failed.tolist(), strict=True) if not bad]
+
+    def _decompress(self, segments: _Segments, tiles: list[int], pixels: NDArray[Any]) -> list[int]:
+        """Decode tiles by any codec; returns those that could be decoded."""
+        gathered = self._gather(segments, tiles)
+        if gathered is None:
+            return []
+        data, starts = gathered
+        room = pixels.view(np.uint8)
+        image = segments.image
+        good = []
+        for k, start in zip(tiles, starts.tolist(), strict=True):
+            packed = data[start : start + segments.lengths[k]].tobytes()
+            with contextlib.suppress(ValueError):
+                raw = decode_segment(packed, image.compression, image.segment_bytes)
+                room[k] = np.frombuffer(raw, np.uint8)
+                good.append(k)
+        return good
 
     def _copy(self, segments: _Segments, tiles: list[int], pixels: NDArray[Any]) -> list[int]:
         """Read tiles that are not compressed; returns those that could be read."""
@@ -208,14 +229,14 @@ class _Segments:
 
     @property
     def are_raw(self) -> bool:
-        return self.image.compression == "none" and self._are_plain
+        return self.image.compression == "none" and self.are_plain
 
     @property
     def are_simple_lzw(self) -> bool:
-        return self.image.compression == "lzw" and self._are_plain
+        return self.image.compression == "lzw" and self.are_plain
 
     @property
-    def _are_plain(self) -> bool:
+    def are_plain(self) -> bool:
         image = self.image
         return (
             (image.n_samples == 1 or image.is_planar)

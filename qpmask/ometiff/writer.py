@@ -37,7 +37,6 @@ from qpmask.ometiff.layout import MaskLayout, PackedTile, Tile, Tiles, WriteResu
 from qpmask.ometiff.lzw import encode_strip
 from qpmask.ometiff.metadata import MaskMetadata, to_ome_xml
 from qpmask.ometiff.pixelpool import give_back, new_pixels
-from qpmask.ometiff.plain import padded
 from qpmask.ometiff.pyramid import Above, Pyramid
 from qpmask.ometiff.runs import TileRuns
 from qpmask.ometiff.sink import Sink
@@ -314,10 +313,12 @@ class _Job:
             return encode_strip(strip, self._backend)
         n_bytes = np.zeros(strip.shape.n_tiles, np.int64)
         parts = []
+        tile = np.empty(layout.tile_px**2, layout.pixel_dtype)
         labels = strip.runs.labels().tolist()
         for k, (label, data) in enumerate(zip_longest(labels, packed)):
             if data is None and label == MIXED:
-                data = self._encode_tile(padded(strip.runs, k, strip.shape, layout.pixel_dtype))
+                self._backend.paint(strip.runs, k, strip.shape, tile)
+                data = self._encode_tile(tile.reshape(layout.tile_px, layout.tile_px))
             if data is not None:
                 n_bytes[k] = len(data)
                 parts.append(data)

@@ -126,11 +126,13 @@ def test_pixels_to_runs_and_back(backend, case) -> None:
             assert runs.labels()[k] == (values[0] if len(values) == 1 else MIXED)
             own = runs.values[runs.start[k] : runs.start[k + 1]]
             assert (own[1:] != own[:-1]).all()  # so that equal tiles have equal runs
-        painted = np.full_like(strip.pixels, GARBAGE)
-        backend.paint(runs, painted)
+        shape = strip.shape
         for k, tile in enumerate(strip):
-            found = painted[k, : strip.shape.area(k)]
-            assert (found.reshape(strip.shape.height, -1) == tile).all()
+            painted = np.full(shape.tile_width * shape.tile_height, GARBAGE, strip.dtype)
+            backend.paint(runs, k, shape, painted)
+            whole = np.zeros((shape.tile_height, shape.tile_width), strip.dtype)
+            whole[: shape.height, : shape.width(k)] = tile
+            assert np.array_equal(painted, whole.ravel())
     mask, _ = case
     assert np.array_equal(counts, np.bincount(mask.ravel(), minlength=len(counts)))
 
