@@ -7,6 +7,7 @@ Tiles of one label are a number and have no pixels. Strips lie in a grid of thei
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -111,6 +112,7 @@ class StripPlace:
     number: int
 
 
+@functools.cache
 def strip_tiles(tile: Size) -> int:
     """Tiles of a strip: a power of two, two at least, 64 at most."""
     n_tiles = 2

@@ -148,7 +148,7 @@ class _Job:
         self._pyramid = Pyramid(tuple(self._grids))
         self._backend = backend_for(layout.pixel_dtype)
         self._directories = _directories(layout, metadata, layout.level_sizes)
-        self._window: deque[tuple[StripPlace, Above | None, Future[_Ready]]] = deque()
+        self._window: deque[tuple[StripPlace, Above | None, _Ready | Future[_Ready]]] = deque()
         self._counter = LabelCounter(layout.pixel_dtype)
         self._segments: dict[bytes, tuple[int, int]] = {}
         self._constants: dict[int, tuple[int, int]] = {}
@@ -277,7 +277,12 @@ class _Job:
     def _submit(self, place: StripPlace, strip: TileStrip | TileRuns | Above) -> None:
         """Put a strip in line."""
         above = self._pyramid.above(place.level, place.row, place.number)
-        self._window.append((place, above, self._pool.submit(self._prepare, place, strip, above)))
+        job: _Ready | Future[_Ready]
+        if isinstance(strip, TileRuns) and len(strip.runs.values) == strip.shape.n_tiles:
+            job = self._prepare(place, strip, above)  # nothing to compress: done at once
+        else:
+            job = self._pool.submit(self._prepare, place, strip, above)
+        self._window.append((place, above, job))
 
     def _prepare(
         self, place: StripPlace, strip: TileStrip | TileRuns | Above, above: Above | None
@@ -337,7 +342,7 @@ class _Job:
         """
         while len(self._window) > n_left:
             place, above, job = self._window.popleft()
-            ready = job.result()
+            ready = job.result() if isinstance(job, Future) else job
             self._store(place, ready)
             if above is not None and self._pyramid.arrived(above):
                 up = StripPlace(place.plane, above.level, above.row, above.number)
@@ -356,9 +361,12 @@ class _Job:
         first = place.row * grid.n_cols + place.number * grid.tiles_per_strip
         offsets = directory.offsets[first : first + len(ready.labels)]
         bytecounts = directory.bytecounts[first : first + len(ready.labels)]
+        if not ready.digests and (ready.labels == ready.labels[0]).all():
+            offsets[:], bytecounts[:] = self._constant(int(ready.labels[0]))
+            return
         packed = ready.n_bytes > 0
         starts = np.cumsum(ready.n_bytes) - ready.n_bytes
-        new = not self._segments.keys() & set(ready.digests)
+        new = not any(digest in self._segments for digest in ready.digests)
         if new and len(set(ready.digests)) == len(ready.digests) == (ready.labels == MIXED).sum():
             if ready.digests:
                 offsets[packed] = self._sink.append(ready.packed) + starts[packed]

@@ -26,6 +26,7 @@ from qpmask.engines import jvm
 
 ROUNDS = 1
 LARGEST_PYRAMID = 20_000
+MASK = "synthetic.ome.tif"
 
 
 def bare(project: Path, out: Path, *, pyramid: bool) -> float:
@@ -86,8 +87,9 @@ def main() -> None:
     print(f"{running}, {os.cpu_count()} cores, Python {platform.python_version()}, "
           f"{platform.processor() or platform.machine()}")  # fmt: skip
     print(f"best of {ROUNDS}, interleaved, after one round of warming up")
-    print("| image | annotations | QuPath, one level | qpmask | QuPath, all levels | qpmask |")
-    print("|---|---|---|---|---|---|")
+    print("| image | annotations | QuPath, one level | qpmask | QuPath, all levels | qpmask "
+          "| file, one level |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
         for side in sides:
             project = make_project(Path(scratch) / f"p{side}", side, side // 100)
@@ -96,9 +98,9 @@ def main() -> None:
 
 def row(project: Path, side: int, folder: Path) -> str:
     """Measure one image: a line of the table."""
-    target = folder / "bare.ome.tif"
+    target, one_level = folder / "bare.ome.tif", folder / "one.ome.tif"
     runs: dict[str, Callable[[], float]] = {
-        "bare": lambda: bare(project, target, pyramid=False),
+        "bare": lambda: bare(project, one_level, pyramid=False),
         "one": lambda: ours(project, folder / "one", pyramid=False),
         "all": lambda: ours(project, folder / "all", pyramid=True),
     }
@@ -115,6 +117,8 @@ def row(project: Path, side: int, folder: Path) -> str:
         cells += [f"{theirs:.1f} s", f"{best['all']:.1f} s ({best['all'] / theirs:.2f})"]
     else:
         cells += ["not measured", f"{best['all']:.1f} s"]
+    sizes = [path.stat().st_size / 1e6 for path in (one_level, folder / "one" / MASK)]
+    cells.append(f"{sizes[0]:.1f} / {sizes[1]:.1f} MB")
     return f"| {' | '.join(cells)} |"
 
 

@@ -16,11 +16,17 @@ CLASSES = {"Tumor": (200, 0, 0), "Stroma": (150, 200, 150), "Necrosis": (50, 50,
 
 
 def make_project(
-    folder: Path, side_px: int, annotations: int, vertices: int = 200, seed: int = 0
+    folder: Path,
+    side_px: int,
+    annotations: int,
+    vertices: int = 200,
+    seed: int = 0,
+    radius_px: float | None = None,
 ) -> Path:
     """Write a project of one image of ``side_px`` squared with round, uneven annotations.
 
-    Together they cover about a third of the image, whatever its size.
+    Together they cover about a third of the image, whatever its size, unless their ``radius_px`` is
+    given.
     """
     from qupath_writer import ProjectWriter
 
@@ -32,7 +38,7 @@ def make_project(
     rng = np.random.default_rng(seed)
     writer = ProjectWriter(folder, CLASSES)
     names = list(CLASSES)
-    radius = side_px * np.sqrt(0.35 / np.pi / annotations)
+    radius = radius_px or side_px * np.sqrt(0.35 / np.pi / annotations)
     with writer.image(slide, "synthetic") as image:
         angle = np.linspace(0, 2 * np.pi, vertices, endpoint=False)
         for i in range(annotations):
