@@ -109,6 +109,29 @@ class TileGrid:
                 yield row, col
 
 
+@dataclass(frozen=True)
+class Tiled:
+    """An image cut into tiles of any size, row by row from the top left; edge tiles are cropped."""
+
+    size: Size
+    tile: Size
+
+    @property
+    def n_rows(self) -> int:
+        """Number of tile rows."""
+        return -(-self.size.height_px // self.tile.height_px)
+
+    @property
+    def n_cols(self) -> int:
+        """Number of tile columns."""
+        return -(-self.size.width_px // self.tile.width_px)
+
+    @property
+    def n_tiles(self) -> int:
+        """Number of tiles of one plane."""
+        return self.n_rows * self.n_cols
+
+
 def pyramid_sizes(size: Size, tile_px: int) -> tuple[Size, ...]:
     """Sizes of all levels, level 0 included, halving until a level fits into one tile.
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.geometry import Size
+from qpmask.geometry import Size, Tiled
 
 MIXED = -1
 """State of a tile that has pixels."""
@@ -56,7 +56,7 @@ class StripShape(NamedTuple):
 
 
 @dataclass(frozen=True)
-class StripGrid:
+class StripGrid(Tiled):
     """The strips of one level, row by row from the top left.
 
     Parameters
@@ -65,23 +65,10 @@ class StripGrid:
         Of the level and of its tiles, in pixels.
     """
 
-    size: Size
-    tile: Size
-
     @property
     def tiles_per_strip(self) -> int:
         """Tiles of a strip, a power of two; the last strip of a row may have fewer."""
         return strip_tiles(self.tile)
-
-    @property
-    def n_rows(self) -> int:
-        """Number of tile rows."""
-        return -(-self.size.height_px // self.tile.height_px)
-
-    @property
-    def n_cols(self) -> int:
-        """Number of tile columns."""
-        return -(-self.size.width_px // self.tile.width_px)
 
     @property
     def n_strips(self) -> int:

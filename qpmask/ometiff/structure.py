@@ -20,7 +20,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from qpmask.errors import MaskError
-from qpmask.geometry import Size
+from qpmask.geometry import Size, Tiled
 from qpmask.ometiff.codecs import COMPRESSION_NAMES
 from qpmask.ometiff.metadata import MaskMetadata, from_ome_xml
 
@@ -31,26 +31,8 @@ _DTYPES = {1: "u1", 8: "u1", 16: "u2", 32: "u4"}
 
 
 @dataclass(frozen=True)
-class Level:
+class Level(Tiled):
     """One level: its size and the size of its tiles (edge tiles are cropped)."""
-
-    size: Size
-    tile: Size
-
-    @property
-    def n_rows(self) -> int:
-        """Number of tile rows."""
-        return -(-self.size.height_px // self.tile.height_px)
-
-    @property
-    def n_cols(self) -> int:
-        """Number of tile columns."""
-        return -(-self.size.width_px // self.tile.width_px)
-
-    @property
-    def n_tiles(self) -> int:
-        """Number of tiles of one plane."""
-        return self.n_rows * self.n_cols
 
     def shape(self, row: int, col: int) -> tuple[int, int]:
         """(height, width) of the part of a tile that lies inside the image, in pixels."""

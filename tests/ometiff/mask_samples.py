@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import strategies as st
 
 from qpmask.geometry import PixelSize, Size
 from qpmask.ometiff import ClassRow, MaskLayout, MaskMetadata, WriteResult, write_mask
@@ -85,6 +86,17 @@ def write(
         "a mask", size, pixel_size=pixel_size, classes=classes, **sizes, **metadata
     )
     return write_mask(path, layout, record, tiles or cut(array, tile_px), _big=big)
+
+
+@st.composite
+def damaged(draw: st.DrawFn, content: bytes) -> bytes:
+    """A file with some bytes changed: in its first directory, in all of them, or anywhere."""
+    changed = bytearray(content)
+    end = draw(st.sampled_from([200, 2000, len(content)]))
+    places = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=20)
+    for place, value in draw(places):
+        changed[int(place * (end - 1))] = value
+    return bytes(changed)
 
 
 def assert_others_read(path: Path, expected: np.ndarray) -> None:

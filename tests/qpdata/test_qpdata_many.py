@@ -83,13 +83,12 @@ def count(items: list[Obj]) -> int:
     return sum(1 + count(list(item.children)) for item in items)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(objects, max_size=12))
 def test_any_objects(items: list[Obj]) -> None:
     check_agreement(data_file(items), count(items))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 300)), max_size=40))
 def test_gather(stretches: list[tuple[int, int]]) -> None:
     data = np.random.default_rng(0).bytes(6000)

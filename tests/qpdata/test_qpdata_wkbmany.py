@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qpmask.qpdata.lanedata import LaneData
@@ -60,7 +60,6 @@ geometries = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(geometries, max_size=8))
 def test_polygons(items: list[bytes]) -> None:
     assert read_all(items) == [expected(item) for item in items]
