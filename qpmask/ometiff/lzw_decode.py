@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+
 import imagecodecs
 import numpy as np
+from numpy.typing import NDArray
 
 # Widths of the codes since the table was cleared, the first bit of each, and the greatest code that
 # may stand there: the entry that it makes itself. The first code must be a byte.
 _WIDTHS = np.repeat(np.array([9, 10, 11, 12]), [254, 512, 1024, 2400])
 _FIRST_BITS = np.cumsum(_WIDTHS) - _WIDTHS
-_GREATEST = np.append(257, 257 + np.arange(1, len(_WIDTHS)))
+_LAST_BITS = np.cumsum(_WIDTHS)
+_MASKS = ((1 << _WIDTHS) - 1).astype(np.uint32)
+_GREATEST = np.append(257, 257 + np.arange(1, len(_WIDTHS))).astype(np.uint32)
 _CLEAR, _END = 256, 257
 
 
@@ -31,17 +36,27 @@ def _check_codes(data: bytes) -> None:
     if len(data) > 1 and data[0] == 0 and data[1] & 1:
         raise ValueError("it is LZW with the low bits first, as before TIFF 5.0")
     padded = np.frombuffer(data + bytes(4), np.uint8).astype(np.uint32)
-    words = padded[:-3] << 24 | padded[1:-2] << 16 | padded[2:-1] << 8 | padded[3:]
+    pairs = padded[:-1] << 8 | padded[1:]
+    words = pairs[:-2] << 16 | pairs[2:]  # the four bytes from each byte on
     n_bits = 8 * len(data)
-    start = 0
+    start = 9 if data[:1] == b"\x80" and data[1:2] < b"\x80" else 0  # mostly it clears the table
     while start < n_bits:
-        n_codes = int(np.searchsorted(_FIRST_BITS + _WIDTHS, n_bits - start, side="right"))
-        first, widths = start + _FIRST_BITS[:n_codes], _WIDTHS[:n_codes]
-        codes = words[first >> 3] >> (32 - (first & 7) - widths) & ((1 << widths) - 1)
-        stops = np.flatnonzero((codes == _CLEAR) | (codes == _END))
+        n_codes = int(np.searchsorted(_LAST_BITS, n_bits - start, side="right"))
+        whole_bytes, shifts = _places(start & 7)
+        codes = words[whole_bytes[:n_codes] + (start >> 3)]
+        codes >>= shifts[:n_codes]
+        codes &= _MASKS[:n_codes]
+        stops = np.flatnonzero((codes | 1) == _END)
         n_codes = int(stops[0]) if len(stops) else n_codes
         if (codes[:n_codes] > _GREATEST[:n_codes]).any():
             raise ValueError("a code stands for a phrase that was never made")
         if not len(stops) or codes[n_codes] == _END:
             return
-        start = int(first[n_codes] + widths[n_codes])
+        start += int(_LAST_BITS[n_codes])
+
+
+@functools.cache
+def _places(phase: int) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    """In which byte each code starts, and how far to shift, from bit ``phase`` of a byte on."""
+    first = _FIRST_BITS + phase
+    return first >> 3, (32 - (first & 7) - _WIDTHS).astype(np.uint32)

@@ -220,10 +220,12 @@ def _read(tif: Any, path: Path) -> Structure:
     file_bytes = int(tif.filehandle.size)
     first = _image(pages[0], tif.byteorder, path)
     planes, levels_in_chain = [], []
+    by_offset: dict[int, Image] = {}
     for page in pages:
         image = first if page is pages[0] else _try_image(page, tif.byteorder, path)
         if image is None:
             continue
+        by_offset[int(page.offset)] = image
         if image.subfile_type & 1:
             levels_in_chain.append(image)
         elif _same_kind(image, first) and image.level.size == first.level.size:
@@ -232,8 +234,11 @@ def _read(tif: Any, path: Path) -> Structure:
         planes = [(pages[0], first)]
     images = []
     for page, image in planes:
-        sub_pages = list(page.pages) if page.subifds else []
-        levels = [_image(sub_page, tif.byteorder, path) for sub_page in sub_pages]
+        if all(int(offset) in by_offset for offset in page.subifds or ()):
+            # Ours are in the main chain as well: no need to read them twice.
+            levels = [by_offset[int(offset)] for offset in page.subifds or ()]
+        else:
+            levels = [_image(sub_page, tif.byteorder, path) for sub_page in page.pages]
         if not levels and len(planes) == 1:
             levels = levels_in_chain
         images.append((image, *_shrinking(image, levels)))

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from qpmask.jit import kernel
+
 from . import thin, wide
-from ._jit import kernel
 from .raster import F32, F64, I64, Pixels, to_device
 
 FAR = 0.5 + 0.5 * 0.5522847498307933

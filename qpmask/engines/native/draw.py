@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from qpmask.jit import kernel
+
 from . import curves, thin
-from ._jit import kernel
 from .fill import fill_rings, fill_tile, open_tile
 from .raster import (
     EVEN_ODD,

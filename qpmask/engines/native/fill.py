@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from qpmask.jit import kernel
+
 from . import thin, wide
-from ._jit import kernel
 from .raster import (
     F32,
     F64,

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._jit import kernel
+from qpmask.jit import kernel
 
 I64 = NDArray[np.int64]
 F32 = NDArray[np.float32]

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.jit import kernel
 from qpmask.ometiff.strips import MIXED
 
-from ._jit import kernel
 from .raster import F64, I64
 from .shapes import Kind, Shapes
 

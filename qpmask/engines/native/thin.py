@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ._jit import kernel
+from qpmask.jit import kernel
+
 from .raster import I64, Pixels
 
 ONE = 1024

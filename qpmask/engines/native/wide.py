@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ._jit import kernel
+from qpmask.jit import kernel
+
 from .raster import I64
 
 ERROR_ONE = 2147483647.0

@@ -19,5 +19,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def kernel(function: Function) -> Function:
-    """Compile ``function``; it runs without the GIL."""
-    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    """Compile ``function``; it runs without the interpreter's lock."""
+    try:
+        compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    except RuntimeError:  # Numba found no folder that it may keep compiled code in
+        compiled = numba.njit(nogil=True, error_model="numpy")(function)
+    return cast(Function, compiled)

@@ -1,0 +1,194 @@
+"""The runs of tiles: halved, put together, compared, cut to another size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask.jit import kernel
+from qpmask.ometiff.runs import RunStrip
+from qpmask.ometiff.strips import StripShape
+
+I64 = NDArray[np.int64]
+I32 = NDArray[np.int32]
+U8 = NDArray[np.uint8]
+U16 = NDArray[np.uint16]
+U64 = NDArray[np.uint64]
+Pixels = NDArray[Any]
+
+
+@kernel
+def add(values: U16, ends: I32, first: int, n_runs: int, label: int, end: int) -> int:
+    """Add a run to a tile whose runs begin at ``first``; the number of runs behind it."""
+    if n_runs > first and values[n_runs - 1] == label:
+        ends[n_runs - 1] = end
+        return n_runs
+    values[n_runs] = label
+    ends[n_runs] = end
+    return n_runs + 1
+
+
+@kernel
+def halve(runs: RunStrip, shape: StripShape) -> RunStrip:
+    """See :func:`.plain.halve`."""
+    n_rows = (shape.height + 1) // 2
+    room = len(runs.values) + shape.n_tiles * n_rows
+    values = np.empty(room, np.uint16)
+    ends = np.empty(room, np.int32)
+    start = np.zeros(shape.n_tiles + 1, np.int64)
+    n_runs = 0
+    for k in range(shape.n_tiles):
+        width = np.int64(shape.last_width if k == shape.n_tiles - 1 else shape.tile_width)
+        half = (width + 1) // 2
+        first = n_runs
+        i = runs.start[k]
+        if i < runs.start[k + 1]:
+            for y in range(n_rows):
+                row = 2 * y * width
+                done = y * half
+                while runs.ends[i] <= row:
+                    i += 1
+                while True:
+                    last = min(np.int64(runs.ends[i]) - row, width)
+                    end = done + (last + 1) // 2
+                    if n_runs == first or end > ends[n_runs - 1]:
+                        n_runs = add(values, ends, first, n_runs, np.int64(runs.values[i]), end)
+                    if last == width:
+                        break
+                    i += 1
+        start[k + 1] = n_runs
+    return RunStrip(values[:n_runs].copy(), ends[:n_runs].copy(), start)
+
+
+@kernel
+def assemble(
+    upper_left: RunStrip,
+    upper_right: RunStrip,
+    lower_left: RunStrip,
+    lower_right: RunStrip,
+    shape: StripShape,
+) -> RunStrip:
+    """See :func:`.plain.assemble`."""
+    half_width, half_height = shape.tile_width // 2, shape.tile_height // 2
+    room = 2 * shape.n_tiles * shape.height
+    for strip in (upper_left, upper_right, lower_left, lower_right):
+        room += len(strip.values)
+    values = np.empty(room, np.uint16)
+    ends = np.empty(room, np.int32)
+    start = np.zeros(shape.n_tiles + 1, np.int64)
+    n_runs = 0
+    n_left = len(upper_left.start) - 1
+    for k in range(shape.n_tiles):
+        width = np.int64(shape.last_width if k == shape.n_tiles - 1 else shape.tile_width)
+        first = n_runs
+        for down in range(2):
+            height = min(half_height, shape.height - down * half_height)
+            if height <= 0:
+                break
+            left = 2 * k
+            if left < n_left:
+                strip = upper_left if down == 0 else lower_left
+            else:
+                strip = upper_right if down == 0 else lower_right
+                left -= n_left
+            a, a_end = strip.start[left], strip.start[left + 1]
+            b, b_end = a_end, a_end
+            if width > half_width:
+                b_end = strip.start[left + 2]
+            if a == a_end or (width > half_width and b == b_end):
+                n_runs = first  # a quarter is unknown
+                break
+            left_width = min(half_width, width)
+            right_width = width - left_width
+            alike = b == b_end or (b + 1 == b_end and strip.values[a] == strip.values[b])
+            if a + 1 == a_end and alike:
+                end = (down * half_height + height) * width
+                n_runs = add(values, ends, first, n_runs, np.int64(strip.values[a]), end)
+                continue
+            for y in range(height):
+                done = (down * half_height + y) * width
+                a, n_runs = _add_row(strip, a, y, left_width, done, values, ends, first, n_runs)
+                if right_width > 0:
+                    done += left_width
+                    b, n_runs = _add_row(
+                        strip, b, y, right_width, done, values, ends, first, n_runs
+                    )
+        start[k + 1] = n_runs
+    return RunStrip(values[:n_runs].copy(), ends[:n_runs].copy(), start)
+
+
+@kernel
+def _add_row(
+    strip: RunStrip,
+    i: int,
+    y: int,
+    width: int,
+    done: int,
+    values: U16,
+    ends: I32,
+    first: int,
+    n_runs: int,
+) -> tuple[int, int]:
+    """Add row ``y`` of a quarter whose run ``i`` is not over; run and number of runs after it."""
+    row = y * width
+    while strip.ends[i] <= row:
+        i += 1
+    while True:
+        last = min(np.int64(strip.ends[i]) - row, width)
+        n_runs = add(values, ends, first, n_runs, np.int64(strip.values[i]), done + last)
+        if last == width:
+            return i, n_runs
+        i += 1
+
+
+@kernel
+def compare(runs: RunStrip, expected: RunStrip, n_wrong: I64) -> None:
+    """See :func:`.plain.compare`."""
+    for k in range(len(runs.start) - 1):
+        i, i_end = runs.start[k], runs.start[k + 1]
+        j, j_end = expected.start[k], expected.start[k + 1]
+        wrong = 0
+        if i < i_end and j < j_end:
+            at = 0
+            while i < i_end and j < j_end:
+                end = min(runs.ends[i], expected.ends[j])
+                if runs.values[i] != expected.values[j]:
+                    wrong += end - at
+                at = end
+                if runs.ends[i] == end:
+                    i += 1
+                if expected.ends[j] == end:
+                    j += 1
+        n_wrong[k] = wrong
+
+
+@kernel
+def recut(
+    runs: RunStrip, k: int, width: int, new_width: int, new_height: int, values: U16, ends: I32
+) -> int:
+    """A tile of another size, cropped or padded with 0; the number of runs written.
+
+    There must be room for a run more for each row of the new tile, and two more.
+    """
+    i, i_end = runs.start[k], runs.start[k + 1]
+    height = np.int64(runs.ends[i_end - 1]) // width
+    shown = min(width, new_width)
+    n_runs = 0
+    for y in range(min(height, new_height)):
+        row = y * width
+        done = y * new_width
+        while runs.ends[i] <= row:
+            i += 1
+        while True:
+            last = min(np.int64(runs.ends[i]) - row, shown)
+            n_runs = add(values, ends, 0, n_runs, np.int64(runs.values[i]), done + last)
+            if last == shown:
+                break
+            i += 1
+        if new_width > shown:
+            n_runs = add(values, ends, 0, n_runs, 0, done + new_width)
+    if new_height > height:
+        n_runs = add(values, ends, 0, n_runs, 0, new_width * new_height)
+    return n_runs

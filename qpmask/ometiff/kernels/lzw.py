@@ -1,0 +1,353 @@
+"""LZW from runs and to runs, or to pixels where a segment holds more than runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask.jit import kernel
+from qpmask.ometiff.kernels.levels import recut
+from qpmask.ometiff.kernels.pixels import longer
+from qpmask.ometiff.runs import RunStrip
+from qpmask.ometiff.strips import StripShape
+
+I64 = NDArray[np.int64]
+I32 = NDArray[np.int32]
+U8 = NDArray[np.uint8]
+U16 = NDArray[np.uint16]
+U64 = NDArray[np.uint64]
+Pixels = NDArray[Any]
+
+_MAX_SLOTS = 256  # labels that have LZW phrases at one time
+_MAX_PHRASE = 1024  # bytes in the longest phrase: enough for a tile of 512 pixels of one label
+
+
+@kernel
+def encode_lzw(runs: RunStrip, period: int, shape: StripShape) -> tuple[U8, I64]:
+    """See :func:`.plain.encode_lzw`."""
+    codes = np.empty((_MAX_SLOTS * period, _MAX_PHRASE + 1), np.uint16)
+    longest = np.empty(_MAX_SLOTS * period, np.int32)
+    slot_of = np.full(256 if period == 1 else 65536, -1, np.int32)
+    label_of = np.empty(_MAX_SLOTS, np.int32)
+    n_bytes = np.zeros(shape.n_tiles, np.int64)
+    out = np.empty(1 << 16, np.uint8)
+    at = 0
+    for k in range(shape.n_tiles):
+        first, last = runs.start[k], runs.start[k + 1]
+        if last - first < 2:
+            continue
+        values, ends = runs.values[first:last], runs.ends[first:last]
+        width = shape.last_width if k == shape.n_tiles - 1 else shape.tile_width
+        if width < shape.tile_width or shape.height < shape.tile_height:
+            room = last - first + 2 * shape.tile_height + 2
+            values, ends = np.empty(room, np.uint16), np.empty(room, np.int32)
+            n = recut(runs, k, width, shape.tile_width, shape.tile_height, values, ends)
+            values, ends = values[:n], ends[:n]
+        n = -1
+        while n < 0:
+            n = _encode_tile(values, ends, period, out[at:], codes, longest, slot_of, label_of)
+            if n < 0:
+                out = longer(out)
+        n_bytes[k] = n
+        at += n
+    return out[:at].copy(), n_bytes
+
+
+@kernel
+def _encode_tile(
+    values: U16,
+    ends: I32,
+    period: int,
+    out: U8,
+    codes: NDArray[np.uint16],
+    longest: I32,
+    slot_of: I32,
+    label_of: I32,
+) -> int:
+    """Encode a tile of ``period`` (1 or 2) bytes a pixel; the encoded length, -1 without room.
+
+    A phrase is the beginning of a run: of one label at one phase (which of the label's bytes comes
+    first), ``length`` bytes long. Greedy LZW makes the phrases of one label and phase in the order
+    of their length, so a table of codes by (label's slot, phase, length) is all the dictionary
+    there is. Codes of other phrases are counted and never used.
+
+    ``codes``, ``longest``, ``slot_of`` (all -1) and ``label_of`` are room to work in; ``slot_of``
+    is left as it was.
+    """
+    n_slots = 0
+    n_out = 0
+    buffer = np.uint64(256)  # bits not yet written; the code that clears the table comes first
+    n_bits = 9
+    width = 9
+    next_code = 258
+
+    start = 0
+    for i in range(len(values)):
+        label = np.int64(values[i])
+        first = label & 255
+        second = first if period == 1 else label >> 8
+        end = np.int64(ends[i]) * period
+        at = start
+        while at < end:
+            slot = slot_of[label]
+            clears = next_code == 4094 or (slot < 0 and n_slots == _MAX_SLOTS)
+            length = 0
+            code = 256
+            key = 0
+            if not clears:
+                if slot < 0:
+                    slot = n_slots
+                    slot_of[label] = slot
+                    label_of[slot] = label
+                    for phase in range(period):
+                        longest[slot * period + phase] = 1
+                    n_slots += 1
+                key = slot * period
+                phase = (at - start) & (period - 1)
+                if first != second:
+                    key += phase
+                length = min(np.int64(longest[key]), end - at)
+                if length > 1:
+                    code = np.int64(codes[key, length])
+                else:
+                    code = second if phase else first
+
+            buffer = (buffer << np.uint64(width)) | np.uint64(code)
+            n_bits += width
+            while n_bits >= 8:
+                n_bits -= 8
+                out[n_out] = np.uint8(buffer >> np.uint64(n_bits))
+                n_out += 1
+
+            is_full = n_out + 8 > len(out)
+            if clears or is_full:
+                width = 9
+                next_code = 258
+                for s in range(n_slots):
+                    slot_of[label_of[s]] = -1
+                n_slots = 0
+                if is_full:
+                    return -1
+                continue
+            # The decoder makes an entry of this phrase and the byte that follows.
+            at += length
+            if at < end and length < _MAX_PHRASE:
+                longest[key] = length + 1
+                codes[key, length + 1] = next_code
+            next_code += 1
+            if next_code == 512 or next_code == 1024 or next_code == 2048:
+                width += 1
+        start = end
+
+    buffer = (buffer << np.uint64(width)) | np.uint64(257)  # end of information
+    n_bits += width
+    while n_bits > 0:
+        n_bits -= 8
+        if n_bits >= 0:
+            out[n_out] = np.uint8(buffer >> np.uint64(n_bits))
+        else:
+            out[n_out] = np.uint8(buffer << np.uint64(-n_bits))
+        n_out += 1
+    for s in range(n_slots):
+        slot_of[label_of[s]] = -1
+    return n_out
+
+
+@kernel
+def decode_lzw_runs(
+    data: U8, starts: I64, n_bytes: I64, tiles: I64, shape: StripShape, labels: I64
+) -> RunStrip:
+    """See :func:`.plain.decode_lzw_runs`."""
+    area = np.int64(shape.tile_width * shape.tile_height)
+    values, ends = np.empty(4096, np.uint16), np.empty(4096, np.int32)
+    start = np.zeros(shape.n_tiles + 1, np.int64)
+    phrase_label = np.empty(4096, np.int32)
+    phrase_bytes = np.empty(4096, np.int32)
+    n_runs = 0
+    i = 0
+    for k in range(shape.n_tiles):
+        width = shape.last_width if k == shape.n_tiles - 1 else shape.tile_width
+        if len(values) < n_runs + 1:
+            values, ends = longer(values), longer(ends)
+        if i < len(tiles) and tiles[i] == k:
+            # No code gives more than one run.
+            while len(values) < n_runs + n_bytes[i] + shape.tile_height + 8:
+                values, ends = longer(values), longer(ends)
+            packed = data[starts[i] : starts[i] + n_bytes[i]]
+            found = _decode_runs(
+                packed, area, values[n_runs:], ends[n_runs:], phrase_label, phrase_bytes
+            )
+            if found > 0 and (width < shape.tile_width or shape.height < shape.tile_height):
+                whole = RunStrip(
+                    values[n_runs : n_runs + found].copy(),
+                    ends[n_runs : n_runs + found].copy(),
+                    np.array([0, found], np.int64),
+                )
+                found = recut(
+                    whole, 0, shape.tile_width, width, shape.height, values[n_runs:], ends[n_runs:]
+                )
+            n_runs += found
+            i += 1
+        elif labels[k] >= 0:
+            values[n_runs] = labels[k]
+            ends[n_runs] = width * shape.height
+            n_runs += 1
+        start[k + 1] = n_runs
+    return RunStrip(values[:n_runs].copy(), ends[:n_runs].copy(), start)
+
+
+@kernel
+def _decode_runs(
+    packed: U8, area: int, values: U16, ends: I32, phrase_label: I32, phrase_bytes: I32
+) -> int:
+    """Decode an LZW segment of one byte a pixel to runs; how many, or 0 if that cannot be done.
+
+    It can while no code stands for a phrase of two labels, as is so in a file that was packed by
+    runs. Whatever is wrong with the segment, 0 leaves it to the general decoder to say.
+    """
+    buffer = np.uint64(0)
+    n_bits = 0
+    width = 9
+    next_code = 258
+    at = 0
+    done = 0
+    n_runs = 0
+    before_label = -1  # none: right after the table was cleared
+    before_bytes = 0
+    last_label = -1
+    while True:
+        while n_bits < width:
+            if at == len(packed):
+                return 0
+            buffer = buffer << np.uint64(8) | np.uint64(packed[at])
+            at += 1
+            n_bits += 8
+        n_bits -= width
+        code = np.int64(buffer >> np.uint64(n_bits) & np.uint64((1 << width) - 1))
+        if code == 257:
+            return n_runs if done == area else 0
+        if code == 256:
+            width = 9
+            next_code = 258
+            before_label = -1
+            continue
+        if code < 256:
+            label, n = code, 1
+        elif code < next_code:
+            label, n = np.int64(phrase_label[code]), np.int64(phrase_bytes[code])
+        elif code == next_code and before_label >= 0:
+            label, n = before_label, before_bytes + 1
+        else:
+            return 0
+        if label < 0 or n > area - done:
+            return 0
+        if before_label >= 0:
+            if next_code >= 4096:
+                return 0
+            phrase_label[next_code] = label if label == before_label else -1
+            phrase_bytes[next_code] = before_bytes + 1
+            next_code += 1
+        done += n
+        if label == last_label:
+            ends[n_runs - 1] = done
+        else:
+            values[n_runs] = label
+            ends[n_runs] = done
+            n_runs += 1
+            last_label = label
+        before_label, before_bytes = label, n
+        # The code that is read next may be the entry that is made with it.
+        if next_code + 1 >= 1 << width and width < 12:
+            width += 1
+
+
+@kernel
+def decode_lzw(
+    data: U8, starts: I64, n_bytes: I64, tiles: I64, out: U8, failed: NDArray[np.bool_]
+) -> None:
+    """See :func:`.plain.decode_lzw`."""
+    phrase_start = np.empty(4096, np.int64)
+    phrase_bytes = np.empty(4096, np.int64)
+    for i in range(len(tiles)):
+        packed = data[starts[i] : starts[i] + n_bytes[i]]
+        failed[i] = not _decode_tile(packed, out[tiles[i]], phrase_start, phrase_bytes)
+
+
+@kernel
+def _decode_tile(packed: U8, out: U8, phrase_start: I64, phrase_bytes: I64) -> bool:
+    """Decode one LZW segment; whether it is sound and fills ``out`` exactly.
+
+    A phrase is a piece of the output so far: the phrase before and the byte behind it.
+    """
+    n_out = len(out)
+    buffer = np.uint64(0)
+    n_bits = 0
+    width = 9
+    next_code = 258
+    at = 0
+    done = 0
+    before_start = 0
+    before_bytes = 0  # none: right after the table was cleared
+    while True:
+        while n_bits < width:
+            if at == len(packed):
+                return False
+            buffer = buffer << np.uint64(8) | np.uint64(packed[at])
+            at += 1
+            n_bits += 8
+        n_bits -= width
+        code = np.int64(buffer >> np.uint64(n_bits) & np.uint64((1 << width) - 1))
+        if code == 257:
+            return done == n_out
+        if code == 256:
+            width = 9
+            next_code = 258
+            before_bytes = 0
+            continue
+        if before_bytes:
+            if next_code >= 4096:
+                return False
+            phrase_start[next_code] = before_start
+            phrase_bytes[next_code] = before_bytes + 1
+            next_code += 1
+        before_start = done
+        if code < 256:
+            if done == n_out:
+                return False
+            out[done] = code
+            done += 1
+            before_bytes = 1
+        else:
+            if code >= next_code:
+                return False
+            length = phrase_bytes[code]
+            if length > n_out - done:
+                return False
+            _copy(out, phrase_start[code], done, length)
+            done += length
+            before_bytes = length
+        # The code that is read next may be the entry that is made with it.
+        if next_code + 1 >= 1 << width and width < 12:
+            width += 1
+
+
+@kernel
+def _copy(data: U8, source: int, target: int, n_bytes: int) -> None:
+    """Copy within an array, forwards; the two may overlap by the last byte of the source.
+
+    Where there is room, blocks of 32 bytes go beyond the end, into what is written next.
+    """
+    i = 0
+    if target - source >= 32 and target + n_bytes + 32 <= len(data):
+        while i < n_bytes:
+            a = data[source + i : source + i + 32]
+            b = data[target + i : target + i + 32]
+            for j in range(32):
+                b[j] = a[j]
+            i += 32
+        return
+    while i < n_bytes:
+        data[target + i] = data[source + i]
+        i += 1
