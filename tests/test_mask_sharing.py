@@ -99,7 +99,7 @@ def test_worker_processes(path: Path, method: str) -> None:
     with open_mask(path) as mask, warnings.catch_warnings():
         # Later Pythons warn of any fork of a process with threads, which pytest's may be.
         warnings.simplefilter("ignore", DeprecationWarning)
-        mask[:150]  # something in the cache
+        mask[:150], mask[:150]  # something in the cache
         sources = (mask, mask.binary(1, 3))
         bases = (BASE, np.isin(BASE, [1, 3]))
         context = multiprocessing.get_context(method)

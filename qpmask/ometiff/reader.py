@@ -390,7 +390,7 @@ class MaskFile:
             if label is None:
                 pixels = pixels.astype(self.dtype, copy=False)  # of the machine's byte order
                 pixels.flags.writeable = False
-                self._cache.put((offset, n_bytes, crop), pixels)
+                self._cache.offer((offset, n_bytes, crop), pixels)
                 return pixels
             if n_bytes <= _REMEMBERED_BYTES and len(self._labels_by_bytes) < _REMEMBERED:
                 self._labels_by_bytes[data, crop] = label

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_MAX_OFFERED = 4096  # tiles that came once and are not forgotten
+
 
 class TileCache:
     """Keeps tiles by any key and forgets those that were not used for longest.
@@ -30,6 +32,7 @@ class TileCache:
         self.max_bytes = max_bytes
         self.n_bytes = 0
         self._tiles: OrderedDict[Hashable, NDArray[Any]] = OrderedDict()
+        self._offered: OrderedDict[Hashable, None] = OrderedDict()  # tiles that came once
         self._lock = threading.Lock()
         _caches.add(self)
 
@@ -42,6 +45,22 @@ class TileCache:
             if tile is not None:
                 self._tiles.move_to_end(key)
             return tile
+
+    def offer(self, key: Hashable, tile: NDArray[Any]) -> None:
+        """Keep a tile if it is offered for the second time.
+
+        Most tiles are used once, and memory that is used again is much faster than fresh memory.
+        """
+        if not self.max_bytes:
+            return
+        with self._lock:
+            if key not in self._offered:
+                self._offered[key] = None
+                if len(self._offered) > _MAX_OFFERED:
+                    self._offered.popitem(last=False)
+                return
+            del self._offered[key]
+        self.put(key, tile)
 
     def put(self, key: Hashable, tile: NDArray[Any]) -> None:
         """Keep a tile."""
@@ -60,12 +79,14 @@ class TileCache:
         """Forget everything."""
         with self._lock:
             self._tiles.clear()
+            self._offered.clear()
             self.n_bytes = 0
 
     def renew(self) -> None:
         """Start again, with a lock that nobody holds."""
         self._lock = threading.Lock()
         self._tiles = OrderedDict()
+        self._offered = OrderedDict()
         self.n_bytes = 0
 
 

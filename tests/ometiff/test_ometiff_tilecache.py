@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qpmask.ometiff import tilecache
 from qpmask.ometiff.tilecache import TileCache
 
 
@@ -34,6 +35,21 @@ def test_too_large_and_nothing_at_all() -> None:
     nothing = TileCache(0)
     nothing.put("a", tile(1))
     assert nothing.get("a") is None and nothing.n_bytes == 0
+
+
+def test_a_tile_that_is_offered_is_kept_the_second_time() -> None:
+    cache = TileCache(1000)
+    for time in range(3):
+        cache.offer("a", tile(10))
+        assert (cache.get("a") is None) == (time == 0)
+    cache.clear()
+    cache.offer("a", tile(10))
+    assert cache.get("a") is None
+    for number in range(tilecache._MAX_OFFERED):
+        cache.offer(number, tile(10))
+    cache.offer("a", tile(10))
+    assert cache.get("a") is None  # forgotten meanwhile
+    assert len(cache._offered) == tilecache._MAX_OFFERED
 
 
 def test_a_view_counts_as_what_it_keeps_alive() -> None:
