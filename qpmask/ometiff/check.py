@@ -199,7 +199,7 @@ class _Check:
         self.n_tiles = 0
         self.counts: list[dict[int, int]] = [{} for _ in range(mask.n_planes)]
         self._n_done = 0
-        self._window: deque[tuple[StripPlace, Above | None, Future[_Found]]] = deque()
+        self._window: deque[tuple[StripPlace, Above | None, _Found | Future[_Found]]] = deque()
         self._reader = StripReader(mask)
         self._backend = backend_for(mask.dtype)
         self._n_compared = _n_comparable(mask)
@@ -267,11 +267,21 @@ class _Check:
         above = None
         if place.level < self._n_compared:
             above = self._pyramid.above(place.level, place.row, place.number)
-        self._window.append((place, above, pool.submit(self._look, place, whole, above)))
+        where = (place.level, place.plane, place.row, place.number)
+        known = self._reader.known(*where) if whole is None or whole.is_plain else None
+        job: _Found | Future[_Found]
+        if known is None:
+            job = pool.submit(self._look, place, whole, above, None)
+        else:  # a thread would cost more than it saves
+            job = self._look(place, whole, above, known)
+        self._window.append((place, above, job))
 
-    def _look(self, place: StripPlace, whole: Above | None, above: Above | None) -> _Found:
+    def _look(
+        self, place: StripPlace, whole: Above | None, above: Above | None, read: StripRead | None
+    ) -> _Found:
         """Read a strip and look at it; ``whole`` is what level 0 makes of it. On any thread."""
-        read = self._reader.read(place.level, place.plane, place.row, place.number)
+        if read is None:
+            read = self._reader.read(place.level, place.plane, place.row, place.number)
         if whole is None:
             if above is not None:
                 above.take(self._backend, read.tiles, place.row, place.number)
@@ -291,7 +301,7 @@ class _Check:
     ) -> None:
         while len(self._window) > n_left:
             place, above, job = self._window.popleft()
-            found = job.result()
+            found = job.result() if isinstance(job, Future) else job
             n_tiles = found.read.tiles.shape.n_tiles
             self.n_tiles += n_tiles
             self._note(place, found)

@@ -65,6 +65,8 @@ def encode_strip(strip: TileRuns, backend: Backend) -> tuple[bytes, NDArray[np.i
         Their lengths; 0 for tiles that are not mixed.
     """
     shape, dtype = strip.shape, strip.dtype
+    if not strip.runs.has_mixed:
+        return b"", np.zeros(shape.n_tiles, np.int64)
     packed, n_bytes = backend.encode_lzw(strip.runs, dtype.itemsize, shape)
     tile_bytes = shape.tile_width * shape.tile_height * dtype.itemsize
     if not (n_bytes * 4 > tile_bytes).any():

@@ -44,6 +44,11 @@ class Above:
         self._quarters[2 * (row % 2) + number % 2] = backend.halve(below.runs, below.shape)
         self._dtype = below.dtype
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether all quarters have one label each, so that putting them together is no work."""
+        return not any(quarter.has_mixed for quarter in self._quarters)
+
     def assemble(self, backend: Backend) -> TileRuns:
         """The strip, when all of the level below have been there."""
         runs = backend.assemble(*self._quarters, self.shape)

@@ -33,6 +33,11 @@ class RunStrip(NamedTuple):
     ends: NDArray[np.int32]
     start: NDArray[np.int64]
 
+    @property
+    def has_mixed(self) -> bool:
+        """Whether any tile has more than one run."""
+        return bool((self.start[1:] > self.start[:-1] + 1).any())
+
     def labels(self) -> NDArray[np.int64]:
         """State of each tile: its only label, `MIXED` or `UNKNOWN`; shape (n_tiles,)."""
         n_runs = np.diff(self.start)
@@ -41,6 +46,13 @@ class RunStrip(NamedTuple):
         alone = n_runs == 1
         labels[alone] = self.values[self.start[:-1][alone]]
         return labels
+
+
+def constant_runs(shape: StripShape, labels: NDArray[np.int64]) -> RunStrip:
+    """A strip whose tiles have one label each."""
+    ends = shape.areas().astype(np.int32)
+    start = np.arange(shape.n_tiles + 1, dtype=np.int64)
+    return RunStrip(labels.astype(np.uint16), ends, start)
 
 
 def joined(parts: Sequence[RunStrip]) -> RunStrip:

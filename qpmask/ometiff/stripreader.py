@@ -20,7 +20,7 @@ from qpmask.ometiff.backend import as_words, backend_for
 from qpmask.ometiff.codecs import decode_segment
 from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.reader import MaskFile
-from qpmask.ometiff.runs import RunStrip, TileRuns
+from qpmask.ometiff.runs import RunStrip, TileRuns, constant_runs
 from qpmask.ometiff.strips import MIXED, UNKNOWN, StripGrid, StripShape
 from qpmask.ometiff.structure import Image
 
@@ -59,8 +59,38 @@ class StripReader:
         self._constants: dict[tuple[int, ...], int] = {}
         self.grids = tuple(StripGrid(level.size, level.tile) for level in mask.levels)
 
+    def known(self, level: int, plane: int, row: int, number: int) -> StripRead | None:
+        """A strip whose tiles all share their bytes with tiles of one label that were read before.
+
+        None if it has others. Costs no reading.
+        """
+        shape, _, keys = self._locate(level, plane, row, number)
+        labels = [self._constants.get(key, MIXED) for key in keys]
+        if MIXED in labels or self._mask.dtype.itemsize > 2:
+            return None
+        runs = constant_runs(shape, np.array(labels, np.int64))
+        return StripRead(TileRuns(shape, runs, self._mask.dtype), {})
+
     def read(self, level: int, plane: int, row: int, number: int) -> StripRead:
         """Read strip ``number`` of a tile row."""
+        shape, segments, keys = self._locate(level, plane, row, number)
+        known = [self._constants.get(key, MIXED) for key in keys]
+        labels = np.array(known, np.int64)
+        unread = [k for k, label in enumerate(known) if label == MIXED]
+        errors: dict[int, str] = {}
+        runs = self._decode_runs(shape, labels, segments, unread)
+        if runs is None:
+            where = (level, plane, row, number * self.grids[level].tiles_per_strip)
+            runs = self._decode_pixels(shape, labels, segments, unread, where, errors)
+        if unread and len(self._constants) < _MAX_REMEMBERED:
+            settled = runs.labels().tolist()
+            self._constants.update({keys[k]: settled[k] for k in unread if settled[k] >= 0})
+        return StripRead(TileRuns(shape, runs, self._mask.dtype), errors)
+
+    def _locate(
+        self, level: int, plane: int, row: int, number: int
+    ) -> tuple[StripShape, _Segments, list[tuple[int, ...]]]:
+        """Sizes and places of the tiles, and what decides, for each, which pixels it has."""
         grid = self.grids[level]
         shape = grid.shape(row, number)
         page, sample = divmod(plane, self._mask.structure.n_samples)
@@ -69,23 +99,12 @@ class StripReader:
         first += sample * grid.n_rows * grid.n_cols if image.is_planar else 0
         offsets = image.offsets[first : first + shape.n_tiles].tolist()
         lengths = image.bytecounts[first : first + shape.n_tiles].tolist()
-        keys = [
+        keys: list[tuple[int, ...]] = [
             (offset, n_bytes, shape.width(k), shape.height, sample)
             for k, (offset, n_bytes) in enumerate(zip(offsets, lengths, strict=True))
         ]
-        known = [self._constants.get(key, MIXED) for key in keys]
-        labels = np.array(known, np.int64)
         segments = _Segments(image, offsets, lengths, self._mask.structure.file_bytes)
-        unread = [k for k, label in enumerate(known) if label == MIXED]
-        errors: dict[int, str] = {}
-        runs = self._decode_runs(shape, labels, segments, unread)
-        if runs is None:
-            where = (level, plane, row, number * grid.tiles_per_strip)
-            runs = self._decode_pixels(shape, labels, segments, unread, where, errors)
-        if unread and len(self._constants) < _MAX_REMEMBERED:
-            settled = runs.labels().tolist()
-            self._constants.update({keys[k]: settled[k] for k in unread if settled[k] >= 0})
-        return StripRead(TileRuns(shape, runs, self._mask.dtype), errors)
+        return shape, segments, keys
 
     def _decode_runs(
         self, shape: StripShape, labels: NDArray[np.int64], segments: _Segments, unread: list[int]

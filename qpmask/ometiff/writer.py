@@ -278,8 +278,13 @@ class _Job:
         """Put a strip in line."""
         above = self._pyramid.above(place.level, place.row, place.number)
         job: _Ready | Future[_Ready]
-        if isinstance(strip, TileRuns) and len(strip.runs.values) == strip.shape.n_tiles:
-            job = self._prepare(place, strip, above)  # nothing to compress: done at once
+        is_plain = (
+            not strip.runs.has_mixed
+            if isinstance(strip, TileRuns)
+            else isinstance(strip, Above) and strip.is_plain
+        )
+        if is_plain:  # a thread would cost more than it saves
+            job = self._prepare(place, strip, above)
         else:
             job = self._pool.submit(self._prepare, place, strip, above)
         self._window.append((place, above, job))

@@ -23,7 +23,7 @@ from qpmask.errors import OptionsError, UnsupportedByEngineError
 from qpmask.geometry import Size, TileGrid
 from qpmask.ometiff.backend import as_words, backend_for
 from qpmask.ometiff.pixelpool import give_back, new_pixels
-from qpmask.ometiff.runs import RunStrip, TileRuns, joined
+from qpmask.ometiff.runs import TileRuns, constant_runs, joined
 from qpmask.ometiff.strips import StripGrid
 
 from .draw import draw_chunk
@@ -161,7 +161,7 @@ class Plane:
         waiting: deque[TileRuns | Future[TileRuns]] = deque()
         try:
             for row, number in places:
-                if self._is_blank(row):
+                if self._is_blank(row, number):
                     waiting.append(self._draw(row, number))
                 else:
                     waiting.append(pool.submit(self._draw, row, number))
@@ -188,17 +188,19 @@ class Plane:
         number, k = divmod(col, self._strip_grid.tiles_per_strip)
         return list(self._draw(row, number))[k]
 
-    def _is_blank(self, row: int) -> bool:
-        """Whether no shape comes near a row of tiles."""
-        return bool(self._scene.row_start[row] == self._scene.row_start[row + 1])
+    def _is_blank(self, row: int, number: int) -> bool:
+        """Whether no shape comes near a strip."""
+        scene, per_strip = self._scene, self._strip_grid.tiles_per_strip
+        shapes = scene.row_shapes[scene.row_start[row] : scene.row_start[row + 1]]
+        first_col = number * per_strip
+        left, right = scene.tiles[shapes, 0], scene.tiles[shapes, 1]
+        return not ((left < first_col + per_strip) & (right >= first_col)).any()
 
     def _draw(self, row: int, number: int) -> TileRuns:
         shape = self._strip_grid.shape(row, number)
-        if self._is_blank(row):
-            labels = np.full(shape.n_tiles, self.options.background, np.uint16)
-            ends = shape.areas().astype(np.int32)
-            runs = RunStrip(labels, ends, np.arange(shape.n_tiles + 1, dtype=np.int64))
-            return TileRuns(shape, runs, self.dtype)
+        if self._is_blank(row, number):
+            labels = np.full(shape.n_tiles, self.options.background, np.int64)
+            return TileRuns(shape, constant_runs(shape, labels), self.dtype)
         # A few tiles at a time, so that their pixels are still at hand when their runs are found.
         # Those of tiles that are not drawn are never touched.
         area_px = self.options.tile_px**2

@@ -44,7 +44,11 @@ def halve(runs: RunStrip, shape: StripShape) -> RunStrip:
         half = (width + 1) // 2
         first = n_runs
         i = runs.start[k]
-        if i < runs.start[k + 1]:
+        if i + 1 == runs.start[k + 1]:
+            values[n_runs] = runs.values[i]
+            ends[n_runs] = half * n_rows
+            n_runs += 1
+        elif i < runs.start[k + 1]:
             for y in range(n_rows):
                 row = 2 * y * width
                 done = y * half
