@@ -63,6 +63,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"QuPath tests: did not run. {QUPATH}")
 
 
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """The command line sets up logging for its process; here it must not last."""
+    loggers = [logging.getLogger(name) for name in ("qpmask", "qpmask.qupath")]
+    before = [(logger.level, logger.handlers[:]) for logger in loggers]
+    yield
+    for logger, (level, handlers) in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+
+
 @pytest.fixture(scope="session")
 def qupath() -> object:
     """QuPath's JVM in this process, started once."""
