@@ -110,7 +110,11 @@ class Journal:
         """Go on with a journal, behind its last whole record."""
         try:
             file = path.open("r+b", buffering=0)
-            file.truncate(contents.end)
+            try:
+                file.truncate(contents.end)
+            except BaseException:
+                file.close()
+                raise
         except OSError as error:
             raise output_error(error, path, "The file") from error
         return cls(path, file, contents.end)
@@ -152,8 +156,8 @@ class JournalReader:
         self.path = path
         self._lock = threading.Lock()
         try:
-            self._file = path.open("rb")
             self._n_bytes = path.stat().st_size
+            self._file = path.open("rb")
         except OSError as error:
             raise MaskError(f"{path} cannot be opened: {error.strerror or error}.") from error
 

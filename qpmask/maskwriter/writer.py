@@ -261,6 +261,8 @@ class MaskWriter:
             If the writer was closed before by an exception.
         """
         if not self._end():
+            if self._is_foreign:
+                raise self._of_another_process()
             if self._result is None:
                 raise self._closed()
             return self._result
@@ -338,11 +340,8 @@ class MaskWriter:
     def _in_use(self) -> Any:
         """Keep the journal open while a thread uses it."""
         with self._state:
-            if os.getpid() != self._process:
-                raise MaskError(
-                    f"The writer of {self._path} belongs to the process {self._process}.",
-                    hint="Send the predictions to that process; a fork must not write.",
-                )
+            if self._is_foreign:
+                raise self._of_another_process()
             if not self._is_open:
                 raise self._closed()
             self._n_busy += 1
@@ -354,14 +353,38 @@ class MaskWriter:
                 self._state.notify_all()
 
     def _end(self) -> bool:
-        """Close the journal once no thread uses it; False if it was closed before."""
+        """Close the journal once no thread uses it; False if it was closed before.
+
+        Neither does a fork of the process that has the writer close it: what there is, the journal
+        and its lock, is not the fork's.
+        """
+        if self._is_foreign:
+            return False
         with self._state:
             if not self._is_open:
                 return False
             self._is_open = False
-            self._state.wait_for(lambda: self._n_busy == 0)
-        self._journal.close()
+            try:
+                self._state.wait_for(lambda: self._n_busy == 0)
+            except BaseException:  # Ctrl-C: closing can be tried again
+                self._is_open = True
+                raise
+        try:
+            self._journal.close()
+        except BaseException:
+            self._release()
+            raise
         return True
+
+    @property
+    def _is_foreign(self) -> bool:
+        return os.getpid() != self._process
+
+    def _of_another_process(self) -> MaskError:
+        return MaskError(
+            f"The writer of {self._path} belongs to the process {self._process}.",
+            hint="Send the predictions to that process; a fork must not write.",
+        )
 
     def _closed(self) -> MaskError:
         return MaskError(

@@ -16,6 +16,8 @@ from qpmask.ometiff.ifd import COMPRESSION_TAGS
 from qpmask.ometiff.runs import TileRuns
 from qpmask.ometiff.strips import TileStrip
 
+_LARGEST_TILE_PX = 8192  # what the reader takes for a tile and not for damage
+
 
 @dataclass(frozen=True)
 class MaskLayout:
@@ -63,6 +65,11 @@ class MaskLayout:
         if self.tile_px <= 0 or self.tile_px % 16:
             raise OptionsError(
                 f"The tile size is {self.tile_px}; TIFF asks for a multiple of 16.",
+                hint="Use 512 or 256.",
+            )
+        if self.tile_px > _LARGEST_TILE_PX:
+            raise OptionsError(
+                f"The tile size is {self.tile_px:,}; {_LARGEST_TILE_PX:,} is the largest.",
                 hint="Use 512 or 256.",
             )
         if self.compression not in COMPRESSION_TAGS:

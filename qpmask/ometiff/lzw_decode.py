@@ -50,6 +50,8 @@ def _check_codes(data: bytes) -> None:
         n_codes = int(stops[0]) if len(stops) else n_codes
         if (codes[:n_codes] > _GREATEST[:n_codes]).any():
             raise ValueError("a code stands for a phrase that was never made")
+        if not len(stops) and n_codes == len(_WIDTHS):
+            raise ValueError("its table of phrases is full and goes on")
         if not len(stops) or codes[n_codes] == _END:
             return
         start += int(_LAST_BITS[n_codes])

@@ -7,6 +7,7 @@ touched for the first time, which for strips of a few megabytes takes as long as
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ _MAX_BYTES = 48 << 20  # that wait to be used again
 _lock = threading.Lock()
 _free: dict[int, list[NDArray[np.uint8]]] = {}  # by their length
 _n_bytes = 0
+_made: weakref.WeakValueDictionary[int, NDArray[np.uint8]] = weakref.WeakValueDictionary()
 
 
 def new_pixels(n_tiles: int, tile_px: int, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -36,16 +38,21 @@ def new_pixels(n_tiles: int, tile_px: int, dtype: np.dtype[Any]) -> NDArray[Any]
             _n_bytes -= wanted
     if room is None:
         room = np.empty(wanted, np.uint8)
+        with _lock:
+            _made[id(room)] = room
     return room.view(dtype).reshape(n_tiles, per_tile)
 
 
 def give_back(pixels: NDArray[Any]) -> None:
-    """Leave an array of :func:`new_pixels` to its next user; nobody may look at it any more."""
+    """Leave an array of :func:`new_pixels` to its next user; nobody may look at it any more.
+
+    Any other array is left alone.
+    """
     global _n_bytes
     room = pixels
-    while room.base is not None:
+    while isinstance(room.base, np.ndarray):
         room = room.base  # the array that was made first
     with _lock:
-        if room.dtype == np.uint8 and _n_bytes + room.size <= _MAX_BYTES:
+        if _made.get(id(room)) is room and _n_bytes + room.size <= _MAX_BYTES:
             _free.setdefault(room.size, []).append(room)
             _n_bytes += room.size

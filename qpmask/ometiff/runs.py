@@ -48,11 +48,16 @@ class RunStrip(NamedTuple):
         return labels
 
 
-def constant_runs(shape: StripShape, labels: NDArray[np.int64]) -> RunStrip:
-    """A strip whose tiles have one label each."""
+def values_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Type of the labels of runs of such pixels."""
+    return np.dtype(np.uint32 if dtype.itemsize > 2 else np.uint16)
+
+
+def constant_runs(shape: StripShape, labels: NDArray[np.int64], dtype: np.dtype[Any]) -> RunStrip:
+    """A strip of pixels of a type whose tiles have one label each."""
     ends = shape.areas().astype(np.int32)
     start = np.arange(shape.n_tiles + 1, dtype=np.int64)
-    return RunStrip(labels.astype(np.uint16), ends, start)
+    return RunStrip(labels.astype(values_dtype(dtype)), ends, start)
 
 
 def joined(parts: Sequence[RunStrip]) -> RunStrip:

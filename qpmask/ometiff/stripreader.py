@@ -66,9 +66,9 @@ class StripReader:
         """
         shape, _, keys = self._locate(level, plane, row, number)
         labels = [self._constants.get(key, MIXED) for key in keys]
-        if MIXED in labels or self._mask.dtype.itemsize > 2:
+        if MIXED in labels:
             return None
-        runs = constant_runs(shape, np.array(labels, np.int64))
+        runs = constant_runs(shape, np.array(labels, np.int64), self._mask.dtype)
         return StripRead(TileRuns(shape, runs, self._mask.dtype), {})
 
     def read(self, level: int, plane: int, row: int, number: int) -> StripRead:

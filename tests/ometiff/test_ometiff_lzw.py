@@ -105,3 +105,11 @@ def test_long_streams_pass_the_look_at_their_codes() -> None:
     for n_labels in (2, 40, 256):
         raw = rng.integers(0, n_labels, 300_000, np.uint8).tobytes()
         assert decode_segment(imagecodecs.lzw_encode(raw), "lzw", len(raw)) == raw
+
+
+def test_a_table_that_is_full_and_never_cleared_is_refused() -> None:
+    widths = [9] * 254 + [10] * 512 + [11] * 1024 + [12] * 3000
+    bits = f"{256:09b}" + "".join(f"{7:0{width}b}" for width in widths)
+    data = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+    with pytest.raises(ValueError, match="full"):
+        decode_segment(data, "lzw", len(widths))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ometiff.mask_samples import histogram
 
 from qpmask.geometry import Size, pyramid_sizes
-from qpmask.ometiff import MaskFile
+from qpmask.ometiff import MaskFile, check_mask, pixelpool
 from qpmask.ometiff.backend import as_words
 from qpmask.ometiff.codecs import decode_segment
 from qpmask.ometiff.labels import LabelCounter
@@ -343,3 +343,30 @@ def test_interleaved_channels_are_told_apart(tmp_path: Path) -> None:
                 for k, tile in enumerate(read.tiles):
                     expected = mask[row * 32 :, k * 32 :, plane][:32, :32]
                     assert np.array_equal(*np.broadcast_arrays(tile, expected))
+
+
+@pytest.mark.parametrize("predictor", [False, True])
+def test_labels_of_32_bits_are_not_cut(tmp_path: Path, predictor: bool) -> None:
+    path = tmp_path / "m.tif"
+    mask = np.full((96, 64), 65537, np.uint32)
+    mask[40, 3] = 70000
+    tifffile.imwrite(path, mask, tile=(32, 32), compression="zlib", predictor=predictor)
+    for _ in range(2):
+        assert check_mask(path).counts == ({65537: mask.size - 1, 70000: 1},)
+    with MaskFile(path) as file:
+        reader = StripReader(file)
+        for _ in range(2):  # the second time, most tiles are known
+            assert next(iter(reader.read(0, 0, 0, 0).tiles)) == 65537
+
+
+def test_only_arrays_of_the_pool_go_back_to_it() -> None:
+    mine = np.arange(4 * 256, dtype=np.uint8).reshape(4, 256)
+    before = mine.copy()
+    for array in (mine, mine[:2], np.frombuffer(bytes(256), np.uint8)):
+        pixelpool.give_back(array)
+    for n_tiles in (1, 2, 4):
+        new_pixels(n_tiles, 256, np.dtype(np.uint8))[:] = 99
+    assert np.array_equal(mine, before)
+    one = new_pixels(3, 250, np.dtype(np.uint16))
+    pixelpool.give_back(one)
+    assert np.shares_memory(one, new_pixels(3, 250, np.dtype(np.uint16)))

@@ -273,6 +273,7 @@ def test_tiles_that_do_not_fit(tmp_path: Path, tiles: list, words: str) -> None:
         {"dtype": "rubbish"},
         {"tile_px": 100},
         {"tile_px": 0},
+        {"tile_px": 8208},
         {"compression": "jpeg"},
         {"size": Size(0, 5)},
         {"size": Size(2**31, 5)},

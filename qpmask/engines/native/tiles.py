@@ -200,7 +200,7 @@ class Plane:
         shape = self._strip_grid.shape(row, number)
         if self._is_blank(row, number):
             labels = np.full(shape.n_tiles, self.options.background, np.int64)
-            return TileRuns(shape, constant_runs(shape, labels), self.dtype)
+            return TileRuns(shape, constant_runs(shape, labels, self.dtype), self.dtype)
         # A few tiles at a time, so that their pixels are still at hand when their runs are found.
         # Those of tiles that are not drawn are never touched.
         area_px = self.options.tile_px**2

@@ -35,7 +35,7 @@ _POLL_S = 0.05
 _POLLS_PER_HEAP = 10  # asking for the Java heap costs more than asking for the tiles
 _BAND_BYTES = 256 << 20  # of a scratch file; two are there at a time
 _MAX_RAW_BYTES = 1 << 30  # of one that is not compressed and cannot be cut into bands
-_STOP_S = 30.0  # how long a stopped writer may take over the tiles it has begun
+_STOP_S = 30  # how long a stopped writer may take over the tiles it has begun
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ class QuPathRendering(Rendering):
         self._watch = watch
         self._bands = _bands(job, scratch)
         self._drawing: JavaThread | None = None
+        self._file: MaskFile | None = None  # that is being read
         with jvm.java_errors(self._what), contextlib.ExitStack() as stack:
             server = stack.enter_context(label_server(job, hierarchy))
             self._watched = WatchedServer(server)
@@ -96,10 +97,14 @@ class QuPathRendering(Rendering):
 
     def close(self) -> None:
         """Stop QuPath if it is still drawing; remove the files and let go of the label image."""
+        if self._file is not None:
+            self._file.close()
         if self._drawing is not None:
             # QuPath must have let go of the file before it is removed.
-            self._drawing.interrupt()
-            self._drawing.wait(_STOP_S)
+            for _ in range(_STOP_S):
+                self._drawing.interrupt()
+                if self._drawing.wait(1):
+                    break
             self._drawing = None
         for band in self._bands[:2]:
             with contextlib.suppress(OSError):
@@ -184,10 +189,12 @@ class QuPathRendering(Rendering):
                 f"QuPath's file of {label} cannot be read: {error.message}",
                 hint="Is the disk full?",
             ) from error
+        self._file = file
         with file:
-            if file.size != band.size:
+            if file.size != band.size or file.n_planes != self._job.n_planes:
                 raise EngineError(
-                    f"QuPath drew {file.size} pixels of {label} instead of {band.size}.",
+                    f"QuPath drew {file.n_planes} planes of {file.size} pixels of {label} instead "
+                    f"of {self._job.n_planes} of {band.size}.",
                     hint="Please report this with the QuPath version.",
                 )
             if is_compiled():

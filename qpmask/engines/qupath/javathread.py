@@ -13,23 +13,27 @@ class JavaThread(threading.Thread):
         super().__init__(name="qpmask-java", daemon=True)
         self._call = call
         self._java_thread: Any = None
+        self._is_interrupted = False
         self._done = threading.Event()
         self.error: BaseException | None = None
 
     def run(self) -> None:
         """Make the call; what it raises is in ``error``."""
-        import jpype
-
-        java_threads = jpype.JClass("java.lang.Thread")
         try:
-            self._java_thread = java_threads.currentThread()
-            self._call()
+            import jpype
+
+            java_threads = jpype.JClass("java.lang.Thread")
+            try:
+                self._java_thread = java_threads.currentThread()
+                if not self._is_interrupted:
+                    self._call()
+            finally:
+                self._call = self._java_thread = None
+                # A thread that stays attached keeps its buffers in the JVM, 1 MB an image.
+                java_threads.detach()
         except BaseException as error:
             self.error = error
         finally:
-            self._call = self._java_thread = None
-            # A thread that stays attached keeps its buffers in the JVM, 1 MB an image.
-            java_threads.detach()
             self._done.set()
 
     def wait(self, seconds: float) -> bool:
@@ -37,7 +41,8 @@ class JavaThread(threading.Thread):
         return self._done.wait(seconds)
 
     def interrupt(self) -> None:
-        """Ask Java to stop; the writer looks at it between two tiles."""
+        """Ask Java to stop; the writer looks at it between two tiles. Again, if it goes on."""
+        self._is_interrupted = True
         thread = self._java_thread
         if thread is not None:
             thread.interrupt()

@@ -1,0 +1,88 @@
+"""What ends a MaskWriter besides its mask: forks, and Ctrl-C while it waits."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qpmask import MaskWriter, finalize, open_mask
+from qpmask.errors import MaskError, OutputError
+
+ONES = np.ones((16, 16), np.uint8)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.parametrize("how", ["the end", "an exception", "discard"])
+@pytest.mark.parametrize("n_before", [0, 1])
+def test_a_fork_takes_nothing_away(tmp_path: Path, how: str, n_before: int) -> None:
+    path = tmp_path / "m.ome.tif"
+    with MaskWriter(path, 64, 64, tile_size=16) as writer:
+        for _ in range(n_before):
+            writer.write(0, 0, ONES)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if child == 0:
+            code = 9
+            try:
+                if how == "discard":
+                    writer.discard()
+                    code = 0
+                else:
+                    with writer:
+                        if how == "an exception":
+                            raise ZeroDivisionError
+            except ZeroDivisionError:
+                code = 0
+            except MaskError as error:
+                code = 0 if how == "the end" and "belongs to the process" in str(error) else 8
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        with pytest.raises(OutputError, match="Another writer"):
+            MaskWriter(path, 64, 64, tile_size=16, discard_unfinished=True)
+        writer.write(48, 48, ONES)
+    with open_mask(path) as mask:
+        assert int(mask[:].sum()) == 256 * (1 + n_before)
+
+
+def test_ctrl_c_while_close_waits_for_a_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "m.ome.tif"
+    writer = MaskWriter(path, 64, 64, tile_size=16)
+    writer.write(0, 0, ONES)
+    wait = threading.Condition.wait_for
+
+    def interrupted(*args: object, **kwargs: object) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Condition, "wait_for", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        writer.close()
+    monkeypatch.setattr(threading.Condition, "wait_for", wait)
+    writer.write(16, 16, ONES)  # it is as open as before
+    assert int(writer.close().counts[0, 1]) == 512
+
+
+def test_a_journal_that_cannot_be_closed_gives_the_lock_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "m.ome.tif"
+    writer = MaskWriter(path, 64, 64, tile_size=16)
+    writer.write(0, 0, ONES)
+    close = writer._journal.close
+
+    def fails() -> None:
+        close()
+        raise OSError("the server is gone")
+
+    monkeypatch.setattr(writer._journal, "close", fails)
+    with pytest.raises(OSError, match="server"):
+        writer.close()
+    assert int(finalize(path).counts[0, 1]) == 256
