@@ -51,11 +51,7 @@ def masks_in(path: Path) -> list[Path]:
     found = set(path.glob(f"*{MASK_SUFFIX}"))
     for sidecar in path.glob(f"*{MASK_SUFFIX}{SIDECAR_SUFFIX}"):
         found.add(sidecar.with_name(sidecar.name.removesuffix(SIDECAR_SUFFIX)))
-    report = read_json(path / REPORT_JSON) or {}
-    records = report.get("images")
-    for record in records if isinstance(records, list) else []:
-        if isinstance(record, dict) and record.get("mask"):
-            found.add(path / str(record["mask"]))
+    found |= _reported(path)
     if not found:
         raise MaskError(
             f"There are no masks in {path}.", hint=f"Masks are files that end in {MASK_SUFFIX}."
@@ -65,8 +61,20 @@ def masks_in(path: Path) -> list[Path]:
 
 def check_outputs(folder: Path, paths: Iterable[Path]) -> Iterator[Verdict]:
     """Check masks one by one; ``folder`` is what the user named."""
+    reported = _reported(folder)
     for path in paths:
-        yield check_output(path, needs_sidecar=folder.is_dir())
+        yield check_output(path, needs_sidecar=path in reported)
+
+
+def _reported(folder: Path) -> set[Path]:
+    """The masks that a folder's report names: those that were exported into it."""
+    report = read_json(folder / REPORT_JSON) or {}
+    records = report.get("images")
+    return {
+        folder / str(record["mask"])
+        for record in (records if isinstance(records, list) else [])
+        if isinstance(record, dict) and record.get("mask")
+    }
 
 
 def check_output(path: Path, *, needs_sidecar: bool = False) -> Verdict:
@@ -77,7 +85,8 @@ def check_output(path: Path, *, needs_sidecar: bool = False) -> Verdict:
     path : Path
         The mask.
     needs_sidecar : bool
-        Whether a missing sidecar is a problem, as it is in an output folder.
+        Whether a missing sidecar is a problem, as it is of an exported mask in its folder. A mask
+        that was made in Python has none.
     """
     if not path.exists():
         return Verdict(path, ("the file is gone; export it again",))

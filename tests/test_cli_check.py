@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from conftest import TINY, Cli, hash_tree
 
+from qpmask import MaskWriter
+from qpmask.cli.exits import OK
 from qpmask.geometry import Size
 from qpmask.ometiff import ClassRow, MaskLayout, MaskMetadata, write_mask
 
@@ -237,3 +239,12 @@ def test_files_that_are_no_masks(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "b.ome.tif").write_text("<html>")
     found = problems(cli, tmp_path)
     assert all(found[name] for name in ("a.ome.tif", "b.ome.tif"))
+
+
+def test_a_mask_from_python_needs_no_sidecar(qpmask_cli: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "w"
+    folder.mkdir()
+    with MaskWriter(folder / "m.ome.tif", 40, 40, classes={1: "a"}) as writer:
+        writer.write(0, 0, np.ones((5, 5), np.uint8))
+    code, out, _ = qpmask_cli("check", folder)
+    assert code == OK and out.startswith("ok")

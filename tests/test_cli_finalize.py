@@ -61,3 +61,30 @@ def test_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--skip-damaged" in capsys.readouterr().err
     assert run(app, ["finalize", str(path), "--skip-damaged"]) == OK
     assert np.array_equal(read(path), painted(blocks(3)[1:]))
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_what_is_left_out_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    path = tmp_path / "m.ome.tif"
+    leave(path, blocks(3))
+    journal = tmp_path / "m.ome.tif.writing"
+    journal.write_bytes(journal.read_bytes()[:-2])  # a last write that was not finished
+    assert run(app, ["finalize", str(path), *(["--json"] if as_json else [])]) == OK
+    out, err = capsys.readouterr()
+    if as_json:
+        (text,) = json.loads(out)["warnings"]
+        assert err == ""
+    else:
+        text = err
+        assert err.startswith("warning: ")
+    assert "not finished" in text and "2 are whole" in text
+    assert np.array_equal(read(path), painted(blocks(2)))
+
+
+@pytest.mark.parametrize("name", [".", "/", ""])
+def test_what_is_no_file_name(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert run(app, ["finalize", name]) == USAGE
+    err = capsys.readouterr().err
+    assert "cannot be written" in err and "Traceback" not in err

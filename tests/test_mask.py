@@ -673,3 +673,17 @@ def test_a_mask_that_cannot_be_used_leaves_no_file_open(
     with pytest.raises(OptionsError):
         open_mask(path, plane=5)
     assert [file.is_closed for file in opened] == [True]
+
+
+def test_a_mask_is_not_compared_as_a_whole(tmp_path: Path) -> None:
+    """NumPy would take False for an answer."""
+    path = tmp_path / "m.ome.tif"
+    write(path, blobs(40, 50))
+    with open_mask(path) as mask, open_mask(path) as other:
+        for label in (3, np.uint8(3), np.zeros((40, 50)), [1, 2]):
+            with pytest.raises(TypeError, match="binary"):
+                mask == label  # noqa: B015
+        with pytest.raises(TypeError, match="present"):
+            3 in mask  # noqa: B015
+        assert mask == mask and mask != other and mask is not None
+        assert len({mask, other}) == 2

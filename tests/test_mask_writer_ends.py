@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import warnings
@@ -86,3 +87,33 @@ def test_a_journal_that_cannot_be_closed_gives_the_lock_back(
     with pytest.raises(OSError, match="server"):
         writer.close()
     assert int(finalize(path).counts[0, 1]) == 256
+
+
+def test_a_writer_that_is_never_closed_says_where_its_writes_are(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "m.ome.tif"
+    writer = MaskWriter(path, 64, 64, tile_size=16)
+    writer.write(0, 0, ONES)
+    del writer
+    gc.collect()
+    assert "1 writes" in caplog.text and "qpmask finalize" in caplog.text
+    assert int(finalize(path).counts[0, 1]) == 256  # nobody holds the lock
+    empty = MaskWriter(tmp_path / "e.ome.tif", 64, 64)
+    del empty
+    gc.collect()
+    assert [p.name for p in tmp_path.iterdir()] == ["m.ome.tif"]
+
+
+def test_masked_pixels_are_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "m.ome.tif"
+    block = np.ma.masked_array(np.full((4, 4), 3, np.uint8), mask=np.eye(4, dtype=bool))
+    block.data[0, 0] = 200  # under the mask there may be anything
+    with MaskWriter(path, 8, 8, tile_size=16, classes={3: "x"}) as writer:
+        writer.write(0, 0, block)
+        writer.write(4, 4, block, where=np.tri(4, dtype=bool))
+    expected = np.zeros((8, 8), np.uint8)
+    expected[:4, :4] = 3 * (1 - np.eye(4))
+    expected[4:, 4:] = 3 * (np.tri(4) - np.eye(4))
+    with open_mask(path) as mask:
+        assert np.array_equal(mask[:], expected)

@@ -8,6 +8,8 @@ import click
 
 from qpmask.cli import exits
 
+_MAX_PAIRS = 20  # shown
+
 
 @click.command("compare", short_help="Compare two masks pixel by pixel.")
 @click.argument("first", type=click.Path(path_type=Path))
@@ -64,13 +66,15 @@ def command(first: Path, second: Path, as_json: bool, verbose: int) -> int:
     table = Table(title="Between which classes", title_justify="left")
     for name in ("in the first", "in the second", "pixels"):
         table.add_column(name, justify="right" if name == "pixels" else "left", overflow="fold")
-    for pair in pairs[:20]:
+    for pair in pairs[:_MAX_PAIRS]:
         table.add_row(
             f"{pair['first_label']} {pair['first_class'] or ''}",
             f"{pair['second_label']} {pair['second_class'] or ''}",
             f"{pair['pixels']:,}",
         )
     console.print(table)
+    if len(pairs) > _MAX_PAIRS:
+        console.print(f"and {len(pairs) - _MAX_PAIRS:,} more pairs of classes (--json lists all)")
     table = Table(title="Where", title_justify="left")
     for name in ("plane", "tile row", "tile column", "first pixel (x, y)", "pixels"):
         table.add_column(name, justify="right")

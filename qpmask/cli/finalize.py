@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -36,11 +39,12 @@ def command(path: Path, skip_damaged: bool, as_json: bool, verbose: int) -> int:
             with JournalReader(journal_path(path)) as reader:
                 n_tiles = reader.contents(verify=False).plan.grid.n_tiles
             progress.update(task, total=n_tiles)
-        result = finalize(
-            path,
-            skip_damaged=skip_damaged,
-            on_tile=lambda n_done: progress.update(task, completed=n_done),
-        )
+        with _warnings() as warnings:
+            result = finalize(
+                path,
+                skip_damaged=skip_damaged,
+                on_tile=lambda n_done: progress.update(task, completed=n_done),
+            )
     if as_json:
         print_json(
             {
@@ -48,6 +52,7 @@ def command(path: Path, skip_damaged: bool, as_json: bool, verbose: int) -> int:
                 "bytes": result.file_bytes,
                 "levels": [[size.width_px, size.height_px] for size in result.levels],
                 "pixels": {str(k): n for k, n in result.counts_by_label().items()},
+                "warnings": warnings,
             }
         )
         return exits.OK
@@ -56,4 +61,28 @@ def command(path: Path, skip_damaged: bool, as_json: bool, verbose: int) -> int:
         f"{result.path}: {result.levels[0]} pixels, {labels}, {human_bytes(result.file_bytes)}",
         soft_wrap=True,
     )
+    for text in warnings:
+        errors.print(f"warning: {text}", soft_wrap=True, style="yellow", markup=False)
     return exits.OK
+
+
+@contextlib.contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """What the library warns of, such as writes that are left out: results, and not just a log."""
+    found: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(record.getMessage())
+
+    logger, keep = logging.getLogger("qpmask.maskwriter"), Keep(logging.WARNING)
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(keep)
+    logger.setLevel(min(logging.WARNING, logger.getEffectiveLevel()))
+    logger.propagate = logger.isEnabledFor(logging.DEBUG)
+    try:
+        yield found
+    finally:
+        logger.removeHandler(keep)
+        logger.setLevel(level)
+        logger.propagate = propagate

@@ -85,6 +85,19 @@ class LazyPixels(abc.ABC):
         """How many pixels of level 0 a pixel of each level spans, in x and y."""
         return tuple(scale_of(self.levels[0].size, level.size) for level in self.levels)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, (int, float, np.generic, np.ndarray, list)):
+            return self is other
+        raise TypeError(
+            f"{self._name} is not compared pixel by pixel as a whole. Use mask[...] == label for a "
+            "part, or mask.binary(label)."
+        )
+
+    __hash__ = object.__hash__
+
+    def __contains__(self, label: object) -> bool:
+        raise TypeError(f"Use mask.present() for the labels of {self._name}.")
+
     def __getitem__(self, key: Any) -> Any:
         """Pixels of level 0 by NumPy's rules for integers, slices, ``...`` and ``None``.
 

@@ -96,6 +96,11 @@ def take_block(
     if rule not in RULES:
         raise OptionsError(f"There is no rule {rule!r}.", hint=f"Use one of: {', '.join(RULES)}.")
     place = f"The block at x = {x_px:,}, y = {y_px:,}"
+    if isinstance(block, np.ma.MaskedArray):
+        # What is masked is not there; under the mask there may be anything.
+        there = ~np.ma.getmaskarray(block)
+        where = there if where is None else there & _bits(where, there.shape, place)
+        block = block.filled(0)
     pixels = _labels(block, place)
     chosen = None if where is None else _bits(where, pixels.shape, place)
     if pixels.size == 0:

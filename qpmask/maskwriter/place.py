@@ -19,12 +19,15 @@ def journal_path(path: Path | str) -> Path:
     path = Path(path)
     if path.name.endswith(JOURNAL_SUFFIX):
         return path
-    return path.with_name(path.name + JOURNAL_SUFFIX)
+    mask = mask_path(path)
+    return mask.with_name(mask.name + JOURNAL_SUFFIX)
 
 
 def mask_path(path: Path | str) -> Path:
     """The mask that is made of a journal; ``path`` may be either of the two."""
     path = Path(path)
+    if not path.name.removesuffix(JOURNAL_SUFFIX):
+        raise OutputError(f"The mask {path} cannot be written: it is no file name.")
     return path.with_name(path.name.removesuffix(JOURNAL_SUFFIX))
 
 

@@ -324,6 +324,15 @@ class MaskWriter:
         """What was made, once it is."""
         return self._result
 
+    def __del__(self) -> None:
+        # Also where __init__ failed.
+        if getattr(self, "_is_open", False) and not self._is_foreign:
+            self._is_open = False
+            with contextlib.suppress(Exception):
+                self._journal.close()
+                self._keep(None)
+                self._release()
+
     def __repr__(self) -> str:
         state = "open" if self._is_open else "closed"
         return f"<MaskWriter {self._path} {self.size}, {self._n_writes:,} writes, {state}>"
@@ -392,8 +401,8 @@ class MaskWriter:
             hint="MaskWriter.resume(path) goes on with what it left unfinished, if anything.",
         )
 
-    def _keep(self, error: BaseException) -> None:
-        """Keep the journal after an exception, and say so with it; an empty one goes."""
+    def _keep(self, error: BaseException | None) -> None:
+        """Keep the journal of a writer that made no mask, and say so; an empty one goes."""
         if self._n_writes == 0:
             with contextlib.suppress(OSError):
                 self._journal.path.unlink()
@@ -405,5 +414,5 @@ class MaskWriter:
         _log.warning("%s", text)
         if isinstance(error, QpmaskError):
             error.hint = f"{error.hint} {text}" if error.hint else text
-        elif hasattr(error, "add_note"):  # Python 3.11
+        elif error is not None and hasattr(error, "add_note"):  # Python 3.11
             error.add_note(text)

@@ -93,25 +93,26 @@ class Tally:
         self._n_pixels += shape[0] * shape[1]
         if isinstance(first, int) and isinstance(second, int) and first == second:
             return
-        a = np.broadcast_to(np.asarray(first), shape)
-        b = np.broadcast_to(np.asarray(second), shape)
-        ys, xs = np.nonzero(a != b)
-        if not len(ys):
-            return
+        if isinstance(first, int) and isinstance(second, int):
+            n_different, at = shape[0] * shape[1], 0
+            self._by_labels[first, second] += n_different
+        else:
+            a = np.broadcast_to(np.asarray(first), shape).ravel()
+            b = np.broadcast_to(np.asarray(second), shape).ravel()
+            different = np.flatnonzero(a != b)
+            if not len(different):
+                return
+            n_different, at = len(different), int(different[0])
+            # One number for each pair of labels, which are 32 bits at most.
+            pairs = a[different].astype(np.uint64) << np.uint64(32) | b[different]
+            for pair, n in zip(*np.unique(pairs, return_counts=True), strict=True):
+                self._by_labels[int(pair) >> 32, int(pair) & 0xFFFFFFFF] += int(n)
         self._n_tiles += 1
         if len(self._places) < _MAX_PLACES:
+            y, x = divmod(at, shape[1])
             self._places.append(
-                Place(
-                    plane, row, col, col * tile_px + int(xs[0]), row * tile_px + int(ys[0]), len(ys)
-                )
+                Place(plane, row, col, col * tile_px + x, row * tile_px + y, n_different)
             )
-        pairs, counts = np.unique(
-            np.stack([a[ys, xs].astype(np.int64), b[ys, xs].astype(np.int64)]),
-            axis=1,
-            return_counts=True,
-        )
-        for (x, y), n in zip(pairs.T.tolist(), counts.tolist(), strict=True):
-            self._by_labels[x, y] += n
 
     def result(self) -> Comparison:
         """What was found."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,12 @@ import pytest
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
-from ometiff.mask_samples import CLASSES, blobs, histogram, write
+from ometiff.mask_samples import CLASSES, blobs, cut, histogram, write
 
 from qpmask.geometry import Size
 from qpmask.ometiff import ClassRow, MaskFile, MaskLayout, check_mask, to_ome_xml
 from qpmask.ometiff.codecs import encode_tile
+from qpmask.ometiff.compare import compare_masks, compare_with_tiles
 from qpmask.ometiff.metadata import MaskMetadata
 
 BASE = blobs(200, 330)
@@ -321,3 +323,18 @@ def test_any_changed_pixel_is_found(tmp_path: Path, data: st.DataObject) -> None
 
 def test_layout_is_what_the_check_asks_for() -> None:
     assert MaskLayout(Size(330, 200), 64).level_sizes[-1] == Size(42, 25)
+
+
+def test_compare_tells_which_labels_differ_where(tmp_path: Path) -> None:
+    a, b = BASE.copy(), BASE.copy()
+    a[:64, :64], b[:64, :64] = 2, 7  # a whole tile of one label each
+    b[100:103, 200:205] = 250
+    write(tmp_path / "a.ome.tif", a, tile_px=64)
+    write(tmp_path / "b.ome.tif", b, tile_px=64)
+    found = compare_masks(tmp_path / "a.ome.tif", tmp_path / "b.ome.tif")
+    pairs = zip(a[a != b].tolist(), b[a != b].tolist(), strict=True)
+    assert found.by_labels == Counter(pairs)
+    assert found.n_different == 64 * 64 + 15 and found.n_tiles_different == 2
+    assert [(p.x_px, p.y_px, p.n_pixels) for p in found.places] == [(0, 0, 4096), (200, 100, 15)]
+    again = compare_with_tiles(tmp_path / "a.ome.tif", cut(b, 64))
+    assert again == found
