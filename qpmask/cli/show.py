@@ -148,14 +148,20 @@ def show_report(report: Report, *, as_json: bool = False, quiet: bool = False) -
         )  # fmt: skip
 
 
+_WIDE = 110  # columns of a terminal that has room for all of the summary
+
+
 def _print_summary(report: Report) -> None:
     console = out_console()
     table = Table(title=f"Masks in {report.output}", title_justify="left")
+    is_narrow = console.width < _WIDE  # a mask's name follows from its image's
     for name, justify in (
         ("image", "left"), ("status", "left"), ("mask", "left"), ("pixels", "right"),
         ("objects", "right"), ("labelled", "right"), ("file", "right"), ("time", "right"),
     ):  # fmt: skip
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+        if not (is_narrow and name == "mask"):
+            whole = name not in ("image", "mask")
+            table.add_column(name, justify=justify, overflow="fold", no_wrap=whole)  # type: ignore[arg-type]
     for r in report:
         area = sum(r.pixels.values())
         share = f"{100 * (1 - r.pixels.get(0, 0) / area):.2f} %" if area else ""
@@ -165,7 +171,7 @@ def _print_summary(report: Report) -> None:
         table.add_row(
             Text(r.image),
             Text(r.status, _STATUS_STYLE[r.status]),
-            Text(r.mask or ""),
+            *([] if is_narrow else [Text(r.mask or "")]),
             size,
             "" if r.objects is None else f"{r.objects:,}",
             share,

@@ -211,9 +211,10 @@ class LazyPixels(abc.ABC):
             raise OptionsError(
                 f"{self._name} cannot become an array without a copy: its pixels are in a file."
             )
-        if self.nbytes > MAX_SILENT_BYTES:
+        n_bytes = self.size * np.dtype(dtype or self.dtype).itemsize
+        if n_bytes > MAX_SILENT_BYTES:
             raise OptionsError(
-                f"{self._name} would take {self.nbytes / 1e9:.1f} GB as an array; this is done "
+                f"{self._name} would take {n_bytes / 1e9:.1f} GB as an array; this is done "
                 f"without asking up to {MAX_SILENT_BYTES / 1e9:.1f} GB.",
                 hint="Read parts with mask[y0:y1, x0:x1] or mask.region(...), work with "
                 "dask.array.from_array(mask) or mask.aszarr(), or say mask[:] to have it all.",
@@ -235,8 +236,9 @@ class LazyPixels(abc.ABC):
         if not is_filled and (
             min(x_px, y_px) < 0 or x_px + width_px > cols or y_px + height_px > rows
         ):
+            name = self._name[:1].lower() + self._name[1:]
             raise OutsideMaskError(
-                f"{what} reaches beyond {self._name}, which is {Size(cols, rows)} pixels.",
+                f"{what} reaches beyond {name}, which is {Size(cols, rows)} pixels.",
                 hint="Give fill=0 (or another label) to have the rest filled with it.",
             )
 
