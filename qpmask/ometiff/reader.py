@@ -7,9 +7,7 @@ that is not there is an error too, never background.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -342,24 +340,17 @@ class MaskFile:
             The tile cropped to the image; a number where all its pixels have one label.
         """
         self._segments.image(level, plane)
-        window: deque[tuple[int, int, int | Future[int | NDArray[Any]]]] = deque()
         place = self.levels[level]
-        pool = ThreadPoolExecutor(max(1, threads), "qpmask-decode")
-        try:
-            for row in range(place.n_rows):
-                for col in range(place.n_cols):
-                    known = self.known_label(level, plane, row, col)
-                    if known is None:
-                        job = pool.submit(self.label_or_tile, level, plane, row, col)
-                        window.append((row, col, job))
-                    else:
-                        window.append((row, col, known))
-                    if len(window) > 8 * threads:
-                        yield _result(window.popleft())
-            while window:
-                yield _result(window.popleft())
-        finally:
-            pool.shutdown(cancel_futures=True)
+
+        def known(at: tuple[int, int]) -> tuple[int, int, int] | None:
+            label = self.known_label(level, plane, *at)
+            return None if label is None else (*at, label)
+
+        def decoded(at: tuple[int, int]) -> tuple[int, int, int | NDArray[Any]]:
+            return (*at, self.label_or_tile(level, plane, *at))
+
+        tiles = ((row, col) for row in range(place.n_rows) for col in range(place.n_cols))
+        yield from in_threads(decoded, tiles, threads, at_once=known)
 
     # --- behind the scenes --------------------------------------------------------------------
 
@@ -397,10 +388,3 @@ class MaskFile:
         if len(self._labels) < 64 * _REMEMBERED:
             self._labels[offset, n_bytes, crop] = label
         return label
-
-
-def _result(
-    entry: tuple[int, int, int | Future[int | NDArray[Any]]],
-) -> tuple[int, int, int | NDArray[Any]]:
-    row, col, job = entry
-    return row, col, job.result() if isinstance(job, Future) else job

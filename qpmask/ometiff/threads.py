@@ -12,20 +12,41 @@ _Result = TypeVar("_Result")
 
 
 def in_threads(
-    do: Callable[[_Item], _Result], items: Iterable[_Item], threads: int
+    do: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    threads: int,
+    *,
+    at_once: Callable[[_Item], _Result | None] = lambda item: None,
 ) -> Iterator[_Result]:
     """Results in the order of the items, a few of them worked on ahead by threads.
 
     Left early, by an error or by its user, it starts no more work and waits for what is under way.
+
+    Parameters
+    ----------
+    do : callable
+        The work, done by a thread.
+    items : iterable
+        What to do it for.
+    threads : int
+        How many.
+    at_once : callable, optional
+        Gives the result of an item that is no work, so that a thread would cost more than it
+        saves; None of any other. Called on the caller's thread.
     """
-    window: deque[Future[_Result]] = deque()
-    pool = ThreadPoolExecutor(max(1, threads), "qpmask-decode")
+    window: deque[_Result | Future[_Result]] = deque()
+    pool = ThreadPoolExecutor(max(1, threads), "qpmask-ahead")
     try:
         for item in items:
-            window.append(pool.submit(do, item))
+            ready = at_once(item)
+            window.append(pool.submit(do, item) if ready is None else ready)
             if len(window) > 8 * threads:
-                yield window.popleft().result()
+                yield _result(window.popleft())
         while window:
-            yield window.popleft().result()
+            yield _result(window.popleft())
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _result(ready: _Result | Future[_Result]) -> _Result:
+    return ready.result() if isinstance(ready, Future) else ready

@@ -10,9 +10,7 @@ of one tile row; a few strips are under way at a time, so memory does not grow w
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -25,6 +23,7 @@ from qpmask.ometiff.backend import as_words, backend_for
 from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.runs import TileRuns, constant_runs, joined
 from qpmask.ometiff.strips import StripGrid
+from qpmask.ometiff.threads import in_threads
 
 from .draw import draw_chunk
 from .scene import Grid, build
@@ -153,24 +152,12 @@ class Plane:
         threads = self.options.n_threads or _n_processors()
         grid = self._strip_grid
         places = ((row, number) for row in range(grid.n_rows) for number in range(grid.n_strips))
-        if threads == 1:
-            for row, number in places:
-                yield self._draw(row, number)
-            return
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="qpmask-draw")
-        waiting: deque[TileRuns | Future[TileRuns]] = deque()
-        try:
-            for row, number in places:
-                if self._is_blank(row, number):
-                    waiting.append(self._draw(row, number))
-                else:
-                    waiting.append(pool.submit(self._draw, row, number))
-                if len(waiting) > 2 * threads:
-                    yield _result(waiting.popleft())
-            while waiting:
-                yield _result(waiting.popleft())
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        yield from in_threads(
+            lambda place: self._draw(*place),
+            places,
+            threads,
+            at_once=lambda place: self._blank(*place),
+        )
 
     def tiles(self) -> Iterator[LabelTile]:
         """The same one by one.
@@ -188,19 +175,20 @@ class Plane:
         number, k = divmod(col, self._strip_grid.tiles_per_strip)
         return list(self._draw(row, number))[k]
 
-    def _is_blank(self, row: int, number: int) -> bool:
-        """Whether no shape comes near a strip."""
+    def _blank(self, row: int, number: int) -> TileRuns | None:
+        """A strip that no shape comes near; None if one does."""
         scene, per_strip = self._scene, self._strip_grid.tiles_per_strip
         shapes = scene.row_shapes[scene.row_start[row] : scene.row_start[row + 1]]
         first_col = number * per_strip
         left, right = scene.tiles[shapes, 0], scene.tiles[shapes, 1]
-        return not ((left < first_col + per_strip) & (right >= first_col)).any()
+        if ((left < first_col + per_strip) & (right >= first_col)).any():
+            return None
+        shape = self._strip_grid.shape(row, number)
+        labels = np.full(shape.n_tiles, self.options.background, np.int64)
+        return TileRuns(shape, constant_runs(shape, labels, self.dtype), self.dtype)
 
     def _draw(self, row: int, number: int) -> TileRuns:
         shape = self._strip_grid.shape(row, number)
-        if self._is_blank(row, number):
-            labels = np.full(shape.n_tiles, self.options.background, np.int64)
-            return TileRuns(shape, constant_runs(shape, labels, self.dtype), self.dtype)
         # A few tiles at a time, so that their pixels are still at hand when their runs are found.
         # Those of tiles that are not drawn are never touched.
         area_px = self.options.tile_px**2
@@ -217,10 +205,6 @@ class Plane:
             parts.append(self._backend.runs_of(room, words[: part.n_tiles], states, part))
         give_back(pixels)
         return TileRuns(shape, joined(parts), self.dtype)
-
-
-def _result(drawn: TileRuns | Future[TileRuns]) -> TileRuns:
-    return drawn if isinstance(drawn, TileRuns) else drawn.result()
 
 
 def _n_processors() -> int:
