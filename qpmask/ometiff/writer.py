@@ -214,6 +214,7 @@ class _Job:
         shape = grid.shape(place.row, place.number)
         first_col = place.number * grid.tiles_per_strip
         gathered: TileStrip | None = None
+        packed: list[bytes | None] = []
         for k in range(shape.n_tiles):
             where = self._where(place.plane, place.row, first_col + k)
             item = next(stream, None)
@@ -227,11 +228,11 @@ class _Job:
                 return item
             if gathered is None:
                 gathered = self._empty_strip(shape)
-            self._put(gathered, k, item, where)
+            packed.append(self._put(gathered, k, item, where))
         assert gathered is not None
-        if any(data is not None for data in gathered.packed):
-            return gathered
-        return replace(gathered, packed=())
+        if any(data is not None for data in packed):
+            return replace(gathered, packed=tuple(packed))
+        return gathered
 
     def _empty_strip(self, shape: StripShape) -> TileStrip:
         area_px = self._layout.tile_px**2
@@ -239,18 +240,15 @@ class _Job:
             shape=shape,
             labels=np.full(shape.n_tiles, MIXED, np.int64),
             pixels=new_pixels(shape.n_tiles, area_px, self._layout.pixel_dtype),
-            packed=(None,) * shape.n_tiles,
         )
 
-    def _put(self, strip: TileStrip, k: int, tile: Tile, where: str) -> None:
-        """Check a single tile and put it into its strip."""
+    def _put(self, strip: TileStrip, k: int, tile: Tile, where: str) -> bytes | None:
+        """Check a single tile and put it into its strip; its bytes if it came packed."""
+        data = None
         if isinstance(tile, PackedTile):
             if not tile.data:
                 raise MaskError(f"The packed {where} has no bytes.")
-            packed = list(strip.packed)
-            packed[k] = tile.data
-            object.__setattr__(strip, "packed", tuple(packed))
-            tile = tile.pixels
+            data, tile = tile.data, tile.pixels
         shape = (strip.shape.height, strip.shape.width(k))
         if isinstance(tile, np.ndarray) and tile.ndim > 0:
             if tile.shape != shape or tile.dtype != self._layout.pixel_dtype:
@@ -259,7 +257,7 @@ class _Job:
                     f"expected {self._layout.dtype} of shape {shape} (rows, columns)."
                 )
             strip.tile(k)[:] = tile
-            return
+            return data
         try:
             label = operator.index(tile)
         except TypeError as error:
@@ -271,6 +269,7 @@ class _Job:
                 f"The {where} has the label {label}, which {self._layout.dtype} cannot hold."
             )
         strip.labels[k] = label
+        return data
 
     # --- what is done with a strip ----------------------------------------------------------------
 
