@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
 import sys
 import threading
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.jit import KernelsUnavailableError
 from qpmask.ometiff.runs import RunStrip
 
 _loading = threading.Lock()
@@ -33,26 +33,36 @@ class Backend(Protocol):
     crop: Callable[..., None]
 
 
-def is_compiled() -> bool:
-    """Whether Numba is there, so that LZW and all else is fast."""
-    return importlib.util.find_spec("numba") is not None and sys.byteorder == "little"
-
-
 @functools.cache
-def _load(compiled: bool) -> Backend:
-    name = "kernels" if compiled else "plain"
-    return cast(Backend, importlib.import_module(f"qpmask.ometiff.{name}"))
+def is_compiled() -> bool:
+    """Whether there are compiled functions, so that LZW and all else is fast.
+
+    They are compiled or loaded by the first call; there are none where Numba is not installed or
+    does not work with this Python or NumPy.
+    """
+    if sys.byteorder != "little":
+        return False
+    with _loading:
+        from qpmask.ometiff.kernels.library import LIBRARY
+
+        try:
+            LIBRARY.load()
+        except KernelsUnavailableError:
+            return False
+        return True
+
+
+def is_ready() -> bool:
+    """Whether nothing has to be compiled first."""
+    from qpmask.ometiff.kernels.library import LIBRARY
+
+    return LIBRARY.is_ready
 
 
 def backend_for(dtype: np.dtype[Any]) -> Backend:
     """Functions for pixels of this type."""
-    with _loading:
-        if dtype.itemsize <= 2 and is_compiled():
-            try:
-                return _load(True)
-            except ImportError:  # Numba is there and does not work with this Python or NumPy
-                pass
-        return _load(False)
+    name = "kernels" if dtype.itemsize <= 2 and is_compiled() else "plain"
+    return cast(Backend, importlib.import_module(f"qpmask.ometiff.{name}"))
 
 
 def as_words(pixels: NDArray[Any]) -> NDArray[np.uint64]:

@@ -14,6 +14,7 @@ from qpmask.jit import kernel
 
 from . import thin, wide
 from .raster import F32, F64, I64, Pixels, to_device
+from .scene import Room
 
 FAR = 0.5 + 0.5 * 0.5522847498307933
 NEAR = 1 - FAR
@@ -37,15 +38,15 @@ MOST_HALVINGS = 10
 
 
 @kernel
-def ellipse_points(box: F64, scaled: bool, scale: float, shift_x: float, shift_y: float) -> F32:
+def ellipse_points(
+    box: F64, scaled: bool, scale: float, shift_x: float, shift_y: float, points: F32
+) -> None:
     """The 13 control points in device coordinates: float64, float32, then the transform."""
-    points = np.empty((13, 2), np.float32)
     for i in range(13):
         x = np.float32(box[0] + CONTROLS[i, 0] * (box[2] - box[0]))
         y = np.float32(box[1] + CONTROLS[i, 1] * (box[3] - box[1]))
         points[i, 0] = to_device(x, scaled, scale, shift_x)
         points[i, 1] = to_device(y, scaled, scale, shift_y)
-    return points
 
 
 @kernel
@@ -83,14 +84,15 @@ def extent(curve: F32) -> Any:
 
 
 @kernel
-def thin_lines(points: F32, width: int, height: int, outline: bool, left: I64) -> tuple[I64, int]:
+def thin_lines(
+    points: F32, stack: F32, width: int, height: int, outline: bool, left: I64, room: Room
+) -> int:
     """Flatten an ellipse by the THIN rule into lines (x1, y1, x2, y2, clip) in fixed point.
 
-    For a fill (not ``outline``), parts left of the tile go straight into ``left``.
+    They are written to ``room.crossers``; returns how many. ``stack`` is room for 48 curves. For a
+    fill (not ``outline``), parts left of the tile go straight into ``left``.
     """
-    lines = np.empty((64, 5), np.int64)
     n = np.int64(0)
-    stack = np.empty((48, 8), np.float32)
     low, high_x, high_y = thin.low_bound(), thin.high_bound(width), thin.high_bound(height)
     for quarter in range(4):
         for i in range(8):
@@ -111,21 +113,17 @@ def thin_lines(points: F32, width: int, height: int, outline: bool, left: I64) -
                 top += 1
                 continue
             clip = low > min_x or high_x < max_x or low > min_y or high_y < max_y
-            lines, n = _difference(curve, clip, lines, n)
+            n = _difference(curve, clip, n, room)
             top -= 1
-    return lines, n
+    return n
 
 
 @kernel
-def _difference(curve: F32, clip: bool, lines: I64, n: int) -> tuple[I64, int]:
+def _difference(curve: F32, clip: bool, n: int, room: Room) -> int:
     """Flatten a small curve by integer forward differences with an adaptive step."""
-    start = np.empty(2, np.int64)
-    end = np.empty(2, np.int64)
-    whole = np.empty(2, np.int64)
-    at = np.empty(2, np.int64)
-    d1 = np.empty(2, np.int64)
-    d2 = np.empty(2, np.int64)
-    d3 = np.empty(2, np.int64)
+    lines, work = room.crossers, room.steps
+    start, end, whole, at = work[0], work[1], work[2], work[3]
+    d1, d2, d3 = work[4], work[5], work[6]
     three, six = np.float32(3.0), np.float32(6.0)
     for axis in range(2):
         p0, p1, p2, p3 = curve[axis], curve[2 + axis], curve[4 + axis], curve[6 + axis]
@@ -182,16 +180,13 @@ def _difference(curve: F32, clip: bool, lines: I64, n: int) -> tuple[I64, int]:
             next_x = _not_past(whole[0] + (at[0] >> shift), start[0], end[0])
             next_y = _not_past(whole[1] + (at[1] >> shift), start[1], end[1])
         if n == len(lines):
-            more = np.empty((2 * n, 5), np.int64)
-            for i in range(n):
-                for j in range(5):
-                    more[i, j] = lines[i, j]
-            lines = more
+            room.lacking[0] = 1
+            return n
         lines[n, 0], lines[n, 1], lines[n, 2], lines[n, 3] = x, y, next_x, next_y
         lines[n, 4] = clip
         n += 1
         x, y = next_x, next_y
-    return lines, n
+    return n
 
 
 @kernel
@@ -251,17 +246,20 @@ def cut_fixed(
 
 
 @kernel
-def cut_lines(lines: I64, n_lines: int, width: int, height: int, left: I64) -> tuple[I64, int]:
-    """Turn the lines of a filled ellipse into crossers; returns them and how many there are."""
-    crossers = np.empty((n_lines, 5), np.int64)
+def cut_lines(crossers: I64, n_lines: int, width: int, height: int, left: I64) -> int:
+    """Turn the lines of a filled ellipse into crossers, in place; returns how many there are.
+
+    A line makes one at most.
+    """
+    lines = crossers
     n = np.int64(0)
     for i in range(n_lines):
         x1, y1, x2, y2 = lines[i, 0], lines[i, 1], lines[i, 2], lines[i, 3]
-        if lines[i, 4]:
+        if lines[i, 4] != 0:
             n = cut_fixed(x1, y1, x2, y2, width, height, left, crossers, n)
         else:
             n = thin.add_edge(x1, y1, x2, y2, left, crossers, n)
-    return crossers, n
+    return n
 
 
 @kernel
@@ -275,13 +273,14 @@ def draw_lines(
 
 
 @kernel
-def wide_edges(points: F32, width: int, height: int, left: I64) -> tuple[I64, int]:
-    """Flatten an ellipse by the WIDE rule; returns the crossers and how many there are."""
-    crossers = np.empty((64, 5), np.int64)
+def wide_edges(points: F32, stack: F32, width: int, height: int, left: I64, room: Room) -> int:
+    """Flatten an ellipse by the WIDE rule into ``room.crossers``; returns how many there are.
+
+    ``stack`` is room for ``MOST_HALVINGS + 15`` curves.
+    """
+    crossers, level = room.crossers, room.levels
     n = np.int64(0)
-    stack = np.empty((MOST_HALVINGS + 2, 8), np.float32)
-    level = np.zeros(MOST_HALVINGS + 2, np.int64)
-    moved = np.empty((13, 2), np.float32)
+    moved = stack[MOST_HALVINGS + 2 :]
     for axis in range(2):
         for i in range(0, 13, 3):
             moved[i, axis] = wide.snap(points[i, axis])
@@ -313,16 +312,13 @@ def wide_edges(points: F32, width: int, height: int, left: I64) -> tuple[I64, in
                 top += 1
                 continue
             if n == len(crossers):
-                more = np.empty((2 * n, 5), np.int64)
-                for i in range(n):
-                    for j in range(5):
-                        more[i, j] = crossers[i, j]
-                crossers = more
+                room.lacking[0] = 1
+                return n
             n = wide.cut_edge(
                 curve[0], curve[1], curve[6], curve[7], width, height, left, crossers, n
             )
             top -= 1
-    return crossers, n
+    return n
 
 
 @kernel

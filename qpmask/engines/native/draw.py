@@ -1,4 +1,4 @@
-"""Kernels that draw a chunk: some neighbouring tiles of one row of tiles, shape by shape.
+"""Kernels that draw a strip chunk by chunk: a few neighbouring tiles of a row, shape by shape.
 
 Out: ``state[k]``, the label of a tile that is all one label, or ``DRAWN``; only then are its
 pixels in ``pixels[k]``. A tile is drawn only once a shape covers part of it; a shape that covers
@@ -8,11 +8,18 @@ all of it turns it back into a label.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
+from qpmask import jit
 from qpmask.jit import kernel
+from qpmask.ometiff.kernels.library import RUNS, SHAPE
+from qpmask.ometiff.kernels.pixels import add_runs
+from qpmask.ometiff.runs import RunStrip
+from qpmask.ometiff.strips import StripShape
 
 from . import curves, thin
 from .fill import fill_rings, fill_tile, open_tile
+from .library import LIBRARY
 from .raster import (
     EVEN_ODD,
     F64,
@@ -27,10 +34,14 @@ from .raster import (
 )
 from .scene import (
     DRAWN,
+    GRID,
+    ROOM,
+    SCENE,
     Canvas,
     Grid,
     Part,
     Rings,
+    Room,
     Scene,
     origin,
     shift_of,
@@ -48,23 +59,70 @@ LINE = int(Kind.LINE)
 POLYLINE = int(Kind.POLYLINE)
 POINTS = int(Kind.POINTS)
 
+LACKS_RUNS = -1
+LACKS_ROOM = -2
 
-@kernel
-def draw_chunk(
-    scene: Scene, grid: Grid, row: int, col0: int, col1: int, pixels: Pixels, state: I64
-) -> None:
-    """Draw tiles (row, col0) to (row, col1 - 1).
+
+@LIBRARY.entry(
+    SCENE, GRID, jit.I64, jit.I64, SHAPE, jit.PIXELS_2D, jit.U64_2D, jit.I64_1D, ROOM, RUNS
+)
+def draw_strip(
+    scene: Scene,
+    grid: Grid,
+    row: int,
+    col: int,
+    shape: StripShape,
+    pixels: Pixels,
+    words: NDArray[np.uint64],
+    state: I64,
+    room: Room,
+    out: RunStrip,
+) -> int:
+    """Draw the tiles of a strip that starts at (row, col), and find their runs.
+
+    A few at a time, so that their pixels are still at hand when their runs are found. Those of
+    tiles that are not drawn are never touched.
 
     Parameters
     ----------
-    pixels : uint8 or uint16 array (col1 - col0, tile * tile)
-        Drawn tiles: the first height * width values, row by row.
-    state : int64 array (col1 - col0,)
+    pixels : uint8 or uint16 array (tiles of a chunk, tile * tile)
+    words : uint64 array
+        The same as 64-bit numbers.
+    state : int64 array (tiles of a chunk,)
+    room : Room
+        To work in.
+    out : RunStrip
+
+    Returns
+    -------
+    int
+        The number of runs, or :data:`LACKS_RUNS` or :data:`LACKS_ROOM`: draw again, with more room
+        for runs, or a larger ``room``.
     """
+    first, n_runs = np.int64(0), np.int64(0)
+    while first < shape.n_tiles:
+        last = min(first + len(pixels), shape.n_tiles)
+        if not _draw_chunk(scene, grid, row, col + first, col + last, pixels, state, room):
+            return LACKS_ROOM
+        n_runs = add_runs(pixels, words, state, shape, first, last, out)
+        if n_runs < 0:
+            return LACKS_RUNS
+        first = last
+    return n_runs
+
+
+@kernel
+def _draw_chunk(
+    scene: Scene, grid: Grid, row: int, col0: int, col1: int, pixels: Pixels, state: I64, room: Room
+) -> bool:
+    """Draw tiles (row, col0) to (row, col1 - 1); False where there was not room for that.
+
+    Of a drawn tile, the first height * width values are its pixels, row by row.
+    """
+    room.lacking[0] = 0
     for k in range(col1 - col0):
         state[k] = grid.background
     canvas = Canvas(pixels, state)
-    left = np.zeros(grid.tile + 1, np.int64)
     for turn in range(2 if grid.boundary >= 0 else 1):
         outline = turn == 1
         for at in range(scene.row_start[row], scene.row_start[row + 1]):
@@ -85,16 +143,19 @@ def draw_chunk(
             is_rings = kind in (POLYGON, GEOMETRY)
             if is_rings and not outline:
                 rule = EVEN_ODD if kind == GEOMETRY else NON_ZERO
-                fill_rings(rings, bounds, label, np.int64(rule), grid, part, left, canvas)
+                fill_rings(rings, bounds, label, np.int64(rule), grid, part, room, canvas)
             elif (is_rings and outline) or kind == POLYLINE:
                 _segments(rings, bounds, label, grid, part, canvas)
             elif kind == POINTS:
                 _points(scene.points, bounds, label, grid, part, runs, canvas)
             else:
-                _box(kind, box, bounds, label, outline, grid, part, left, canvas)
+                _box(kind, box, bounds, label, outline, grid, part, room, canvas)
+            if room.lacking[0] != 0:
+                return False
     for k in range(col1 - col0):
         if state[k] == DRAWN:
             _settle(grid, row, col0 + k, canvas, k)
+    return True
 
 
 @kernel
@@ -120,7 +181,7 @@ def _box(
     outline: bool,
     grid: Grid,
     part: Part,
-    left: I64,
+    room: Room,
     canvas: Canvas,
 ) -> None:
     """Draw a rectangle, ellipse or line, or the outline of one, tile by tile."""
@@ -132,7 +193,7 @@ def _box(
             continue
         width, height = tile_size(grid, part.row, col)
         if kind == ELLIPSE:
-            _ellipse(box, label, outline, grid, part, col, left, canvas)
+            _ellipse(box, label, outline, grid, part, col, room, canvas)
             continue
         scale = 1.0 / grid.downsample
         shift_x, shift_y = shift_of(grid, col), shift_of(grid, part.row)
@@ -178,33 +239,38 @@ def _ellipse(
     grid: Grid,
     part: Part,
     col: int,
-    left: I64,
+    room: Room,
     canvas: Canvas,
 ) -> None:
     """Draw an ellipse or its outline in one tile."""
     width, height = tile_size(grid, part.row, col)
-    points = curves.ellipse_points(
+    points, stack = room.curves[:13], room.curves[13:]
+    curves.ellipse_points(
         box,
         grid.scaled,
         1.0 / grid.downsample,
         shift_of(grid, col),
         shift_of(grid, part.row),
+        points,
     )
+    left, crossers = room.rows[0], room.crossers
     clear(left, np.int64(0), height + 1)
     if grid.thin:
-        lines, n_lines = curves.thin_lines(points, width, height, outline, left)
+        n = curves.thin_lines(points, stack, width, height, outline, left, room)
         if outline:
             k = col - part.col0
-            if n_lines > 0:
+            if n > 0:
                 open_tile(canvas, k, width * height)
-                curves.draw_lines(canvas.pixels[k], width, height, lines, n_lines, label)
+                curves.draw_lines(canvas.pixels[k], width, height, crossers, n, label)
             return
-        crossers, n = curves.cut_lines(lines, n_lines, width, height, left)
+        n = curves.cut_lines(crossers, n, width, height, left)
     else:
-        crossers, n = curves.wide_edges(points, width, height, left)
+        n = curves.wide_edges(points, stack, width, height, left, room)
+    if room.lacking[0] != 0:
+        return
     zero = np.int64(0)
     rule = np.int64(NON_ZERO)
-    fill_tile(label, rule, grid, part, col, zero, height, left, crossers, n, canvas)
+    fill_tile(label, rule, grid, part, col, zero, height, left, n, room, canvas)
 
 
 @kernel

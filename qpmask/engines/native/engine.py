@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any
 from qpmask._version import __version__
 from qpmask.engines.base import Engine, EngineInfo, Rendering, RenderJob, Watch
 from qpmask.errors import EngineUnavailableError, UnsupportedByEngineError
+from qpmask.jit import KernelsUnavailableError
+from qpmask.ometiff.backend import is_ready
 from qpmask.qpdata import ImageObjects, read_qpdata
 from qpmask.qpdata.wkb import MULTI_POLYGON
+
+from .library import LIBRARY
 
 if TYPE_CHECKING:
     from qpmask.ometiff.layout import Tiles
@@ -49,15 +53,8 @@ class NativeEngine(Engine):
 
     @property
     def compiles(self) -> bool:
-        """Whether Numba has no compiled kernels in its cache yet."""
-        try:
-            from . import draw
-
-            kernel: Any = draw.draw_chunk
-            cache = Path(kernel.stats.cache_path)
-        except (ImportError, AttributeError, TypeError):
-            return False
-        return not any(cache.glob("draw.draw_chunk*.nbi"))
+        """Whether the kernels are not compiled yet."""
+        return not (LIBRARY.is_ready and is_ready())
 
     def start(self) -> EngineInfo:
         """Load the kernels; the first time on a machine they are compiled, which takes a while.
@@ -68,8 +65,8 @@ class NativeEngine(Engine):
             Numba is not installed.
         """
         try:
-            from . import tiles as tiles
-        except ImportError as error:
+            LIBRARY.load()
+        except KernelsUnavailableError as error:
             raise EngineUnavailableError(
                 f"The native engine needs Numba, which cannot be imported: {error}.",
                 hint="Run 'pip install qpmask[native]', or use --engine qupath.",

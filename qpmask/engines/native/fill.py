@@ -30,6 +30,7 @@ from .scene import (
     Grid,
     Part,
     Rings,
+    Room,
     shift_of,
     takes_part,
     tile_near,
@@ -55,8 +56,8 @@ def fill_tile(
     row0: int,
     row1: int,
     left: I64,
-    crossers: I64,
     n: int,
+    room: Room,
     canvas: Canvas,
 ) -> None:
     """Fill pixel rows ``row0`` to ``row1`` of a tile, or note that all of it is covered."""
@@ -73,8 +74,9 @@ def fill_tile(
     open_tile(canvas, k, width * height)
     shift = THIN_SHIFT if grid.thin else WIDE_SHIFT
     fill_crossers(
-        canvas.pixels[k], width, row0, row1, left, crossers, n, np.int64(shift), rule, label
-    )
+        canvas.pixels[k], width, row0, row1, left, room.crossers, n, np.int64(shift), rule, label,
+        room.rows[2:], room.keys,
+    )  # fmt: skip
 
 
 @kernel
@@ -125,11 +127,12 @@ def fill_rings(
     rule: int,
     grid: Grid,
     part: Part,
-    carried: I64,
+    room: Room,
     canvas: Canvas,
 ) -> None:
-    """Fill a polygon or geometry in the tiles of a part; ``carried`` is scratch space."""
+    """Fill a polygon or geometry in the tiles of a part."""
     xy = rings.xy
+    carried, left = room.rows[0], room.rows[1]
     scale = 1.0 / grid.downsample
     _, height = tile_size(grid, part.row, part.first)
     shift_y = shift_of(grid, part.row)
@@ -140,17 +143,13 @@ def fill_rings(
     clear(carried, row0, row1 + 1)
 
     if part.first == part.last:
-        _fill_one(rings, bounds, label, rule, grid, part, row0, row1, carried, canvas)
+        _fill_one(rings, bounds, label, rule, grid, part, row0, row1, room, canvas)
         return
     n_tiles = part.last - part.first + 1
-    edges, n = _edges_in_part(rings, grid, part, shift_y, height, carried)
-    start, crossing, ending = _lists(edges, n, n_tiles)
-
-    left = np.empty(len(carried), np.int64)
-    most = np.int64(0)
-    for k in range(n_tiles):
-        most = max(most, start[k + 1, 0] - start[k, 0])
-    crossers = np.empty((most, 5), np.int64)
+    n = _edges_in_part(rings, grid, part, shift_y, height, carried, room.edges)
+    is_listed = _lists(n, n_tiles, room)
+    edges, start, crossing, ending = room.edges, room.starts, room.crossing, room.ending
+    crossers = room.crossers
     for k in range(n_tiles):
         col = part.first + k
         if takes_part(bounds, grid, part.row, col):
@@ -159,13 +158,17 @@ def fill_rings(
             for row in range(row0, row1 + 1):
                 left[row] = carried[row]
             found = np.int64(0)
-            for at in range(start[k, 0], start[k + 1, 0]):
-                edge, other = edges[crossing[at], 0], edges[crossing[at], 1]
-                found = _add_edge(
-                    xy, grid, shift_x, shift_y, edge, other, width, height,
-                    left, crossers, found,
-                )  # fmt: skip
-            fill_tile(label, rule, grid, part, col, row0, row1, left, crossers, found, canvas)
+            first, last = np.int64(0), n
+            if is_listed:
+                first, last = start[k, 0], start[k + 1, 0]
+            for at in range(first, last):
+                i = crossing[at] if is_listed else at
+                if is_listed or edges[i, 2] <= k <= edges[i, 3]:
+                    found = _add_edge(
+                        xy, grid, shift_x, shift_y, edges[i, 0], edges[i, 1], width, height,
+                        left, crossers, found,
+                    )  # fmt: skip
+            fill_tile(label, rule, grid, part, col, row0, row1, left, found, room, canvas)
         if k + 1 < n_tiles:
             for at in range(start[k, 1], start[k + 1, 1]):
                 edge, other = edges[ending[at], 0], edges[ending[at], 1]
@@ -182,18 +185,15 @@ def _fill_one(
     part: Part,
     row0: int,
     row1: int,
-    left: I64,
+    room: Room,
     canvas: Canvas,
 ) -> None:
     """Fill a single tile, as most cells need: all edges are looked at, none is sorted."""
+    left, crossers = room.rows[0], room.crossers
     if not takes_part(bounds, grid, part.row, part.first):
         return
     width, height = tile_size(grid, part.row, part.first)
     shift_x, shift_y = shift_of(grid, part.first), shift_of(grid, part.row)
-    n_edges = np.int64(0)
-    for r in range(len(rings.runs)):
-        n_edges += rings.runs[r, 1] - rings.runs[r, 0]
-    crossers = np.empty((n_edges, 5), np.int64)
     found = np.int64(0)
     for r in range(len(rings.runs)):
         ring_start = rings.vertex_start[rings.runs[r, 2]]
@@ -204,26 +204,19 @@ def _fill_one(
                 rings.xy, grid, shift_x, shift_y, edge, other, width, height,
                 left, crossers, found,
             )  # fmt: skip
-    fill_tile(label, rule, grid, part, part.first, row0, row1, left, crossers, found, canvas)
+    fill_tile(label, rule, grid, part, part.first, row0, row1, left, found, room, canvas)
 
 
 @kernel
 def _edges_in_part(
-    rings: Rings, grid: Grid, part: Part, shift_y: float, height: int, carried: I64
-) -> tuple[I64, int]:
+    rings: Rings, grid: Grid, part: Part, shift_y: float, height: int, carried: I64, edges: I64
+) -> int:
     """List the edges that some tile of the part may see; those left of it go to ``carried``.
 
-    Returns
-    -------
-    edges : int64 array (at least n, 4)
-        Vertex, next vertex, first and last tile counted from the part's first.
-    n : int
+    A row of ``edges`` is vertex, next vertex, first and last tile counted from the part's first.
+    Returns the number of rows.
     """
     xy, runs = rings.xy, rings.runs
-    n_edges = np.int64(0)
-    for r in range(len(runs)):
-        n_edges += runs[r, 1] - runs[r, 0]
-    edges = np.empty((n_edges, 4), np.int64)
     scale = 1.0 / grid.downsample
     reach = grid.margin * grid.downsample
     n = np.int64(0)
@@ -244,21 +237,20 @@ def _edges_in_part(
             edges[n, 2] = max(near, part.first) - part.first
             edges[n, 3] = min(far, part.last) - part.first
             n += 1
-    return edges, n
+    return n
 
 
 @kernel
-def _lists(edges: I64, n: int, n_tiles: int) -> tuple[I64, I64, I64]:
+def _lists(n: int, n_tiles: int, room: Room) -> bool:
     """List the edges that each tile may see, and those that no tile after it sees.
 
-    Returns
-    -------
-    start : int64 array (n_tiles + 1, 2)
-        Where the lists of tile k start in ``crossing`` and in ``ending``.
-    crossing, ending : int64 arrays
-        Rows of ``edges``.
+    In ``room.starts``: where the lists of tile k start in ``crossing`` and in ``ending``, which
+    hold rows of ``room.edges``. False where ``crossing`` is too short for that, as when many edges
+    cross many tiles; it is not filled then.
     """
-    start = np.zeros((n_tiles + 2, 2), np.int64)
+    edges, start, crossing, ending = room.edges, room.starts, room.crossing, room.ending
+    for k in range(n_tiles + 2):
+        start[k, 0], start[k, 1] = 0, 0
     for i in range(n):
         for k in range(edges[i, 2], edges[i, 3] + 1):
             start[k + 2, 0] += 1
@@ -266,14 +258,14 @@ def _lists(edges: I64, n: int, n_tiles: int) -> tuple[I64, I64, I64]:
     for k in range(2, n_tiles + 2):
         start[k, 0] += start[k - 1, 0]
         start[k, 1] += start[k - 1, 1]
-    crossing = np.empty(start[n_tiles + 1, 0], np.int64)
-    ending = np.empty(n, np.int64)
+    fits = start[n_tiles + 1, 0] <= len(crossing)
     # Each list is filled from start[k + 1], which thereby moves to where start[k + 1] belongs.
     for i in range(n):
-        for k in range(edges[i, 2], edges[i, 3] + 1):
-            crossing[start[k + 1, 0]] = i
-            start[k + 1, 0] += 1
+        if fits:
+            for k in range(edges[i, 2], edges[i, 3] + 1):
+                crossing[start[k + 1, 0]] = i
+                start[k + 1, 0] += 1
         k = edges[i, 3]
         ending[start[k + 1, 1]] = i
         start[k + 1, 1] += 1
-    return start, crossing, ending
+    return bool(fits)

@@ -102,13 +102,18 @@ def fill_crossers(
     shift: int,
     rule: int,
     label: int,
+    rows: I64,
+    keys: I64,
 ) -> None:
     """Fill pixel rows ``first_row`` to ``end_row`` of a tile between crossings.
 
     A run that no crossing ends reaches the right edge: what lies right of the tile was dropped.
+    ``rows``, shape (2, at least height + 1), and ``keys``, with room for the crossings of a row or
+    ``MOST_CROSSINGS``, are room to work in.
     """
     n_rows = end_row - first_row
-    count = np.zeros(n_rows + 1, np.int64)
+    count, place = rows[0], rows[1]
+    clear(count, np.int64(0), n_rows + 1)
     for i in range(n):
         count[crossers[i, 2] - first_row] += 1
         count[crossers[i, 3] - first_row] -= 1
@@ -116,16 +121,12 @@ def fill_crossers(
         count[row] += count[row - 1]
     band_start = np.int64(0)
     winding = np.int64(0)
-    keys = np.empty(0, np.int64)
-    place = np.empty(n_rows + 1, np.int64)
     while band_start < n_rows:
         band_end = band_start + 1
         total = count[band_start]
         while band_end < n_rows and total + count[band_end] <= MOST_CROSSINGS:
             total += count[band_end]
             band_end += 1
-        if total > len(keys):
-            keys = np.empty(total, np.int64)
         place[band_start] = 0
         for row in range(band_start, band_end):
             place[row + 1] = place[row] + count[row]

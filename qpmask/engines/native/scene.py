@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask import jit
 from qpmask.jit import kernel
 from qpmask.ometiff.strips import MIXED
 
-from .raster import F64, I64
+from .library import LIBRARY
+from .raster import F64, I64, MOST_CROSSINGS
 from .shapes import Kind, Shapes
 
 POLYLINE = int(Kind.POLYLINE)
@@ -55,6 +57,40 @@ class Canvas(NamedTuple):
     state: I64
 
 
+class Room(NamedTuple):
+    """Arrays that drawing a chunk works in, as it finds them; one thread uses them at a time.
+
+    Attributes
+    ----------
+    edges, crossers : int64 arrays (n, 4) and (n, 5)
+        One row for each edge of a shape in a tile row, at least. An ellipse may need more
+        crossers: then ``lacking[0]`` is set, and what was drawn is void.
+    keys : int64 array (n,)
+        One for each crosser of a row of pixels, and at least ``MOST_CROSSINGS``.
+    crossing, ending : int64 arrays
+        Rows of ``edges``, by tile.
+    starts : int64 array (tiles of a chunk + 2, 2)
+    rows : int64 array (4, tile + 2)
+        Numbers for the pixel rows of a tile.
+    curves : float32 array (64, 8)
+    steps : int64 array (7, 2)
+    levels : int64 array (16,)
+    lacking : int64 array (1,)
+    """
+
+    edges: I64
+    crossers: I64
+    keys: I64
+    crossing: I64
+    ending: I64
+    starts: I64
+    rows: I64
+    curves: NDArray[np.float32]
+    steps: I64
+    levels: I64
+    lacking: I64
+
+
 class Rings(NamedTuple):
     """The edges of a shape in a tile row."""
 
@@ -85,6 +121,75 @@ class Scene(NamedTuple):
     row_shapes: NDArray[np.int32]
     run_start: I64
     runs: I64
+
+
+GRID = jit.Record(
+    Grid,
+    width=jit.I64,
+    height=jit.I64,
+    tile=jit.I64,
+    downsample=jit.F64,
+    scaled=jit.BOOL,
+    thin=jit.BOOL,
+    margin=jit.F64,
+    background=jit.I64,
+    boundary=jit.I64,
+)
+SCENE = jit.Record(
+    Scene,
+    kind=jit.U8_1D,
+    label=jit.I32_1D,
+    box=jit.F64_2D,
+    bounds=jit.F64_2D,
+    tiles=jit.I64_2D,
+    vertex_start=jit.I64_1D,
+    xy=jit.F32_2D,
+    points=jit.F64_2D,
+    row_start=jit.I64_1D,
+    row_entries=jit.I64_1D,
+    row_shapes=jit.I32_1D,
+    run_start=jit.I64_1D,
+    runs=jit.I64_2D,
+)
+ROOM = jit.Record(
+    Room,
+    edges=jit.I64_2D,
+    crossers=jit.I64_2D,
+    keys=jit.I64_1D,
+    crossing=jit.I64_1D,
+    ending=jit.I64_1D,
+    starts=jit.I64_2D,
+    rows=jit.I64_2D,
+    curves=jit.F32_2D,
+    steps=jit.I64_2D,
+    levels=jit.I64_1D,
+    lacking=jit.I64_1D,
+)
+
+
+def new_room(scene: Scene, grid: Grid, chunk_tiles: int, more: int = 1) -> Room:
+    """Room to draw chunks of so many tiles in, ``more`` times what seems enough.
+
+    Memory that is never used is never touched, and so costs nothing.
+    """
+    n_edges = np.diff(
+        np.concatenate([[0], np.cumsum(scene.runs[:, 1] - scene.runs[:, 0])])[scene.run_start]
+    )
+    most = int(n_edges.max(initial=0))
+    n_crossers = more * max(most, 1 << 14)
+    return Room(
+        edges=np.empty((most, 4), np.int64),
+        crossers=np.empty((n_crossers, 5), np.int64),
+        keys=np.empty(max(MOST_CROSSINGS, n_crossers), np.int64),
+        crossing=np.empty(max(1 << 16, 4 * most), np.int64),
+        ending=np.empty(most, np.int64),
+        starts=np.empty((chunk_tiles + 2, 2), np.int64),
+        rows=np.empty((4, grid.tile + 2), np.int64),
+        curves=np.empty((64, 8), np.float32),
+        steps=np.empty((7, 2), np.int64),
+        levels=np.empty(16, np.int64),
+        lacking=np.zeros(1, np.int64),
+    )
 
 
 @kernel
@@ -167,14 +272,15 @@ def build(shapes: Shapes, grid: Grid) -> Scene:
         shapes.xy,
         shapes.point_start,
         shapes.points,
-        (float(grid.margin), 1 / grid.downsample, grid.tile, n_rows),
+        Near(grid.margin, 1 / grid.downsample, grid.tile, n_rows),
+        np.empty((2, int(spans.max(initial=1))), np.int64),
     )
     none = np.empty((0, 3), np.int64)
     run_start = np.zeros(entry_start[-1] + 1, np.int64)
-    _find_runs(*arguments, run_start, none, False)
+    find_runs(*arguments, run_start, none, False)
     np.cumsum(run_start, out=run_start)
     runs = np.empty((run_start[-1], 3), np.int64)
-    _find_runs(*arguments, run_start, runs, True)
+    find_runs(*arguments, run_start, runs, True)
     return Scene(
         kind=shapes.kind[pick],
         label=shapes.label[pick],
@@ -192,8 +298,27 @@ def build(shapes: Shapes, grid: Grid) -> Scene:
     )
 
 
-@kernel
-def _find_runs(
+class Near(NamedTuple):
+    """What :func:`_rows_near` needs: margin, mask pixels per px0, tile side, number of rows."""
+
+    margin: float
+    scale: float
+    side: int
+    n_rows: int
+
+
+@LIBRARY.entry(
+    jit.I64_1D,
+    jit.U8_1D,
+    *[jit.I64_2D, jit.I64_1D, jit.I64_1D, jit.I64_1D],
+    jit.F32_2D,
+    jit.I64_1D,
+    jit.F64_2D,
+    jit.Record(Near, margin=jit.F64, scale=jit.F64, side=jit.I64, n_rows=jit.I64),
+    *[jit.I64_2D, jit.I64_1D, jit.I64_2D],
+    jit.BOOL,
+)
+def find_runs(
     pick: I64,
     kind: NDArray[np.uint8],
     tiles: I64,
@@ -203,21 +328,21 @@ def _find_runs(
     xy: NDArray[np.float32],
     point_start: I64,
     points: F64,
-    near: tuple[float, float, int, int],
+    near: Near,
+    rows: I64,
     run_start: I64,
     runs: I64,
     write: bool,
 ) -> None:
-    """Count the runs of each entry (into ``run_start[entry + 1]``), or write them."""
-    last_end = np.empty(1, np.int64)
-    used = np.empty(1, np.int64)
+    """Count the runs of each entry (into ``run_start[entry + 1]``), or write them.
+
+    ``rows`` is room to work in, shape (2, most tile rows of a shape).
+    """
+    last_end, used = rows[0], rows[1]
     for i in range(len(pick)):
         shape = pick[i]
         first_row = tiles[i, 2]
         n_rows = tiles[i, 3] - first_row + 1
-        if len(last_end) < n_rows:
-            last_end = np.empty(n_rows, np.int64)
-            used = np.empty(n_rows, np.int64)
         for row in range(n_rows):
             used[row] = 0
         entry = entry_start[i]
@@ -262,7 +387,7 @@ def _find_runs(
 
 
 @kernel
-def _rows_near(low: float, high: float, near: tuple[float, float, int, int]) -> tuple[int, int]:
-    margin, scale, side, n = near
-    far = margin / scale
-    return tile_near(low - far, scale, side, n), tile_near(high + far, scale, side, n)
+def _rows_near(low: float, high: float, near: Near) -> tuple[int, int]:
+    far = near.margin / near.scale
+    row0 = tile_near(low - far, near.scale, near.side, near.n_rows)
+    return row0, tile_near(high + far, near.scale, near.side, near.n_rows)

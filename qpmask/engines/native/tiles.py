@@ -10,6 +10,7 @@ of one tile row; a few strips are under way at a time, so memory does not grow w
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -19,14 +20,16 @@ from numpy.typing import NDArray
 
 from qpmask.errors import OptionsError, UnsupportedByEngineError
 from qpmask.geometry import Size, TileGrid
-from qpmask.ometiff.backend import as_words, backend_for
+from qpmask.jit import Packed
+from qpmask.ometiff.backend import as_words
+from qpmask.ometiff.kernels.calls import Rooms, copied
 from qpmask.ometiff.pixelpool import give_back, new_pixels
-from qpmask.ometiff.runs import TileRuns, constant_runs, joined
+from qpmask.ometiff.runs import RunStrip, TileRuns, constant_runs
 from qpmask.ometiff.strips import StripGrid
 from qpmask.ometiff.threads import in_threads
 
-from .draw import draw_chunk
-from .scene import Grid, build
+from .draw import LACKS_ROOM, LACKS_RUNS, draw_strip
+from .scene import GRID, ROOM, SCENE, Grid, Scene, build, new_room
 from .shapes import AREAS, LINES, NO_FILL, Kind, Shapes
 
 LabelTile: TypeAlias = "int | NDArray[np.uint8] | NDArray[np.uint16]"
@@ -137,9 +140,11 @@ class Plane:
             boundary=NO_FILL if boundary is None else int(boundary),
         )
         self._scene = build(shapes, self._grid)
+        self._packed = Packed(SCENE, self._scene), Packed(GRID, self._grid)
+        self._chunk_tiles = max(1, CHUNK_PX // options.tile_px**2)
+        self._room = _Room(self._scene, self._grid, self._chunk_tiles)
         tile = Size(options.tile_px, options.tile_px)
         self._strip_grid = StripGrid(size, tile)
-        self._backend = backend_for(self.dtype)
 
     def strips(self) -> Iterator[TileRuns]:
         """All tiles in strips, row by row from the top left, drawn as they are asked for.
@@ -189,22 +194,46 @@ class Plane:
 
     def _draw(self, row: int, number: int) -> TileRuns:
         shape = self._strip_grid.shape(row, number)
-        # A few tiles at a time, so that their pixels are still at hand when their runs are found.
-        # Those of tiles that are not drawn are never touched.
-        area_px = self.options.tile_px**2
-        pixels = new_pixels(max(1, min(shape.n_tiles, CHUNK_PX // area_px)), area_px, self.dtype)
-        words = as_words(pixels)
-        first_col = number * self._strip_grid.tiles_per_strip
-        parts = []
-        for k in range(0, shape.n_tiles, len(pixels)):
-            part = shape.part(k, min(k + len(pixels), shape.n_tiles))
-            states = np.empty(part.n_tiles, np.int64)
-            room = pixels[: part.n_tiles]
-            col = first_col + k
-            draw_chunk(self._scene, self._grid, row, col, col + part.n_tiles, room, states)
-            parts.append(self._backend.runs_of(room, words[: part.n_tiles], states, part))
-        give_back(pixels)
-        return TileRuns(shape, joined(parts), self.dtype)
+        col = number * self._strip_grid.tiles_per_strip
+        room = self._room
+        n_pixels = self.options.tile_px**2
+        pixels = new_pixels(min(shape.n_tiles, self._chunk_tiles), n_pixels, self.dtype)
+        words, states = as_words(pixels), np.empty(len(pixels), np.int64)
+        while True:
+            out = room.runs(shape.n_tiles)
+            found = draw_strip(
+                *self._packed, row, col, shape, pixels, words, states, room.packed, out
+            )
+            if found == LACKS_RUNS:
+                room.n_runs *= 2
+            elif found == LACKS_ROOM:
+                room.enlarge()
+            else:
+                give_back(pixels)
+                return TileRuns(shape, copied(out), self.dtype)
+
+
+class _Room(threading.local):
+    """What a thread works in; it grows when it turns out too small."""
+
+    def __init__(self, scene: Scene, grid: Grid, chunk_tiles: int) -> None:
+        self._of = scene, grid, chunk_tiles
+        self._more = 1
+        self._rooms = Rooms()
+        self.n_runs = 1 << 16
+        self.packed = self._new()
+
+    def _new(self) -> Packed:
+        return Packed(ROOM, new_room(*self._of, self._more))
+
+    def enlarge(self) -> None:
+        """Make room for four times as many crossers."""
+        self._more *= 4
+        self.packed = self._new()
+
+    def runs(self, n_tiles: int) -> RunStrip:
+        """Room for runs."""
+        return self._rooms.runs(self.n_runs, n_tiles)
 
 
 def _n_processors() -> int:

@@ -2,12 +2,21 @@
 
 :mod:`qpmask.ometiff.plain` does the same without Numba, and says what each function does; tests
 run both. :mod:`.pixels` turns pixels to runs and back, :mod:`.levels` works on the runs of tiles,
-:mod:`.lzw` packs and unpacks them.
+:mod:`.lzw` packs and unpacks them; :mod:`.calls` calls them.
 """
 
-from qpmask.ometiff.kernels.levels import assemble, compare, halve
-from qpmask.ometiff.kernels.lzw import decode_lzw, decode_lzw_runs, encode_lzw
-from qpmask.ometiff.kernels.pixels import count, crop, paint, runs_of
+from qpmask.ometiff.kernels.calls import (
+    assemble,
+    compare,
+    count,
+    crop,
+    decode_lzw,
+    decode_lzw_runs,
+    encode_lzw,
+    halve,
+    paint,
+    runs_of,
+)
 
 __all__ = [
     "assemble",

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from qpmask import jit
 from qpmask.jit import kernel
+from qpmask.ometiff.kernels.library import I32, I64, LIBRARY, RUNS, SHAPE, U16
 from qpmask.ometiff.runs import RunStrip
 from qpmask.ometiff.strips import StripShape
 
-I64 = NDArray[np.int64]
-I32 = NDArray[np.int32]
-U8 = NDArray[np.uint8]
-U16 = NDArray[np.uint16]
-U64 = NDArray[np.uint64]
-Pixels = NDArray[Any]
 
 
 @kernel
@@ -30,14 +23,11 @@ def add(values: U16, ends: I32, first: int, n_runs: int, label: int, end: int) -
     return n_runs + 1
 
 
-@kernel
-def halve(runs: RunStrip, shape: StripShape) -> RunStrip:
-    """See :func:`.plain.halve`."""
+@LIBRARY.entry(RUNS, SHAPE, RUNS)
+def halve(runs: RunStrip, shape: StripShape, out: RunStrip) -> None:
+    """See :func:`.plain.halve`; ``out`` has room for a run more for each row of each tile."""
     n_rows = (shape.height + 1) // 2
-    room = len(runs.values) + shape.n_tiles * n_rows
-    values = np.empty(room, np.uint16)
-    ends = np.empty(room, np.int32)
-    start = np.zeros(shape.n_tiles + 1, np.int64)
+    values, ends, start = out.values, out.ends, out.start
     n_runs = 0
     for k in range(shape.n_tiles):
         width = np.int64(shape.last_width if k == shape.n_tiles - 1 else shape.tile_width)
@@ -63,25 +53,20 @@ def halve(runs: RunStrip, shape: StripShape) -> RunStrip:
                         break
                     i += 1
         start[k + 1] = n_runs
-    return RunStrip(values[:n_runs].copy(), ends[:n_runs].copy(), start)
 
 
-@kernel
+@LIBRARY.entry(RUNS, RUNS, RUNS, RUNS, SHAPE, RUNS)
 def assemble(
     upper_left: RunStrip,
     upper_right: RunStrip,
     lower_left: RunStrip,
     lower_right: RunStrip,
     shape: StripShape,
-) -> RunStrip:
-    """See :func:`.plain.assemble`."""
+    out: RunStrip,
+) -> None:
+    """See :func:`.plain.assemble`; ``out`` has room for two runs more for each row of each tile."""
     half_width, half_height = shape.tile_width // 2, shape.tile_height // 2
-    room = 2 * shape.n_tiles * shape.height
-    for strip in (upper_left, upper_right, lower_left, lower_right):
-        room += len(strip.values)
-    values = np.empty(room, np.uint16)
-    ends = np.empty(room, np.int32)
-    start = np.zeros(shape.n_tiles + 1, np.int64)
+    values, ends, start = out.values, out.ends, out.start
     n_runs = 0
     n_left = len(upper_left.start) - 1
     for k in range(shape.n_tiles):
@@ -120,7 +105,6 @@ def assemble(
                         strip, b, y, right_width, done, values, ends, first, n_runs
                     )
         start[k + 1] = n_runs
-    return RunStrip(values[:n_runs].copy(), ends[:n_runs].copy(), start)
 
 
 @kernel
@@ -147,7 +131,7 @@ def _add_row(
         i += 1
 
 
-@kernel
+@LIBRARY.entry(RUNS, RUNS, jit.I64_1D)
 def compare(runs: RunStrip, expected: RunStrip, n_wrong: I64) -> None:
     """See :func:`.plain.compare`."""
     for k in range(len(runs.start) - 1):

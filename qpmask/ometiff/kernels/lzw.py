@@ -2,80 +2,93 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from qpmask import jit
 from qpmask.jit import kernel
 from qpmask.ometiff.kernels.levels import recut
-from qpmask.ometiff.kernels.pixels import longer
+from qpmask.ometiff.kernels.library import I32, I64, LIBRARY, RUNS, SHAPE, U8, U16
 from qpmask.ometiff.runs import RunStrip
 from qpmask.ometiff.strips import StripShape
 
-I64 = NDArray[np.int64]
-I32 = NDArray[np.int32]
-U8 = NDArray[np.uint8]
-U16 = NDArray[np.uint16]
-U64 = NDArray[np.uint64]
-Pixels = NDArray[Any]
 
-_MAX_SLOTS = 256  # labels that have LZW phrases at one time
-_MAX_PHRASE = 1024  # bytes in the longest phrase: enough for a tile of 512 pixels of one label
+MAX_SLOTS = 256  # labels that have LZW phrases at one time
+MAX_PHRASE = 1024  # bytes in the longest phrase: enough for a tile of 512 pixels of one label
 
 
-@kernel
-def encode_lzw(runs: RunStrip, period: int, shape: StripShape) -> tuple[U8, I64]:
-    """See :func:`.plain.encode_lzw`."""
-    codes = np.empty((_MAX_SLOTS * period, _MAX_PHRASE + 1), np.uint16)
-    longest = np.empty(_MAX_SLOTS * period, np.int32)
-    slot_of = np.full(256 if period == 1 else 65536, -1, np.int32)
-    label_of = np.empty(_MAX_SLOTS, np.int32)
-    n_bytes = np.zeros(shape.n_tiles, np.int64)
-    out = np.empty(1 << 16, np.uint8)
+class EncoderRoom(NamedTuple):
+    """Arrays that encoding works in.
+
+    Attributes
+    ----------
+    codes : uint16 array (2 * MAX_SLOTS, MAX_PHRASE + 1)
+    longest : int32 array (2 * MAX_SLOTS,)
+    slot_of : int32 array (65536,)
+        All -1 before and after.
+    label_of : int32 array (MAX_SLOTS,)
+    values, ends : uint16 and int32 arrays (n,)
+        Room for the runs of any tile, two more for each row, and two more.
+    """
+
+    codes: U16
+    longest: I32
+    slot_of: I32
+    label_of: I32
+    values: U16
+    ends: I32
+
+
+_ENCODER_ROOM = jit.Record(
+    EncoderRoom,
+    codes=jit.U16_2D,
+    longest=jit.I32_1D,
+    slot_of=jit.I32_1D,
+    label_of=jit.I32_1D,
+    values=jit.U16_1D,
+    ends=jit.I32_1D,
+)
+
+
+@LIBRARY.entry(RUNS, jit.I64, SHAPE, jit.U8_1D, jit.I64_1D, _ENCODER_ROOM)
+def encode_lzw(
+    runs: RunStrip, period: int, shape: StripShape, out: U8, n_bytes: I64, room: EncoderRoom
+) -> int:
+    """See :func:`.plain.encode_lzw`; the number of bytes, or -1 where there is not room for all."""
     at = 0
     for k in range(shape.n_tiles):
+        n_bytes[k] = 0
         first, last = runs.start[k], runs.start[k + 1]
         if last - first < 2:
             continue
         values, ends = runs.values[first:last], runs.ends[first:last]
         width = shape.last_width if k == shape.n_tiles - 1 else shape.tile_width
         if width < shape.tile_width or shape.height < shape.tile_height:
-            room = last - first + 2 * shape.tile_height + 2
-            values, ends = np.empty(room, np.uint16), np.empty(room, np.int32)
-            n = recut(runs, k, width, shape.tile_width, shape.tile_height, values, ends)
-            values, ends = values[:n], ends[:n]
-        n = -1
-        while n < 0:
-            n = _encode_tile(values, ends, period, out[at:], codes, longest, slot_of, label_of)
-            if n < 0:
-                out = longer(out)
+            n = recut(
+                runs, k, width, shape.tile_width, shape.tile_height, room.values, room.ends
+            )
+            values, ends = room.values[:n], room.ends[:n]
+        n = _encode_tile(values, ends, period, out[at:], room)
+        if n < 0:
+            return -1
         n_bytes[k] = n
         at += n
-    return out[:at].copy(), n_bytes
+    return at
 
 
 @kernel
-def _encode_tile(
-    values: U16,
-    ends: I32,
-    period: int,
-    out: U8,
-    codes: NDArray[np.uint16],
-    longest: I32,
-    slot_of: I32,
-    label_of: I32,
-) -> int:
+def _encode_tile(values: U16, ends: I32, period: int, out: U8, room: EncoderRoom) -> int:
     """Encode a tile of ``period`` (1 or 2) bytes a pixel; the encoded length, -1 without room.
 
     A phrase is the beginning of a run: of one label at one phase (which of the label's bytes comes
     first), ``length`` bytes long. Greedy LZW makes the phrases of one label and phase in the order
     of their length, so a table of codes by (label's slot, phase, length) is all the dictionary
     there is. Codes of other phrases are counted and never used.
-
-    ``codes``, ``longest``, ``slot_of`` (all -1) and ``label_of`` are room to work in; ``slot_of``
-    is left as it was.
     """
+    if len(out) < 16:
+        return -1
+    codes, longest, slot_of, label_of = room.codes, room.longest, room.slot_of, room.label_of
     n_slots = 0
     n_out = 0
     buffer = np.uint64(256)  # bits not yet written; the code that clears the table comes first
@@ -92,7 +105,7 @@ def _encode_tile(
         at = start
         while at < end:
             slot = slot_of[label]
-            clears = next_code == 4094 or (slot < 0 and n_slots == _MAX_SLOTS)
+            clears = next_code == 4094 or (slot < 0 and n_slots == MAX_SLOTS)
             length = 0
             code = 256
             key = 0
@@ -133,7 +146,7 @@ def _encode_tile(
                 continue
             # The decoder makes an entry of this phrase and the byte that follows.
             at += length
-            if at < end and length < _MAX_PHRASE:
+            if at < end and length < MAX_PHRASE:
                 longest[key] = length + 1
                 codes[key, length + 1] = next_code
             next_code += 1
@@ -155,39 +168,45 @@ def _encode_tile(
     return n_out
 
 
-@kernel
+@LIBRARY.entry(
+    jit.U8_1D, jit.I64_1D, jit.I64_1D, jit.I64_1D, SHAPE, jit.I64_1D, RUNS, RUNS, jit.I64_2D
+)
 def decode_lzw_runs(
-    data: U8, starts: I64, n_bytes: I64, tiles: I64, shape: StripShape, labels: I64
-) -> RunStrip:
-    """See :func:`.plain.decode_lzw_runs`."""
+    data: U8,
+    starts: I64,
+    n_bytes: I64,
+    tiles: I64,
+    shape: StripShape,
+    labels: I64,
+    out: RunStrip,
+    whole: RunStrip,
+    phrases: I64,
+) -> None:
+    """See :func:`.plain.decode_lzw_runs`.
+
+    ``out`` has room for a run for each byte, and each row of each tile and eight more; so has
+    ``whole``, room to work in, with two numbers in ``start``. ``phrases``: shape (2, 4096).
+    """
     area = np.int64(shape.tile_width * shape.tile_height)
-    values, ends = np.empty(4096, np.uint16), np.empty(4096, np.int32)
-    start = np.zeros(shape.n_tiles + 1, np.int64)
-    phrase_label = np.empty(4096, np.int32)
-    phrase_bytes = np.empty(4096, np.int32)
+    values, ends, start = out.values, out.ends, out.start
     n_runs = 0
     i = 0
     for k in range(shape.n_tiles):
         width = shape.last_width if k == shape.n_tiles - 1 else shape.tile_width
-        if len(values) < n_runs + 1:
-            values, ends = longer(values), longer(ends)
         if i < len(tiles) and tiles[i] == k:
             # No code gives more than one run.
-            while len(values) < n_runs + n_bytes[i] + shape.tile_height + 8:
-                values, ends = longer(values), longer(ends)
             packed = data[starts[i] : starts[i] + n_bytes[i]]
-            found = _decode_runs(
-                packed, area, values[n_runs:], ends[n_runs:], phrase_label, phrase_bytes
-            )
-            if found > 0 and (width < shape.tile_width or shape.height < shape.tile_height):
-                whole = RunStrip(
-                    values[n_runs : n_runs + found].copy(),
-                    ends[n_runs : n_runs + found].copy(),
-                    np.array([0, found], np.int64),
-                )
-                found = recut(
-                    whole, 0, shape.tile_width, width, shape.height, values[n_runs:], ends[n_runs:]
-                )
+            is_full = width == shape.tile_width and shape.height == shape.tile_height
+            if is_full:
+                found = _decode_runs(packed, area, values[n_runs:], ends[n_runs:], phrases)
+            else:
+                found = _decode_runs(packed, area, whole.values, whole.ends, phrases)
+                whole.start[0], whole.start[1] = 0, found
+                if found > 0:
+                    found = recut(
+                        whole, 0, shape.tile_width, width, shape.height,
+                        values[n_runs:], ends[n_runs:],
+                    )  # fmt: skip
             n_runs += found
             i += 1
         elif labels[k] >= 0:
@@ -195,18 +214,16 @@ def decode_lzw_runs(
             ends[n_runs] = width * shape.height
             n_runs += 1
         start[k + 1] = n_runs
-    return RunStrip(values[:n_runs].copy(), ends[:n_runs].copy(), start)
 
 
 @kernel
-def _decode_runs(
-    packed: U8, area: int, values: U16, ends: I32, phrase_label: I32, phrase_bytes: I32
-) -> int:
+def _decode_runs(packed: U8, area: int, values: U16, ends: I32, phrases: I64) -> int:
     """Decode an LZW segment of one byte a pixel to runs; how many, or 0 if that cannot be done.
 
     It can while no code stands for a phrase of two labels, as is so in a file that was packed by
     runs. Whatever is wrong with the segment, 0 leaves it to the general decoder to say.
     """
+    phrase_label, phrase_bytes = phrases[0], phrases[1]
     buffer = np.uint64(0)
     n_bits = 0
     width = 9
@@ -236,7 +253,7 @@ def _decode_runs(
         if code < 256:
             label, n = code, 1
         elif code < next_code:
-            label, n = np.int64(phrase_label[code]), np.int64(phrase_bytes[code])
+            label, n = phrase_label[code], phrase_bytes[code]
         elif code == next_code and before_label >= 0:
             label, n = before_label, before_bytes + 1
         else:
@@ -263,16 +280,17 @@ def _decode_runs(
             width += 1
 
 
-@kernel
+@LIBRARY.entry(
+    *[jit.U8_1D, jit.I64_1D, jit.I64_1D, jit.I64_1D], jit.U8_2D, jit.U8_1D, jit.I64_2D
+)
 def decode_lzw(
-    data: U8, starts: I64, n_bytes: I64, tiles: I64, out: U8, failed: NDArray[np.bool_]
+    data: U8, starts: I64, n_bytes: I64, tiles: I64, out: U8, failed: U8, phrases: I64
 ) -> None:
-    """See :func:`.plain.decode_lzw`."""
-    phrase_start = np.empty(4096, np.int64)
-    phrase_bytes = np.empty(4096, np.int64)
+    """See :func:`.plain.decode_lzw`; ``phrases`` is room to work in, shape (2, 4096)."""
     for i in range(len(tiles)):
         packed = data[starts[i] : starts[i] + n_bytes[i]]
-        failed[i] = not _decode_tile(packed, out[tiles[i]], phrase_start, phrase_bytes)
+        is_sound = _decode_tile(packed, out[tiles[i]], phrases[0], phrases[1])
+        failed[i] = 0 if is_sound else 1
 
 
 @kernel

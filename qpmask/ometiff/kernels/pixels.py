@@ -2,68 +2,62 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
+from qpmask import jit
 from qpmask.jit import kernel
+from qpmask.ometiff.kernels.library import I32, I64, LIBRARY, RUNS, SHAPE, U16, U64, Pixels
 from qpmask.ometiff.runs import RunStrip
 from qpmask.ometiff.strips import MIXED, StripShape
 
-I64 = NDArray[np.int64]
-I32 = NDArray[np.int32]
-U8 = NDArray[np.uint8]
-U16 = NDArray[np.uint16]
-U64 = NDArray[np.uint64]
-Pixels = NDArray[Any]
+
+
+@LIBRARY.entry(jit.PIXELS_2D, jit.U64_2D, jit.I64_1D, SHAPE, RUNS)
+def runs_of(pixels: Pixels, words: U64, labels: I64, shape: StripShape, out: RunStrip) -> int:
+    """See :func:`.plain.runs_of`; the number of runs, or -1 where there is not room for all."""
+    return add_runs(pixels, words, labels, shape, np.int64(0), shape.n_tiles, out)
 
 
 @kernel
-def runs_of(pixels: Pixels, words: U64, labels: I64, shape: StripShape) -> RunStrip:
-    """See :func:`.plain.runs_of`."""
-    values = np.empty(4096, np.uint16)
-    ends = np.empty(4096, np.int32)
-    start = np.zeros(shape.n_tiles + 1, np.int64)
-    n_runs = 0
-    for k in range(shape.n_tiles):
+def add_runs(
+    pixels: Pixels, words: U64, labels: I64, shape: StripShape, first: int, last: int, out: RunStrip
+) -> int:
+    """Add the runs of tiles ``first`` to ``last - 1``, whose pixels are the first ones of the array.
+
+    The number of runs then in ``out``, or -1 where there is not room for all.
+    """
+    values, ends, start = out.values, out.ends, out.start
+    n_runs = start[first]
+    for k in range(first, last):
         width = shape.last_width if k == shape.n_tiles - 1 else shape.tile_width
         n_pixels = width * shape.height
-        if len(values) < n_runs + 1:
-            values, ends = longer(values), longer(ends)
-        if labels[k] >= 0:
-            values[n_runs] = labels[k]
+        label = labels[k - first]
+        if n_runs == len(values):
+            return -1
+        if label >= 0:
+            values[n_runs] = label
             ends[n_runs] = n_pixels
             n_runs += 1
-        elif labels[k] == MIXED:
-            at = 0
-            while at < n_pixels:
-                if len(values) < n_runs + 1024:
-                    values, ends = longer(values), longer(ends)
-                at, n_runs = _find_runs(pixels[k], words[k], n_pixels, at, values, ends, n_runs)
+        elif label == MIXED:
+            tile, tile_words = pixels[k - first], words[k - first]
+            at, n_runs = _find_runs(tile, tile_words, n_pixels, values, ends, n_runs)
+            if at < n_pixels:
+                return -1
         start[k + 1] = n_runs
-    return RunStrip(values[:n_runs].copy(), ends[:n_runs].copy(), start)
-
-
-@kernel
-def longer(array: Pixels) -> Pixels:
-    """The same array with room for twice as much."""
-    room = np.empty(2 * len(array), array.dtype)
-    room[: len(array)] = array
-    return room
+    return n_runs
 
 
 @kernel
 def _find_runs(
-    pixels: Pixels, words: U64, n_pixels: int, at: int, values: U16, ends: I32, n_runs: int
+    pixels: Pixels, words: U64, n_pixels: int, values: U16, ends: I32, n_runs: int
 ) -> tuple[int, int]:
-    """Find runs from pixel ``at`` on, as many as there is room for; where it stopped, and how many.
+    """Find runs, as many as there is room for; where it stopped, and how many.
 
     ``words`` are the same pixels as 64-bit numbers, the first pixel in the lowest bits.
     """
     per_word = 8 // pixels.itemsize
     n_words = n_pixels // per_word
-    word, skipped = at // per_word, at % per_word
+    at, word, skipped = 0, 0, 0
     while n_runs < len(values):
         label = np.int64(pixels[at])
         if per_word == 8:
@@ -119,7 +113,7 @@ def _first_pixel(different: np.uint64, per_word: int) -> int:
     return n_pixels
 
 
-@kernel
+@LIBRARY.entry(RUNS, jit.I64, SHAPE, jit.PIXELS_1D)
 def paint(runs: RunStrip, k: int, shape: StripShape, out: Pixels) -> None:
     """See :func:`.plain.paint`."""
     width = np.int64(shape.last_width if k == shape.n_tiles - 1 else shape.tile_width)
@@ -141,7 +135,7 @@ def paint(runs: RunStrip, k: int, shape: StripShape, out: Pixels) -> None:
         at = end
 
 
-@kernel
+@LIBRARY.entry(RUNS, jit.I64_1D)
 def count(runs: RunStrip, counts: I64) -> None:
     """See :func:`.plain.count`."""
     for k in range(len(runs.start) - 1):
@@ -151,7 +145,7 @@ def count(runs: RunStrip, counts: I64) -> None:
             at = runs.ends[i]
 
 
-@kernel
+@LIBRARY.entry(jit.PIXELS_2D, SHAPE, jit.I64)
 def crop(pixels: Pixels, shape: StripShape, k: int) -> None:
     """See :func:`.plain.crop`."""
     width = shape.last_width if k == shape.n_tiles - 1 else shape.tile_width

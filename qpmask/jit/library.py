@@ -1,0 +1,180 @@
+"""Kernels that are compiled together: declared, loaded, called."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from qpmask.jit import store
+from qpmask.jit.arguments import PIXEL_TYPES, Argument
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_helpers: set[Callable[..., Any]] = set()
+
+
+class KernelsUnavailableError(ImportError):
+    """Numba is not installed, or it does not work with this Python or NumPy."""
+
+
+def kernel(function: Function) -> Function:
+    """Mark a function that kernels call; it stays a Python function."""
+    _helpers.add(function)
+    return function
+
+
+def is_kernel(value: object) -> bool:
+    """Whether something is a function that kernels call."""
+    return isinstance(value, Entry) or (callable(value) and value in _helpers)
+
+
+class Library:
+    """Kernels that are compiled and loaded together.
+
+    Parameters
+    ----------
+    name : str
+        For the file on disk.
+    modules : sequence of str
+        All modules that hold kernels of it, and those whose constants these use: what is compiled
+        is compiled anew when one of them changes.
+    """
+
+    def __init__(self, name: str, modules: Sequence[str]) -> None:
+        self.name = name
+        self.modules = tuple(modules)
+        self.entries: dict[str, Entry] = {}
+        self._lock = threading.Lock()
+        self._engine: Any = None
+
+    def entry(self, *types: Argument) -> Callable[[Function], Function]:
+        """Mark a function that Python calls, with the types of its arguments.
+
+        It returns nothing or a whole number, and runs without the interpreter's lock.
+        """
+
+        def declare(function: Function) -> Function:
+            entry = Entry(self, function, types)
+            self.entries[function.__name__] = entry
+            return cast(Function, entry)
+
+        return declare
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is compiled already, for this processor and these versions."""
+        return self._engine is not None or self._file().exists()
+
+    def load(self) -> None:
+        """Load the machine code; compile it first where there is none.
+
+        Raises
+        ------
+        KernelsUnavailableError
+            Numba or llvmlite cannot be imported.
+        """
+        if self._engine is not None:
+            return
+        with self._lock:
+            if self._engine is None:
+                try:
+                    self._engine = self._loaded()
+                except ImportError as error:
+                    raise KernelsUnavailableError(str(error)) from error
+
+    def _loaded(self) -> Any:
+        for module in self.modules:
+            importlib.import_module(module)
+        path = self._file()
+        code = store.read(path)
+        if code is None:
+            from qpmask.jit import build
+
+            code = build.machine_code(self.entries.values())
+            store.write(path, code)
+        engine = _engine_of(code)
+        for entry in self.entries.values():
+            entry.find(engine)
+        return engine
+
+    def _file(self) -> Path:
+        return store.place(self.name, self.modules)
+
+
+class Entry:
+    """A kernel that Python calls.
+
+    Parameters
+    ----------
+    library : Library
+        It belongs to this one.
+    function : callable
+        What is compiled.
+    types : sequence of Argument
+        Of its arguments.
+    """
+
+    def __init__(
+        self, library: Library, function: Callable[..., Any], types: Sequence[Argument]
+    ) -> None:
+        self.function = function
+        self.types = tuple(types)
+        self.__name__ = function.__name__
+        self.__doc__ = function.__doc__
+        self._library = library
+        self._pixels = [i for i, t in enumerate(types) if t.has_pixels()]
+        self._addresses: dict[np.dtype[Any] | None, Any] = {}
+
+    def variants(self) -> list[tuple[str, np.dtype[Any] | None]]:
+        """Names in the machine code, and the type of pixels that each is for."""
+        if not self._pixels:
+            return [(self.__name__, None)]
+        return [(f"{self.__name__}_{dtype.name}", dtype) for dtype in PIXEL_TYPES]
+
+    def find(self, engine: Any) -> None:
+        """Look its addresses up in machine code that was loaded."""
+        signature = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+        self._addresses = {
+            dtype: signature(engine.get_function_address(name)) for name, dtype in self.variants()
+        }
+
+    def __call__(self, *arguments: Any) -> int:
+        """Call it.
+
+        Raises
+        ------
+        TypeError
+            An argument is not of its type.
+        """
+        words: list[int] = []
+        for type_, argument in zip(self.types, arguments, strict=True):
+            type_.put(argument, words)
+        dtype = None
+        if self._pixels:
+            dtype = arguments[self._pixels[0]].dtype
+            if any(arguments[i].dtype != dtype for i in self._pixels):
+                raise TypeError("arrays of pixels differ in type")
+        if not self._addresses:
+            self._library.load()
+        frame = (ctypes.c_int64 * (len(words) + 1))(*words)
+        self._addresses[dtype](frame, frame)
+        return frame[-1]
+
+
+def _engine_of(code: bytes) -> Any:
+    """Machine code, loaded."""
+    import llvmlite.binding as llvm
+
+    from qpmask.jit.target import target_machine
+
+    machine = target_machine()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return engine

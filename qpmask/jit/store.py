@@ -1,0 +1,81 @@
+"""Machine code on disk: one file for a library, its sources, its compiler and this processor.
+
+The folder is ``QPMASK_CACHE_DIR``, or ``qpmask`` in the user's cache folder. A file is written
+whole or not at all, and read only if its checksum holds: a damaged one is compiled again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+
+def place(name: str, modules: tuple[str, ...]) -> Path:
+    """Where the code of a library is, or belongs."""
+    return _folder() / f"{name}-{_key(modules)}.kernels"
+
+
+def read(path: Path) -> bytes | None:
+    """Machine code; None if there is none, or none that is whole."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    digest, code = data[:32], data[32:]
+    return code if hashlib.sha256(code).digest() == digest else None
+
+
+def write(path: Path, code: bytes) -> None:
+    """Keep machine code, if there is a place for it."""
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(code).digest() + code)
+            Path(scratch).replace(path)
+        except BaseException:
+            Path(scratch).unlink(missing_ok=True)
+            raise
+
+
+def _folder() -> Path:
+    if chosen := os.environ.get("QPMASK_CACHE_DIR"):
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "qpmask"
+
+
+@functools.cache
+def _key(modules: tuple[str, ...]) -> str:
+    """Of everything that the code depends on."""
+    import llvmlite.binding as llvm
+
+    digest = hashlib.sha256()
+    for item in (
+        sys.version_info[:2],
+        importlib.metadata.version("numba"),
+        importlib.metadata.version("llvmlite"),
+        llvm.get_process_triple(),
+        llvm.get_host_cpu_name(),
+        llvm.get_host_cpu_features().flatten(),
+    ):
+        digest.update(f"{item}\n".encode())
+    own = [f"{__package__}.{name}" for name in ("arguments", "build", "library", "target")]
+    for module in (*modules, *own):
+        spec = importlib.util.find_spec(module)
+        assert spec is not None and spec.origin is not None
+        digest.update(Path(spec.origin).read_bytes())
+    return digest.hexdigest()[:20]

@@ -1,0 +1,137 @@
+"""The functions of :mod:`qpmask.ometiff.plain`, done by kernels: room for them, and what is in it.
+
+Room is kept for the next call of the same thread, so that its pages are there already.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask.ometiff.kernels import levels, lzw, pixels
+from qpmask.ometiff.kernels.library import I64, U8, Pixels
+from qpmask.ometiff.runs import RunStrip
+from qpmask.ometiff.strips import StripShape
+
+paint = pixels.paint
+count = pixels.count
+crop = pixels.crop
+compare = levels.compare
+
+
+class Rooms(threading.local):
+    """Arrays of this thread by name; what was in them may be there or not."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, NDArray[Any]] = {}
+
+    def array(self, name: str, n: int, dtype: type[Any]) -> NDArray[Any]:
+        """Room for ``n`` numbers or more."""
+        array = self._arrays.get(name)
+        if array is None or len(array) < n:
+            array = self._arrays[name] = np.empty(n + n // 4, dtype)
+        return array
+
+    def runs(self, n: int, n_tiles: int, name: str = "") -> RunStrip:
+        """Room for ``n`` runs or more, and a new array for the starts of tiles."""
+        values = self.array(f"{name} values", n, np.uint16)
+        ends = self.array(f"{name} ends", n, np.int32)
+        start = np.empty(n_tiles + 1, np.int64)
+        start[0] = 0
+        return RunStrip(values, ends, start)
+
+    def phrases(self) -> I64:
+        """Room for the decoders."""
+        return self.array("phrases", 2 * 4096, np.int64)[: 2 * 4096].reshape(2, 4096)
+
+    def encoder(self, n: int) -> lzw.EncoderRoom:
+        """Room for the encoder; for tiles of ``n`` runs."""
+        n_codes = 2 * lzw.MAX_SLOTS * (lzw.MAX_PHRASE + 1)
+        if "slot_of" not in self._arrays:
+            self.array("slot_of", 65536, np.int32)[:] = -1
+        return lzw.EncoderRoom(
+            self.array("codes", n_codes, np.uint16)[:n_codes].reshape(2 * lzw.MAX_SLOTS, -1),
+            self.array("longest", 2 * lzw.MAX_SLOTS, np.int32),
+            self.array("slot_of", 65536, np.int32),
+            self.array("label_of", lzw.MAX_SLOTS, np.int32),
+            self.array("tile values", n, np.uint16),
+            self.array("tile ends", n, np.int32),
+        )
+
+
+_rooms = Rooms()
+
+
+def copied(runs: RunStrip) -> RunStrip:
+    """The runs that are there, without the room."""
+    n = runs.start[-1]
+    return RunStrip(runs.values[:n].copy(), runs.ends[:n].copy(), runs.start)
+
+
+def runs_of(
+    pixels_of: Pixels, words: NDArray[np.uint64], labels: I64, shape: StripShape
+) -> RunStrip:
+    """See :func:`.plain.runs_of`."""
+    room = _rooms.runs(1 << 14, shape.n_tiles)
+    while pixels.runs_of(pixels_of, words, labels, shape, room) < 0:
+        room = _rooms.runs(2 * len(room.values), shape.n_tiles)
+    return copied(room)
+
+
+def halve(runs: RunStrip, shape: StripShape) -> RunStrip:
+    """See :func:`.plain.halve`."""
+    n = len(runs.values) + shape.n_tiles * ((shape.height + 1) // 2)
+    room = _rooms.runs(n, shape.n_tiles)
+    levels.halve(runs, shape, room)
+    return copied(room)
+
+
+def assemble(
+    upper_left: RunStrip,
+    upper_right: RunStrip,
+    lower_left: RunStrip,
+    lower_right: RunStrip,
+    shape: StripShape,
+) -> RunStrip:
+    """See :func:`.plain.assemble`."""
+    quarters = upper_left, upper_right, lower_left, lower_right
+    n = sum(len(quarter.values) for quarter in quarters) + 2 * shape.n_tiles * shape.height
+    room = _rooms.runs(n, shape.n_tiles)
+    levels.assemble(*quarters, shape, room)
+    return copied(room)
+
+
+def encode_lzw(runs: RunStrip, period: int, shape: StripShape) -> tuple[U8, I64]:
+    """See :func:`.plain.encode_lzw`."""
+    most = int(np.diff(runs.start).max(initial=0))
+    room = _rooms.encoder(most + 2 * shape.tile_height + 2)
+    n_bytes = np.empty(shape.n_tiles, np.int64)
+    out = _rooms.array("packed", 1 << 17, np.uint8)
+    while (n := lzw.encode_lzw(runs, period, shape, out, n_bytes, room)) < 0:
+        out = _rooms.array("packed", 2 * len(out), np.uint8)
+    return out[:n].copy(), n_bytes
+
+
+def decode_lzw_runs(
+    data: U8, starts: I64, n_bytes: I64, tiles: I64, shape: StripShape, labels: I64
+) -> RunStrip:
+    """See :func:`.plain.decode_lzw_runs`."""
+    n = int(n_bytes.sum()) + shape.n_tiles * (shape.tile_height + 8)
+    room = _rooms.runs(n, shape.n_tiles)
+    whole = _rooms.runs(n, 1, "whole")
+    lzw.decode_lzw_runs(
+        data, starts, n_bytes, tiles, shape, labels, room, whole, _rooms.phrases()
+    )
+    return copied(room)
+
+
+def decode_lzw(
+    data: U8, starts: I64, n_bytes: I64, tiles: I64, out: U8, failed: NDArray[np.bool_]
+) -> None:
+    """See :func:`.plain.decode_lzw`."""
+    lzw.decode_lzw(
+        data, starts, n_bytes, tiles, out, failed.view(np.uint8), _rooms.phrases()
+    )

@@ -1,0 +1,35 @@
+"""The kernels that work on strips, compiled together, and the types of what they take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask import jit
+from qpmask.ometiff.runs import RunStrip
+from qpmask.ometiff.strips import StripShape
+
+LIBRARY = jit.Library(
+    "strips",
+    [f"{__package__}.{name}" for name in ("library", "levels", "lzw", "pixels")]
+    + ["qpmask.ometiff.runs", "qpmask.ometiff.strips"],
+)
+
+RUNS = jit.Record(RunStrip, values=jit.U16_1D, ends=jit.I32_1D, start=jit.I64_1D)
+SHAPE = jit.Record(
+    StripShape,
+    n_tiles=jit.I64,
+    tile_width=jit.I64,
+    tile_height=jit.I64,
+    last_width=jit.I64,
+    height=jit.I64,
+)
+
+I64 = NDArray[np.int64]
+I32 = NDArray[np.int32]
+U8 = NDArray[np.uint8]
+U16 = NDArray[np.uint16]
+U64 = NDArray[np.uint64]
+Pixels = NDArray[Any]
