@@ -30,7 +30,8 @@ class RunStarted:
 class EngineStarting:
     """The engine is being started (for QuPath: its JVM).
 
-    ``compiles`` says that it is compiled first, once on a machine, which takes some 20 seconds.
+    ``compiles`` says that parts of qpmask are compiled first, once on a machine, which takes up to
+    half a minute.
     """
 
     name: str

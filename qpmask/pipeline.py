@@ -43,7 +43,6 @@ from qpmask.outputs import (
 from qpmask.plan import ImagePlan, Plan, make_plan
 from qpmask.project import Project, open_project
 from qpmask.report import CSV_COLUMNS, ImageRecord, Report
-from qpmask.workers import WorkerPool
 
 Classes = ClassMap | Mapping[str, int] | str | os.PathLike[str] | None
 
@@ -244,7 +243,10 @@ class _Run:
             yield maker.make(image)
 
     def _in_workers(self, todo: list[ImagePlan], workers: int) -> Iterator[ImageRecord]:
-        self._emit(EngineStarting(self._probed.name))
+        from qpmask.workers import WorkerPool
+
+        self._emit(EngineStarting(self._probed.name, self._engine.compiles))
+        self._engine.compile()
         self._emit(EngineReady(f"{self._probed}, {workers} processes"))
         with WorkerPool(
             self._plan, self._choice, self._folder.path, self._emit, self._stop

@@ -24,13 +24,21 @@ def command(path: Path, as_json: bool, quiet: bool, verbose: int) -> int:
     from rich.progress import Progress
     from rich.text import Text
 
-    from qpmask.cli.words import error_console, human_bytes, out_console, print_json
+    from qpmask.cli.words import (
+        error_console,
+        human_bytes,
+        out_console,
+        print_json,
+        say_if_compiling,
+    )
     from qpmask.verify import check_outputs, masks_in
 
     console = out_console()
     errors = error_console()
     paths = masks_in(path)
     results = []
+    if not (quiet or as_json):
+        say_if_compiling(errors)
     hidden = quiet or as_json or not errors.is_terminal
     with Progress(console=errors, transient=True, disable=hidden) as progress:
         task = progress.add_task("Checking", total=len(paths))

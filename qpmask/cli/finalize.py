@@ -26,12 +26,21 @@ def command(path: Path, skip_damaged: bool, as_json: bool, verbose: int) -> int:
     exits.set_up_logging(verbose)
     from rich.progress import Progress
 
-    from qpmask.cli.words import count_of, error_console, human_bytes, out_console, print_json
+    from qpmask.cli.words import (
+        count_of,
+        error_console,
+        human_bytes,
+        out_console,
+        print_json,
+        say_if_compiling,
+    )
     from qpmask.maskwriter.finish import finalize
     from qpmask.maskwriter.journal import JournalReader
     from qpmask.maskwriter.place import journal_path
 
     errors = error_console()
+    if not as_json:
+        say_if_compiling(errors)
     hidden = as_json or not errors.is_terminal
     with Progress(console=errors, transient=True, disable=hidden) as progress:
         task = progress.add_task("Writing", total=None)

@@ -24,6 +24,7 @@ from rich.progress import (
 from rich.text import Text
 
 from qpmask.cli.words import (
+    COMPILING,
     count_of,
     engine_name,
     error_console,
@@ -110,7 +111,7 @@ class Display:
         elif isinstance(event, EngineStarting):
             self._say(f"Starting {engine_name(event.name)} ...")
             if event.compiles:
-                self._say("It is compiled first, once on this machine; that takes half a minute.")
+                self._say(COMPILING)
         elif isinstance(event, EngineReady):
             self._say(f"Using {event.description}")
         elif isinstance(event, ImageStarted):

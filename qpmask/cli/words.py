@@ -9,6 +9,16 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+COMPILING = "Compiling parts of qpmask first, once on this machine; that takes half a minute."
+
+
+def say_if_compiling(console: Console) -> None:
+    """Say so where reading or writing masks will begin with compiling."""
+    from qpmask.ometiff.backend import must_compile
+
+    if must_compile():
+        console.print(COMPILING, style="dim")
+
 
 def out_console() -> Console:
     """Console for results: as wide as it takes where stdout is no terminal."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qpmask.errors import Interrupted
+from qpmask.ometiff.backend import is_compiled, must_compile
 from qpmask.qpdata import ObjectKind
 
 if TYPE_CHECKING:
@@ -182,8 +183,18 @@ class Engine(ABC):
 
     @property
     def compiles(self) -> bool:
-        """Whether starting it for the first time on this machine compiles it."""
-        return False
+        """Whether something is compiled when it starts, for the first time on this machine."""
+        return must_compile()
+
+    def compile(self) -> None:
+        """Compile what is not compiled yet.
+
+        Raises
+        ------
+        EngineUnavailableError
+            It cannot be compiled, and the engine cannot do without.
+        """
+        is_compiled()
 
     @abstractmethod
     def start(self) -> EngineInfo:

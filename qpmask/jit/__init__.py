@@ -29,8 +29,8 @@ from qpmask.jit.arguments import (
     U16_1D,
     U16_2D,
     U64_2D,
-    Packed,
     Record,
+    packed,
 )
 from qpmask.jit.library import KernelsUnavailableError, Library, kernel
 
@@ -54,7 +54,7 @@ __all__ = [
     "U64_2D",
     "KernelsUnavailableError",
     "Library",
-    "Packed",
     "Record",
     "kernel",
+    "packed",
 ]

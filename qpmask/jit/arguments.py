@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
+
+Value = TypeVar("Value")
 
 PIXEL_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 """A kernel that takes pixels is compiled for each of these."""
@@ -40,6 +42,7 @@ class Number:
     kind: str
 
     def put(self, value: Any, words: list[int]) -> None:
+        """Append its words."""
         if self.kind == "int":
             words.append(value if type(value) is int else _whole(value))
         elif self.kind == "bool":
@@ -48,6 +51,7 @@ class Number:
             words.append(struct.unpack("<q", struct.pack("<d", value))[0])
 
     def source(self, at: int, pixels: str) -> tuple[str, int]:
+        """How it is made of words."""
         word = {
             "int": f"words[{at}]",
             "bool": f"(words[{at}] != 0)",
@@ -57,6 +61,7 @@ class Number:
         return word, at + 1
 
     def has_pixels(self) -> bool:
+        """Whether it is one of pixels."""
         return False
 
 
@@ -68,6 +73,7 @@ class Array:
     ndim: int
 
     def put(self, value: Any, words: list[int]) -> None:
+        """Append its words."""
         if not (
             (value.dtype == self.dtype if self.dtype else value.dtype in PIXEL_TYPES)
             and value.ndim == self.ndim
@@ -81,11 +87,13 @@ class Array:
         words += value.shape
 
     def source(self, at: int, pixels: str) -> tuple[str, int]:
+        """How it is made of words."""
         shape = "".join(f"words[{at + 1 + i}], " for i in range(self.ndim))
         name = self.dtype.name if self.dtype else pixels
         return f"carray(pointer(words[{at}], {name}), ({shape}))", at + 1 + self.ndim
 
     def has_pixels(self) -> bool:
+        """Whether it is one of pixels."""
         return self.dtype is None
 
 
@@ -93,12 +101,13 @@ class Record:
     """A named tuple with a type for each field."""
 
     def __init__(self, cls: type[Any], **fields: Argument) -> None:
-        if tuple(fields) != cls._fields:  # type: ignore[attr-defined]
-            raise TypeError(f"the fields of {cls.__name__} are {cls._fields}")  # type: ignore[attr-defined]
+        if tuple(fields) != cls._fields:
+            raise TypeError(f"the fields of {cls.__name__} are {cls._fields}")
         self.cls = cls
         self.fields = tuple(fields.values())
 
     def put(self, value: Any, words: list[int]) -> None:
+        """Append its words."""
         if type(value) is Packed:
             if value.type is not self:
                 raise TypeError(f"expected {self.cls.__name__}, not {value.type.cls.__name__}")
@@ -108,6 +117,7 @@ class Record:
             field.put(item, words)
 
     def source(self, at: int, pixels: str) -> tuple[str, int]:
+        """How it is made of words."""
         parts = []
         for field in self.fields:
             part, at = field.source(at, pixels)
@@ -115,17 +125,23 @@ class Record:
         return f"{self.cls.__name__}({', '.join(parts)})", at
 
     def has_pixels(self) -> bool:
+        """Whether it is one of pixels."""
         return any(field.has_pixels() for field in self.fields)
 
 
 class Packed:
-    """The words of a record, for one that many calls take. The arrays must not be moved."""
+    """The words of a record, and the arrays that they point to."""
 
     def __init__(self, type: Record, value: Any) -> None:
         self.type = type
         self.value = value  # keeps the arrays alive
         self.words: list[int] = []
         type.put(value, self.words)
+
+
+def packed(type: Record, value: Value) -> Value:
+    """A record that many calls take, made into words once; its fields cannot be read."""
+    return cast(Value, Packed(type, value))
 
 
 def _whole(value: Any) -> int:

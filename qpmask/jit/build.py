@@ -144,7 +144,7 @@ def _has_kernels(module: types.ModuleType) -> bool:
     return module.__name__.startswith("qpmask.") and any(map(is_kernel, vars(module).values()))
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def _pointer(context: Any, address: Any, dtype: Any) -> Any:
     """An address as a pointer to numbers of a type."""
     to = numba.types.CPointer(dtype.dtype)

@@ -7,6 +7,7 @@ import importlib
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FunctionType
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -31,7 +32,7 @@ def kernel(function: Function) -> Function:
 
 def is_kernel(value: object) -> bool:
     """Whether something is a function that kernels call."""
-    return isinstance(value, Entry) or (callable(value) and value in _helpers)
+    return isinstance(value, Entry) or (isinstance(value, FunctionType) and value in _helpers)
 
 
 class Library:
@@ -67,9 +68,12 @@ class Library:
         return declare
 
     @property
-    def is_ready(self) -> bool:
-        """Whether it is compiled already, for this processor and these versions."""
-        return self._engine is not None or self._file().exists()
+    def must_compile(self) -> bool:
+        """Whether loading it compiles it first, which takes seconds."""
+        try:
+            return self._engine is None and store.read(self._file()) is None
+        except ImportError:
+            return False
 
     def load(self) -> None:
         """Load the machine code; compile it first where there is none.
@@ -77,7 +81,7 @@ class Library:
         Raises
         ------
         KernelsUnavailableError
-            Numba or llvmlite cannot be imported.
+            Numba is not installed, or does not work with this Python or NumPy.
         """
         if self._engine is not None:
             return
@@ -129,6 +133,7 @@ class Entry:
         self.__doc__ = function.__doc__
         self._library = library
         self._pixels = [i for i, t in enumerate(types) if t.has_pixels()]
+        self._engine: Any = None
         self._addresses: dict[np.dtype[Any] | None, Any] = {}
 
     def variants(self) -> list[tuple[str, np.dtype[Any] | None]]:
@@ -139,6 +144,7 @@ class Entry:
 
     def find(self, engine: Any) -> None:
         """Look its addresses up in machine code that was loaded."""
+        self._engine = engine  # the code is gone with it
         signature = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
         self._addresses = {
             dtype: signature(engine.get_function_address(name)) for name, dtype in self.variants()
@@ -174,7 +180,7 @@ def _engine_of(code: bytes) -> Any:
     from qpmask.jit.target import target_machine
 
     machine = target_machine()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)  # of an empty module
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     return engine

@@ -1,6 +1,6 @@
 """Machine code on disk: one file for a library, its sources, its compiler and this processor.
 
-The folder is ``QPMASK_CACHE_DIR``, or ``qpmask`` in the user's cache folder. A file is written
+The folder is ``QPMASK_CACHE_DIR``, or the user's cache folder for qpmask. A file is written
 whole or not at all, and read only if its checksum holds: a damaged one is compiled again.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import importlib.metadata
 import importlib.util
 import os
 import sys
@@ -49,25 +48,22 @@ def write(path: Path, code: bytes) -> None:
 def _folder() -> Path:
     if chosen := os.environ.get("QPMASK_CACHE_DIR"):
         return Path(chosen)
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "qpmask"
+    import platformdirs
+
+    return platformdirs.user_cache_path("qpmask", appauthor=False)
 
 
 @functools.cache
 def _key(modules: tuple[str, ...]) -> str:
     """Of everything that the code depends on."""
+    import llvmlite
     import llvmlite.binding as llvm
 
     digest = hashlib.sha256()
     for item in (
         sys.version_info[:2],
-        importlib.metadata.version("numba"),
-        importlib.metadata.version("llvmlite"),
+        _numba_version(),
+        llvmlite.__version__,
         llvm.get_process_triple(),
         llvm.get_host_cpu_name(),
         llvm.get_host_cpu_features().flatten(),
@@ -79,3 +75,21 @@ def _key(modules: tuple[str, ...]) -> str:
         assert spec is not None and spec.origin is not None
         digest.update(Path(spec.origin).read_bytes())
     return digest.hexdigest()[:20]
+
+
+def _numba_version() -> str:
+    """Version of Numba, which is not imported for that.
+
+    Raises
+    ------
+    ImportError
+        Numba is not installed.
+    """
+    spec = importlib.util.find_spec("numba")
+    if spec is None or spec.origin is None:
+        raise ImportError("No module named 'numba'", name="numba")
+    with contextlib.suppress(OSError):  # where releases say it; the metadata is slow to read
+        return Path(spec.origin).with_name("_version.py").read_text()
+    from importlib.metadata import version
+
+    return version("numba")

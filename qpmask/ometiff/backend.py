@@ -52,11 +52,11 @@ def is_compiled() -> bool:
         return True
 
 
-def is_ready() -> bool:
-    """Whether nothing has to be compiled first."""
+def must_compile() -> bool:
+    """Whether the first use compiles them, which takes some seconds."""
     from qpmask.ometiff.kernels.library import LIBRARY
 
-    return LIBRARY.is_ready
+    return LIBRARY.must_compile
 
 
 def backend_for(dtype: np.dtype[Any]) -> Backend:

@@ -11,6 +11,7 @@ control characters and lone surrogates as ASCII escapes, so every name survives 
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import re
@@ -302,17 +303,13 @@ def _rgba(color: Color) -> int:
 
 
 def _text(value: str) -> str:
-    # Imported where it writes: with it comes all of urllib, which reading a mask can do without.
-    from xml.sax.saxutils import escape
-
-    return escape(_NOT_XML.sub("\ufffd", value).replace("\r\n", "\n").replace("\r", "\n"))
+    text = _NOT_XML.sub("\ufffd", value).replace("\r\n", "\n").replace("\r", "\n")
+    return html.escape(text, quote=False)
 
 
 def _attribute(value: str) -> str:
-    from xml.sax.saxutils import quoteattr
-
-    # quoteattr would write breaks as numeric references, so they are replaced first.
-    return quoteattr(_BREAKS.sub(" ", _NOT_XML.sub("\ufffd", value)))
+    text = _BREAKS.sub(" ", _NOT_XML.sub("\ufffd", value))
+    return f'"{html.escape(text)}"'
 
 
 def _local(tag: object) -> str:

@@ -102,7 +102,7 @@ class HandleReader(ByteReader):
         that reading it never leads on to something else that has to be read first.
         """
         if len(handles) < _FEW_HANDLES:
-            distinct = np.unique(handles)
+            distinct = np.array(sorted(set(handles.tolist())), np.int64)
         else:  # faster than to sort them
             wanted = np.zeros(int(handles.max()) + 1, np.bool_)
             wanted[handles] = True

@@ -115,7 +115,7 @@ def thin_lines(
             clip = low > min_x or high_x < max_x or low > min_y or high_y < max_y
             n = _difference(curve, clip, n, room)
             top -= 1
-    return n
+    return int(n)
 
 
 @kernel
@@ -259,7 +259,7 @@ def cut_lines(crossers: I64, n_lines: int, width: int, height: int, left: I64) -
             n = cut_fixed(x1, y1, x2, y2, width, height, left, crossers, n)
         else:
             n = thin.add_edge(x1, y1, x2, y2, left, crossers, n)
-    return n
+    return int(n)
 
 
 @kernel
@@ -313,12 +313,12 @@ def wide_edges(points: F32, stack: F32, width: int, height: int, left: I64, room
                 continue
             if n == len(crossers):
                 room.lacking[0] = 1
-                return n
+                return int(n)
             n = wide.cut_edge(
                 curve[0], curve[1], curve[6], curve[7], width, height, left, crossers, n
             )
             top -= 1
-    return n
+    return int(n)
 
 
 @kernel

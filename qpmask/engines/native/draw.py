@@ -108,7 +108,7 @@ def draw_strip(
         if n_runs < 0:
             return LACKS_RUNS
         first = last
-    return n_runs
+    return int(n_runs)
 
 
 @kernel

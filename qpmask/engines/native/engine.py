@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qpmask._version import __version__
 from qpmask.engines.base import Engine, EngineInfo, Rendering, RenderJob, Watch
 from qpmask.errors import EngineUnavailableError, UnsupportedByEngineError
 from qpmask.jit import KernelsUnavailableError
-from qpmask.ometiff.backend import is_ready
 from qpmask.qpdata import ImageObjects, read_qpdata
 from qpmask.qpdata.wkb import MULTI_POLYGON
 
@@ -54,15 +53,15 @@ class NativeEngine(Engine):
     @property
     def compiles(self) -> bool:
         """Whether the kernels are not compiled yet."""
-        return not (LIBRARY.is_ready and is_ready())
+        return LIBRARY.must_compile or super().compiles
 
-    def start(self) -> EngineInfo:
+    def compile(self) -> None:
         """Load the kernels; the first time on a machine they are compiled, which takes a while.
 
         Raises
         ------
         EngineUnavailableError
-            Numba is not installed.
+            Numba is not installed, or does not work.
         """
         try:
             LIBRARY.load()
@@ -71,6 +70,11 @@ class NativeEngine(Engine):
                 f"The native engine needs Numba, which cannot be imported: {error}.",
                 hint="Run 'pip install qpmask[native]', or use --engine qupath.",
             ) from error
+        super().compile()
+
+    def start(self) -> EngineInfo:
+        """Load the kernels; see :meth:`compile`."""
+        self.compile()
         return self.probe()
 
     def render(self, job: RenderJob, scratch: Path, watch: Watch) -> Rendering:

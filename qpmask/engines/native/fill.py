@@ -237,7 +237,7 @@ def _edges_in_part(
             edges[n, 2] = max(near, part.first) - part.first
             edges[n, 3] = min(far, part.last) - part.first
             n += 1
-    return n
+    return int(n)
 
 
 @kernel

@@ -10,6 +10,5 @@ _STRIPS = ("kernels.library", "kernels.pixels", "runs", "strips")  # what is use
 
 LIBRARY = Library(
     "draw",
-    [f"{__package__}.{name}" for name in _MODULES]
-    + [f"qpmask.ometiff.{name}" for name in _STRIPS],
+    [f"{__package__}.{name}" for name in _MODULES] + [f"qpmask.ometiff.{name}" for name in _STRIPS],
 )

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from qpmask.errors import OptionsError, UnsupportedByEngineError
 from qpmask.geometry import Size, TileGrid
-from qpmask.jit import Packed
+from qpmask.jit import packed
 from qpmask.ometiff.backend import as_words
 from qpmask.ometiff.kernels.calls import Rooms, copied
 from qpmask.ometiff.pixelpool import give_back, new_pixels
@@ -29,7 +29,7 @@ from qpmask.ometiff.strips import StripGrid
 from qpmask.ometiff.threads import in_threads
 
 from .draw import LACKS_ROOM, LACKS_RUNS, draw_strip
-from .scene import GRID, ROOM, SCENE, Grid, Scene, build, new_room
+from .scene import GRID, ROOM, SCENE, Grid, Room, Scene, build, new_room
 from .shapes import AREAS, LINES, NO_FILL, Kind, Shapes
 
 LabelTile: TypeAlias = "int | NDArray[np.uint8] | NDArray[np.uint16]"
@@ -140,7 +140,7 @@ class Plane:
             boundary=NO_FILL if boundary is None else int(boundary),
         )
         self._scene = build(shapes, self._grid)
-        self._packed = Packed(SCENE, self._scene), Packed(GRID, self._grid)
+        self._packed = packed(SCENE, self._scene), packed(GRID, self._grid)
         self._chunk_tiles = max(1, CHUNK_PX // options.tile_px**2)
         self._room = _Room(self._scene, self._grid, self._chunk_tiles)
         tile = Size(options.tile_px, options.tile_px)
@@ -223,8 +223,8 @@ class _Room(threading.local):
         self.n_runs = 1 << 16
         self.packed = self._new()
 
-    def _new(self) -> Packed:
-        return Packed(ROOM, new_room(*self._of, self._more))
+    def _new(self) -> Room:
+        return packed(ROOM, new_room(*self._of, self._more))
 
     def enlarge(self) -> None:
         """Make room for four times as many crossers."""

@@ -49,6 +49,7 @@ class QuPathEngine(Engine):
 
     def start(self) -> EngineInfo:
         """Start QuPath's JVM; see :func:`qpmask.engines.jvm.start` for the errors."""
+        self.compile()
         running = jvm.start(self._memory, self._heap_percent)
         details = {"java": running.java_version}
         if running.install is not None:

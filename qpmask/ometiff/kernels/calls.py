@@ -122,9 +122,7 @@ def decode_lzw_runs(
     n = int(n_bytes.sum()) + shape.n_tiles * (shape.tile_height + 8)
     room = _rooms.runs(n, shape.n_tiles)
     whole = _rooms.runs(n, 1, "whole")
-    lzw.decode_lzw_runs(
-        data, starts, n_bytes, tiles, shape, labels, room, whole, _rooms.phrases()
-    )
+    lzw.decode_lzw_runs(data, starts, n_bytes, tiles, shape, labels, room, whole, _rooms.phrases())
     return copied(room)
 
 
@@ -132,6 +130,4 @@ def decode_lzw(
     data: U8, starts: I64, n_bytes: I64, tiles: I64, out: U8, failed: NDArray[np.bool_]
 ) -> None:
     """See :func:`.plain.decode_lzw`."""
-    lzw.decode_lzw(
-        data, starts, n_bytes, tiles, out, failed.view(np.uint8), _rooms.phrases()
-    )
+    lzw.decode_lzw(data, starts, n_bytes, tiles, out, failed.view(np.uint8), _rooms.phrases())

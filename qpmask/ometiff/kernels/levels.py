@@ -11,7 +11,6 @@ from qpmask.ometiff.runs import RunStrip
 from qpmask.ometiff.strips import StripShape
 
 
-
 @kernel
 def add(values: U16, ends: I32, first: int, n_runs: int, label: int, end: int) -> int:
     """Add a run to a tile whose runs begin at ``first``; the number of runs behind it."""

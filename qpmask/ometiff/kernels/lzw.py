@@ -13,7 +13,6 @@ from qpmask.ometiff.kernels.library import I32, I64, LIBRARY, RUNS, SHAPE, U8, U
 from qpmask.ometiff.runs import RunStrip
 from qpmask.ometiff.strips import StripShape
 
-
 MAX_SLOTS = 256  # labels that have LZW phrases at one time
 MAX_PHRASE = 1024  # bytes in the longest phrase: enough for a tile of 512 pixels of one label
 
@@ -65,9 +64,7 @@ def encode_lzw(
         values, ends = runs.values[first:last], runs.ends[first:last]
         width = shape.last_width if k == shape.n_tiles - 1 else shape.tile_width
         if width < shape.tile_width or shape.height < shape.tile_height:
-            n = recut(
-                runs, k, width, shape.tile_width, shape.tile_height, room.values, room.ends
-            )
+            n = recut(runs, k, width, shape.tile_width, shape.tile_height, room.values, room.ends)
             values, ends = room.values[:n], room.ends[:n]
         n = _encode_tile(values, ends, period, out[at:], room)
         if n < 0:
@@ -280,9 +277,7 @@ def _decode_runs(packed: U8, area: int, values: U16, ends: I32, phrases: I64) ->
             width += 1
 
 
-@LIBRARY.entry(
-    *[jit.U8_1D, jit.I64_1D, jit.I64_1D, jit.I64_1D], jit.U8_2D, jit.U8_1D, jit.I64_2D
-)
+@LIBRARY.entry(*[jit.U8_1D, jit.I64_1D, jit.I64_1D, jit.I64_1D], jit.U8_2D, jit.U8_1D, jit.I64_2D)
 def decode_lzw(
     data: U8, starts: I64, n_bytes: I64, tiles: I64, out: U8, failed: U8, phrases: I64
 ) -> None:

@@ -11,7 +11,6 @@ from qpmask.ometiff.runs import RunStrip
 from qpmask.ometiff.strips import MIXED, StripShape
 
 
-
 @LIBRARY.entry(jit.PIXELS_2D, jit.U64_2D, jit.I64_1D, SHAPE, RUNS)
 def runs_of(pixels: Pixels, words: U64, labels: I64, shape: StripShape, out: RunStrip) -> int:
     """See :func:`.plain.runs_of`; the number of runs, or -1 where there is not room for all."""
@@ -22,7 +21,7 @@ def runs_of(pixels: Pixels, words: U64, labels: I64, shape: StripShape, out: Run
 def add_runs(
     pixels: Pixels, words: U64, labels: I64, shape: StripShape, first: int, last: int, out: RunStrip
 ) -> int:
-    """Add the runs of tiles ``first`` to ``last - 1``, whose pixels are the first ones of the array.
+    """Add the runs of tiles ``first`` to ``last - 1``, whose pixels are the first of the array.
 
     The number of runs then in ``out``, or -1 where there is not room for all.
     """
@@ -44,7 +43,7 @@ def add_runs(
             if at < n_pixels:
                 return -1
         start[k + 1] = n_runs
-    return n_runs
+    return int(n_runs)
 
 
 @kernel

@@ -1,0 +1,214 @@
+"""Kernels: compiled once, kept as machine code, called with words."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba", reason="kernels are compiled by Numba")
+
+from jit import sample_kernels as sample
+from jit.sample_kernels import Box
+
+from qpmask import jit
+from qpmask.jit import Library, packed, store
+
+BOX = Box(np.array([1.5, -0.0, np.inf]), 0.1, False)
+
+
+class TestCalls:
+    def test_records_arrays_and_numbers_arrive_as_they_are(self) -> None:
+        out = np.zeros((3, 2))
+        sample.multiply(BOX, out)
+        expected = np.repeat(BOX.values[:, None] * 0.1, 2, axis=1)
+        assert out.tobytes() == expected.tobytes()  # the sign of zero too
+
+    def test_a_packed_record_is_the_record(self) -> None:
+        a, b = np.zeros((3, 2)), np.zeros((3, 2))
+        box = BOX._replace(twice=True)
+        sample.multiply(box, a)
+        sample.multiply(packed(sample.BOX, box), b)
+        assert a.tolist() == b.tolist() == np.repeat(box.values[:, None] * 0.2, 2, axis=1).tolist()
+
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+    def test_there_is_one_for_each_type_of_pixels(self, dtype: type) -> None:
+        pixels = np.arange(12, dtype=dtype).reshape(3, 4) // 5
+        assert sample.count(pixels, 1) == 5
+
+    def test_products_are_rounded_before_they_are_added(self) -> None:
+        a, b = 1 + 2.0**-30, 1 - 2.0**-30
+        values = np.array([a, b, 0.0, 1.0])
+        sample.round_trip(values)
+        assert values[2] == a * b - 1.0 == 0.0  # -2**-60 with one rounding
+
+    def test_single_precision_stays_single(self) -> None:
+        out = np.zeros(1, np.int64)
+        sample.single(1 + 2.0**-40, out)
+        assert out[0] == 8388608
+
+    @pytest.mark.parametrize(
+        "array",
+        [
+            np.zeros((2, 2), np.int32),
+            np.zeros((2, 2), np.float64),
+            np.zeros(4, np.uint8),
+            np.zeros((4, 4), np.uint8)[:, ::2],
+            np.zeros((4, 4), np.uint8).T[1:],
+        ],
+        ids=["type", "float", "dimensions", "steps", "columns"],
+    )
+    def test_an_array_of_another_kind_is_refused(self, array: np.ndarray) -> None:
+        with pytest.raises(TypeError, match="contiguous array of uint8 or uint16"):
+            sample.count(array, 1)
+
+    def test_a_number_of_another_kind_is_refused(self) -> None:
+        with pytest.raises(TypeError, match="whole number"):
+            sample.count(np.zeros((2, 2), np.uint8), 1.5)
+
+    def test_a_missing_argument_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="shorter"):
+            sample.count(np.zeros((2, 2), np.uint8))
+
+    def test_fields_of_a_record_must_all_have_types(self) -> None:
+        with pytest.raises(TypeError, match="fields of Box"):
+            jit.Record(Box, values=jit.F64_1D)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("QPMASK_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def loaded_anew() -> Library:
+    """The library of the sample as a process that just began has it."""
+    again = Library("sample", [sample.__name__])
+    again.entries = sample.LIBRARY.entries
+    return again
+
+
+class TestKeeping:
+    def test_code_is_compiled_once(self, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert loaded_anew().must_compile
+        loaded_anew().load()
+        assert not loaded_anew().must_compile
+        assert [path.suffix for path in cache.iterdir()] == [".kernels"]
+        monkeypatch.setitem(sys.modules, "qpmask.jit.build", None)  # so that none can be compiled
+        loaded_anew().load()
+        assert sample.count(np.ones((2, 2), np.uint8), 1) == 4
+
+    @pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])
+    def test_damaged_code_is_compiled_again(self, cache: Path, damage: str) -> None:
+        loaded_anew().load()
+        (path,) = cache.iterdir()
+        whole = path.read_bytes()
+        if damage == "flipped":
+            damaged = bytearray(whole)
+            damaged[len(whole) // 2] ^= 1
+            path.write_bytes(damaged)
+        else:
+            path.write_bytes(whole[: len(whole) // 2] if damage == "cut" else b"")
+        assert loaded_anew().must_compile
+        loaded_anew().load()
+        assert path.read_bytes()[:32] != b"" and not loaded_anew().must_compile
+        assert sample.count(np.ones((2, 2), np.uint8), 1) == 4
+
+    def test_without_a_place_to_keep_it_all_works(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "file").write_bytes(b"")
+        monkeypatch.setenv("QPMASK_CACHE_DIR", str(tmp_path / "file" / "cache"))
+        loaded_anew().load()
+        assert sample.count(np.ones((2, 2), np.uint16), 1) == 4
+
+    def test_a_change_of_a_source_makes_another_file(
+        self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        module = tmp_path / "changing_kernels.py"
+        monkeypatch.syspath_prepend(tmp_path)
+        places = []
+        for text in ("a = 1\n", "a = 2\n", "a = 1\n"):
+            module.write_text(text)
+            store._key.cache_clear()
+            places.append(store.place("sample", ("changing_kernels",)))
+        assert places[0] == places[2] != places[1]
+
+    def test_another_processor_has_another_file(
+        self, cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import llvmlite.binding as llvm
+
+        here = store.place("sample", (sample.__name__,))
+        monkeypatch.setattr(llvm, "get_host_cpu_name", lambda: "another")
+        store._key.cache_clear()
+        assert store.place("sample", (sample.__name__,)) != here
+        store._key.cache_clear()
+
+    def test_later_processes_do_without_numba(self, cache: Path) -> None:
+        from qpmask.ometiff import backend
+
+        assert backend.is_compiled()
+        program = """
+            import sys
+            import numpy as np
+            from qpmask.ometiff.backend import as_words, backend_for, must_compile
+            from qpmask.ometiff.strips import MIXED, StripShape
+            assert not must_compile()
+            pixels = np.array([[1, 1, 2, 2, 2, 2, 2, 2]], np.uint8)
+            shape = StripShape(1, 4, 2, 4, 2)
+            runs = backend_for(pixels.dtype).runs_of(
+                pixels, as_words(pixels), np.array([MIXED]), shape)
+            assert runs.values.tolist() == [1, 2] and runs.ends.tolist() == [2, 8]
+            print("numba" in sys.modules, "llvmlite" in sys.modules)
+        """
+        environment = dict(os.environ)
+        environment.pop("QPMASK_CACHE_DIR")
+        warm = [sys.executable, "-c", "from qpmask.ometiff.backend import is_compiled as c; c()"]
+        subprocess.run(warm, check=True, env=environment)
+        found = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(program)],
+            check=True, env=environment, capture_output=True, text=True,
+        )  # fmt: skip
+        assert found.stdout.split() == ["False", "True"]
+
+
+class TestWhatKernelsMayNotDo:
+    @pytest.mark.parametrize(
+        ("body", "needs"),
+        [
+            ("    return len(np.empty(out[0], np.int64))", "NRT_|numba_"),
+            ("    if out[0] == 3:\n        raise ValueError\n    return 0", "numba_|Py"),
+        ],
+        ids=["allocate", "raise"],
+    )
+    def test_what_needs_numba_at_run_time_is_refused(
+        self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, needs: str
+    ) -> None:
+        name = f"bad_kernels_{abs(hash(body))}"
+        (tmp_path / f"{name}.py").write_text(
+            "from __future__ import annotations\n"
+            "import numpy as np\n"
+            "from qpmask import jit\n"
+            "LIBRARY = jit.Library('bad', [__name__])\n"
+            "@LIBRARY.entry(jit.I64_1D)\n"
+            f"def bad(out: np.ndarray) -> int:\n{body}\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        module = __import__(name)
+        with pytest.raises(RuntimeError, match=needs):
+            module.LIBRARY.load()
+        assert not list(cache.glob("*"))
+
+
+def test_zero_words_are_numbers() -> None:
+    words: list[int] = []
+    jit.F64.put(-0.0, words)
+    jit.F64.put(math.nan, words)
+    assert words[0] == -(2**63) and words[1] == 0x7FF8000000000000
