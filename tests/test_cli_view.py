@@ -157,3 +157,24 @@ def test_help_loads_no_matplotlib() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"matplotlib", "PIL", "numpy"} & set(json.loads(done.stdout.splitlines()[-1]))
+
+
+class TestPathsThatAreNoMask:
+    def test_of_a_folder_the_masks_are_named(self, cli: Cli, mask: Path) -> None:
+        (mask.parent / "a.ome.tif.json").write_text("{}")
+        code, _, err = cli(mask.parent, "--save", "a.png")
+        assert code == 2 and "Name one of its files: 'a.ome.tif'." in err
+        assert not Path("a.png").exists()
+
+    def test_an_empty_folder_is_said_to_be_one(self, cli: Cli, tmp_path: Path) -> None:
+        (tmp_path / "empty").mkdir()
+        code, _, err = cli(tmp_path / "empty")
+        assert code == 2 and "there are no masks in it" in err
+
+    def test_a_file_that_is_not_there(self, cli: Cli, tmp_path: Path) -> None:
+        code, _, err = cli(tmp_path / "none.ome.tif")
+        assert code == 2 and "There is no file" in err
+
+    def test_a_project_is_not_taken_for_a_mask(self, cli: Cli) -> None:
+        code, _, err = cli(TINY / "project.qpproj")
+        assert code == 2 and "qpmask export" in err

@@ -192,15 +192,6 @@ def test_planes_that_are_not_there(planes_path: Path, plane: str, words: str) ->
         pass
 
 
-def test_a_folder_is_refused_with_the_masks_in_it(tmp_path: Path, mask_path: Path) -> None:
-    (tmp_path / "mask.ome.tif.json").write_text("{}")
-    with pytest.raises(OptionsError, match=r"files: 'mask\.ome\.tif'\.$"), open_scene(tmp_path):
-        pass
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(OptionsError, match="no masks in it"), open_scene(tmp_path / "empty"):
-        pass
-
-
 def test_a_damaged_mask_is_an_error_of_ours(mask_path: Path) -> None:
     mask_path.write_bytes(mask_path.read_bytes()[:200])
     with pytest.raises(MaskError), open_scene(mask_path):

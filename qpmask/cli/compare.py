@@ -1,17 +1,24 @@
-"""``qpmask compare``: two masks, pixel by pixel."""
+"""``qpmask compare``: two masks, or the masks of two folders, pixel by pixel."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from qpmask.cli import exits
+from qpmask.cli.paths import mask_file, masks_of_folder
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from qpmask.ometiff.compare import Comparison
 
 _MAX_PAIRS = 20  # shown
 
 
-@click.command("compare", short_help="Compare two masks pixel by pixel.")
+@click.command("compare", short_help="Compare masks pixel by pixel.")
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
@@ -19,24 +26,79 @@ _MAX_PAIRS = 20  # shown
 def command(first: Path, second: Path, as_json: bool, verbose: int) -> int:
     """Compare two masks at full resolution: how many pixels differ, where, between which classes.
 
-    The masks may have other tile sizes, compressions and makers. Exit code 1 if a pixel differs.
+    The masks may have other tile sizes, compressions and makers. Of two folders, masks of the same
+    name are compared. Exit code 1 if a pixel differs, or a folder lacks a mask.
     """
     exits.set_up_logging(verbose)
-    from dataclasses import asdict
-
-    from rich.table import Table
-
+    if first.is_dir() and second.is_dir():
+        return _folders(first, second, as_json)
     from qpmask.cli.words import out_console, print_json
     from qpmask.ometiff.compare import compare_masks
+
+    found = compare_masks(mask_file(first), mask_file(second))
+    if as_json:
+        print_json({"first": str(first), "second": str(second), **_record(found, first, second)})
+    else:
+        _show(out_console(), found, _pairs(found, first, second))
+    return exits.OK if found.equal else exits.FAILED
+
+
+def _folders(first: Path, second: Path, as_json: bool) -> int:
+    from rich.text import Text
+
+    from qpmask.cli.words import out_console, print_json
+    from qpmask.errors import OptionsError
+    from qpmask.ometiff.compare import compare_masks
+
+    names = [set(masks_of_folder(folder)) for folder in (first, second)]
+    if not (names[0] or names[1]):
+        raise OptionsError(f"There are no masks in {first} and {second}.")
+    console = out_console()
+    records: list[dict[str, Any]] = []
+    for name in sorted(names[0] | names[1]):
+        a, b = first / name, second / name
+        if name not in names[0] or name not in names[1]:
+            record: dict[str, Any] = {
+                "equal": False,
+                "reason": f"it is in {second if name in names[1] else first} alone",
+            }
+            words = record["reason"]
+        else:
+            found = compare_masks(a, b)
+            record = _record(found, a, b)
+            words = (
+                f"{found.n_pixels:,} pixels"
+                if found.equal
+                else found.reason or f"{found.n_different:,} of {found.n_pixels:,} pixels differ"
+            )
+        records.append({"mask": name, **record})
+        if not as_json:
+            status = (
+                Text("equal    ", "green") if record["equal"] else Text("DIFFERENT", "bold red")
+            )
+            console.print(status + Text(f" {name}  ") + Text(words, "dim"), soft_wrap=True)
+    equal = all(record["equal"] for record in records)
+    if as_json:
+        print_json({"first": str(first), "second": str(second), "equal": equal, "masks": records})
+    return exits.OK if equal else exits.FAILED
+
+
+def _record(found: Comparison, first: Path, second: Path) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {"equal": found.equal, **asdict(found), "by_labels": _pairs(found, first, second)}
+
+
+def _pairs(found: Comparison, first: Path, second: Path) -> list[dict[str, Any]]:
+    """Labels that stand for one another, with the names that the files give them."""
     from qpmask.ometiff.reader import MaskFile
 
-    found = compare_masks(first, second)
     names: list[dict[int, str]] = []
     for path in (first, second):
         with MaskFile(path) as mask:
             rows = mask.metadata.classes if mask.metadata else ()
         names.append({0: "background"} | {row.label: row.name for row in rows})
-    pairs = [
+    return [
         {
             "first_label": a,
             "first_class": names[0].get(a),
@@ -46,18 +108,17 @@ def command(first: Path, second: Path, as_json: bool, verbose: int) -> int:
         }
         for (a, b), n in (found.by_labels or {}).items()
     ]
-    if as_json:
-        data = asdict(found)
-        data["by_labels"] = pairs
-        print_json({"first": str(first), "second": str(second), "equal": found.equal, **data})
-        return exits.OK if found.equal else exits.FAILED
-    console = out_console()
+
+
+def _show(console: Console, found: Comparison, pairs: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
     if found.reason is not None:
         console.print(f"The masks cannot be compared: {found.reason}.", soft_wrap=True)
-        return exits.FAILED
+        return
     if found.equal:
         console.print(f"Equal: {found.n_pixels:,} pixels.")
-        return exits.OK
+        return
     share = 100 * found.n_different / found.n_pixels
     console.print(
         f"{found.n_different:,} of {found.n_pixels:,} pixels differ ({share:.4g} %), "
@@ -86,4 +147,3 @@ def command(first: Path, second: Path, as_json: bool, verbose: int) -> int:
     console.print(table)
     if found.n_tiles_different > 10:
         console.print(f"and {found.n_tiles_different - 10:,} more tiles")
-    return exits.FAILED

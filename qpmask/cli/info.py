@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qpmask.cli import exits
+from qpmask.cli.paths import masks_of_folder
 from qpmask.errors import OptionsError, QpmaskError
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ def command(path: Path, as_json: bool, verbose: int) -> int:
     exits.set_up_logging(verbose)
     if not path.exists():
         raise OptionsError(f"There is no file or folder {path}.")
+    if path.is_dir() and not any(path.glob("*.qpproj")) and masks_of_folder(path):
+        raise OptionsError(
+            f"{path} is a folder of masks.",
+            hint=f"Name one of its files, or use 'qpmask check {path}'.",
+        )
     if path.is_dir() or path.suffix.lower() == ".qpproj":
         return _project(path, as_json)
     return _mask(path, as_json)

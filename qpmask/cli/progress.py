@@ -180,7 +180,8 @@ class Display:
             self._overall.update(self._run, memory=self._memory)
 
     def _on_finished(self, record: ImageRecord) -> None:
-        self._n_finished += 1
+        if record.status != "interrupted":
+            self._n_finished += 1
         task = self._tasks.pop(record.entry_id, None)
         if task is not None:
             self._images.remove_task(task)

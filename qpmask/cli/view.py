@@ -69,11 +69,13 @@ def command(
     a colour get one that colour-blind people can tell apart. Needs: pip install "qpmask[view]".
     """  # noqa: D301 - click's mark for lines that stay as they are
     exits.set_up_logging(verbose)
+    from qpmask.cli.paths import mask_file
     from qpmask.cli.words import error_console
     from qpmask.viewer.opening import open_scene
     from qpmask.viewer.png import save_picture
     from qpmask.viewer.viewport import clip_region, picture_viewport
 
+    mask_file(mask)
     _check_target(save, mask, slide)
     with open_scene(mask, plane=plane, slide_path=slide, opacity=opacity) as scene:
         for note in scene.notes:

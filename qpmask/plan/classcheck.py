@@ -95,7 +95,7 @@ def check_classes(
                 f"The class map ({class_map.origin}) lacks {len(unknown)} class(es) in use: "
                 f"{text}.",
                 hint="Add them to the map, name them as aliases or under 'ignore', or go on "
-                "without them by --unknown ignore.",
+                "without them: --unknown ignore, in Python unknown='ignore'.",
             )
         findings.append(f"Not in the class map, left out: {text}.")
     ignored = sorted(n for n in used if n is not None and class_map.ignores(n))
@@ -116,7 +116,8 @@ def unclassified_label(
         objects, images = used[None]
         raise UnmappedClassError(
             f"{objects_text(objects)} in {images_text(images)} have no class.",
-            hint="Classify them in QuPath, or use --unclassified ignore or --unclassified LABEL.",
+            hint="Classify them in QuPath, or choose what they become: --unclassified ignore or a "
+            "label, in Python unclassified='ignore' or a number.",
         )
     return choice if isinstance(choice, int) else None
 

@@ -13,7 +13,6 @@ from qpmask.errors import OptionsError
 from qpmask.geometry import Size
 from qpmask.mask import Mask, open_mask
 from qpmask.ometiff.metadata import ClassRow, Color
-from qpmask.outputs import MASK_SUFFIX
 from qpmask.viewer.alignment import align
 from qpmask.viewer.extras import require_view
 from qpmask.viewer.palette import palette_color
@@ -21,7 +20,6 @@ from qpmask.viewer.sampling import Sampler
 from qpmask.viewer.scene import Caption, Scene
 from qpmask.viewer.slides import open_slide
 
-_LISTED = 20
 _CACHE_BYTES = 16 * 2**20  # 64 tiles of 512 x 512 pixels of 8 bits: more than a screen shows
 
 
@@ -51,14 +49,12 @@ def open_scene(
     MissingExtraError
         The extra ``view`` is not installed.
     OptionsError
-        The path is a folder, there is no such plane, or the slide cannot be opened or is another
+        There is no such plane, or the slide cannot be opened or is another
         mask's.
     MaskError
         The file is no mask, or damaged.
     """
     require_view()
-    if path.is_dir():
-        raise _folder_error(path)
     if opacity is None:
         opacity = 1.0 if slide_path is None else 0.5
     with contextlib.ExitStack() as stack:
@@ -85,21 +81,6 @@ def open_scene(
             alignment=alignment,
             opacity=opacity,
         )
-
-
-def _folder_error(path: Path) -> OptionsError:
-    names = sorted(p.name for p in path.glob("*.tif*") if not p.name.endswith(".json"))
-    if not names:
-        return OptionsError(
-            f"{path} is a folder, and there are no masks in it.",
-            hint=f"Masks are files that end in {MASK_SUFFIX}.",
-        )
-    more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
-    listed = ", ".join(repr(name) for name in names[:_LISTED])
-    return OptionsError(
-        f"{path} is a folder; one mask can be looked at at a time.",
-        hint=f"Name one of its files: {listed}{more}.",
-    )
 
 
 def _plane_of(mask: Mask, plane: str | None) -> Mask:

@@ -1,0 +1,92 @@
+"""``qpmask compare``: two masks, and the masks of two folders."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+from conftest import Cli
+from mask_files import blobs, write
+
+BASE = blobs(300, 500)
+
+
+@pytest.fixture
+def cli(qpmask_cli: Cli) -> Cli:
+    """Run ``qpmask compare``."""
+    return partial(qpmask_cli, "compare")
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Two folders with the masks a and b."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    write(first / "a.ome.tif", BASE)
+    write(first / "b.ome.tif", BASE[:100])
+    shutil.copytree(first, second)
+    (second / "report.json").write_text("{}")
+    return first, second
+
+
+def change(path: Path) -> None:
+    """Write a mask anew with one other pixel."""
+    other = BASE.copy()
+    other[7, 9] = 1 - min(other[7, 9], 1)
+    write(path, other)
+
+
+def test_two_masks_that_are_equal(cli: Cli, folders: tuple[Path, Path]) -> None:
+    code, out, _ = cli(*(folder / "a.ome.tif" for folder in folders))
+    assert code == 0 and "Equal: 150,000 pixels." in out
+
+
+def test_the_pixel_that_differs_is_shown(cli: Cli, folders: tuple[Path, Path]) -> None:
+    change(folders[1] / "a.ome.tif")
+    code, out, _ = cli(*(folder / "a.ome.tif" for folder in folders))
+    assert code == 1 and "1 of 150,000 pixels differ" in out and "(9, 7)" in out
+
+
+def test_folders_of_equal_masks(cli: Cli, folders: tuple[Path, Path]) -> None:
+    code, out, _ = cli(*folders)
+    assert code == 0 and out.count("equal") == 2 and "DIFFERENT" not in out
+
+
+def test_folders_with_a_mask_that_differs_and_one_that_lacks(
+    cli: Cli, folders: tuple[Path, Path]
+) -> None:
+    first, second = folders
+    change(second / "a.ome.tif")
+    (second / "b.ome.tif").unlink()
+    code, out, _ = cli(first, second)
+    assert code == 1
+    assert "1 of 150,000 pixels differ" in out
+    assert f"it is in {first} alone" in out
+    code, out, _ = cli(first, second, "--json")
+    found = json.loads(out)
+    assert code == 1 and found["equal"] is False
+    assert [(m["mask"], m["equal"]) for m in found["masks"]] == [
+        ("a.ome.tif", False),
+        ("b.ome.tif", False),
+    ]
+    assert found["masks"][0]["n_different"] == 1
+
+
+def test_folders_without_masks(cli: Cli, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    code, _, err = cli(tmp_path / "a", tmp_path / "b")
+    assert code == 2 and "no masks" in err
+
+
+def test_a_folder_and_a_mask(cli: Cli, folders: tuple[Path, Path]) -> None:
+    code, _, err = cli(folders[0], folders[1] / "a.ome.tif")
+    assert code == 2 and "is a folder" in err
+
+
+def test_a_mask_that_is_not_there(cli: Cli, folders: tuple[Path, Path]) -> None:
+    code, _, err = cli(folders[0] / "a.ome.tif", folders[1] / "c.ome.tif")
+    assert code == 2 and "There is no file" in err
