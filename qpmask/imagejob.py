@@ -362,6 +362,7 @@ def _metadata(image: ImagePlan, info: EngineInfo) -> MaskMetadata:
         if job.render.multichannel
         else tuple(ClassRow(r.label, r.name, r.color) for r in rows),
         channel_names=tuple(r.name for r in rows) if job.render.multichannel else (),
+        channel_colors=tuple(r.color for r in rows) if job.render.multichannel else (),
         extra=extra,
     )
 

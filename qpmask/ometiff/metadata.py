@@ -78,6 +78,8 @@ class MaskMetadata:
         The class table.
     channel_names : tuple of str
         One name a channel, or none at all.
+    channel_colors : tuple of Color or None
+        One a channel, or none at all: its colour, where it has one.
     extra : mapping of str to str
         Anything else worth keeping, such as the downsample or the entry's id. Keys and values come
         back as they were, except for characters that XML cannot hold (they become U+FFFD), tabs
@@ -93,6 +95,7 @@ class MaskMetadata:
     pixel_size: PixelSize | None = None
     classes: tuple[ClassRow, ...] = ()
     channel_names: tuple[str, ...] = ()
+    channel_colors: tuple[Color | None, ...] = ()
     extra: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -103,6 +106,10 @@ class MaskMetadata:
         if self.channel_names and len(self.channel_names) != self.size_c:
             raise OptionsError(
                 f"{self.name!r} has {self.size_c} channels and {len(self.channel_names)} names."
+            )
+        if self.channel_colors and len(self.channel_colors) != self.size_c:
+            raise OptionsError(
+                f"{self.name!r} has {self.size_c} channels and {len(self.channel_colors)} colours."
             )
         if self.pixel_size is not None:
             for length_um in (self.pixel_size.width_um, self.pixel_size.height_um):
@@ -149,15 +156,12 @@ def to_ome_xml(metadata: MaskMetadata) -> bytes:
         f'SizeX="{m.size.width_px}" SizeY="{m.size.height_px}" SizeC="{m.size_c}" '
         f'SizeZ="{m.size_z}" SizeT="{m.size_t}"{pixel_size}>',
     ]
-    colors = {row.name: row.color for row in m.classes}
     for c in range(m.size_c):
         attributes = f'ID="Channel:0:{c}" SamplesPerPixel="1"'
         if m.channel_names:
-            channel_name = m.channel_names[c]
-            attributes += f" Name={_attribute(channel_name)}"
-            color = colors.get(channel_name)
-            if color is not None:
-                attributes += f' Color="{_rgba(color)}"'
+            attributes += f" Name={_attribute(m.channel_names[c])}"
+        if m.channel_colors and (color := m.channel_colors[c]) is not None:
+            attributes += f' Color="{_rgba(color)}"'
         parts.append(f"<Channel {attributes}/>")
     for plane in range(m.n_planes):
         z_and_t, c = divmod(plane, m.size_c)
@@ -228,6 +232,7 @@ def _parse(root: ElementTree.Element) -> MaskMetadata:
     size_c = int(pixels.get("SizeC", "1"))
     channels = [child for child in pixels if _local(child.tag) == "Channel"]
     names = [channel.get("Name") for channel in channels]
+    colors = [_from_rgba(channel.get("Color")) for channel in channels]
     classes: list[ClassRow] = []
     extra: dict[str, str] = {}
     for part in root:
@@ -251,6 +256,7 @@ def _parse(root: ElementTree.Element) -> MaskMetadata:
         channel_names=(
             tuple(name or "" for name in names) if len(names) == size_c and any(names) else ()
         ),
+        channel_colors=tuple(colors) if len(colors) == size_c and any(colors) else (),
         extra=extra,
     )
 
@@ -302,6 +308,16 @@ def _rgba(color: Color) -> int:
     return int.from_bytes(bytes((red, green, blue, 255)), "big", signed=True)
 
 
+def _from_rgba(text: str | None) -> Color | None:
+    """Colour of such a number; None for no number."""
+    try:
+        number = int(text or "") % 2**32
+    except ValueError:
+        return None
+    red, green, blue, _ = number.to_bytes(4, "big")
+    return red, green, blue
+
+
 def _text(value: str) -> str:
     text = _NOT_XML.sub("\ufffd", value).replace("\r\n", "\n").replace("\r", "\n")
     return html.escape(text, quote=False)
@@ -309,7 +325,7 @@ def _text(value: str) -> str:
 
 def _attribute(value: str) -> str:
     text = _BREAKS.sub(" ", _NOT_XML.sub("\ufffd", value))
-    return f'"{html.escape(text)}"'
+    return '"' + html.escape(text, quote=False).replace('"', "&quot;") + '"'
 
 
 def _local(tag: object) -> str:

@@ -126,12 +126,12 @@ def _classes(mask: Mask) -> Mapping[int, ClassRow]:
     m = mask.metadata
     if m is None or m.classes or "channel_labels" not in m.extra:
         return mask.classes
-    # In a file with a plane a class, each gets the colour of its own label.
+    # In a file with a plane a class, each gets its channel's colour, or that of its own label.
     labels = m.extra["channel_labels"].split(",")
     c, _, _ = _position(mask, mask.plane_number)
     if c >= len(labels) or not labels[c].isdecimal() or int(labels[c]) < 1:
         return mask.classes
-    color = palette_color(int(labels[c]))
+    color = (m.channel_colors[c] if m.channel_colors else None) or palette_color(int(labels[c]))
     return {
         label: row if row.color else replace(row, color=color)
         for label, row in mask.classes.items()

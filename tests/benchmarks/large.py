@@ -8,14 +8,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from processes import whole_process
 from synthetic import make_project
 
 
@@ -26,16 +25,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         project = make_project(folder / "project", side, 1000)
-        command = [sys.executable, "-m", "qpmask", "export", str(project), "-o",
-                   str(folder / "masks"), "--jvm-memory", heap]  # fmt: skip
-        began = time.monotonic()
-        process = subprocess.Popen(command)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.monotonic() - began
+        seconds, memory = whole_process(["-m", "qpmask", "export", str(project), "-o",
+                                         str(folder / "masks"), "--jvm-memory", heap])  # fmt: skip
         mask = folder / "masks" / "synthetic.ome.tif"
-        print(f"{side:,} x {side:,} pixels, 1000 annotations, --jvm-memory {heap}: exit code "
-              f"{os.waitstatus_to_exitcode(status)}, {seconds:.0f} s, peak memory of the process "
-              f"{usage.ru_maxrss / 1024:.0f} MB, mask {mask.stat().st_size / 1e6:.1f} MB, "
+        print(f"{side:,} x {side:,} pixels, 1000 annotations, --jvm-memory {heap}: "
+              f"{seconds:.0f} s, peak memory of the process "
+              f"{memory:.0f} MB, mask {mask.stat().st_size / 1e6:.1f} MB, "
               f"{os.cpu_count()} cores")  # fmt: skip
 
 

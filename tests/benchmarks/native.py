@@ -14,11 +14,11 @@ import os
 import platform
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from processes import whole_process
 from synthetic import make_project
 
 from qpmask.ometiff.compare import compare_masks
@@ -42,17 +42,6 @@ def by_qupath_alone(project: Path, out: Path) -> tuple[float, float, float]:
     here = str(Path(__file__).resolve().parent)
     seconds, memory = whole_process(["-c", script, here, str(project), str(out)])
     return seconds, memory, out.stat().st_size / 1e6
-
-
-def whole_process(arguments: list[str]) -> tuple[float, float]:
-    """Seconds and peak memory in MB of a Python process."""
-    command = [sys.executable, *arguments]
-    began = time.perf_counter()
-    pid = os.posix_spawn(command[0], command, dict(os.environ))
-    _, status, usage = os.wait4(pid, 0)
-    seconds = time.perf_counter() - began
-    assert os.waitstatus_to_exitcode(status) == 0
-    return seconds, usage.ru_maxrss / 1024
 
 
 def main() -> None:

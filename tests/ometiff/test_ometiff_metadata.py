@@ -12,7 +12,7 @@ from qpmask.geometry import PixelSize, Size
 from qpmask.ometiff import ClassRow, MaskMetadata, from_ome_xml, to_ome_xml
 
 FULL = MaskMetadata(
-    name='Slide <1> & "2" µm',
+    name='Slide <1> & "2" µm\'s',
     size=Size(5003, 4097),
     size_c=2,
     size_z=3,
@@ -21,6 +21,7 @@ FULL = MaskMetadata(
     pixel_size=PixelSize(0.2527, 0.25),
     classes=CLASSES,
     channel_names=("Stroma", "b<"),
+    channel_colors=((255, 0, 7), None),
     extra={"downsample": "1.0", "source & co": "a\nb\t<c>", "entry": "7"},
 )
 
@@ -175,6 +176,7 @@ def test_nonsense_is_a_mask_error(xml: bytes) -> None:
         lambda: ClassRow(1, "a", (0, 0, 256)),
         lambda: MaskMetadata("m", Size(1, 1), classes=(ClassRow(1, "a"), ClassRow(1, "b"))),
         lambda: MaskMetadata("m", Size(1, 1), size_c=2, channel_names=("a",)),
+        lambda: MaskMetadata("m", Size(1, 1), channel_colors=((0, 0, 0), None)),
         lambda: MaskMetadata("m", Size(1, 1), pixel_size=PixelSize(0, 1)),
         lambda: MaskMetadata("m", Size(1, 1), pixel_size=PixelSize(1, float("nan"))),
     ],
