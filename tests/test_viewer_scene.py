@@ -181,7 +181,8 @@ def test_a_plane_has_the_colour_of_its_channel(tmp_path: Path) -> None:
     )  # fmt: skip
     for plane, color in ((None, (200, 0, 1)), ("1", palette_color(5))):
         with open_scene(path, plane=plane) as scene:
-            assert scene.picture(WHOLE).legend[0].color == color
+            (row,) = (row for row in scene.picture(WHOLE).legend if row.label == 255)
+            assert row.color == color
 
 
 @pytest.mark.parametrize(

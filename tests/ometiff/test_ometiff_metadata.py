@@ -60,10 +60,10 @@ def test_planes_are_numbered_channel_first() -> None:
     ]
 
 
-def test_a_channel_named_like_a_class_has_its_colour() -> None:
+def test_a_channel_has_its_colour() -> None:
     root = ElementTree.fromstring(to_ome_xml(FULL))
     colors = [channel.get("Color") for channel in root.findall(".//{*}Channel")]
-    assert colors == [str(0x00FF07FF), None]
+    assert colors == [str(0xFF0007FF - 2**32), None]
 
 
 def test_what_xml_cannot_hold_is_replaced() -> None:
