@@ -177,7 +177,8 @@ def test_a_plane_has_the_colour_of_its_channel(tmp_path: Path) -> None:
     planes = np.stack([np.where(label == BASE, 255, 0).astype(np.uint8) for label in (1, 2)])
     write(
         path, planes, size_c=2, classes=(), channel_names=("Tumor", "Stroma"),
-        channel_colors=((200, 0, 1), None), extra={"channel_labels": "3,5"},
+        channel_colors=((200, 0, 1), None),
+        extra={"kind": "multichannel", "channel_labels": "3,5"},
     )  # fmt: skip
     for plane, color in ((None, (200, 0, 1)), ("1", palette_color(5))):
         with open_scene(path, plane=plane) as scene:
