@@ -75,7 +75,8 @@ def _row(piece: Piece, where: bytes, pixels: bytes) -> tuple[int, ...]:
 
 
 def _pack(array: NDArray[Any]) -> bytes:
-    raw = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    raw = little.reshape(-1).view(np.uint8)
     return bytes(imagecodecs.lz4_encode(raw, level=_ACCELERATION))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,7 +25,7 @@ ReadPiece = Callable[[Any], tuple[Pixels, NDArray[np.bool_] | None]]
 
 
 def replay(
-    contents: Contents, reader: JournalReader, dtype: np.dtype[Any], threads: int = 2
+    contents: Contents, reader: JournalReader, dtype: np.dtype[Any], threads: int | None = None
 ) -> Iterator[TileRuns]:
     """All tiles of level 0 in strips, row by row from the top left; 0 where nothing was written.
 
@@ -34,8 +35,9 @@ def replay(
         What `reader` found.
     dtype : numpy.dtype
         Pixel type of the mask.
-    threads : int
-        Threads that put tiles together.
+    threads : int, optional
+        Threads that put tiles together. Half as many as there are processors by default, since
+        others compress what they make.
 
     Raises
     ------
@@ -43,6 +45,7 @@ def replay(
         If a piece is damaged.
     """
     plan = contents.plan
+    threads = threads or max(1, (os.cpu_count() or 1) // 2)
     grid = StripGrid(plan.size, Size(plan.tile_px, plan.tile_px))
     backend = backend_for(dtype)
     chunk = max(1, _CHUNK_PX // plan.tile_px**2)

@@ -61,17 +61,17 @@ def encode_tile(tile: NDArray[Any], compression: str, *, one_bit: bool = False) 
     if compression == "packbits":
         # TIFF has each row packed by itself; of an array imagecodecs packs along the last axis.
         return bytes(imagecodecs.packbits_encode(little.view(np.uint8)))
-    raw = little.tobytes()
+    raw = little.reshape(-1).view(np.uint8)
     if compression == "zlib":
         # libdeflate takes a third of the time, and its data are shorter.
         encode = imagecodecs.deflate_encode if _HAS_DEFLATE else imagecodecs.zlib_encode
         return bytes(encode(raw))
     if compression == "zstd":
         return bytes(imagecodecs.zstd_encode(raw))
-    return raw
+    return raw.tobytes()
 
 
-def decode_segment(data: bytes, compression: str, n_bytes: int) -> bytes:
+def decode_segment(data: bytes, compression: str, n_bytes: int) -> NDArray[np.uint8]:
     """Decompress a segment that must give exactly ``n_bytes``.
 
     Parameters
@@ -88,8 +88,33 @@ def decode_segment(data: bytes, compression: str, n_bytes: int) -> bytes:
     ValueError
         If it does not decode to this length. (The caller knows where, and says it to people.)
     """
+    # Not the decoders' own bytes: memory of NumPy's is used again, theirs comes from the system.
+    out = np.empty(n_bytes, np.uint8)
+    decode_into(data, compression, out)
+    return out
+
+
+def decode_into(data: bytes | NDArray[np.uint8], compression: str, out: NDArray[np.uint8]) -> None:
+    """Decompress a segment to where it belongs.
+
+    Parameters
+    ----------
+    data : bytes, or ndarray of uint8, shape (m,)
+        The segment.
+    compression : str
+        A value of `COMPRESSION_NAMES`.
+    out : ndarray of uint8, shape (n,)
+        It must give exactly as many bytes; if it does not, these are rubbish.
+
+    Raises
+    ------
+    ValueError
+        As :func:`decode_segment`.
+    """
     if compression == "none":
-        raw = data
+        n_bytes = len(data)
+        if n_bytes == len(out):
+            out[:] = np.frombuffer(data, np.uint8)
     else:
         decoders: dict[str, Callable[..., Any]] = {
             "lzw": decode_lzw,
@@ -100,17 +125,17 @@ def decode_segment(data: bytes, compression: str, n_bytes: int) -> bytes:
             "png": _decode_png,
         }
         try:
-            raw = decoders[compression](data, out=n_bytes) if data else b""
+            n_bytes = len(decoders[compression](data, out=out)) if len(data) else 0
         except (RuntimeError, ValueError, TypeError, IndexError, struct.error) as error:
             raise ValueError(f"its {compression} data do not decode ({error})") from error
-    if len(raw) != n_bytes:
-        raise ValueError(f"it holds {len(raw):,} bytes and should hold {n_bytes:,}")
-    return bytes(raw)
+    if n_bytes != len(out):
+        raise ValueError(f"it holds {n_bytes:,} bytes and should hold {len(out):,}")
 
 
-def _decode_png(data: bytes, *, out: int) -> bytes:
+def _decode_png(data: bytes | NDArray[np.uint8], *, out: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Pixels of a grayscale PNG in the machine's byte order; its size is checked first."""
-    width, height, n_bits, color_type = struct.unpack_from(">LLBB", data, 16)
-    if color_type != 0 or n_bits not in (8, 16) or width * height * n_bits // 8 != out:
+    width, height, n_bits, color_type = struct.unpack(">LLBB", bytes(data[16:26]))
+    if color_type != 0 or n_bits not in (8, 16) or width * height * n_bits // 8 != len(out):
         raise ValueError(f"a PNG of {width:,} x {height:,} pixels, {n_bits} bits")
-    return np.ascontiguousarray(imagecodecs.png_decode(data)).tobytes()
+    out[:] = np.ascontiguousarray(imagecodecs.png_decode(data)).reshape(-1).view(np.uint8)
+    return out

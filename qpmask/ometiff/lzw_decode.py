@@ -18,8 +18,8 @@ _GREATEST = np.append(257, 257 + np.arange(1, len(_WIDTHS))).astype(np.uint32)
 _CLEAR, _END = 256, 257
 
 
-def decode_lzw(data: bytes, out: int) -> bytes:
-    """Decode a segment of TIFF's LZW that should hold ``out`` bytes.
+def decode_lzw(data: bytes | NDArray[np.uint8], *, out: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Decode a segment of TIFF's LZW that should fill ``out``; what was filled of it.
 
     Raises
     ------
@@ -27,23 +27,22 @@ def decode_lzw(data: bytes, out: int) -> bytes:
         If a code stands for a phrase that there is not: ``imagecodecs`` (2026.3) takes down the
         whole process when such a code follows one that clears the table.
     """
-    _check_codes(data)
-    return bytes(imagecodecs.lzw_decode(data, out=out))
+    _check_codes(bytes(data))
+    filled: NDArray[np.uint8] = imagecodecs.lzw_decode(data, out=out)
+    return filled
 
 
 def _check_codes(data: bytes) -> None:
     """Raise ValueError if a code is greater than it can be."""
     if len(data) > 1 and data[0] == 0 and data[1] & 1:
         raise ValueError("it is LZW with the low bits first, as before TIFF 5.0")
-    padded = np.frombuffer(data + bytes(4), np.uint8).astype(np.uint32)
-    pairs = padded[:-1] << 8 | padded[1:]
-    words = pairs[:-2] << 16 | pairs[2:]  # the four bytes from each byte on
+    words = np.ndarray((len(data) + 1,), ">u4", data + bytes(4), 0, (1,))  # from each byte on four
     n_bits = 8 * len(data)
     start = 9 if data[:1] == b"\x80" and data[1:2] < b"\x80" else 0  # mostly it clears the table
     while start < n_bits:
         n_codes = int(np.searchsorted(_LAST_BITS, n_bits - start, side="right"))
         whole_bytes, shifts = _places(start & 7)
-        codes = words[whole_bytes[:n_codes] + (start >> 3)]
+        codes = words[start >> 3 :].take(whole_bytes[:n_codes]).astype(np.uint32)
         codes >>= shifts[:n_codes]
         codes &= _MASKS[:n_codes]
         stops = np.flatnonzero((codes | 1) == _END)

@@ -204,14 +204,12 @@ def decode_lzw(
     """
     for i, tile in enumerate(tiles.tolist()):
         start = int(starts[i])
-        packed = data[start : start + int(n_bytes[i])].tobytes()
+        packed = data[start : start + int(n_bytes[i])]
         try:
-            raw = lzw_decode.decode_lzw(packed, out.shape[1])
+            filled = lzw_decode.decode_lzw(packed, out=out[tile])
         except (RuntimeError, ValueError):
-            raw = b""
-        failed[i] = len(raw) != out.shape[1]
-        if not failed[i]:
-            out[tile] = np.frombuffer(raw, np.uint8)
+            filled = out[tile, :0]
+        failed[i] = len(filled) != out.shape[1]
 
 
 def crop(pixels: Pixels, shape: StripShape, k: int) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from qpmask.errors import TileError
 from qpmask.ometiff.backend import as_words, backend_for
-from qpmask.ometiff.codecs import decode_segment
+from qpmask.ometiff.codecs import decode_into
 from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.reader import MaskFile
 from qpmask.ometiff.runs import RunStrip, TileRuns, constant_runs
@@ -188,10 +188,9 @@ class StripReader:
         image = segments.image
         good = []
         for k, start in zip(tiles, starts.tolist(), strict=True):
-            packed = data[start : start + segments.lengths[k]].tobytes()
+            packed = data[start : start + segments.lengths[k]]
             with contextlib.suppress(ValueError):
-                raw = decode_segment(packed, image.compression, image.segment_bytes)
-                room[k] = np.frombuffer(raw, np.uint8)
+                decode_into(packed, image.compression, room[k])
                 good.append(k)
         return good
 

@@ -97,15 +97,15 @@ class Image:
             return -(-self.level.tile.width_px * samples // 8) * self.level.tile.height_px
         return self.level.tile.area_px * samples * self.dtype.itemsize
 
-    def unpack(self, raw: bytes, sample: int) -> NDArray[Any]:
+    def unpack(self, raw: NDArray[np.uint8], sample: int) -> NDArray[Any]:
         """Pixels of one sample of a decoded tile, shape (tile height, tile width)."""
         samples = 1 if self.is_planar else self.n_samples
         shape = (self.level.tile.height_px, self.level.tile.width_px, samples)
         if self.n_bits == 1:
-            rows = np.frombuffer(raw, np.uint8).reshape(shape[0], -1)
+            rows = raw.reshape(shape[0], -1)
             bits = np.unpackbits(rows, axis=1, count=shape[1] * samples).reshape(shape)
             return bits[:, :, 0 if self.is_planar else sample]
-        pixels = np.frombuffer(raw, self.dtype).reshape(shape)
+        pixels = raw.view(self.dtype).reshape(shape)
         if self.has_predictor:
             pixels = np.cumsum(pixels, axis=1, dtype=self.dtype.newbyteorder("="))
         return pixels[:, :, 0 if self.is_planar else sample]
