@@ -25,7 +25,7 @@ OBJECTS_BEFORE: Final = 24
 MANY: Final = 12
 #: How far to look for objects, in bytes.
 FIRST_WINDOW: Final = 2**18
-LAST_WINDOW: Final = 2**22
+LAST_WINDOW: Final = 2**23
 #: How many objects to read singly, at most, after many could not be read.
 LONGEST_PAUSE: Final = 2**14
 

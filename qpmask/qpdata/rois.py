@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from qpmask.qpdata import wkb
 from qpmask.qpdata.bytereader import ByteReader
-from qpmask.qpdata.gather import gather, rows_at
+from qpmask.qpdata.gather import Growing, gather, rows_at
 from qpmask.qpdata.javavalues import JavaObject, ObjectArray, PrimitiveArray
 from qpmask.qpdata.lanedata import LaneData
 from qpmask.qpdata.model import RingKind, RoiKind, Rois
@@ -81,9 +81,8 @@ class RoiTable:
         self._special_kind = bytearray()
         self._special_part = array("i")
         self._special_hole = bytearray()
-        self._x32 = bytearray()
-        self._y32 = bytearray()
-        self._vertices32 = bytearray()
+        self._vertices32 = Growing(np.float32, 2)
+        self._room = np.empty(0, np.uint8)
         self._xy64 = bytearray()
         # The values that were added, so that a shared ROI is added once.
         self._known: dict[int, tuple[JavaObject, int]] = {}
@@ -182,9 +181,13 @@ class RoiTable:
             self._box_rois.frombytes(numbers.tobytes())
             return numbers
         self._spend(8 * int(sizes.sum()))
-        self._x32 += gather(data, places[:, 0], 4 * sizes)
-        self._y32 += gather(data, places[:, 1], 4 * sizes)
-        self._put_away()
+        n_vertices = int(sizes.sum())
+        if len(self._room) < 4 * n_vertices:
+            self._room = np.empty(4 * n_vertices, np.uint8)
+        vertices = self._vertices32.add(n_vertices)
+        for axis in range(2):
+            stored = gather(data, places[:, axis], 4 * sizes, self._room)
+            vertices[:, axis] = stored.view(">f4")
         self._ring_size.frombytes(sizes.tobytes())
         return numbers
 
@@ -212,7 +215,7 @@ class RoiTable:
         self._special_part.frombytes(found.parts.astype(np.int32).tobytes())
         self._special_hole += found.holes.tobytes()
         self._ring_size.frombytes(found.sizes.tobytes())
-        self._xy64 += gather(data, found.places, 16 * found.sizes)
+        self._xy64 += gather(data, found.places, 16 * found.sizes).data
         for index in np.flatnonzero(~found.good).tolist():
             numbers[index] = self._begin(RoiKind.GEOMETRY, planes[index].tolist())
             self._add_wkb(int(numbers[index]), int(starts[index]), int(sizes[index]))
@@ -235,17 +238,11 @@ class RoiTable:
         if x.length != y.length:
             raise self._stream.corrupt("a ROI has not as many x as y")
         self._spend(8 * x.length)
-        self._x32 += self._stream.data[x.start : x.end]
-        self._y32 += self._stream.data[y.start : y.end]
+        vertices = self._vertices32.add(x.length)
+        for axis, stored in enumerate((x, y)):
+            raw = self._stream.data[stored.start : stored.end]
+            vertices[:, axis] = np.frombuffer(raw, ">f4")
         self._ring_size.append(x.length)
-
-    def _put_away(self) -> None:
-        """Make vertices of the coordinates that were read: in portions, which fit into a cache."""
-        vertices = np.empty((len(self._x32) // 4, 2), np.float32)
-        vertices[:, 0] = np.frombuffer(self._x32, ">f4")
-        vertices[:, 1] = np.frombuffer(self._y32, ">f4")
-        self._vertices32 += vertices.data
-        self._x32, self._y32 = bytearray(), bytearray()
 
     def _add_wkb(self, number: int, start: int, n_bytes: int) -> None:
         self._spend(n_bytes)
@@ -314,9 +311,7 @@ class RoiTable:
         geometry_type[_take(self._geometry_rois, np.int64)] = np.frombuffer(
             bytes(self._geometry_types), np.uint8
         )
-        self._put_away()
-        vertices32 = np.frombuffer(self._vertices32, np.float32).reshape(-1, 2)
-        self._vertices32 = bytearray()
+        vertices32 = self._vertices32.take()
         vertices64 = np.frombuffer(self._xy64, ">f8").astype(np.float64).reshape(-1, 2)
         self._xy64 = bytearray()
         return Rois(

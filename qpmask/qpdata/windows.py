@@ -20,7 +20,7 @@ TAIL: Final = 2
 
 #: Heads in a window: there are at most three pieces for each of two heads, and the number of a
 #: piece fits into 16 bits, by which numpy sorts fastest.
-MAX_HEADS: Final = 20_000
+MAX_HEADS: Final = 10_000
 #: Levels of last children whose parents' tails are looked for.
 MAX_TAILS: Final = 8
 
