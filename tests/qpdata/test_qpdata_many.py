@@ -18,7 +18,7 @@ from qpdata.qpdata_samples import VARIED, records, together
 from qpmask.errors import CorruptDataError
 from qpmask.qpdata import many, read_qpdata_bytes, windows
 from qpmask.qpdata.columns import ObjectColumns
-from qpmask.qpdata.gather import gather
+from qpmask.qpdata.gather import Growing, gather
 from qpmask.qpdata.lanedata import LaneData
 from qpmask.qpdata.lanes import MAX_LEVELS, MAX_STEPS
 from qpmask.qpdata.objects import HierarchyReader
@@ -94,7 +94,21 @@ def test_gather(stretches: list[tuple[int, int]]) -> None:
     data = np.random.default_rng(0).bytes(6000)
     starts, sizes = np.array(stretches, np.int64).reshape(-1, 2).T
     expected = b"".join(data[start : start + size] for start, size in stretches)
-    assert gather(data, starts, sizes) == expected
+    assert gather(data, starts, sizes).tobytes() == expected
+    room = np.full(4000, 7, np.uint8)
+    assert gather(data, starts, sizes, room).tobytes() == expected
+    assert (room[len(expected) :] == 7).all()
+
+
+@given(st.lists(st.integers(0, 50), max_size=30))
+def test_an_array_grows_and_keeps_what_is_in_it(counts: list[int]) -> None:
+    growing = Growing(np.int64, 2)
+    expected = []
+    for i, n in enumerate(counts):
+        growing.add(n)[:] = i
+        expected += n * [[i, i]]
+    assert growing.take().tolist() == expected
+    assert growing.take().shape == (0, 2)
 
 
 # ------------------------------------------------------------- really together
