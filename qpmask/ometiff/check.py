@@ -7,10 +7,7 @@ compared with the subsampling of level 0 while level 0 streams by, so memory sta
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +18,9 @@ from qpmask.errors import MaskError
 from qpmask.geometry import Size
 from qpmask.ometiff.backend import backend_for
 from qpmask.ometiff.labels import LabelCounter
+from qpmask.ometiff.line import StripLine
 from qpmask.ometiff.metadata import ClassRow, MaskMetadata
-from qpmask.ometiff.pyramid import Above, Pyramid
+from qpmask.ometiff.pyramid import Above
 from qpmask.ometiff.reader import MaskFile
 from qpmask.ometiff.rules import structure_problems
 from qpmask.ometiff.runs import RunStrip
@@ -32,7 +30,6 @@ from qpmask.ometiff.strips import StripPlace
 __all__ = ["CheckReport", "Problem", "check_mask"]
 
 _MAX_PROBLEMS = 100
-_STRIPS_PER_THREAD = 2  # under way at one time
 
 Counts = Mapping[int, int]
 
@@ -158,13 +155,7 @@ def check_mask(
         job = _Check(mask, {0, *allowed} if classes is not None or table else None)
         for text in structure_problems(mask.structure):
             job.add(Problem(text, "structure"))
-        threads = threads or min(4, os.cpu_count() or 1)
-        with ThreadPoolExecutor(threads, "qpmask-check") as pool:
-            try:
-                job.run(pool, threads, on_tile)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        job.run(on_tile, threads)
         if counts is not None:
             job.compare_counts(counts)
         return CheckReport(
@@ -199,11 +190,9 @@ class _Check:
         self.n_tiles = 0
         self.counts: list[dict[int, int]] = [{} for _ in range(mask.n_planes)]
         self._n_done = 0
-        self._window: deque[tuple[StripPlace, Above | None, _Found | Future[_Found]]] = deque()
         self._reader = StripReader(mask)
         self._backend = backend_for(mask.dtype)
         self._n_compared = _n_comparable(mask)
-        self._pyramid = Pyramid(self._reader.grids[: self._n_compared])
         self._counter = LabelCounter(mask.dtype)
         self._strange: dict[
             int, tuple[StripPlace, int, int]
@@ -215,19 +204,20 @@ class _Check:
         if len(self.problems) < _MAX_PROBLEMS:
             self.problems.append(problem)
 
-    def run(
-        self, pool: ThreadPoolExecutor, threads: int, on_tile: Callable[[int], None] | None
-    ) -> None:
+    def run(self, on_tile: Callable[[int], None] | None, threads: int | None) -> None:
         """Look at all tiles of all planes and levels."""
-        for plane in range(self._mask.n_planes):
-            for level, grid in enumerate(self._reader.grids):
-                if 0 < level < self._n_compared:
-                    continue  # follows from level 0
-                for row in range(grid.n_rows):
-                    for number in range(grid.n_strips):
-                        self._submit(pool, StripPlace(plane, level, row, number))
-                        self._drain(pool, _STRIPS_PER_THREAD * threads, on_tile)
-            self._drain(pool, 0, on_tile)
+        compared = self._reader.grids[: self._n_compared]
+        line: StripLine[Above | None, _Found]
+        with StripLine(compared, self._look, self._look_at_known, threads) as line:
+            for plane in range(self._mask.n_planes):
+                for level, grid in enumerate(self._reader.grids):
+                    if 0 < level < self._n_compared:
+                        continue  # follows from level 0
+                    for row in range(grid.n_rows):
+                        for number in range(grid.n_strips):
+                            line.put(StripPlace(plane, level, row, number), None)
+                            self._note_all(line.take(), on_tile)
+                self._note_all(line.take(rest=True), on_tile)
         for label, (first, k, n_pixels) in sorted(self._strange.items()):
             text = f"the label {label} is in no class; {n_pixels:,} pixels have it, the first here"
             self.add(self._problem(first, k, "label", text))
@@ -261,23 +251,21 @@ class _Check:
                     many = len(found_by_plane) > 1
                     self.add(Problem(text, "count", plane=plane if many else None))
 
-    def _submit(
-        self, pool: ThreadPoolExecutor, place: StripPlace, whole: Above | None = None
-    ) -> None:
-        above = None
-        if place.level < self._n_compared:
-            above = self._pyramid.above(place.level, place.row, place.number)
-        where = (place.level, place.plane, place.row, place.number)
-        known = self._reader.known(*where) if whole is None or whole.is_plain else None
-        job: _Found | Future[_Found]
-        if known is None:
-            job = pool.submit(self._look, place, whole, above, None)
-        else:  # a thread would cost more than it saves
-            job = self._look(place, whole, above, known)
-        self._window.append((place, above, job))
+    def _look_at_known(
+        self, place: StripPlace, whole: Above | None, above: Above | None
+    ) -> _Found | None:
+        """Look at a strip that needs no reading, since its bytes were met before."""
+        if whole is not None and not whole.is_plain:
+            return None
+        known = self._reader.known(place.level, place.plane, place.row, place.number)
+        return None if known is None else self._look(place, whole, above, known)
 
     def _look(
-        self, place: StripPlace, whole: Above | None, above: Above | None, read: StripRead | None
+        self,
+        place: StripPlace,
+        whole: Above | None,
+        above: Above | None,
+        read: StripRead | None = None,
     ) -> _Found:
         """Read a strip and look at it; ``whole`` is what level 0 makes of it. On any thread."""
         if read is None:
@@ -296,18 +284,13 @@ class _Check:
             return _Found(read, {})
         return _Found(read, self._counter.count(read.tiles.runs), n_wrong)
 
-    def _drain(
-        self, pool: ThreadPoolExecutor, n_left: int, on_tile: Callable[[int], None] | None
+    def _note_all(
+        self, strips: Iterable[tuple[StripPlace, _Found]], on_tile: Callable[[int], None] | None
     ) -> None:
-        while len(self._window) > n_left:
-            place, above, job = self._window.popleft()
-            found = job.result() if isinstance(job, Future) else job
+        for place, found in strips:
             n_tiles = found.read.tiles.shape.n_tiles
             self.n_tiles += n_tiles
             self._note(place, found)
-            if above is not None and self._pyramid.arrived(above):
-                up = StripPlace(place.plane, above.level, above.row, above.number)
-                self._submit(pool, up, above)
             if place.level == 0:
                 self._n_done += n_tiles
                 if on_tile is not None:

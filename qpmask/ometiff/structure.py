@@ -8,6 +8,7 @@ else.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import threading
 from collections.abc import Iterator
@@ -127,10 +128,8 @@ class Structure:
         By page of the main chain that is a plane, then by level.
     chain, sub_directories : tuple of int
         Offsets of the directories in the main chain, and of the first one's SubIFDs.
-    metadata : MaskMetadata, optional
-        What the OME-XML says.
-    metadata_problem : str, optional
-        Why there is none although there is a description.
+    ome_xml : str, optional
+        The description of the first directory, if it is OME-XML.
     """
 
     byte_order: str
@@ -139,8 +138,26 @@ class Structure:
     images: tuple[tuple[Image, ...], ...]
     chain: tuple[int, ...]
     sub_directories: tuple[int, ...]
-    metadata: MaskMetadata | None
-    metadata_problem: str | None
+    ome_xml: str | None
+
+    @property
+    def metadata(self) -> MaskMetadata | None:
+        """What the OME-XML says, read when it is asked for."""
+        return self._parsed[0]
+
+    @property
+    def metadata_problem(self) -> str | None:
+        """Why there are no metadata although there is OME-XML."""
+        return self._parsed[1]
+
+    @functools.cached_property
+    def _parsed(self) -> tuple[MaskMetadata | None, str | None]:
+        if self.ome_xml is None:
+            return None, None
+        try:
+            return from_ome_xml(self.ome_xml), None
+        except MaskError as error:
+            return None, str(error)
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -249,7 +266,6 @@ def _read(tif: Any, path: Path) -> Structure:
         n_levels += 1
     if n_levels == 0:
         raise MaskError(f"The planes of {path} have tiles of different sizes.")
-    metadata, problem = _metadata(pages[0])
     return Structure(
         byte_order=tif.byteorder,
         is_bigtiff=bool(tif.is_bigtiff),
@@ -257,8 +273,7 @@ def _read(tif: Any, path: Path) -> Structure:
         images=tuple(levels[:n_levels] for levels in images),
         chain=tuple(int(page.offset) for page in pages),
         sub_directories=tuple(int(offset) for offset in pages[0].subifds or ()),
-        metadata=metadata,
-        metadata_problem=problem,
+        ome_xml=_ome_xml(pages[0]),
     )
 
 
@@ -365,15 +380,10 @@ def _resolution(page: Any) -> tuple[float, float, int] | None:
     return values[0], values[1], int(unit.value) if unit is not None else 2
 
 
-def _metadata(page: Any) -> tuple[MaskMetadata | None, str | None]:
+def _ome_xml(page: Any) -> str | None:
     description = page.tags.get(270)
     if description is None:
-        return None, None
+        return None
     value = description.value
     text = value if isinstance(value, str) else bytes(value).decode("utf-8", "replace")
-    if "<OME" not in text:
-        return None, None
-    try:
-        return from_ome_xml(text), None
-    except MaskError as error:
-        return None, str(error)
+    return text if "<OME" in text else None

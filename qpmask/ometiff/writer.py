@@ -15,10 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import operator
-import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -34,10 +31,11 @@ from qpmask.ometiff.codecs import encode_tile
 from qpmask.ometiff.ifd import Directory, pack_directories, resolution_per_cm
 from qpmask.ometiff.labels import LabelCounter
 from qpmask.ometiff.layout import MaskLayout, PackedTile, Tile, Tiles, WriteResult
+from qpmask.ometiff.line import StripLine
 from qpmask.ometiff.lzw import encode_strip
 from qpmask.ometiff.metadata import MaskMetadata, to_ome_xml
 from qpmask.ometiff.pixelpool import give_back, new_pixels
-from qpmask.ometiff.pyramid import Above, Pyramid
+from qpmask.ometiff.pyramid import Above
 from qpmask.ometiff.runs import TileRuns
 from qpmask.ometiff.sink import Sink
 from qpmask.ometiff.strips import MIXED, StripGrid, StripPlace, StripShape, TileStrip
@@ -54,7 +52,6 @@ __all__ = [
 ]
 
 _CLASSIC_MAX_BYTES = 2**32 - 1
-_STRIPS_PER_THREAD = 2  # under way at one time
 
 
 def write_mask(
@@ -104,15 +101,10 @@ def write_mask(
     """
     path = Path(path)
     _check_agreement(layout, metadata)
-    threads = threads or min(4, os.cpu_count() or 1)
-    with Sink.open(path) as sink, ThreadPoolExecutor(threads, "qpmask-encode") as pool:
-        try:
-            job = _Job(layout, metadata, sink, pool)
-            job.run(tiles, on_tile, threads)
-            return job.finish(big=_big)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    with Sink.open(path) as sink:
+        job = _Job(layout, metadata, sink)
+        job.run(tiles, on_tile, threads)
+        return job.finish(big=_big)
 
 
 def _check_agreement(layout: MaskLayout, metadata: MaskMetadata) -> None:
@@ -136,19 +128,14 @@ class _Ready:
 class _Job:
     """One file on its way from tiles to bytes."""
 
-    def __init__(
-        self, layout: MaskLayout, metadata: MaskMetadata, sink: Sink, pool: ThreadPoolExecutor
-    ) -> None:
+    def __init__(self, layout: MaskLayout, metadata: MaskMetadata, sink: Sink) -> None:
         self._layout = layout
         self._sink = sink
-        self._pool = pool
         self._n_levels = len(layout.level_sizes)
         tile = Size(layout.tile_px, layout.tile_px)
         self._grids = [StripGrid(size, tile) for size in layout.level_sizes]
-        self._pyramid = Pyramid(tuple(self._grids))
         self._backend = backend_for(layout.pixel_dtype)
         self._directories = _directories(layout, metadata, layout.level_sizes)
-        self._window: deque[tuple[StripPlace, Above | None, _Ready | Future[_Ready]]] = deque()
         self._counter = LabelCounter(layout.pixel_dtype)
         self._segments: dict[bytes, tuple[int, int]] = {}
         self._constants: dict[int, tuple[int, int]] = {}
@@ -162,18 +149,20 @@ class _Job:
         self,
         tiles: Iterable[Tiles],
         on_tile: Callable[[int], None] | None,
-        threads: int,
+        threads: int | None,
     ) -> None:
         """Take all tiles of level 0 and store those of all levels."""
         stream = iter(tiles)
         grid = self._grids[0]
-        for plane in range(self._layout.n_planes):
-            for row in range(grid.n_rows):
-                for number in range(grid.n_strips):
-                    place = StripPlace(plane, 0, row, number)
-                    self._submit(place, self._next_strip(stream, place))
-                    self._drain(_STRIPS_PER_THREAD * threads, on_tile)
-            self._drain(0, on_tile)
+        line: StripLine[TileStrip | TileRuns | Above, _Ready]
+        with StripLine(tuple(self._grids), self._prepare, self._plain, threads) as line:
+            for plane in range(self._layout.n_planes):
+                for row in range(grid.n_rows):
+                    for number in range(grid.n_strips):
+                        place = StripPlace(plane, 0, row, number)
+                        line.put(place, self._next_strip(stream, place))
+                        self._store_all(line.take(), on_tile)
+                self._store_all(line.take(rest=True), on_tile)
         if next(stream, None) is not None:
             raise MaskError(
                 f"There are more tiles than the {self._n_tiles:,} of {self._layout.size} pixels."
@@ -273,20 +262,16 @@ class _Job:
 
     # --- what is done with a strip ----------------------------------------------------------------
 
-    def _submit(self, place: StripPlace, strip: TileStrip | TileRuns | Above) -> None:
-        """Put a strip in line."""
-        above = self._pyramid.above(place.level, place.row, place.number)
-        job: _Ready | Future[_Ready]
+    def _plain(
+        self, place: StripPlace, strip: TileStrip | TileRuns | Above, above: Above | None
+    ) -> _Ready | None:
+        """A strip that is no work."""
         is_plain = (
             not strip.runs.has_mixed
             if isinstance(strip, TileRuns)
             else isinstance(strip, Above) and strip.is_plain
         )
-        if is_plain:  # a thread would cost more than it saves
-            job = self._prepare(place, strip, above)
-        else:
-            job = self._pool.submit(self._prepare, place, strip, above)
-        self._window.append((place, above, job))
+        return self._prepare(place, strip, above) if is_plain else None
 
     def _prepare(
         self, place: StripPlace, strip: TileStrip | TileRuns | Above, above: Above | None
@@ -338,19 +323,13 @@ class _Job:
 
     # --- what goes out ----------------------------------------------------------------------------
 
-    def _drain(self, n_left: int, on_tile: Callable[[int], None] | None) -> None:
-        """Store strips in order until so many are left in line.
-
-        Which strips are stored when depends on their number alone, never on which thread is
-        faster: the same tiles give the same file.
-        """
-        while len(self._window) > n_left:
-            place, above, job = self._window.popleft()
-            ready = job.result() if isinstance(job, Future) else job
+    def _store_all(
+        self,
+        strips: Iterable[tuple[StripPlace, _Ready]],
+        on_tile: Callable[[int], None] | None,
+    ) -> None:
+        for place, ready in strips:
             self._store(place, ready)
-            if above is not None and self._pyramid.arrived(above):
-                up = StripPlace(place.plane, above.level, above.row, above.number)
-                self._submit(up, above)
             if place.level == 0:
                 counts = self._counts[place.plane]
                 for label, n_pixels in ready.counts.items():

@@ -214,6 +214,22 @@ def decode_lzw_runs(
 
 
 @kernel
+def _next_code(
+    packed: U8, at: int, buffer: np.uint64, n_bits: int, width: int
+) -> tuple[int, int, np.uint64, int]:
+    """Take the next code, -1 at the end; where to read on, bits that were read and not taken."""
+    while n_bits < width:
+        if at == len(packed):
+            return -1, at, buffer, n_bits
+        buffer = buffer << np.uint64(8) | np.uint64(packed[at])
+        at += 1
+        n_bits += 8
+    n_bits -= width
+    code = np.int64(buffer >> np.uint64(n_bits) & np.uint64((1 << width) - 1))
+    return code, at, buffer, n_bits
+
+
+@kernel
 def _decode_runs(packed: U8, area: int, values: U16, ends: I32, phrases: I64) -> int:
     """Decode an LZW segment of one byte a pixel to runs; how many, or 0 if that cannot be done.
 
@@ -232,14 +248,9 @@ def _decode_runs(packed: U8, area: int, values: U16, ends: I32, phrases: I64) ->
     before_bytes = 0
     last_label = -1
     while True:
-        while n_bits < width:
-            if at == len(packed):
-                return 0
-            buffer = buffer << np.uint64(8) | np.uint64(packed[at])
-            at += 1
-            n_bits += 8
-        n_bits -= width
-        code = np.int64(buffer >> np.uint64(n_bits) & np.uint64((1 << width) - 1))
+        code, at, buffer, n_bits = _next_code(packed, at, buffer, n_bits, width)
+        if code < 0:
+            return 0
         if code == 257:
             return n_runs if done == area else 0
         if code == 256:
@@ -304,14 +315,9 @@ def _decode_tile(packed: U8, out: U8, phrase_start: I64, phrase_bytes: I64) -> b
     before_start = 0
     before_bytes = 0  # none: right after the table was cleared
     while True:
-        while n_bits < width:
-            if at == len(packed):
-                return False
-            buffer = buffer << np.uint64(8) | np.uint64(packed[at])
-            at += 1
-            n_bits += 8
-        n_bits -= width
-        code = np.int64(buffer >> np.uint64(n_bits) & np.uint64((1 << width) - 1))
+        code, at, buffer, n_bits = _next_code(packed, at, buffer, n_bits, width)
+        if code < 0:
+            return False
         if code == 257:
             return done == n_out
         if code == 256:

@@ -1,0 +1,78 @@
+"""Strips of all levels in line: worked on by threads, taken out in the order in which they came."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+from qpmask.ometiff.pyramid import Above, Pyramid
+from qpmask.ometiff.strips import StripGrid, StripPlace
+
+_STRIPS_PER_THREAD = 2  # under way at one time
+
+_Source = TypeVar("_Source")
+_Result = TypeVar("_Result")
+
+
+class StripLine(Generic[_Source, _Result]):
+    """Strips under way.
+
+    A strip of the next level joins the line when the last one of those that it is made of was taken
+    out. So the order depends on their numbers alone, never on which thread is faster.
+
+    It is a context manager. An exception in its block ends what is under way.
+
+    Parameters
+    ----------
+    grids : tuple of StripGrid
+        Of the levels that follow from one another.
+    work : callable
+        Gives the result of a strip; called with its place, its source (an :class:`Above` for a
+        strip that joined by itself) and the strip of the next level that it goes into, which it
+        must give the strip to (:meth:`Above.take`). On any thread.
+    at_once : callable
+        The same where it is no work, so that a thread would cost more than it saves; else None.
+        On the caller's thread.
+    threads : int, optional
+        All processors by default, four at most.
+    """
+
+    def __init__(
+        self,
+        grids: tuple[StripGrid, ...],
+        work: Callable[[StripPlace, _Source | Above, Above | None], _Result],
+        at_once: Callable[[StripPlace, _Source | Above, Above | None], _Result | None],
+        threads: int | None = None,
+    ) -> None:
+        self._pyramid = Pyramid(grids)
+        self._work = work
+        self._at_once = at_once
+        threads = threads or min(4, os.cpu_count() or 1)
+        self._n_ahead = _STRIPS_PER_THREAD * threads
+        self._pool = ThreadPoolExecutor(threads, "qpmask-strips")
+        self._line: deque[tuple[StripPlace, Above | None, _Result | Future[_Result]]] = deque()
+
+    def __enter__(self) -> StripLine[_Source, _Result]:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *args: object) -> None:
+        self._pool.shutdown(cancel_futures=kind is not None)
+
+    def put(self, place: StripPlace, source: _Source | Above) -> None:
+        """Put a strip in line."""
+        above = self._pyramid.above(place.level, place.row, place.number)
+        job: _Result | Future[_Result] | None = self._at_once(place, source, above)
+        if job is None:
+            job = self._pool.submit(self._work, place, source, above)
+        self._line.append((place, above, job))
+
+    def take(self, *, rest: bool = False) -> Iterator[tuple[StripPlace, _Result]]:
+        """Take strips out, until a few are left for the threads to work on, or none."""
+        while len(self._line) > (0 if rest else self._n_ahead):
+            place, above, job = self._line.popleft()
+            yield place, job.result() if isinstance(job, Future) else job
+            if above is not None and self._pyramid.arrived(above):
+                self.put(StripPlace(place.plane, above.level, above.row, above.number), above)
