@@ -7,6 +7,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import Cli
 from mask_files import blobs, write
@@ -48,6 +49,25 @@ def test_the_pixel_that_differs_is_shown(cli: Cli, folders: tuple[Path, Path]) -
     change(folders[1] / "a.ome.tif")
     code, out, _ = cli(*(folder / "a.ome.tif" for folder in folders))
     assert code == 1 and "1 of 150,000 pixels differ" in out and "(9, 7)" in out
+
+
+@pytest.mark.parametrize("dtypes", [("u1", "u1"), ("u1", "u2"), ("u2", "u1")])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_tile_of_one_label_against_one_of_many(
+    cli: Cli, tmp_path: Path, dtypes: tuple[str, str], swapped: bool
+) -> None:
+    plain, mixed = np.full((300, 500), 2, dtypes[0]), BASE.astype(dtypes[1])
+    write(tmp_path / "plain.ome.tif", plain)
+    write(tmp_path / "mixed.ome.tif", mixed)
+    names = ["mixed.ome.tif", "plain.ome.tif"] if swapped else ["plain.ome.tif", "mixed.ome.tif"]
+    code, out, _ = cli(*(tmp_path / name for name in names), "--json")
+    found = json.loads(out)
+    assert code == 1 and found["n_different"] == int((plain != mixed).sum())
+    side = "first_label" if swapped else "second_label"
+    by_label = {pair[side]: pair["pixels"] for pair in found["by_labels"]}
+    assert by_label == {
+        int(label): int((mixed == label).sum()) for label in np.unique(mixed) if label != 2
+    }
 
 
 def test_folders_of_equal_masks(cli: Cli, folders: tuple[Path, Path]) -> None:

@@ -104,7 +104,8 @@ class Tally:
                 return
             n_different, at = len(different), int(different[0])
             # One number for each pair of labels, which are 32 bits at most.
-            pairs = a[different].astype(np.uint64) << np.uint64(32) | b[different]
+            one, other = (pixels[different].astype(np.uint64) for pixels in (a, b))
+            pairs = one << np.uint64(32) | other
             for pair, n in zip(*np.unique(pairs, return_counts=True), strict=True):
                 self._by_labels[int(pair) >> 32, int(pair) & 0xFFFFFFFF] += int(n)
         self._n_tiles += 1
