@@ -31,7 +31,7 @@ class EngineStarting:
     """The engine is being started (for QuPath: its JVM).
 
     ``compiles`` says that parts of qpmask are compiled first, once on a machine, which takes up to
-    half a minute.
+    a minute.
     """
 
     name: str

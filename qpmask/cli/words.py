@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-COMPILING = "Compiling parts of qpmask first, once on this machine; that takes half a minute."
+COMPILING = "Compiling parts of qpmask first; this takes up to a minute, and is kept."
 
 
 def say_if_compiling(console: Console) -> None:

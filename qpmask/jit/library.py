@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,11 +13,15 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from qpmask.jit import store
+from qpmask.jit import elsewhere, store
 from qpmask.jit.arguments import PIXEL_TYPES, Argument
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+LIBRARIES: dict[str, Library] = {}
+"""All libraries of the modules that were imported, by name."""
+
+_log = logging.getLogger(__name__)
 _helpers: set[Callable[..., Any]] = set()
 
 
@@ -51,6 +56,7 @@ class Library:
         self.name = name
         self.modules = tuple(modules)
         self.entries: dict[str, Entry] = {}
+        LIBRARIES[name] = self
         self._lock = threading.Lock()
         self._engine: Any = None
 
@@ -98,14 +104,18 @@ class Library:
         path = self._file()
         code = store.read(path)
         if code is None:
-            from qpmask.jit import build
-
-            code = build.machine_code(self.entries.values())
+            _log.warning("Compiling parts of qpmask (%s); this takes up to a minute.", self.name)
+            code = elsewhere.machine_code(self.name, self.modules) or self._compiled_here()
             store.write(path, code)
         engine = _engine_of(code)
         for entry in self.entries.values():
             entry.find(engine)
         return engine
+
+    def _compiled_here(self) -> bytes:
+        from qpmask.jit import build
+
+        return build.machine_code(self.entries.values())
 
     def _file(self) -> Path:
         return store.place(self.name, self.modules)

@@ -10,10 +10,13 @@ import contextlib
 import functools
 import hashlib
 import importlib.util
+import logging
 import os
 import sys
 import tempfile
 from pathlib import Path
+
+_log = logging.getLogger(__name__)
 
 
 def place(name: str, modules: tuple[str, ...]) -> Path:
@@ -32,8 +35,8 @@ def read(path: Path) -> bytes | None:
 
 
 def write(path: Path, code: bytes) -> None:
-    """Keep machine code, if there is a place for it."""
-    with contextlib.suppress(OSError):
+    """Keep machine code; if there is no place for it, say so and go on."""
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
         try:
@@ -43,6 +46,13 @@ def write(path: Path, code: bytes) -> None:
         except BaseException:
             Path(scratch).unlink(missing_ok=True)
             raise
+    except OSError as error:
+        _log.error(
+            "What was compiled cannot be kept in %s (%s), so each run will compile it anew. "
+            "QPMASK_CACHE_DIR names another folder.",
+            path.parent,
+            error.strerror or error,
+        )
 
 
 def _folder() -> Path:
@@ -56,13 +66,15 @@ def _folder() -> Path:
 @functools.cache
 def _key(modules: tuple[str, ...]) -> str:
     """Of everything that the code depends on."""
+    numba_version = _numba_version()  # first: without Numba there is no llvmlite either
+
     import llvmlite
     import llvmlite.binding as llvm
 
     digest = hashlib.sha256()
     for item in (
         sys.version_info[:2],
-        _numba_version(),
+        numba_version,
         llvmlite.__version__,
         llvm.get_process_triple(),
         llvm.get_host_cpu_name(),
