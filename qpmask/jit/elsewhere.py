@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -20,8 +21,17 @@ main(*json.loads(sys.argv[2]))
 """
 
 
-def machine_code(name: str, modules: tuple[str, ...]) -> bytes | None:
+def machine_code(name: str, modules: tuple[str, ...], sources: str) -> bytes | None:
     """Compile a library that these modules make; None if it must be done here.
+
+    Parameters
+    ----------
+    name : str
+        Of the library.
+    modules : tuple of str
+        All that belong to it.
+    sources : str
+        Their hash; the other process compiles nothing if its own are others.
 
     Raises
     ------
@@ -30,9 +40,19 @@ def machine_code(name: str, modules: tuple[str, ...]) -> bytes | None:
     """
     if not sys.executable or getattr(sys, "frozen", False):
         return None  # no Python that could be started
-    command = [sys.executable, "-c", _PROGRAM, json.dumps(sys.path), json.dumps([name, modules])]
+    command = [
+        sys.executable,
+        "-c",
+        _PROGRAM,
+        json.dumps(sys.path),
+        json.dumps([name, modules, sources]),
+    ]
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        # Without the settings that people debug Numba with: they change what it makes.
+        settings = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
+        done = subprocess.run(
+            command, env=settings, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
     except OSError:
         return None
     if done.returncode in (-signal.SIGINT, -signal.SIGTERM):
@@ -40,7 +60,7 @@ def machine_code(name: str, modules: tuple[str, ...]) -> bytes | None:
     return done.stdout if done.returncode == 0 and done.stdout else None
 
 
-def main(name: str, modules: list[str]) -> None:
+def main(name: str, modules: list[str], sources: str) -> None:
     """Compile a library and write its machine code to stdout; what the other process runs."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from qpmask.jit import build
@@ -48,5 +68,7 @@ def main(name: str, modules: list[str]) -> None:
 
     for module in modules:
         importlib.import_module(module)
+    if LIBRARIES[name].sources != sources:
+        sys.exit(1)
     sys.stdout.buffer.write(build.machine_code(LIBRARIES[name].entries.values()))
     sys.stdout.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -57,6 +58,8 @@ class Library:
         self.modules = tuple(modules)
         self.entries: dict[str, Entry] = {}
         LIBRARIES[name] = self
+        # As they are now, when they are imported: they may be changed before they are compiled.
+        self.sources = store.hash_of_sources(self.modules)
         self._lock = threading.Lock()
         self._engine: Any = None
 
@@ -78,7 +81,7 @@ class Library:
         """Whether loading it compiles it first, which takes seconds."""
         try:
             return self._engine is None and store.read(self._file()) is None
-        except ImportError:
+        except (ImportError, OSError):
             return False
 
     def load(self) -> None:
@@ -97,6 +100,8 @@ class Library:
                     self._engine = self._loaded()
                 except ImportError as error:
                     raise KernelsUnavailableError(str(error)) from error
+                except Exception as error:  # whatever a compiler that is set up oddly may raise
+                    raise KernelsUnavailableError(f"they cannot be compiled: {error}") from error
 
     def _loaded(self) -> Any:
         for module in self.modules:
@@ -105,7 +110,8 @@ class Library:
         code = store.read(path)
         if code is None:
             _log.warning("Compiling parts of qpmask (%s); this takes up to a minute.", self.name)
-            code = elsewhere.machine_code(self.name, self.modules) or self._compiled_here()
+            code = elsewhere.machine_code(self.name, self.modules, self.sources)
+            code = code or self._compiled_here()
             store.write(path, code)
         engine = _engine_of(code)
         for entry in self.entries.values():
@@ -118,7 +124,7 @@ class Library:
         return build.machine_code(self.entries.values())
 
     def _file(self) -> Path:
-        return store.place(self.name, self.modules)
+        return store.place(self.name, self.sources)
 
 
 class Entry:
@@ -181,6 +187,16 @@ class Entry:
         frame = (ctypes.c_int64 * (len(words) + 1))(*words)
         self._addresses[dtype](frame, frame)
         return frame[-1]
+
+
+def _renew_locks() -> None:
+    """In a child that was forked while a lock was held, nobody will give it back."""
+    for library in LIBRARIES.values():
+        library._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def _engine_of(code: bytes) -> Any:

@@ -1,7 +1,8 @@
 """Machine code on disk: one file for a library, its sources, its compiler and this processor.
 
-The folder is ``QPMASK_CACHE_DIR``, or the user's cache folder for qpmask. A file is written
-whole or not at all, and read only if its checksum holds: a damaged one is compiled again.
+The folder is ``QPMASK_CACHE_DIR``, or the user's cache folder for qpmask; whoever may write to it
+may run code as whoever reads it, so it should be nobody else's. A file is written whole or not at
+all, and read only if its checksum holds: a damaged one is compiled again.
 """
 
 from __future__ import annotations
@@ -19,9 +20,20 @@ from pathlib import Path
 _log = logging.getLogger(__name__)
 
 
-def place(name: str, modules: tuple[str, ...]) -> Path:
-    """Where the code of a library is, or belongs."""
-    return _folder() / f"{name}-{_key(modules)}.kernels"
+def place(name: str, sources: str) -> Path:
+    """Where the code of a library is, or belongs; ``sources`` is their hash."""
+    return _folder() / f"{name}-{_key(sources)}.kernels"
+
+
+def hash_of_sources(modules: tuple[str, ...]) -> str:
+    """Hash of the files of modules, and of those that compile them."""
+    digest = hashlib.sha256()
+    own = [f"{__package__}.{name}" for name in ("arguments", "build", "library", "target")]
+    for module in (*modules, *own):
+        spec = importlib.util.find_spec(module)
+        assert spec is not None and spec.origin is not None
+        digest.update(spec.loader.get_data(spec.origin))  # type: ignore[union-attr]
+    return digest.hexdigest()
 
 
 def read(path: Path) -> bytes | None:
@@ -64,28 +76,26 @@ def _folder() -> Path:
 
 
 @functools.cache
-def _key(modules: tuple[str, ...]) -> str:
+def _key(sources: str) -> str:
     """Of everything that the code depends on."""
     numba_version = _numba_version()  # first: without Numba there is no llvmlite either
 
     import llvmlite
     import llvmlite.binding as llvm
+    import numpy as np
 
     digest = hashlib.sha256()
     for item in (
+        sources,
         sys.version_info[:2],
         numba_version,
         llvmlite.__version__,
+        np.__version__,
         llvm.get_process_triple(),
         llvm.get_host_cpu_name(),
         llvm.get_host_cpu_features().flatten(),
     ):
         digest.update(f"{item}\n".encode())
-    own = [f"{__package__}.{name}" for name in ("arguments", "build", "library", "target")]
-    for module in (*modules, *own):
-        spec = importlib.util.find_spec(module)
-        assert spec is not None and spec.origin is not None
-        digest.update(Path(spec.origin).read_bytes())
     return digest.hexdigest()[:20]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
-import threading
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
@@ -14,8 +13,6 @@ from numpy.typing import NDArray
 
 from qpmask.jit import KernelsUnavailableError
 from qpmask.ometiff.runs import RunStrip
-
-_loading = threading.Lock()
 
 
 class Backend(Protocol):
@@ -42,14 +39,13 @@ def is_compiled() -> bool:
     """
     if sys.byteorder != "little":
         return False
-    with _loading:
-        from qpmask.ometiff.kernels.library import LIBRARY
+    from qpmask.ometiff.kernels.library import LIBRARY
 
-        try:
-            LIBRARY.load()
-        except KernelsUnavailableError:
-            return False
-        return True
+    try:
+        LIBRARY.load()
+    except KernelsUnavailableError:
+        return False
+    return True
 
 
 def must_compile() -> bool:

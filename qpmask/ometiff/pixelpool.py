@@ -6,6 +6,7 @@ touched for the first time, which for strips of a few megabytes takes as long as
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from typing import Any
@@ -53,6 +54,18 @@ def give_back(pixels: NDArray[Any]) -> None:
     while isinstance(room.base, np.ndarray):
         room = room.base  # the array that was made first
     with _lock:
-        if _made.get(id(room)) is room and _n_bytes + room.size <= _MAX_BYTES:
-            _free.setdefault(room.size, []).append(room)
+        waiting = _free.setdefault(room.size, [])
+        is_ours = _made.get(id(room)) is room and all(room is not other for other in waiting)
+        if is_ours and _n_bytes + room.size <= _MAX_BYTES:
+            waiting.append(room)
             _n_bytes += room.size
+
+
+def _renew_lock() -> None:
+    """In a child that was forked while the lock was held, nobody will give it back."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)

@@ -214,6 +214,7 @@ class _Job:
                     raise MaskError(
                         f"A strip of {item.dtype} tiles of {item.shape} does not belong at {where}."
                     )
+                self._check_labels(item, where)
                 return item
             if gathered is None:
                 gathered = self._empty_strip(shape)
@@ -222,6 +223,16 @@ class _Job:
         if any(data is not None for data in packed):
             return replace(gathered, packed=tuple(packed))
         return gathered
+
+    def _check_labels(self, strip: TileStrip | TileRuns, where: str) -> None:
+        """Kernels count on it."""
+        labels = strip.runs.values if isinstance(strip, TileRuns) else strip.labels
+        most = int(labels.max(initial=0))
+        if most > np.iinfo(self._layout.pixel_dtype).max:
+            raise MaskError(
+                f"The strip at {where} has the label {most}, which {self._layout.dtype} cannot "
+                "hold."
+            )
 
     def _empty_strip(self, shape: StripShape) -> TileStrip:
         area_px = self._layout.tile_px**2

@@ -18,7 +18,7 @@ from jit import sample_kernels as sample
 from jit.sample_kernels import Box
 
 from qpmask import jit
-from qpmask.jit import Library, packed, store
+from qpmask.jit import KernelsUnavailableError, Library, packed, store
 
 BOX = Box(np.array([1.5, -0.0, np.inf]), 0.1, False)
 
@@ -100,8 +100,10 @@ class TestKeeping:
         loaded_anew().load()
         assert not loaded_anew().must_compile
         assert [path.suffix for path in cache.iterdir()] == [".kernels"]
+        again = loaded_anew()
         monkeypatch.setitem(sys.modules, "qpmask.jit.build", None)  # so that none can be compiled
-        loaded_anew().load()
+        monkeypatch.setattr("qpmask.jit.elsewhere.machine_code", None)
+        again.load()
         assert sample.count(np.ones((2, 2), np.uint8), 1) == 4
 
     @pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])
@@ -136,19 +138,48 @@ class TestKeeping:
         places = []
         for text in ("a = 1\n", "a = 2\n", "a = 1\n"):
             module.write_text(text)
-            store._key.cache_clear()
-            places.append(store.place("sample", ("changing_kernels",)))
+            sources = store.hash_of_sources(("changing_kernels",))
+            places.append(store.place("sample", sources))
         assert places[0] == places[2] != places[1]
+
+    def test_sources_count_as_they_were_imported(
+        self, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.syspath_prepend(tmp_path)
+        text = (
+            "from qpmask import jit\n"
+            "LIBRARY = jit.Library('edited', [__name__])\n"
+            "@LIBRARY.entry(jit.I64)\n"
+            "def answer(n: int) -> int:\n    return n + 1\n"
+        )
+        (tmp_path / "edited_kernels.py").write_text(text)
+        import edited_kernels
+
+        (tmp_path / "edited_kernels.py").write_text(text.replace("n + 1", "n + 2"))
+        assert edited_kernels.answer(1) == 2
+        again = (
+            f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import edited_kernels as e; "
+            "print(e.answer(1))"
+        )
+        printed = subprocess.run([sys.executable, "-c", again], capture_output=True, text=True)
+        assert printed.stdout == "3\n", printed.stderr
+
+    def test_settings_for_debugging_numba_change_nothing(
+        self, cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("NUMBA_BOUNDSCHECK", "1")
+        loaded_anew().load()
+        assert sample.count(np.ones((2, 2), np.uint8), 1) == 4
 
     def test_another_processor_has_another_file(
         self, cache: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         import llvmlite.binding as llvm
 
-        here = store.place("sample", (sample.__name__,))
+        here = store.place("sample", "of this and that")
         monkeypatch.setattr(llvm, "get_host_cpu_name", lambda: "another")
         store._key.cache_clear()
-        assert store.place("sample", (sample.__name__,)) != here
+        assert store.place("sample", "of this and that") != here
         store._key.cache_clear()
 
     def test_later_processes_do_without_numba(self, cache: Path) -> None:
@@ -202,7 +233,7 @@ class TestWhatKernelsMayNotDo:
         )
         monkeypatch.syspath_prepend(tmp_path)
         module = __import__(name)
-        with pytest.raises(RuntimeError, match=needs):
+        with pytest.raises(KernelsUnavailableError, match=needs):
             module.LIBRARY.load()
         assert not list(cache.glob("*"))
 

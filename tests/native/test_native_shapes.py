@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 pytest.importorskip("numba", reason="the native engine needs numba")
 
 from qpmask.engines.native.shapes import Kind, Shapes, round_to_grid
+from qpmask.engines.native.tiles import Plane, PlaneOptions
 from qpmask.errors import UnsupportedByEngineError
+from qpmask.geometry import Size
 
 
 def test_rounding_goes_to_the_nearest_step_halves_up() -> None:
@@ -106,6 +108,27 @@ def test_coordinates_that_are_not_finite_are_refused(bad: float) -> None:
         Shapes.rings(Kind.POLYGON, [(0, 0), (bad, bad), (3, 1)], [0, 3], 1, 0, source=[17])
     with pytest.raises(UnsupportedByEngineError, match="Object 4"):
         Shapes.boxes(Kind.RECTANGLE, (0, 0, bad, 3), 1, 0, source=[4])
+
+
+@pytest.mark.parametrize("far", [2.0**24 + 2, 1e19, 1e39, 1e60])
+def test_coordinates_so_far_away_that_kernels_would_fail_are_refused(far: float) -> None:
+    # 1e39 is finite as float64 and infinite as float32; ellipses of 1e19 were halved without end.
+    for kind in (Kind.RECTANGLE, Kind.ELLIPSE, Kind.LINE):
+        with pytest.raises(UnsupportedByEngineError, match="beyond 16,777,216 pixels"):
+            Shapes.boxes(kind, (0, 100, 100, far), 1, 0)
+    for kind in (Kind.POLYGON, Kind.POLYLINE):
+        with pytest.raises(UnsupportedByEngineError, match="beyond"):
+            Shapes.geometries([(-far, 10), (300, far), (300, 20)], [0, 3], [0, 1], 1, 0, kind=kind)
+
+
+@pytest.mark.parametrize("kind", [Kind.RECTANGLE, Kind.ELLIPSE, Kind.LINE])
+@pytest.mark.parametrize("downsample", [0.01, 1.0, 2.7, 1000.0])
+def test_shapes_as_large_as_they_may_be_are_drawn(kind: Kind, downsample: float) -> None:
+    far = 2.0**24
+    shapes = Shapes.boxes(kind, [(-far, -far, far, far), (-far, 100, far, far)], [1, 2], [0, 1])
+    options = PlaneOptions(Size(3, 2) if downsample < 1 else Size(5000, 4000), downsample)
+    n_tiles = sum(1 for _ in Plane(shapes, options).tiles())
+    assert n_tiles == options.tile_grid.n_tiles
 
 
 def test_concatenate_keeps_what_belongs_together() -> None:

@@ -108,7 +108,8 @@ def thin_lines(
                 thin.add_left(curve[1], curve[7], height, left)
                 top -= 1
                 continue
-            if max_x - min_x > MOST_PIXELS or max_y - min_y > MOST_PIXELS:
+            is_large = max_x - min_x > MOST_PIXELS or max_y - min_y > MOST_PIXELS
+            if is_large and top + 1 < len(stack):
                 halve(stack, top)
                 top += 1
                 continue

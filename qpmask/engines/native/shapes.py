@@ -22,6 +22,9 @@ from qpmask.errors import UnsupportedByEngineError
 NO_FILL = -1
 """Label of an area that is not filled: it takes part in boundaries only."""
 
+MOST_PX0 = 2**24
+"""How far from the origin an object may reach: as far as float32 holds whole numbers."""
+
 GRID = 0.01
 """QuPath 0.6 and later keep geometries on a grid of 1/100 pixel when they read a project."""
 
@@ -169,7 +172,8 @@ class Shapes:
         shapes = np.ascontiguousarray(ring_start, np.int64)
         box = _bounds(vertices, starts[shapes])
         vertices, starts = _without_repeats(vertices, starts, closed=kind is Kind.GEOMETRY)
-        rings = (shapes, starts, np.ascontiguousarray(vertices, np.float32))
+        with np.errstate(over="ignore"):  # what is too far away is refused below
+            rings = (shapes, starts, np.ascontiguousarray(vertices, np.float32))
         return cls._of(kind, box, label, order, source, rings=rings)
 
     @classmethod
@@ -274,11 +278,13 @@ class Shapes:
             empty[:] = False
         elif kind is not Kind.POINTS:
             empty |= rings[1][rings[0][1:]] == rings[1][rings[0][:-1]]
-        bad = ~np.isfinite(box).all(axis=1) & ~empty
+        # Kernels count on it: they check no index. Infinity and NaN are greater, too.
+        bad = ~(np.abs(box) <= MOST_PX0).all(axis=1) & ~empty
         if bad.any():
             raise UnsupportedByEngineError(
                 f"Object {shapes.source[bad][0]} ({kind.name.lower()}) has coordinates that are "
-                "not finite."
+                f"not numbers or lie beyond {MOST_PX0:,} pixels.",
+                hint="Remove it in QuPath, or use --engine qupath.",
             )
         return shapes
 

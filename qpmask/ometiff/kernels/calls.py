@@ -51,7 +51,8 @@ class Rooms(threading.local):
         """Room for the encoder; for tiles of ``n`` runs."""
         n_codes = 2 * lzw.MAX_SLOTS * (lzw.MAX_PHRASE + 1)
         if "slot_of" not in self._arrays:
-            self.array("slot_of", 65536, np.int32)[:] = -1
+            # Filled before it is kept: Ctrl-C may come in between.
+            self._arrays["slot_of"] = np.full(65536, -1, np.int32)
         return lzw.EncoderRoom(
             self.array("codes", n_codes, np.uint16)[:n_codes].reshape(2 * lzw.MAX_SLOTS, -1),
             self.array("longest", 2 * lzw.MAX_SLOTS, np.int32),
