@@ -66,7 +66,24 @@ def diagnose(memory: str | None = None) -> list[Finding]:
             )
     if all(f.ok for f in findings):
         findings += _qupath(memory)
-    return findings
+    return [*findings, _native()]
+
+
+def _native() -> Finding:
+    """Whether there can be masks without QuPath; that there cannot is not wrong."""
+    from qpmask.engines.native.engine import NativeEngine
+    from qpmask.engines.native.library import LIBRARY
+
+    try:
+        version = metadata.version("numba")
+        folder = LIBRARY.file.parent
+    except (metadata.PackageNotFoundError, ImportError):
+        return Finding(
+            "Native engine", None, "Numba is not installed, so there are no masks without QuPath "
+            "and reading and writing is slower", "Run 'pip install \"qpmask[native]\"'.",
+        )  # fmt: skip
+    state = "to be compiled at first use" if NativeEngine().compiles else "compiled"
+    return Finding("Native engine", True, f"by Numba {version}, {state}, in {folder}")
 
 
 def _qupath(memory: str | None) -> list[Finding]:

@@ -232,9 +232,10 @@ class _Run:
     def _here(self, todo: Iterable[ImagePlan]) -> Iterator[ImageRecord]:
         self._emit(EngineStarting(self._probed.name, self._engine.compiles))
         self.info = self._engine.start()
-        self._emit(EngineReady(_describe(self.info)))
+        ready = _describe(self.info)
         if self._verifier is not None:
-            self._verifier.start()
+            ready += f"; each mask is verified by {self._verifier.start()}"
+        self._emit(EngineReady(ready))
         maker = MaskMaker(
             self._plan, self._engine, self._folder, self._emit, self._stop, self._verifier
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qpmask.errors import MaskError, OptionsError
+from qpmask.errors import OptionsError
 from qpmask.ometiff.check import check_mask
 from qpmask.outputs import (
     INSTANCES_SUFFIX,
@@ -41,7 +41,7 @@ def masks_in(path: Path) -> list[Path]:
 
     Raises
     ------
-    MaskError
+    OptionsError
         There is nothing there.
     """
     if not path.is_dir():
@@ -53,7 +53,7 @@ def masks_in(path: Path) -> list[Path]:
         found.add(sidecar.with_name(sidecar.name.removesuffix(SIDECAR_SUFFIX)))
     found |= _reported(path)
     if not found:
-        raise MaskError(
+        raise OptionsError(
             f"There are no masks in {path}.", hint=f"Masks are files that end in {MASK_SUFFIX}."
         )
     return sorted(found)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Cli
+from conftest import TINY, Cli
 from mask_files import blobs, write
 
 BASE = blobs(300, 500)
@@ -100,6 +100,13 @@ def test_folders_without_masks(cli: Cli, tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     code, _, err = cli(tmp_path / "a", tmp_path / "b")
     assert code == 2 and "no masks" in err
+
+
+def test_the_folder_of_a_project_is_not_taken_for_one_of_masks(
+    cli: Cli, folders: tuple[Path, Path]
+) -> None:
+    code, _, err = cli(TINY, folders[0])
+    assert code == 2 and "is the folder of a QuPath project" in err
 
 
 def test_a_folder_and_a_mask(cli: Cli, folders: tuple[Path, Path]) -> None:

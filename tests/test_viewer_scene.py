@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from mask_files import write, write_foreign
 from slide_samples import gradient, write_slide
 
-from qpmask.errors import MaskError, OptionsError
+from qpmask.errors import MaskError, NoSuchClassError, OptionsError
 from qpmask.geometry import PixelSize, Size
+from qpmask.mask import open_mask
 from qpmask.ometiff.metadata import ClassRow, MaskMetadata, to_ome_xml
 from qpmask.viewer import extras, slides
 from qpmask.viewer.opening import open_scene
@@ -184,6 +185,12 @@ def test_a_plane_has_the_colour_of_its_channel(tmp_path: Path) -> None:
         with open_scene(path, plane=plane) as scene:
             (row,) = (row for row in scene.picture(WHOLE).legend if row.label == 255)
             assert row.color == color
+    with open_mask(path) as mask:
+        assert mask.classes[255].color == (200, 0, 1)
+        with pytest.raises(NoSuchClassError) as error:
+            mask.binary("Stroma")
+        assert error.value.hint == "It has a plane of its own: mask.plane('Stroma')."
+        assert mask.plane("Stroma").binary("Stroma")[:].sum() == 20 * 30
 
 
 @pytest.mark.parametrize(

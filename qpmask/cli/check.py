@@ -30,6 +30,7 @@ def command(path: Path, as_json: bool, quiet: bool, verbose: int) -> int:
         out_console,
         print_json,
         say_if_compiling,
+        say_if_slow,
     )
     from qpmask.verify import check_outputs, masks_in
 
@@ -39,6 +40,7 @@ def command(path: Path, as_json: bool, quiet: bool, verbose: int) -> int:
     results = []
     if not (quiet or as_json):
         say_if_compiling(errors)
+        say_if_slow(errors)
     hidden = quiet or as_json or not errors.is_terminal
     with Progress(console=errors, transient=True, disable=hidden) as progress:
         task = progress.add_task("Checking", total=len(paths))
@@ -47,6 +49,7 @@ def command(path: Path, as_json: bool, quiet: bool, verbose: int) -> int:
             progress.advance(task)
             if as_json or (quiet and result.ok):
                 continue
+            progress.stop()  # or what it shows would stay in front of the line
             status = Text("ok     ", "green") if result.ok else Text("INVALID", "bold red")
             text = Text(f" {result.path.name}")
             if result.ok:
@@ -54,6 +57,7 @@ def command(path: Path, as_json: bool, quiet: bool, verbose: int) -> int:
             console.print(status + text, soft_wrap=True)
             for problem in result.problems:
                 console.print(Text(f"        {problem}"), soft_wrap=True)
+            progress.start()
     ok = all(r.ok for r in results)
     if as_json:
         print_json({

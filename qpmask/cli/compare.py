@@ -50,6 +50,12 @@ def _folders(first: Path, second: Path, as_json: bool) -> int:
     from qpmask.errors import OptionsError
     from qpmask.ometiff.compare import compare_masks
 
+    for folder in (first, second):
+        if any(folder.glob("*.qpproj")):
+            raise OptionsError(
+                f"{folder} is the folder of a QuPath project and not one of masks.",
+                hint=f"'qpmask export {folder} -o MASKS' makes masks of its images.",
+            )
     names = [set(masks_of_folder(folder)) for folder in (first, second)]
     if not (names[0] or names[1]):
         raise OptionsError(f"There are no masks in {first} and {second}.")

@@ -44,5 +44,7 @@ def command(jvm_memory: str | None, as_json: bool, verbose: int) -> int:
         )
         if finding.hint:
             console.print(Text("      " + finding.hint, "yellow"), soft_wrap=True)
-    console.print("QuPath is ready." if ok else "QuPath cannot be used.")
+    can_do_without = any(f.part == "Native engine" and f.ok for f in findings)
+    without = " '--engine native' makes masks without it." if can_do_without else ""
+    console.print("QuPath is ready." if ok else f"QuPath cannot be used.{without}")
     return exits.OK if ok else exits.NO_QUPATH

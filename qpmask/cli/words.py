@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 from typing import Any
@@ -18,6 +19,13 @@ def say_if_compiling(console: Console) -> None:
 
     if must_compile():
         console.print(COMPILING, style="dim")
+
+
+def say_if_slow(console: Console) -> None:
+    """Say so where Numba would make reading many times faster."""
+    if importlib.util.find_spec("numba") is None:
+        text = 'With Numba this is many times faster: pip install "qpmask[native]".'
+        console.print(text, style="dim")
 
 
 def out_console() -> Console:

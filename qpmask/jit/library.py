@@ -80,7 +80,7 @@ class Library:
     def must_compile(self) -> bool:
         """Whether loading it compiles it first, which takes seconds."""
         try:
-            return self._engine is None and store.read(self._file()) is None
+            return self._engine is None and store.read(self.file) is None
         except (ImportError, OSError):
             return False
 
@@ -106,7 +106,7 @@ class Library:
     def _loaded(self) -> Any:
         for module in self.modules:
             importlib.import_module(module)
-        path = self._file()
+        path = self.file
         code = store.read(path)
         if code is None:
             _log.warning("Compiling parts of qpmask (%s); this takes up to a minute.", self.name)
@@ -123,7 +123,9 @@ class Library:
 
         return build.machine_code(self.entries.values())
 
-    def _file(self) -> Path:
+    @property
+    def file(self) -> Path:
+        """Where its machine code is, or will be; ImportError without Numba."""
         return store.place(self.name, self.sources)
 
 

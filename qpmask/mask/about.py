@@ -45,7 +45,8 @@ def classes_of(metadata: MaskMetadata | None, plane: int) -> dict[int, ClassRow]
     c = plane % metadata.size_c
     if c >= len(metadata.channel_names):
         return {}
-    return {255: ClassRow(255, metadata.channel_names[c])}
+    color = metadata.channel_colors[c] if metadata.channel_colors else None
+    return {255: ClassRow(255, metadata.channel_names[c], color)}
 
 
 def name_of(label: int, classes: Mapping[int, ClassRow]) -> str:

@@ -239,7 +239,14 @@ class Mask(LazyPixels):
         NoSuchClassError
             If the mask names no such class; the message gives the nearest names.
         """
-        return find_labels(classes, self._classes, self.dtype, str(self.path))
+        try:
+            return find_labels(classes, self._classes, self.dtype, str(self.path))
+        except NoSuchClassError as error:
+            names = self.metadata.channel_names if self.metadata is not None else ()
+            for name in classes:
+                if name in names and all(row.name != name for row in self._classes.values()):
+                    error.hint = f"It has a plane of its own: mask.plane({name!r})."
+            raise
 
     # --- its pixels ---------------------------------------------------------------------------
 
