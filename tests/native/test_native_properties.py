@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,9 +16,12 @@ from native.native_judge import assemble, to_shapes
 from native.native_reference import thin_rings
 from native.native_scenes import ALL_AREAS, EVERYTHING, scene
 
+from qpmask.engines.native import tiles
+from qpmask.engines.native.draw import draw_strip
 from qpmask.engines.native.shapes import Kind, Shapes
 from qpmask.engines.native.tiles import Plane, PlaneOptions, is_thin
 from qpmask.geometry import Size
+from qpmask.jit.arguments import Packed
 from qpmask.ometiff.strips import StripGrid
 
 # Compiling the kernels may fall into the first example.
@@ -73,6 +79,27 @@ def test_threads_and_strips_make_no_difference(seed: int, downsample: float, til
         np.testing.assert_array_equal(a, b)
         np.testing.assert_array_equal(a, c)
         np.testing.assert_array_equal(a, d)
+
+
+@settings(relaxed, max_examples=15)
+@given(st.integers(0, 2**32), st.sampled_from([1.0, 2.7]), st.sampled_from([1, 7, 16]))
+def test_kernels_stay_within_their_arrays(seed: int, downsample: float, tile_px: int) -> None:
+    """Run as plain Python, where NumPy checks each index, and equal to what is compiled."""
+    rng = np.random.default_rng(seed)
+    size = Size(*(int(v * downsample) for v in rng.integers(5, 40, 2)))
+    kinds = EVERYTHING if is_thin(1, downsample) else ALL_AREAS
+    shapes = to_shapes(scene(rng, size, kinds, 4, [1, 2, 3]))
+    plane = Plane(shapes, PlaneOptions(size, downsample, tile_px, n_threads=1))
+    compiled = list(plane.tiles())
+
+    def as_python(*arguments: Any) -> int:
+        plain = (a.value if isinstance(a, Packed) else a for a in arguments)
+        with np.errstate(all="ignore"):
+            return draw_strip.function(*plain)
+
+    with patch.object(tiles, "draw_strip", as_python):
+        for a, b in zip(compiled, plane.tiles(), strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 @relaxed
