@@ -6,6 +6,7 @@ never at the same time from two threads; an exception in it ends the run.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -24,6 +25,9 @@ class RunStarted:
     """The plan is made; nothing has been written yet."""
 
     plan: Plan
+
+    def __str__(self) -> str:
+        return f"RunStarted({len(self.plan.images)} image(s) of {self.plan.project.path})"
 
 
 @dataclass(frozen=True)
@@ -91,12 +95,19 @@ class ImageFinished:
 
     record: ImageRecord
 
+    def __str__(self) -> str:
+        return f"ImageFinished({self.record.image!r}, {self.record.status!r})"
+
 
 @dataclass(frozen=True)
 class RunFinished:
     """The run has ended; the report is written."""
 
     report: Report
+
+    def __str__(self) -> str:
+        counts = Counter(record.status for record in self.report)
+        return f"RunFinished({dict(counts)})"
 
 
 Event = (

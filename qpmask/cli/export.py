@@ -93,7 +93,9 @@ def _overrule(ctx: click.Context, values: dict[str, Any]) -> None:
     help="Folder in which to look for slides that moved; repeatable.",
 )  # fmt: skip
 @click.option("--jvm-memory", metavar="SIZE", help="Java heap, such as 4g.")
-@click.option("--workers", type=int, default=1, show_default=True, help="Processes, a JVM each.")
+@click.option(
+    "--workers", type=int, default=1, show_default=True, help="Processes (of QuPath: JVMs)."
+)
 @click.option(
     "--engine", type=click.Choice(ENGINES), default="auto", show_default=True,
     envvar="QPMASK_ENGINE",

@@ -128,7 +128,7 @@ def _objects_text(objects: dict[str, int] | str | None) -> Text | str:
 def _mask(path: Path, as_json: bool) -> int:
     from rich.table import Table
 
-    from qpmask.cli.words import class_text, human_bytes, out_console, print_json
+    from qpmask.cli.words import class_text, count_of, human_bytes, out_console, print_json
     from qpmask.ometiff.reader import MaskFile
     from qpmask.outputs import SIDECAR_SUFFIX, read_json
 
@@ -161,8 +161,8 @@ def _mask(path: Path, as_json: bool) -> int:
     console = out_console()
     console.print(
         f"{path}: {data['width_px']:,} x {data['height_px']:,} pixels, {data['dtype']}, "
-        f"{data['planes']} plane(s), {human_bytes(data['bytes'])}, {data['compression']}, "
-        f"tiles of {data['tile_px']}",
+        f"{count_of(data['planes'], 'plane')}, {human_bytes(data['bytes'])}, "
+        f"{data['compression']}, tiles of {data['tile_px']}",
         soft_wrap=True,
     )
     levels = ", ".join(f"{w:,} x {h:,}" for w, h in data["levels"])

@@ -101,7 +101,7 @@ def make_room(path: Path, *, discard: bool) -> None:
         except MaskError:
             n_writes = None
         if n_writes != 0:
-            count = "writes" if n_writes is None else f"{n_writes:,} writes"
+            count = "writes" if n_writes is None else f"{n_writes:,} write" + "s" * (n_writes != 1)
             raise OutputError(
                 f"An earlier writer of {path} left {count} unfinished in {journal}.",
                 hint="Make the mask with `qpmask finalize`, go on with MaskWriter.resume(path), or "

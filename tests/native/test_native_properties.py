@@ -81,7 +81,7 @@ def test_threads_and_strips_make_no_difference(seed: int, downsample: float, til
         np.testing.assert_array_equal(a, d)
 
 
-@settings(relaxed, max_examples=15)
+@relaxed
 @given(st.integers(0, 2**32), st.sampled_from([1.0, 2.7]), st.sampled_from([1, 7, 16]))
 def test_kernels_stay_within_their_arrays(seed: int, downsample: float, tile_px: int) -> None:
     """Run as plain Python, where NumPy checks each index, and equal to what is compiled."""
