@@ -143,6 +143,9 @@ class OutputWriter:
 class OutputFolder(OutputWriter):
     """The folder that a run writes to; a context manager that holds its lock.
 
+    A folder made for a run that leaves nothing in it, such as one whose engine cannot start, goes
+    again.
+
     Raises
     ------
     OutputError
@@ -153,6 +156,7 @@ class OutputFolder(OutputWriter):
         from filelock import FileLock, Timeout
 
         super().__init__(path)
+        self._is_new = not path.exists()
         with writing(path, "The output folder"):
             self._work.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(self._work / "lock")
@@ -176,6 +180,9 @@ class OutputFolder(OutputWriter):
         with contextlib.suppress(OSError):
             shutil.rmtree(self._work)
         self._lock.release()
+        if self._is_new:
+            with contextlib.suppress(OSError):  # it holds what was made
+                self.path.rmdir()
 
     def _remove_leftovers(self) -> None:
         for path in self._work.iterdir():

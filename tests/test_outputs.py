@@ -189,6 +189,16 @@ def test_what_a_killed_run_left_is_removed_and_nothing_else(tmp_path: Path) -> N
     assert tree(tmp_path) == {"a.ome.tif", "notes.txt"}
 
 
+def test_a_folder_made_for_nothing_goes_again(tmp_path: Path) -> None:
+    with pytest.raises(ValueError), OutputFolder(tmp_path / "new"):
+        raise ValueError
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "theirs").mkdir()
+    with OutputFolder(tmp_path / "theirs"):
+        pass
+    assert (tmp_path / "theirs").is_dir()
+
+
 def test_a_run_that_fails_leaves_no_partial_file(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), OutputFolder(tmp_path) as folder:
         folder.work_file("a.part").write_bytes(b"x")

@@ -157,7 +157,7 @@ def command(
             display(event)
 
         report = export_masks(project, out, chosen, options, listen, stop)
-    show_report(report, as_json=as_json, quiet=quiet)
+    show_report(report, as_json=as_json, quiet=quiet, said=display.said)
     if report.interrupted:
         return exits.INTERRUPTED
     return exits.OK if report.ok else exits.FAILED

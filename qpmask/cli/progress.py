@@ -67,6 +67,7 @@ class Display:
         self._n_images = 0
         self._n_finished = 0
         self._memory = ""
+        self.said: tuple[str, ...] = ()  # warnings of the plan that were shown
         self._names: dict[str, str] = {}
         self._tasks: dict[str, TaskID] = {}
         self._said: dict[str, float] = {}
@@ -131,6 +132,7 @@ class Display:
     def _on_run(self, plan: Plan) -> None:
         self._n_images = len(plan.images)
         self._say(f"Project {plan.project.path}: {count_of(self._n_images, 'image')}")
+        self.said = plan.findings
         for finding in plan.findings:
             self._console.print(
                 Text("warning: ", "yellow") + Text(finding, "not bold default"), soft_wrap=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -123,8 +124,13 @@ def _print_legend(console: Console, plan: Plan) -> None:
     console.print(table)
 
 
-def show_report(report: Report, *, as_json: bool = False, quiet: bool = False) -> None:
-    """Print what a run did: a table or JSON on stdout, what went wrong on stderr."""
+def show_report(
+    report: Report, *, as_json: bool = False, quiet: bool = False, said: Sequence[str] = ()
+) -> None:
+    """Print what a run did: a table or JSON on stdout, what went wrong on stderr.
+
+    ``said`` are warnings that stand on stderr already.
+    """
     if as_json:
         print_json(report.as_dict())
         return
@@ -132,7 +138,7 @@ def show_report(report: Report, *, as_json: bool = False, quiet: bool = False) -
     if not quiet:
         _print_summary(report)
     for warning in _warnings(report):
-        if not quiet:
+        if not quiet and warning not in said:
             errors.print(Text("warning: ", "yellow") + Text(warning), soft_wrap=True)
     for record in report:
         if record.status == "failed":
@@ -180,9 +186,10 @@ def _print_summary(report: Report) -> None:
         )
     console.print(table)
     parts = [f"{report.count(s)} {s}" for s in STATUSES if report.count(s)]
-    console.print(
-        f"{', '.join(parts)} in {human_seconds(report.seconds)}, by {report.engine}", soft_wrap=True
-    )
+    text = f"{', '.join(parts)} in {human_seconds(report.seconds)}"
+    if report.count("done"):
+        text += f", by {report.engine}"
+    console.print(text, soft_wrap=True)
 
 
 def _warnings(report: Report) -> list[str]:

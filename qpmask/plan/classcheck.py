@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 
-from qpmask.classes import ClassMap, class_map_from_classes
+from qpmask.classes import QUPATH_IGNORED, ClassMap, class_map_from_classes
 from qpmask.errors import OptionsError, UnmappedClassError
 from qpmask.inventory import Inventory
 from qpmask.options import ExportOptions
@@ -101,7 +102,11 @@ def check_classes(
     ignored = sorted(n for n in used if n is not None and class_map.ignores(n))
     if ignored and not options.render.instances:
         parts = ", ".join(f"{n!r} ({objects_text(used[n][0])})" for n in ignored)
-        findings.append(f"Left out on purpose, as the class map says: {parts}.")
+        if all(fnmatchcase(n, QUPATH_IGNORED) for n in ignored):
+            why = "QuPath ignores classes whose name ends in *"
+        else:
+            why = "as the class map says"
+        findings.append(f"Left out on purpose ({why}): {parts}.")
     return findings
 
 
