@@ -36,6 +36,9 @@ def foreign_level(base: np.ndarray, level: int) -> np.ndarray:
     return base[::step, ::step][:rows, :cols]
 
 
+BASE = blobs(200, 330)
+
+
 @dataclass(frozen=True)
 class Layout:
     """How a test's mask is made."""
@@ -94,4 +97,13 @@ def layouts(draw: st.DrawFn) -> Layout:
     )
 
 
-__all__ = ["CLASSES", "Layout", "blobs", "foreign_level", "layouts", "write", "write_foreign"]
+__all__ = [
+    "BASE",
+    "CLASSES",
+    "Layout",
+    "blobs",
+    "foreign_level",
+    "layouts",
+    "write",
+    "write_foreign",
+]

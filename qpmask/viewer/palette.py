@@ -6,7 +6,7 @@ other: of a grid over sRGB with a lightness of 25 to 85 the colour whose least d
 from white, black and all before it is largest, where the distance of two colours is the least of
 those seen with normal vision, protanopia and deuteranopia (Machado, Oliveira and Fernandes 2009,
 severity 1): at least 11.6 for 7 labels, 9.3 for 24, 7.6 for 32.
-Further labels take the same 32 colours again. ``tests/viewer_colors.py`` holds the formulas.
+Further labels take the same 32 colours again. ``tests/viewer/viewer_colors.py`` holds the formulas.
 
 The colour of a label depends on the label alone, so it is the same in every mask. Label 0 is the
 background and transparent.

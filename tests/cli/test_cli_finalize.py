@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_mask_writer_crash import blocks, leave, painted, read, record_ends
+from mask.unfinished import blocks, leave, painted, read, record_ends
 
 from qpmask.cli import app
 from qpmask.cli.exits import FAILED, OK, USAGE, run

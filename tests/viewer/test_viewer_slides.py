@@ -12,7 +12,7 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from slide_samples import FakeOpenSlide, gradient, write_slide
+from viewer.slide_samples import FakeOpenSlide, gradient, write_slide
 
 from qpmask.errors import OptionsError
 from qpmask.geometry import PixelSize, Size

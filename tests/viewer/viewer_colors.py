@@ -1,6 +1,6 @@
 """How far apart colours look, also to people who are colour-blind; and how the palette was made.
 
-``python tests/viewer_colors.py`` prints the extension of the palette.
+``python tests/viewer/viewer_colors.py`` prints the extension of the palette.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mask_files import blobs, write
 from PIL import Image
-from slide_samples import gradient, write_slide
+from viewer.slide_samples import gradient, write_slide
 
 from qpmask.errors import MaskError, OptionsError, OutputError
 from qpmask.geometry import Size

@@ -16,61 +16,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import TESTS
 from hypothesis import given
 from hypothesis import strategies as st
+from mask.unfinished import SIZE, blocks, leave, names, painted, read, record_ends
 
 from qpmask import MaskWriter, check_mask, finalize
 from qpmask.errors import MaskCheckError, MaskError, OptionsError, OutputError
 from qpmask.maskwriter import finish
 from qpmask.maskwriter.journal import JournalReader
 from qpmask.maskwriter.records import HEAD, PIECE
-from qpmask.ometiff import CheckReport, MaskFile, Problem
-
-SIZE = (90, 70)  # width, height
-
-
-def blocks(n: int) -> list[tuple[int, int, np.ndarray]]:
-    """Overlapping blocks, each of which leaves a trace."""
-    rng = np.random.default_rng(5)
-    return [
-        (
-            int(rng.integers(0, 60)),
-            int(rng.integers(0, 40)),
-            np.kron(rng.integers(0, 250, (4, 4)), np.ones((7, 7), int)),
-        )
-        for _ in range(n)
-    ]
-
-
-def painted(done: list[tuple[int, int, np.ndarray]]) -> np.ndarray:
-    array = np.zeros(SIZE[::-1], np.uint8)
-    for x, y, block in done:
-        array[y : y + block.shape[0], x : x + block.shape[1]] = block[: SIZE[1] - y, : SIZE[0] - x]
-    return array
-
-
-def read(path: Path) -> np.ndarray:
-    assert check_mask(path).problems == ()
-    with MaskFile(path) as mask:
-        return mask.read()
-
-
-def names(folder: Path) -> set[str]:
-    return {p.name for p in folder.iterdir()}
-
-
-def leave(path: Path, done: list[tuple[int, int, np.ndarray]]) -> Path:
-    """Write, and leave it unfinished."""
-    writer = MaskWriter(path, *SIZE, tile_size=32)
-    try:
-        with writer:
-            for x, y, block in done:
-                writer.write(x, y, block)
-            raise ZeroDivisionError
-    except ZeroDivisionError:
-        pass
-    return path.with_name(path.name + ".writing")
-
+from qpmask.ometiff import CheckReport, Problem
 
 # --- exceptions -------------------------------------------------------------------------------
 
@@ -158,7 +114,7 @@ def test_nothing_to_finalize(tmp_path: Path, attempt: Callable[[Path], object]) 
 
 CHILD = """
 import sys
-from test_mask_writer_crash import SIZE, blocks
+from mask.unfinished import SIZE, blocks
 from qpmask import MaskWriter
 
 mask = MaskWriter(sys.argv[1], *SIZE, tile_size=32, classes={i: str(i) for i in range(256)})
@@ -174,7 +130,7 @@ mask.close()
 def test_a_killed_process_loses_nothing_that_was_written(tmp_path: Path, n_lines: int) -> None:
     path = tmp_path / "m.ome.tif"
     path.write_text("older")
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    env = {**os.environ, "PYTHONPATH": str(TESTS)}
     with subprocess.Popen(
         [sys.executable, "-c", CHILD, str(path)], stdout=subprocess.PIPE, env=env, text=True
     ) as child:
@@ -195,17 +151,6 @@ def test_a_killed_process_loses_nothing_that_was_written(tmp_path: Path, n_lines
 
 
 # --- the journal is damaged -------------------------------------------------------------------
-
-
-def record_ends(journal: Path) -> list[int]:
-    """Where the plan ends, and each record."""
-    data = journal.read_bytes()
-    n_plan, _ = struct.unpack_from("<LL", data, 16)
-    ends = [24 + n_plan]
-    while ends[-1] < len(data):
-        _, _, n_pieces, n_bytes, *_ = HEAD.unpack_from(data, ends[-1])
-        ends.append(ends[-1] + HEAD.size + n_pieces * PIECE.itemsize + n_bytes)
-    return ends
 
 
 def test_a_last_write_cut_anywhere_is_left_out(

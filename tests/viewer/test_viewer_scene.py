@@ -10,7 +10,7 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from mask_files import write, write_foreign
-from slide_samples import gradient, write_slide
+from viewer.slide_samples import gradient, write_slide
 
 from qpmask.errors import MaskError, NoSuchClassError, OptionsError
 from qpmask.geometry import PixelSize, Size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from viewer_colors import ciede2000, distances, lab
+from viewer.viewer_colors import ciede2000, distances, lab
 
 from qpmask.ometiff.metadata import ClassRow
 from qpmask.viewer.palette import OKABE_ITO, PALETTE, Painter, label_color, palette_color
