@@ -9,6 +9,7 @@ from typing import Any
 
 from qpmask.errors import OptionsError
 from qpmask.ometiff.check import check_mask
+from qpmask.ometiff.structure import is_in_color
 from qpmask.outputs import (
     INSTANCES_SUFFIX,
     MASK_SUFFIX,
@@ -17,6 +18,8 @@ from qpmask.outputs import (
     file_sha256,
     read_json,
 )
+
+_SUFFIXES = (".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Verdict:
 
 
 def masks_in(path: Path) -> list[Path]:
-    """The masks that a path stands for: itself, or those of an output folder.
+    """The masks that a path stands for: itself, or those of a folder.
 
     Masks that the folder's report or a sidecar names count as well, even if they are gone.
 
@@ -48,15 +51,27 @@ def masks_in(path: Path) -> list[Path]:
         if not path.exists():
             raise OptionsError(f"There is no file or folder {path}.")
         return [path]
-    found = set(path.glob(f"*{MASK_SUFFIX}"))
+    found = set(mask_files(path))
     for sidecar in path.glob(f"*{MASK_SUFFIX}{SIDECAR_SUFFIX}"):
         found.add(sidecar.with_name(sidecar.name.removesuffix(SIDECAR_SUFFIX)))
     found |= _reported(path)
     if not found:
         raise OptionsError(
-            f"There are no masks in {path}.", hint=f"Masks are files that end in {MASK_SUFFIX}."
+            f"There are no masks in {path}.", hint="Masks are files that end in .tif or .tiff."
         )
     return sorted(found)
+
+
+def mask_files(folder: Path) -> list[Path]:
+    """Files of a folder that are masks or should be: all TIFFs but those in colour, by name."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in _SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
+        and not is_in_color(path)
+    )
 
 
 def check_outputs(folder: Path, paths: Iterable[Path]) -> Iterator[Verdict]:

@@ -54,10 +54,13 @@ class Layout:
     big: bool
     byteorder: str
     predictor: bool
+    strip_rows: int | None = None  # strips instead of tiles
+    is_signed: bool = False
 
     def array(self) -> np.ndarray:
         array = blobs(self.rows, self.cols, self.dtype, n=self.seed % 7, seed=self.seed)
-        return array * np.array(1 if self.dtype == "uint8" else 257, self.dtype)
+        array = array * np.array(1 if self.dtype == "uint8" else 257, self.dtype)
+        return array & (np.iinfo(self.dtype).max >> 1) if self.is_signed else array
 
     def write(self, path: Path) -> np.ndarray:
         base = self.array()
@@ -68,10 +71,14 @@ class Layout:
             )  # fmt: skip
             return base
         has_predictor = self.predictor and self.compression in ("lzw", "zlib")
+        as_written = base.astype(self.dtype.removeprefix("u")) if self.is_signed else base
+        cut = {"tile": self.tile} if self.strip_rows is None else {
+            "tile": None, "rowsperstrip": self.strip_rows
+        }  # fmt: skip
         write_foreign(
-            path, base, n_levels=3 if self.pyramid else 1, byteorder=self.byteorder,
-            bigtiff=self.big, tile=self.tile, compression=self.compression,
-            predictor=has_predictor, photometric="minisblack",
+            path, as_written, n_levels=3 if self.pyramid else 1, byteorder=self.byteorder,
+            bigtiff=self.big, compression=self.compression, predictor=has_predictor,
+            photometric="minisblack", **cut,
         )  # fmt: skip
         return base
 
@@ -94,6 +101,8 @@ def layouts(draw: st.DrawFn) -> Layout:
         big=draw(st.booleans()),
         byteorder=draw(st.sampled_from("<>")),
         predictor=draw(st.booleans()),
+        strip_rows=None if is_ours else draw(st.none() | st.sampled_from([1, 16, 200])),
+        is_signed=not is_ours and draw(st.booleans()),
     )
 
 

@@ -32,7 +32,7 @@ def command(first: Path, second: Path, as_json: bool, verbose: int) -> int:
     exits.set_up_logging(verbose)
     if first.is_dir() and second.is_dir():
         return _folders(first, second, as_json)
-    from qpmask.cli.words import out_console, print_json
+    from qpmask.cli.words import error_console, out_console, print_json
     from qpmask.ometiff.compare import compare_masks
 
     found = compare_masks(mask_file(first), mask_file(second))
@@ -40,13 +40,15 @@ def command(first: Path, second: Path, as_json: bool, verbose: int) -> int:
         print_json({"first": str(first), "second": str(second), **_record(found, first, second)})
     else:
         _show(out_console(), found, _pairs(found, first, second))
+        for text in _class_notes(first, second):
+            error_console().print(f"note: {text}", soft_wrap=True, markup=False)
     return exits.OK if found.equal else exits.FAILED
 
 
 def _folders(first: Path, second: Path, as_json: bool) -> int:
     from rich.text import Text
 
-    from qpmask.cli.words import out_console, print_json
+    from qpmask.cli.words import error_console, out_console, print_json
     from qpmask.errors import OptionsError
     from qpmask.ometiff.compare import compare_masks
 
@@ -59,7 +61,7 @@ def _folders(first: Path, second: Path, as_json: bool) -> int:
     names = [set(masks_of_folder(folder)) for folder in (first, second)]
     if not (names[0] or names[1]):
         raise OptionsError(f"There are no masks in {first} and {second}.")
-    console = out_console()
+    console, errors = out_console(), error_console()
     records: list[dict[str, Any]] = []
     for name in sorted(names[0] | names[1]):
         a, b = first / name, second / name
@@ -83,6 +85,8 @@ def _folders(first: Path, second: Path, as_json: bool) -> int:
                 Text("equal    ", "green") if record["equal"] else Text("DIFFERENT", "bold red")
             )
             console.print(status + Text(f" {name}  ") + Text(words, "dim"), soft_wrap=True)
+            for text in record.get("notes", ()):
+                errors.print(f"note: {name}: {text}", soft_wrap=True, markup=False)
     equal = all(record["equal"] for record in records)
     if as_json:
         print_json({"first": str(first), "second": str(second), "equal": equal, "masks": records})
@@ -92,18 +96,39 @@ def _folders(first: Path, second: Path, as_json: bool) -> int:
 def _record(found: Comparison, first: Path, second: Path) -> dict[str, Any]:
     from dataclasses import asdict
 
-    return {"equal": found.equal, **asdict(found), "by_labels": _pairs(found, first, second)}
+    return {
+        "equal": found.equal,
+        **asdict(found),
+        "by_labels": _pairs(found, first, second),
+        "notes": _class_notes(first, second),
+    }
+
+
+def _class_names(path: Path) -> dict[int, str]:
+    """What the labels of a mask are called, by its own class table."""
+    from qpmask.ometiff.reader import MaskFile
+
+    with MaskFile(path) as mask:
+        return {row.label: row.name for row in (mask.metadata.classes if mask.metadata else ())}
+
+
+def _class_notes(first: Path, second: Path) -> list[str]:
+    """Where the class tables contradict each other, which pixels cannot tell."""
+    a, b = _class_names(first), _class_names(second)
+    other = [n for n in sorted(a.keys() & b.keys()) if a[n] != b[n]]
+    if not other:
+        return []
+    n = other[0]
+    more = f", and {len(other) - 1:,} more labels" if len(other) > 1 else ""
+    return [
+        f"the class tables contradict each other: label {n} is {a[n]!r} in the first and {b[n]!r} "
+        f"in the second{more}"
+    ]
 
 
 def _pairs(found: Comparison, first: Path, second: Path) -> list[dict[str, Any]]:
     """Labels that stand for one another, with the names that the files give them."""
-    from qpmask.ometiff.reader import MaskFile
-
-    names: list[dict[int, str]] = []
-    for path in (first, second):
-        with MaskFile(path) as mask:
-            rows = mask.metadata.classes if mask.metadata else ()
-        names.append({0: "background"} | {row.label: row.name for row in rows})
+    names = [{0: "background"} | _class_names(path) for path in (first, second)]
     return [
         {
             "first_label": a,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -36,7 +36,9 @@ def command(path: Path, as_json: bool, verbose: int) -> int:
         )
     if path.is_dir() or path.suffix.lower() == ".qpproj":
         return _project(path, as_json)
-    return _mask(path, as_json)
+    from qpmask.cli.maskinfo import show_mask
+
+    return show_mask(path, as_json)
 
 
 def _project(path: Path, as_json: bool) -> int:
@@ -123,73 +125,3 @@ def _objects_text(objects: dict[str, int] | str | None) -> Text | str:
     if isinstance(objects, str):
         return Text("damaged", "bold red")
     return ", ".join(f"{n:,} {name}" for name, n in objects.items() if n) or "none"
-
-
-def _mask(path: Path, as_json: bool) -> int:
-    from rich.table import Table
-
-    from qpmask.cli.words import class_text, count_of, human_bytes, out_console, print_json
-    from qpmask.ometiff.reader import MaskFile
-    from qpmask.outputs import SIDECAR_SUFFIX, read_json
-
-    sidecar = read_json(path.with_name(path.name + SIDECAR_SUFFIX)) or {}
-    with MaskFile(path) as mask:
-        metadata = mask.metadata
-        data: dict[str, Any] = {
-            "mask": str(path),
-            "bytes": path.stat().st_size,
-            "width_px": mask.size.width_px,
-            "height_px": mask.size.height_px,
-            "dtype": str(mask.dtype),
-            "planes": mask.n_planes,
-            "compression": mask.compression,
-            "levels": [[lv.size.width_px, lv.size.height_px] for lv in mask.levels],
-            "tile_px": mask.levels[0].tile.width_px,
-            "pixel_width_um": metadata and metadata.pixel_size and metadata.pixel_size.width_um,
-            "pixel_height_um": metadata and metadata.pixel_size and metadata.pixel_size.height_um,
-            "classes": [
-                {"label": c.label, "name": c.name, "color": c.color}
-                for c in (metadata.classes if metadata else ())
-            ],
-            "channels": list(metadata.channel_names) if metadata else [],
-            "made_by": dict(metadata.extra) if metadata else {},
-            "pixels": sidecar.get("pixels"),
-        }
-    if as_json:
-        print_json(data)
-        return exits.OK
-    console = out_console()
-    console.print(
-        f"{path}: {data['width_px']:,} x {data['height_px']:,} pixels, {data['dtype']}, "
-        f"{count_of(data['planes'], 'plane')}, {human_bytes(data['bytes'])}, "
-        f"{data['compression']}, tiles of {data['tile_px']}",
-        soft_wrap=True,
-    )
-    levels = ", ".join(f"{w:,} x {h:,}" for w, h in data["levels"])
-    console.print(f"levels: {levels}", soft_wrap=True)
-    size = data["pixel_width_um"]
-    console.print(
-        f"pixel size: {size:.6g} x {data['pixel_height_um']:.6g} µm" if size else
-        "pixel size: unknown"
-    )  # fmt: skip
-    for key, value in data["made_by"].items():
-        console.print(f"{key}: {value}", soft_wrap=True)
-    pixels = data["pixels"] if isinstance(data["pixels"], dict) else {}
-    table = Table()
-    for name in ("label", "class", "pixels", "mm²"):
-        table.add_column(name, justify="left" if name == "class" else "right", overflow="fold")
-    for row in data["classes"]:
-        n = pixels.get(str(row["label"]), 0)
-        area = n * size * data["pixel_height_um"] / 1e6 if size else None
-        color = None if row["color"] is None else tuple(row["color"])
-        table.add_row(
-            str(row["label"]),
-            class_text(row["name"], color),
-            f"{n:,}" if pixels else "",
-            f"{area:,.3f}" if area is not None and pixels else "",
-        )
-    if data["classes"]:
-        console.print(table)
-    elif data["channels"]:
-        console.print("channels: " + ", ".join(data["channels"]), soft_wrap=True)
-    return exits.OK

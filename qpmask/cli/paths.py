@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from qpmask.errors import OptionsError
-from qpmask.outputs import MASK_SUFFIX
 
 _LISTED = 20
 
@@ -32,7 +31,9 @@ def mask_file(path: Path) -> Path:
 
 def masks_of_folder(path: Path) -> list[str]:
     """Names of the masks in a folder."""
-    return sorted(p.name for p in path.glob("*.tif*") if not p.name.endswith(".json"))
+    from qpmask.verify import mask_files
+
+    return [p.name for p in mask_files(path)]
 
 
 def _folder_error(path: Path) -> OptionsError:
@@ -40,7 +41,7 @@ def _folder_error(path: Path) -> OptionsError:
     if not names:
         return OptionsError(
             f"{path} is a folder, and there are no masks in it.",
-            hint=f"Masks are files that end in {MASK_SUFFIX}.",
+            hint="Masks are files that end in .tif or .tiff.",
         )
     more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
     listed = ", ".join(repr(name) for name in names[:_LISTED])

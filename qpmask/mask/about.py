@@ -20,7 +20,8 @@ from qpmask.ometiff.reader import MaskFile
 
 BACKGROUND = "(background)"
 _UM_PER_UNIT = {2: 25_400.0, 3: 10_000.0}
-# A resolution of 300 per inch or less is a printer's or a screen's, written by default.
+# Whole dots per inch are a printer's or a screen's, and so is whatever is as coarse.
+_FINEST_DPI = 2400
 _COARSEST_UM = 80.0
 
 
@@ -30,6 +31,8 @@ def pixel_size_of(file: MaskFile) -> PixelSize | None:
         return file.metadata.pixel_size
     resolution = file.structure.images[0][0].resolution
     if resolution is None or resolution[2] not in _UM_PER_UNIT or min(resolution[:2]) <= 0:
+        return None
+    if resolution[2] == 2 and all(n == int(n) <= _FINEST_DPI for n in resolution[:2]):
         return None
     width_um, height_um = (_UM_PER_UNIT[resolution[2]] / per_unit for per_unit in resolution[:2])
     return PixelSize(width_um, height_um) if max(width_um, height_um) < _COARSEST_UM else None

@@ -51,6 +51,10 @@ class BinaryMask(LazyPixels):
     def _name(self) -> str:
         return self._mask._name
 
+    def fitting_level(self, downsample: float) -> int:
+        """The level that :meth:`region` reads at a downsample."""
+        return self._mask.fitting_level(downsample)
+
     def _read(self, level: int, rows: Positions, cols: Positions) -> NDArray[Any]:
         return is_one_of(self._mask._read(level, rows, cols), self.labels)
 

@@ -85,6 +85,10 @@ class LazyPixels(abc.ABC):
         """How many pixels of level 0 a pixel of each level spans, in x and y."""
         return tuple(scale_of(self.levels[0].size, level.size) for level in self.levels)
 
+    def fitting_level(self, downsample: float) -> int:
+        """The level that :meth:`region` reads at a downsample."""
+        return fitting_level(self.level_scales, downsample)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, (int, float, np.generic, np.ndarray, list)):
             return self is other
@@ -166,10 +170,11 @@ class LazyPixels(abc.ABC):
             whole_number(width_px, "width_px"),
             whole_number(height_px, "height_px"),
         )
+        label = None if fill is None else self._checked_fill(fill)
         self._check_region(x_px, y_px, width_px, height_px, is_filled=fill is not None)
         downsample = _downsample(downsample)
         base = self.levels[0].size
-        level = fitting_level(self.level_scales, downsample)
+        level = self.fitting_level(downsample)
         scale_x, scale_y = self.level_scales[level]
         size = self.levels[level].size
         inside_x, cols = sampled(x_px, width_px, downsample, scale_x, base.width_px, size.width_px)
@@ -182,7 +187,7 @@ class LazyPixels(abc.ABC):
         shape = n_samples(height_px, downsample), n_samples(width_px, downsample)
         if found.shape == shape:
             return found
-        out = np.full(shape, self._checked_fill(fill), self.dtype)
+        out = np.full(shape, label, self.dtype)
         out[inside_y, inside_x] = found
         return out
 
@@ -223,7 +228,14 @@ class LazyPixels(abc.ABC):
         return pixels if dtype is None else pixels.astype(dtype, copy=False)
 
     def _check_region(
-        self, x_px: int, y_px: int, width_px: int, height_px: int, *, is_filled: bool
+        self,
+        x_px: int,
+        y_px: int,
+        width_px: int,
+        height_px: int,
+        *,
+        is_filled: bool,
+        can_fill: bool = True,
     ) -> None:
         what = (
             f"The region at x {x_px}, y {y_px} of {width_px} x {height_px} pixels (width x height)"
@@ -239,7 +251,9 @@ class LazyPixels(abc.ABC):
             name = self._name[:1].lower() + self._name[1:]
             raise OutsideMaskError(
                 f"{what} reaches beyond {name}, which is {Size(cols, rows)} pixels.",
-                hint="Give fill=0 (or another label) to have the rest filled with it.",
+                hint="Give fill=0 (or another label) to have the rest filled with it."
+                if can_fill
+                else "Crop it to the mask.",
             )
 
     def _checked_fill(self, fill: int) -> Any:
@@ -271,7 +285,4 @@ def whole_number(value: Any, name: str) -> int:
     try:
         return operator.index(value)
     except TypeError as error:
-        raise OptionsError(
-            f"{name} is {value!r}; positions and lengths are whole numbers of pixels of level 0.",
-            hint="Round it first.",
-        ) from error
+        raise OptionsError(f"{name} is {value!r}; it must be a whole number.") from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import operator
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -22,8 +24,10 @@ from qpmask.mask.about import (
     nearest,
     pixel_size_of,
 )
+from qpmask.mask.averaged import is_averaged
 from qpmask.mask.binary import BinaryMask
 from qpmask.mask.lazy import LazyPixels, whole_number
+from qpmask.mask.scaling import fitting_level
 from qpmask.mask.scan import ClassArea, MaskTile, count_all, count_region, find_tiles
 from qpmask.ometiff.cuts import Positions, cut_axis
 from qpmask.ometiff.metadata import ClassRow, MaskMetadata
@@ -32,6 +36,8 @@ from qpmask.ometiff.structure import Level
 
 if TYPE_CHECKING:
     from qpmask.mask.zarrstore import MaskStore
+
+_log = logging.getLogger(__name__)
 
 _CACHE_BYTES = 32 * 2**20  # 128 tiles of 512 x 512 pixels of 8 bits
 _RGB = 2
@@ -45,7 +51,7 @@ def open_mask(
     Parameters
     ----------
     path : Path or str
-        A mask of ours or of QuPath, or any tiled TIFF of unsigned integers.
+        A mask of ours or of QuPath, or any TIFF of labels: bits, or integers of 8, 16 or 32 bits.
     plane : int, optional
         Which plane of a file with several: ``c + size_c * (z + size_z * t)``. By default the first
         one; :meth:`Mask.plane` finds others by channel, slice and time.
@@ -65,7 +71,13 @@ def open_mask(
         if plane is None and image.photometric == _RGB and image.n_samples >= 3:
             raise MaskError(
                 f"{file.path} holds colours (RGB), not labels.",
-                hint="Export it as labels, or give plane=0, 1 or 2 to read one colour's values.",
+                hint="Export it as labels. In Python, open_mask(path, plane=0) reads the values of "
+                "one colour.",
+            )
+        if isinstance(plane, str):
+            raise OptionsError(
+                f"plane is {plane!r}; it must be a whole number.",
+                hint=f"By its channel's name: open_mask(path).plane({plane!r}).",
             )
         return Mask(file, 0 if plane is None else whole_number(plane, "plane"))
     except BaseException:
@@ -99,6 +111,9 @@ class Mask(LazyPixels):
         self._threads = min(4, os.cpu_count() or 1)
         self._classes = MappingProxyType(classes_of(file.metadata, plane))
         self._scales = super().level_scales
+        self._looked = threading.Lock()  # held while levels are looked at
+        self._n_sound = 1  # levels that are known to hold labels
+        self._is_mixed = False  # whether the next one does not
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -151,6 +166,34 @@ class Mask(LazyPixels):
     def level_scales(self) -> tuple[tuple[float, float], ...]:
         """How many pixels of level 0 a pixel of each level spans, in x and y."""
         return self._scales
+
+    def fitting_level(self, downsample: float) -> int:
+        """The level that :meth:`region` reads at a downsample.
+
+        Levels of other programs are looked at when they are first wanted. Where one holds averages
+        of labels, it and the smaller ones are left alone, and a warning is logged.
+        """
+        level = super().fitting_level(downsample)
+        if level < self._n_sound:
+            return level
+        with self._looked:
+            while self._n_sound <= level and not self._is_mixed:
+                if not self._is_ours and is_averaged(self._file, self._plane, self._n_sound):
+                    self._is_mixed = True
+                    _log.warning(
+                        "%s: level %d mixes labels, as pyramids of photographs do; what is smaller "
+                        "is picked from level %d, which takes longer.",
+                        self.path, self._n_sound, self._n_sound - 1,
+                    )  # fmt: skip
+                else:
+                    self._n_sound += 1
+        return fitting_level(self.level_scales[: self._n_sound], downsample)
+
+    @property
+    def _is_ours(self) -> bool:
+        """Whether qpmask made the file; then its levels were compared with level 0."""
+        m = self.metadata
+        return m is not None and bool(m.classes or m.extra)
 
     @property
     def mpp(self) -> tuple[float, float] | None:
@@ -382,7 +425,7 @@ class Mask(LazyPixels):
             raise OptionsError(
                 f"A region is four whole numbers (x_px, y_px, width_px, height_px), not {region!r}."
             ) from error
-        self._check_region(x_px, y_px, width_px, height_px, is_filled=False)
+        self._check_region(x_px, y_px, width_px, height_px, is_filled=False, can_fill=False)
         return range(y_px, y_px + height_px), range(x_px, x_px + width_px)
 
     def _read(self, level: int, rows: Positions, cols: Positions) -> NDArray[Any]:

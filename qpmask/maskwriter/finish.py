@@ -11,6 +11,7 @@ from pathlib import Path
 from qpmask.errors import MaskCheckError, MaskError
 from qpmask.maskwriter.journal import Contents, JournalReader
 from qpmask.maskwriter.place import journal_path, locked, mask_path
+from qpmask.maskwriter.plan import check_threads
 from qpmask.maskwriter.replay import replay
 from qpmask.ometiff.check import check_mask
 from qpmask.ometiff.layout import MaskLayout, Tiles, WriteResult
@@ -56,6 +57,7 @@ def finalize(
     OutputError
         If another process is writing this mask, or it cannot be written. The writes stay.
     """
+    check_threads(threads)
     with locked(path):
         contents = recover(path, skip_damaged=skip_damaged)
         return finish(path, contents, on_tile, threads)

@@ -72,6 +72,11 @@ def lock(path: Path | str) -> Callable[[], None]:
         try:
             held.acquire(timeout=0)
         except Timeout as error:
+            if not place.exists():  # it could not be made, which is no sign of another one
+                raise OutputError(
+                    f"The mask {mask} cannot be written: no file can be made in {mask.parent}.",
+                    hint="Choose another folder.",
+                ) from error
             raise OutputError(
                 f"Another writer is at work on {mask}.",
                 hint="Close it first, or choose another name.",
@@ -89,8 +94,21 @@ def lock(path: Path | str) -> Callable[[], None]:
     return release
 
 
-def make_room(path: Path, *, discard: bool) -> None:
-    """See to it that there is no journal of this mask."""
+def make_room(path: Path, *, discard: bool | None) -> None:
+    """See to it that there is no journal of this mask.
+
+    Parameters
+    ----------
+    path : Path
+        The mask.
+    discard : bool, optional
+        Whether to remove one with writes in it; None where the caller's user cannot say so.
+
+    Raises
+    ------
+    OutputError
+        If there is one, or it cannot be removed.
+    """
     journal = journal_path(path)
     if not journal.exists():
         return
@@ -105,7 +123,11 @@ def make_room(path: Path, *, discard: bool) -> None:
             raise OutputError(
                 f"An earlier writer of {path} left {count} unfinished in {journal}.",
                 hint="Make the mask with `qpmask finalize`, go on with MaskWriter.resume(path), or "
-                "throw them away with discard_unfinished=True.",
+                + (
+                    f"remove {journal.name}."
+                    if discard is None
+                    else "throw them away with discard_unfinished=True."
+                ),
             )
     try:
         journal.unlink()

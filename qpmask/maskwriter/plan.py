@@ -217,6 +217,8 @@ def plan_mask(
     for what, value in (("width", width), ("height", height), ("tile_size", tile_size)):
         if not hasattr(value, "__index__"):
             raise OptionsError(f"The {what} is {value!r}; it must be a whole number of pixels.")
+    if not isinstance(extra, Mapping | None):
+        raise OptionsError(f"extra is {extra!r}; it must be a mapping of names to texts.")
     return WriterPlan(
         size=Size(operator.index(width), operator.index(height)),
         name=_name_of(path) if name is None else name,
@@ -259,6 +261,8 @@ def class_rows(classes: Classes | None) -> tuple[ClassRow, ...] | None:
                 )
             rows.append(ClassRow(int(label), name))
     else:
+        if not isinstance(classes, Iterable):
+            classes = (classes,)
         for row in classes:
             if not isinstance(row, ClassRow | ClassEntry):
                 raise OptionsError(
@@ -284,7 +288,10 @@ def pixel_size_of(mpp: float | tuple[float, float] | PixelSize | None) -> PixelS
     """
     if mpp is None or isinstance(mpp, PixelSize):
         return mpp
-    lengths_um = (mpp, mpp) if isinstance(mpp, int | float | np.number) else tuple(mpp)
+    try:
+        lengths_um = (mpp, mpp) if isinstance(mpp, int | float | np.number) else tuple(mpp)
+    except TypeError:
+        lengths_um = ()
     if len(lengths_um) != 2 or not all(
         isinstance(um, int | float | np.number) and math.isfinite(um) and um > 0
         for um in lengths_um
@@ -294,6 +301,14 @@ def pixel_size_of(mpp: float | tuple[float, float] | PixelSize | None) -> PixelS
             hint="It counts micrometres per pixel, such as 0.25.",
         )
     return PixelSize(float(lengths_um[0]), float(lengths_um[1]))
+
+
+def check_threads(threads: int | None) -> None:
+    """Raise :class:`OptionsError` unless it is a number of threads, or None."""
+    if threads is None:
+        return
+    if not hasattr(threads, "__index__") or operator.index(threads) < 1:
+        raise OptionsError(f"threads is {threads!r}; it must be a whole number from 1.")
 
 
 def _name_of(path: Path) -> str:

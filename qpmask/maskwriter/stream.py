@@ -15,9 +15,11 @@ from qpmask.geometry import PixelSize
 from qpmask.maskwriter.blocks import take_block
 from qpmask.maskwriter.finish import OnTile, publish
 from qpmask.maskwriter.place import lock, make_room
-from qpmask.maskwriter.plan import Classes, WriterPlan, plan_mask
+from qpmask.maskwriter.plan import Classes, WriterPlan, check_threads, plan_mask
 from qpmask.maskwriter.records import Pixels
 from qpmask.ometiff.layout import WriteResult
+
+_END = object()
 
 OrderedItem: TypeAlias = "tuple[int, int, ArrayLike] | NDArray[Any] | int"
 
@@ -70,13 +72,14 @@ def from_tiles(
         As for :class:`qpmask.MaskWriter`.
     """
     path = Path(path)
+    check_threads(threads)
     plan = plan_mask(
         path, width, height, classes=classes, mpp=mpp, tile_size=tile_size, dtype=dtype,
         compression=compression, pyramid=pyramid, bits=bits, name=name, extra=extra,
     )  # fmt: skip
     release = lock(path)
     try:
-        make_room(path, discard=False)
+        make_room(path, discard=None)
         stream = in_order(plan, tiles)
         return publish(path, plan.layout(), plan.metadata(), stream, on_tile, threads)
     finally:
@@ -113,7 +116,8 @@ def in_order(plan: WriterPlan, tiles: Iterable[OrderedItem]) -> Iterator[Pixels]
         tile = _at(item, x_px, y_px, number)
         height_px, width_px = grid.shape(row, col)
         shapes = {(height_px, width_px), (plan.tile_px, plan.tile_px)}
-        array = np.asarray(tile)
+        # What is masked is not there, here as in MaskWriter.write.
+        array = tile if isinstance(tile, np.ma.MaskedArray) else np.asarray(tile)
         if array.ndim == 0 and array.dtype.kind in "uib":
             # Checked as a block of one pixel; all others have the same label.
             array = array.reshape(1, 1)
@@ -123,10 +127,12 @@ def in_order(plan: WriterPlan, tiles: Iterable[OrderedItem]) -> Iterator[Pixels]
                 f"expected {(height_px, width_px)} (rows, columns)."
             )
         block = take_block(plan, x_px, y_px, array, "replace", None)
-        assert block is not None
+        if block is None:  # all of it is masked
+            yield 0
+            continue
         is_constant = array.shape == (1, 1) and (height_px, width_px) != (1, 1)
         yield int(block.pixels[0, 0]) if is_constant else block.pixels.astype(dtype, copy=False)
-    if next(stream, None) is not None:
+    if next(stream, _END) is not _END:
         raise MaskError(f"There are more tiles than the {grid.n_tiles:,} of {plan.size} pixels.")
 
 

@@ -19,7 +19,7 @@ from qpmask.maskwriter.blocks import Rule, take_block
 from qpmask.maskwriter.finish import OnTile, finish, recover
 from qpmask.maskwriter.journal import Journal, JournalReader
 from qpmask.maskwriter.place import journal_path, lock, make_room, mask_path
-from qpmask.maskwriter.plan import Classes, WriterPlan, plan_mask
+from qpmask.maskwriter.plan import Classes, WriterPlan, check_threads, plan_mask
 from qpmask.maskwriter.records import pack_block
 from qpmask.maskwriter.stream import from_tiles
 from qpmask.ometiff.layout import WriteResult
@@ -115,6 +115,7 @@ class MaskWriter:
         threads: int | None = None,
     ) -> None:
         path = Path(path)
+        check_threads(threads)
         plan = plan_mask(
             path, width, height, classes=classes, mpp=mpp, tile_size=tile_size, dtype=dtype,
             compression=compression, pyramid=pyramid, bits=bits, name=name, extra=extra,
@@ -147,6 +148,7 @@ class MaskWriter:
         self._is_open = True
         self._n_busy = 0  # threads inside write
         self._state = threading.Condition()
+        self._closing = threading.RLock()  # held while the mask is made
         self._process = os.getpid()
 
     @classmethod
@@ -168,6 +170,7 @@ class MaskWriter:
             If another writer is at work on the mask.
         """
         path = mask_path(path)
+        check_threads(threads)
         release = lock(path)
         try:
             contents = recover(path)
@@ -260,9 +263,13 @@ class MaskWriter:
         MaskError
             If the writer was closed before by an exception.
         """
+        if self._is_foreign:
+            raise self._of_another_process()
+        with self._closing:
+            return self._close(on_tile)
+
+    def _close(self, on_tile: OnTile | None) -> WriteResult:
         if not self._end():
-            if self._is_foreign:
-                raise self._of_another_process()
             if self._result is None:
                 raise self._closed()
             return self._result

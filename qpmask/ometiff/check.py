@@ -194,9 +194,10 @@ class _Check:
         self._backend = backend_for(mask.dtype)
         self._n_compared = _n_comparable(mask)
         self._counter = LabelCounter(mask.dtype)
-        self._strange: dict[
-            int, tuple[StripPlace, int, int]
-        ] = {}  # labels no class has: where first
+        # Labels that no class has: where first.
+        self._strange: dict[int, tuple[StripPlace, int, int]] = {}
+        # Labels of levels that cannot be compared with level 0, by plane and level.
+        self._in_level: dict[tuple[int, int], set[int]] = {}
 
     def add(self, problem: Problem) -> None:
         """Note a problem."""
@@ -218,6 +219,12 @@ class _Check:
                             line.put(StripPlace(plane, level, row, number), None)
                             self._note_all(line.take(), on_tile)
                 self._note_all(line.take(rest=True), on_tile)
+        for (at_plane, at_level), labels in sorted(self._in_level.items()):
+            if invented := sorted(labels - self.counts[at_plane].keys()):
+                some = ", ".join(map(str, invented[:5])) + (", ..." if len(invented) > 5 else "")
+                text = f"it has labels that level 0 lacks: {some}; was it averaged?"
+                several = self._mask.n_planes > 1
+                self.add(Problem(text, "pyramid", at_level, plane=at_plane if several else None))
         for label, (first, k, n_pixels) in sorted(self._strange.items()):
             text = f"the label {label} is in no class; {n_pixels:,} pixels have it, the first here"
             self.add(self._problem(first, k, "label", text))
@@ -307,6 +314,8 @@ class _Check:
                     f"from level 0 subsampled by {2**place.level}"
                 )
                 self.add(self._problem(place, k, "pyramid", text))
+        if place.level > 0 and found.n_wrong is None:
+            self._in_level.setdefault((place.plane, place.level), set()).update(found.counts)
         for label, n_pixels in found.counts.items():
             if place.level == 0:
                 counts = self.counts[place.plane]

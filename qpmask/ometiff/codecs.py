@@ -20,6 +20,7 @@ COMPRESSION_NAMES = {
     8: "zlib",
     32773: "packbits",
     32946: "zlib",
+    34926: "zstd",  # as older libtiff wrote it
     34933: "png",
     50000: "zstd",
 }

@@ -6,6 +6,7 @@ In: two mask files of the same size, of any tile size, compression or program. O
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.geometry import Size, TileGrid
 from qpmask.ometiff.layout import PackedTile, Tiles, single_tiles
 from qpmask.ometiff.reader import MaskFile
+from qpmask.ometiff.structure import Level
 
 _MAX_PLACES = 100
 
@@ -84,12 +85,12 @@ class Tally:
         plane: int,
         row: int,
         col: int,
-        shape: tuple[int, int],
-        tile_px: int,
+        grid: Level,
         first: NDArray[Any] | int,
         second: NDArray[Any] | int,
     ) -> None:
         """Take two tiles of the same place; an int stands for a tile that is all one label."""
+        shape = grid.shape(row, col)
         self._n_pixels += shape[0] * shape[1]
         if isinstance(first, int) and isinstance(second, int) and first == second:
             return
@@ -111,9 +112,8 @@ class Tally:
         self._n_tiles += 1
         if len(self._places) < _MAX_PLACES:
             y, x = divmod(at, shape[1])
-            self._places.append(
-                Place(plane, row, col, col * tile_px + x, row * tile_px + y, n_different)
-            )
+            y_px, x_px = row * grid.tile.height_px + y, col * grid.tile.width_px + x
+            self._places.append(Place(plane, row, col, x_px, y_px, n_different))
 
     def result(self) -> Comparison:
         """What was found."""
@@ -148,14 +148,13 @@ def compare_masks(
             return Comparison(reason=f"the first has {a.size} pixels, the second {b.size}")
         if a.n_planes != b.n_planes:
             return Comparison(reason=f"the first has {a.n_planes} planes, the second {b.n_planes}")
-        tile_px = a.levels[0].tile.width_px
-        grid = TileGrid(a.size, tile_px)
+        grid = a.levels[0]
         tally = Tally()
         done = 0
         for plane in range(a.n_planes):
             others = _like(b, plane, grid)
             for (row, col, mine), other in zip(a.iter_tiles(0, plane), others, strict=True):
-                tally.add(plane, row, col, grid.shape(row, col), tile_px, mine, other)
+                tally.add(plane, row, col, grid, mine, other)
                 done += 1
                 if on_tile is not None:
                     on_tile(done)
@@ -176,8 +175,7 @@ def compare_with_tiles(
         The file cannot be read, or a tile of it is missing.
     """
     with MaskFile(mask) as file:
-        tile_px = file.levels[0].tile.width_px
-        grid = TileGrid(file.size, tile_px)
+        grid = file.levels[0]
         tally = Tally()
         others = single_tiles(tiles)
         done = 0
@@ -185,21 +183,20 @@ def compare_with_tiles(
             for row, col, mine in file.iter_tiles(0, plane):
                 other = next(others)
                 pixels = other.pixels if isinstance(other, PackedTile) else other
-                tally.add(plane, row, col, grid.shape(row, col), tile_px, mine, pixels)
+                tally.add(plane, row, col, grid, mine, pixels)
                 done += 1
                 if on_tile is not None:
                     on_tile(done)
         return tally.result()
 
 
-def _like(mask: MaskFile, plane: int, grid: TileGrid) -> Iterator[NDArray[Any] | int]:
+def _like(mask: MaskFile, plane: int, grid: Level) -> Iterator[NDArray[Any] | int]:
     """Tiles of a mask in the grid of another one."""
-    tile = mask.levels[0].tile
-    if tile == Size(grid.tile_px, grid.tile_px):
+    if mask.levels[0].tile == grid.tile:
         for _, _, pixels in mask.iter_tiles(0, plane):
             yield pixels
         return
-    for row, col in grid:
+    for row, col in itertools.product(range(grid.n_rows), range(grid.n_cols)):
         height, width = grid.shape(row, col)
-        y, x = row * grid.tile_px, col * grid.tile_px
+        y, x = row * grid.tile.height_px, col * grid.tile.width_px
         yield mask.read(level=0, plane=plane, y0=y, y1=y + height, x0=x, x1=x + width)

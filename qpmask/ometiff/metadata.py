@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import html
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -56,6 +55,10 @@ class ClassRow:
                 f"Class {self.name!r} has the colour {self.color}; "
                 "it must be three numbers from 0 to 255."
             )
+
+
+# What the TIFF tags hold: pixels per centimetre, as a fraction of numbers of 32 bits.
+_SMALLEST_UM, _LARGEST_UM = 1e-5, 1e9
 
 
 @dataclass(frozen=True)
@@ -113,10 +116,12 @@ class MaskMetadata:
             )
         if self.pixel_size is not None:
             for length_um in (self.pixel_size.width_um, self.pixel_size.height_um):
-                if not (math.isfinite(length_um) and length_um > 0):
+                if not _is_length(length_um):
                     raise OptionsError(
-                        f"{self.name!r} has a pixel size of {length_um} µm.",
-                        hint="Give none if it is not known.",
+                        f"{self.name!r} has a pixel size of {length_um:g} µm; "
+                        f"a mask can have {_SMALLEST_UM:g} to {_LARGEST_UM:g} µm.",
+                        hint="It counts micrometres per pixel, such as 0.25. Give none if it is "
+                        "not known.",
                     )
 
     @property
@@ -261,6 +266,11 @@ def _parse(root: ElementTree.Element) -> MaskMetadata:
     )
 
 
+def _is_length(length_um: float) -> bool:
+    """Whether a pixel may have this size; NaN and infinity are none either."""
+    return _SMALLEST_UM <= length_um <= _LARGEST_UM
+
+
 def _pixel_size(pixels: ElementTree.Element) -> PixelSize | None:
     lengths_um = []
     for axis in "XY":
@@ -269,7 +279,7 @@ def _pixel_size(pixels: ElementTree.Element) -> PixelSize | None:
         if value is None or um_per_unit is None:
             return None
         lengths_um.append(float(value) * um_per_unit)
-    if not all(math.isfinite(length_um) and length_um > 0 for length_um in lengths_um):
+    if not all(map(_is_length, lengths_um)):
         return None
     return PixelSize(lengths_um[0], lengths_um[1])
 

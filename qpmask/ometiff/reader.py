@@ -1,4 +1,4 @@
-"""Reads a mask: any tiled TIFF of unsigned integers, ours, QuPath's, or another program's.
+"""Reads a mask: any TIFF of labels, ours, QuPath's, or another program's.
 
 :class:`MaskFile` gives the levels, the metadata, tiles and regions of any level, lazily and from
 any thread. Whatever is wrong with the file, it raises :class:`~qpmask.errors.MaskError`; a tile
@@ -38,7 +38,8 @@ class MaskFile:
     Parameters
     ----------
     path : Path or str
-        A tiled TIFF or BigTIFF of either byte order, uint8, uint16 or uint32.
+        A TIFF or BigTIFF of either byte order, of bits or integers of 8, 16 or 32 bits. Strips are
+        read as tiles of the image's width.
     cache_bytes : int
         Bytes of decoded tiles that :meth:`gather` and :meth:`shared_tile` may keep for the next
         time; none by default.
@@ -372,11 +373,12 @@ class MaskFile:
         if label is None:
             image, sample = self._segments.image(level, plane)
             try:
-                raw = decode_segment(data, image.compression, image.segment_bytes)
+                raw = decode_segment(data, image.compression, image.segment_bytes(row))
+                pixels = image.unpack(raw, sample)
             except ValueError as error:
                 raise self._segments.error(where, str(error)) from error
             height, width = self.levels[level].shape(row, col)
-            pixels = image.unpack(raw, sample)[:height, :width]
+            pixels = pixels[:height, :width]
             label = constant_label(pixels)
             if label is None:
                 pixels = pixels.astype(self.dtype, copy=False)  # of the machine's byte order

@@ -42,6 +42,10 @@ def structure_problems(structure: Structure) -> Iterator[str]:
 
 def _image_problems(image: Image, first: Image, plane: int, level: int) -> Iterator[str]:
     where = f"level {level}" if plane == 0 else f"level {level} of plane {plane}"
+    if not image.is_tiled:
+        yield f"{where} is stored in strips, not in tiles, so that parts of it are slow to read"
+    if image.is_signed:
+        yield f"{where} has signed integers, which not every reader takes for labels"
     if image.photometric != 1:
         yield (
             f"{where} has the photometric interpretation {image.photometric}; some readers give "

@@ -57,6 +57,11 @@ class SegmentFile:
         """Whether it was closed."""
         return self._file.closed
 
+    def check_open(self) -> None:
+        """Raise :class:`MaskError` if the file was closed."""
+        if self.is_closed:
+            raise MaskError(f"The mask {self._path} is closed.", hint="Open it again to read it.")
+
     def image(self, level: int, plane: int) -> tuple[Image, int]:
         """Directory of a level of a plane, and the sample in it."""
         if not 0 <= level < len(self._levels):
@@ -120,6 +125,8 @@ class SegmentFile:
         ------
         TileError
             If they are not all there.
+        MaskError
+            If the file was closed.
         """
         if offset + n_bytes > self._file_bytes:
             raise self.error(
@@ -133,6 +140,7 @@ class SegmentFile:
                     self._file.seek(offset)
                     data = self._file.read(n_bytes) or b""
         except (OSError, ValueError) as error:  # ValueError: the file is closed
+            self.check_open()
             raise self.error(where, f"it cannot be read ({error})") from error
         if len(data) != n_bytes:
             raise self.error(where, "the file ends within it")

@@ -197,7 +197,7 @@ class StripReader:
     def _copy(self, segments: _Segments, tiles: list[int], pixels: NDArray[Any]) -> list[int]:
         """Read tiles that are not compressed; returns those that could be read."""
         room = pixels.view(np.uint8)
-        tile_bytes = segments.image.segment_bytes
+        tile_bytes = segments.image.segment_bytes()
         good = []
         first = 0
         for i, k in enumerate(tiles):
@@ -258,14 +258,15 @@ class _Segments:
         image = self.image
         return (
             (image.n_samples == 1 or image.is_planar)
-            and not image.has_predictor
+            and not (image.has_predictor or image.is_signed)
+            and image.is_tiled
             and image.n_bits == image.dtype.itemsize * 8
             and image.level.tile.area_px % 8 == 0
         )
 
     def sound(self, tiles: list[int]) -> list[int]:
         """Those that lie in the file and have a length that is possible."""
-        full = self.image.segment_bytes
+        full = self.image.segment_bytes()
         shortest, longest = (full, full) if self.are_raw else (1, 2 * full + 4096)
         return [
             k

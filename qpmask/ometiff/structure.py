@@ -12,7 +12,7 @@ import functools
 import logging
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from qpmask.ometiff.metadata import MaskMetadata, from_ome_xml
 _log = logging.getLogger(__name__)
 
 _MAX_TILE_PX = 2**26  # a tile of more pixels is damage, or no tile in any useful sense
+_COLOR = (2, 6)  # PhotometricInterpretation: RGB, YCbCr
+_CUT_STRIP_BYTES = 2**18
 _DTYPES = {1: "u1", 8: "u1", 16: "u2", 32: "u4"}
 
 
@@ -73,6 +75,10 @@ class Image:
         Where the directory itself is.
     n_bits : int
         Bits a sample; samples of one bit are uint8 here.
+    is_signed : bool
+        Whether the file has signed integers. Labels are not negative, so `dtype` is unsigned.
+    is_tiled : bool
+        Whether the file has tiles. Strips are tiles as wide as the image here.
     """
 
     level: Level
@@ -89,26 +95,42 @@ class Image:
     bytecounts: NDArray[np.int64]
     directory_offset: int
     n_bits: int
+    is_signed: bool = False
+    is_tiled: bool = True
 
     @property
-    def segment_bytes(self) -> int:
-        """Length of a decoded tile."""
+    def row_bytes(self) -> int:
+        """Length of a row of a decoded tile."""
         samples = 1 if self.is_planar else self.n_samples
         if self.n_bits == 1:  # each row fills its last byte
-            return -(-self.level.tile.width_px * samples // 8) * self.level.tile.height_px
-        return self.level.tile.area_px * samples * self.dtype.itemsize
+            return -(-self.level.tile.width_px * samples // 8)
+        return self.level.tile.width_px * samples * self.dtype.itemsize
+
+    def segment_bytes(self, row: int = 0) -> int:
+        """Length of a decoded tile; the last strip is shorter, tiles at an edge are not."""
+        n_rows = self.level.tile.height_px if self.is_tiled else self.level.shape(row, 0)[0]
+        return self.row_bytes * n_rows
 
     def unpack(self, raw: NDArray[np.uint8], sample: int) -> NDArray[Any]:
-        """Pixels of one sample of a decoded tile, shape (tile height, tile width)."""
+        """Pixels of one sample of a decoded tile, shape (rows, tile width).
+
+        Raises
+        ------
+        ValueError
+            If one of them is negative.
+        """
         samples = 1 if self.is_planar else self.n_samples
-        shape = (self.level.tile.height_px, self.level.tile.width_px, samples)
+        n_rows = len(raw) // self.row_bytes
+        shape = (n_rows, self.level.tile.width_px, samples)
         if self.n_bits == 1:
-            rows = raw.reshape(shape[0], -1)
+            rows = raw.reshape(n_rows, self.row_bytes)
             bits = np.unpackbits(rows, axis=1, count=shape[1] * samples).reshape(shape)
             return bits[:, :, 0 if self.is_planar else sample]
         pixels = raw.view(self.dtype).reshape(shape)
         if self.has_predictor:
             pixels = np.cumsum(pixels, axis=1, dtype=self.dtype.newbyteorder("="))
+        if self.is_signed and (largest := int(pixels.max(initial=0))) >> (self.n_bits - 1):
+            raise ValueError(f"it has the label {largest - 2**self.n_bits}")
         return pixels[:, :, 0 if self.is_planar else sample]
 
 
@@ -187,7 +209,7 @@ def read_structure(path: Path) -> Structure:
     Raises
     ------
     MaskError
-        If it is not a tiled TIFF of unsigned integers, or is damaged.
+        If it is not a TIFF of whole numbers, or is damaged.
     """
     try:
         with _tifffile_logs(), tifffile.TiffFile(path) as tif:
@@ -205,6 +227,16 @@ def read_structure(path: Path) -> Structure:
             f"{path} cannot be read as a TIFF: {error}.",
             hint="It is damaged, incomplete, or not a TIFF at all.",
         ) from error
+
+
+def is_in_color(path: Path) -> bool:
+    """Whether a file is a TIFF of three samples a pixel, such as a slide; False if in doubt."""
+    try:
+        with _tifffile_logs(), tifffile.TiffFile(path) as tif:
+            page = tif.pages.first
+            return int(page.samplesperpixel) >= 3 and int(page.photometric) in _COLOR
+    except Exception:  # damaged, or no TIFF at all: whoever reads it says so
+        return False
 
 
 @contextlib.contextmanager
@@ -306,28 +338,31 @@ def _image(page: Any, byte_order: str, path: Path) -> Image:
     size = Size(int(page.imagewidth), int(page.imagelength))
     if size.width_px < 1 or size.height_px < 1:
         raise MaskError(f"{path} holds an image of {size} pixels.", hint="It is damaged.")
-    if not page.is_tiled:
-        raise MaskError(
-            f"{path} is a TIFF in strips, not in tiles.",
-            hint="A mask must be tiled; convert it, for instance with "
-            "`vips tiffsave in.tif out.tif --tile --compression lzw`.",
-        )
-    tile = Size(int(page.tilewidth), int(page.tilelength))
-    if tile.width_px < 1 or tile.height_px < 1 or tile.area_px > _MAX_TILE_PX:
+    is_tiled = bool(page.is_tiled)
+    tile = Size(int(page.tilewidth), int(page.tilelength)) if is_tiled else _strip(page, size)
+    if tile.width_px < 1 or tile.height_px < 1:
         raise MaskError(f"{path} has tiles of {tile} pixels.", hint="It is damaged.")
+    if tile.area_px > _MAX_TILE_PX:
+        raise MaskError(
+            f"{path} has {'tiles' if is_tiled else 'strips'} of {tile} pixels.",
+            hint="It is damaged." if is_tiled else "Write it in tiles, so that parts can be read.",
+        )
     if int(getattr(page, "imagedepth", 1)) != 1 or int(getattr(page, "tiledepth", 1)) != 1:
         raise MaskError(f"{path} has tiles with a depth; a mask has flat ones.")
     n_bits, sample_format = page.bitspersample, page.sampleformat
-    if not isinstance(n_bits, int) or n_bits not in _DTYPES or sample_format not in (1, None):
+    if not isinstance(n_bits, int) or n_bits not in _DTYPES or sample_format not in (1, 2, None):
+        what = page.dtype if n_bits in (8, 16, 32, 64) else f"{n_bits} bits"
         raise MaskError(
-            f"{path} has pixels of type {page.dtype or f'{n_bits} bits'}; "
-            "labels are unsigned integers of 1, 8, 16 or 32 bits."
+            f"{path} has pixels of type {what}; labels are whole numbers of 1, 8, 16 or 32 bits.",
+            hint="Write it as uint8 or uint16.",
         )
     compression = COMPRESSION_NAMES.get(int(page.compression))
     if compression is None:
+        method = getattr(page.compression, "name", "unknown")
         raise MaskError(
-            f"{path} is compressed with method {int(page.compression)}, which masks do not use.",
-            hint="Labels need a lossless one: LZW, deflate or zstd.",
+            f"{path} is compressed by a method that qpmask does not read: {method} "
+            f"({int(page.compression)}).",
+            hint="Write it with LZW, deflate or zstd. JPEG changes labels.",
         )
     if int(page.predictor) not in (1, 2):
         raise MaskError(f"{path} uses the predictor {int(page.predictor)}, for floats only.")
@@ -354,7 +389,12 @@ def _image(page: Any, byte_order: str, path: Path) -> Image:
         bytecounts=np.asarray(page.databytecounts, np.int64),
         directory_offset=int(page.offset),
         n_bits=n_bits,
+        is_signed=sample_format == 2,
+        is_tiled=is_tiled,
     )
+    if compression == "none" and not is_tiled and len(image.offsets) == 1:
+        image = _cut_strip(image)
+        level = image.level
     n_expected = level.n_tiles * (n_samples if image.is_planar else 1)
     if n_samples < 1 or len(image.offsets) != n_expected or len(image.bytecounts) != n_expected:
         raise MaskError(
@@ -363,6 +403,21 @@ def _image(page: Any, byte_order: str, path: Path) -> Image:
             hint="It is damaged or incomplete.",
         )
     return image
+
+
+def _strip(page: Any, size: Size) -> Size:
+    """Size of a strip, the last one apart."""
+    return Size(size.width_px, max(1, min(int(page.rowsperstrip), size.height_px)))
+
+
+def _cut_strip(image: Image) -> Image:
+    """An image that is one strip without compression, as one of shorter strips: the same bytes."""
+    n_rows = max(1, _CUT_STRIP_BYTES // image.row_bytes)
+    level = replace(image.level, tile=Size(image.level.tile.width_px, n_rows))
+    n_left = int(image.bytecounts[0])
+    starts = np.arange(level.n_tiles, dtype=np.int64) * n_rows * image.row_bytes
+    lengths = np.clip(n_left - starts, 0, n_rows * image.row_bytes)
+    return replace(image, level=level, offsets=image.offsets[0] + starts, bytecounts=lengths)
 
 
 def _resolution(page: Any) -> tuple[float, float, int] | None:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from qpmask.geometry import Size
 from qpmask.mask import Mask
-from qpmask.mask.scaling import fitting_level
 from qpmask.viewer.viewport import Viewport
 
 _OVERVIEW_PX = 4096  # longest edge of an overview: 16 MB at most for uint8
@@ -111,9 +110,9 @@ class Sampler:
         return found[: len(y_px), : len(x_px)]
 
     def _wants_overview(self, downsample: float) -> bool:
-        level = fitting_level(self._mask.level_scales, downsample)
+        level = self._mask.fitting_level(downsample)
         return (
-            level == len(self._mask.levels) - 1
+            level == self._mask.fitting_level(math.inf)
             and self._mask.levels[level].n_tiles > _MANY_TILES
             and downsample >= self._overview_step()
         )

@@ -101,7 +101,17 @@ def test_a_mask_as_json(cli: Cli, tmp_path: Path) -> None:
     assert (data["width_px"], data["height_px"], data["dtype"]) == (100, 60, "uint8")
     assert data["levels"] == [[100, 60], [50, 30]]
     assert data["classes"][0] == {"label": 1, "name": "Tumor", "color": [200, 0, 0]}
-    assert data["pixels"] is None, "there is no sidecar"
+    assert data["pixels"] == {"0": 5800, "1": 200}, "there is no sidecar, so they are counted"
+
+
+def test_a_sidecar_of_an_older_mask_is_not_believed(cli: Cli, tmp_path: Path) -> None:
+    path = a_mask(tmp_path / "a.ome.tif")
+    sidecar = path.with_name("a.ome.tif.json")
+    sidecar.write_text('{"pixels": {"0": 1, "1": 5999}, "mask": {"bytes": 77}}')
+    assert json.loads(cli("info", path, "--json")[1])["pixels"] == {"0": 5800, "1": 200}
+    n_bytes = path.stat().st_size
+    sidecar.write_text(json.dumps({"pixels": {"0": 1, "1": 5999}, "mask": {"bytes": n_bytes}}))
+    assert json.loads(cli("info", path, "--json")[1])["pixels"] == {"0": 1, "1": 5999}
 
 
 def test_a_mask_without_a_pixel_size(cli: Cli, tmp_path: Path) -> None:

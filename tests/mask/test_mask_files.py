@@ -58,11 +58,8 @@ def test_files_that_are_no_masks(tmp_path: Path) -> None:
     (tmp_path / "x.tif").write_bytes(b"no TIFF")
     with pytest.raises(MaskError, match="not a TIFF"):
         open_mask(tmp_path / "x.tif")
-    tifffile.imwrite(tmp_path / "x.tif", BASE)
-    with pytest.raises(MaskError, match=r"strips, not in tiles.*vips"):
-        open_mask(tmp_path / "x.tif")
     tifffile.imwrite(tmp_path / "x.tif", BASE.astype(np.float32), tile=(64, 64))
-    with pytest.raises(MaskError, match="float32; labels are unsigned integers"):
+    with pytest.raises(MaskError, match="float32; labels are whole numbers"):
         open_mask(tmp_path / "x.tif")
 
 

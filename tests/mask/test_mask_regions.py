@@ -119,17 +119,51 @@ def test_a_downsampled_region_is_a_slice(path: Path, data: st.DataObject) -> Non
 
 
 def test_a_region_comes_from_the_level_that_fits(tmp_path: Path) -> None:
-    """Levels that lie about their base show which one was read."""
+    """Levels with a lie about one place, where nobody looks for lies, show which one was read."""
     path = tmp_path / "x.tif"
     with tifffile.TiffWriter(path) as tif:
         for level in range(4):
-            pixels = np.full((200 >> level, 300 >> level), level, np.uint8)
-            tif.write(pixels, tile=(32, 32), subfiletype=int(level > 0), metadata=None)
+            pixels = np.zeros((2000 >> level, 3000 >> level), np.uint8)
+            pixels[: 1000 >> level] = 7  # an edge in the middle
+            pixels[0, 0] = level
+            tif.write(pixels, tile=(1024, 1024), subfiletype=int(level > 0), metadata=None)
     with open_mask(path) as mask:
         for d, level in [(1, 0), (1.9, 0), (2, 1), (3.9, 1), (4, 2), (7.99, 2), (8, 3), (99, 3)]:
-            assert mask.region(0, 0, 300, 200, d).max() == level
-            assert mask.region(0, 0, 300, 200, d).min() == level
-        assert (mask[::8, ::8] == 0).all()
+            assert mask.region(0, 0, 3000, 2000, d)[0, 0] == level
+            assert mask.fitting_level(d) == level
+        assert mask[::8, ::8][0, 0] == 0
+
+
+def averaged(base: np.ndarray) -> np.ndarray:
+    rows, cols = base.shape[0] // 2, base.shape[1] // 2
+    return base[: 2 * rows, : 2 * cols].reshape(rows, 2, cols, 2).mean((1, 3)).astype(base.dtype)
+
+
+@pytest.mark.parametrize("first_mixed", [1, 2, 3, 9])
+@pytest.mark.parametrize("compression", ["lzw", None])
+def test_averages_of_labels_are_never_returned(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, first_mixed: int, compression: str | None
+) -> None:
+    path = tmp_path / "x.tif"
+    base = blobs(700, 900, n=20) // 3 * 40
+    with tifffile.TiffWriter(path) as tif:
+        pixels = base
+        for level in range(4):
+            if level:
+                pixels = averaged(pixels) if level >= first_mixed else pixels[::2, ::2]
+            tif.write(
+                pixels, tile=(64, 64), compression=compression, subfiletype=int(level > 0),
+                metadata=None,
+            )  # fmt: skip
+    labels = set(np.unique(base).tolist())
+    with open_mask(path) as mask:
+        for d in (1, 2, 4, 8):
+            found = mask.region(0, 0, 900, 700, d)
+            assert set(np.unique(found).tolist()) <= labels
+            assert mask.fitting_level(d) == min({1: 0, 2: 1, 4: 2, 8: 3}[d], first_mixed - 1)
+        binary = mask.binary(*labels)
+        assert binary.region(0, 0, 900, 700, 8).all()
+        assert caplog.text.count("mixes labels") == (first_mixed < 4)
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000), st.integers(0, 4), st.booleans())

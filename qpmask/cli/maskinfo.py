@@ -1,0 +1,149 @@
+"""What ``qpmask info`` says of a mask: its levels, its classes, and their pixels."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qpmask.cli import exits
+
+if TYPE_CHECKING:
+    from qpmask.ometiff.reader import MaskFile
+
+_MAX_OTHER = 20  # labels without a class that are listed
+
+
+def show_mask(path: Path, as_json: bool) -> int:
+    """Show what a mask says about itself, and how many pixels its classes have."""
+    from qpmask.cli.words import error_console, print_json
+    from qpmask.errors import MaskError
+    from qpmask.mask.mask import Mask
+    from qpmask.ometiff.reader import MaskFile
+    from qpmask.outputs import SIDECAR_SUFFIX, read_json
+
+    sidecar = read_json(path.with_name(path.name + SIDECAR_SUFFIX)) or {}
+    with MaskFile(path) as file:
+        metadata, tile = file.metadata, file.levels[0].tile
+        pixel_size = Mask(file).pixel_size
+        try:
+            planes = _pixels_of_planes(file, sidecar)
+        except MaskError as error:  # all the rest can be told
+            planes = None
+            if not as_json:
+                error_console().print(f"warning: {error}", soft_wrap=True, markup=False)
+        channels = list(metadata.channel_names) if metadata else []
+        data: dict[str, Any] = {
+            "mask": str(path),
+            "bytes": path.stat().st_size,
+            "width_px": file.size.width_px,
+            "height_px": file.size.height_px,
+            "dtype": str(file.dtype),
+            "planes": file.n_planes,
+            "compression": file.compression,
+            "levels": [[lv.size.width_px, lv.size.height_px] for lv in file.levels],
+            "tile_px": tile.width_px,
+            "tile_height_px": tile.height_px,
+            "pixel_width_um": pixel_size and pixel_size.width_um,
+            "pixel_height_um": pixel_size and pixel_size.height_um,
+            "classes": [
+                {"label": c.label, "name": c.name, "color": c.color}
+                for c in (metadata.classes if metadata else ())
+            ],
+            "channels": channels,
+            "made_by": dict(metadata.extra) if metadata else {},
+            "pixels": None if planes is None else {str(k): n for k, n in _sum(planes).items()},
+            "channel_pixels": None if planes is None else [
+                sum(sum(found.values()) - found.get(0, 0) for found in planes[i :: len(channels)])
+                for i in range(len(channels))
+            ],
+        }  # fmt: skip
+    if as_json:
+        print_json(data)
+    else:
+        _show_mask(data)
+    return exits.OK
+
+
+def _pixels_of_planes(file: MaskFile, sidecar: Mapping[str, Any]) -> list[dict[int, int]]:
+    """Pixels by label of each plane: from the sidecar if it is of this file, else counted."""
+    from qpmask.mask.mask import Mask
+
+    made, pixels = sidecar.get("mask"), sidecar.get("pixels")
+    is_its_own = isinstance(made, dict) and made.get("bytes") == file.structure.file_bytes
+    if file.n_planes == 1 and is_its_own and isinstance(pixels, dict):
+        with contextlib.suppress(TypeError, ValueError):
+            return [{int(k): int(n) for k, n in pixels.items()}]
+    return [Mask(file, plane).counts() for plane in range(file.n_planes)]
+
+
+def _sum(planes: list[dict[int, int]]) -> dict[int, int]:
+    total: Counter[int] = Counter()
+    for counts in planes:
+        total.update(counts)
+    return dict(sorted(total.items()))
+
+
+def _show_mask(data: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    from qpmask.cli.words import class_text, count_of, human_bytes, out_console
+
+    console = out_console()
+    width_px, height_px = data["tile_px"], data["tile_height_px"]
+    console.print(
+        f"{data['mask']}: {data['width_px']:,} x {data['height_px']:,} pixels, {data['dtype']}, "
+        f"{count_of(data['planes'], 'plane')}, {human_bytes(data['bytes'])}, "
+        f"{data['compression']}, tiles of "
+        + (f"{width_px}" if width_px == height_px else f"{width_px} x {height_px}"),
+        soft_wrap=True,
+    )
+    levels = ", ".join(f"{w:,} x {h:,}" for w, h in data["levels"])
+    console.print(f"levels: {levels}", soft_wrap=True)
+    size = data["pixel_width_um"]
+    console.print(
+        f"pixel size: {size:.6g} x {data['pixel_height_um']:.6g} µm" if size else
+        "pixel size: unknown"
+    )  # fmt: skip
+    for key, value in data["made_by"].items():
+        console.print(f"{key}: {value}", soft_wrap=True)
+    rows: list[tuple[str, Any, int | None]]
+    if data["channels"] and not data["classes"]:
+        first = "channel"
+        found = data["channel_pixels"] or [None] * len(data["channels"])
+        rows = [(str(i), name, found[i]) for i, name in enumerate(data["channels"])]
+    else:
+        first = "label"
+        rows = _label_rows(data, class_text)
+    table = Table()
+    for name in (first, "class", "pixels", "mm²"):
+        table.add_column(name, justify="left" if name == "class" else "right", overflow="fold")
+    for label, text, n in rows:
+        area = None if n is None or not size else n * size * data["pixel_height_um"] / 1e6
+        table.add_row(
+            label, text, "" if n is None else f"{n:,}", "" if area is None else f"{area:,.3f}"
+        )
+    if rows:
+        console.print(table)
+
+
+def _label_rows(data: dict[str, Any], text_of: Any) -> list[tuple[str, Any, int | None]]:
+    """The class table with its pixels, and labels that are in it not, few as they should be."""
+    pixels = data["pixels"]
+    rows = [
+        (
+            str(row["label"]),
+            text_of(row["name"], None if row["color"] is None else tuple(row["color"])),
+            None if pixels is None else pixels.get(str(row["label"]), 0),
+        )
+        for row in data["classes"]
+    ]
+    known = {"0", *(str(row["label"]) for row in data["classes"])}
+    other = [label for label in pixels or {} if label not in known]
+    rows += [(label, "(no class)", pixels[label]) for label in other[:_MAX_OTHER]]
+    if len(other) > _MAX_OTHER:
+        n = sum(pixels[label] for label in other[_MAX_OTHER:])
+        rows.append((f"{len(other) - _MAX_OTHER:,} more", "(no class)", n))
+    return rows
