@@ -46,6 +46,7 @@ def show_mask(path: Path, as_json: bool) -> int:
             "levels": [[lv.size.width_px, lv.size.height_px] for lv in file.levels],
             "tile_px": tile.width_px,
             "tile_height_px": tile.height_px,
+            "is_tiled": file.structure.images[0][0].is_tiled,
             "pixel_width_um": pixel_size and pixel_size.width_um,
             "pixel_height_um": pixel_size and pixel_size.height_um,
             "classes": [
@@ -93,11 +94,14 @@ def _show_mask(data: dict[str, Any]) -> None:
 
     console = out_console()
     width_px, height_px = data["tile_px"], data["tile_height_px"]
+    if data["is_tiled"]:
+        cut = f"tiles of {width_px}" + (f" x {height_px}" if width_px != height_px else "")
+    else:
+        cut = f"strips of {height_px} rows"
     console.print(
         f"{data['mask']}: {data['width_px']:,} x {data['height_px']:,} pixels, {data['dtype']}, "
         f"{count_of(data['planes'], 'plane')}, {human_bytes(data['bytes'])}, "
-        f"{data['compression']}, tiles of "
-        + (f"{width_px}" if width_px == height_px else f"{width_px} x {height_px}"),
+        f"{data['compression']}, {cut}",
         soft_wrap=True,
     )
     levels = ", ".join(f"{w:,} x {h:,}" for w, h in data["levels"])

@@ -15,6 +15,8 @@ from qpmask.ometiff.structure import Image, Structure
 
 __all__ = ["SegmentFile"]
 
+_MISSING = "it is missing from the file"
+
 
 class SegmentFile:
     """The open file of a mask. Reads are safe from any thread.
@@ -115,7 +117,7 @@ class SegmentFile:
         index = row * place.n_cols + col + (sample * place.n_tiles if image.is_planar else 0)
         offset, n_bytes = int(image.offsets[index]), int(image.bytecounts[index])
         if offset == 0 or n_bytes == 0:
-            raise self.error((level, plane, row, col), "it is missing from the file")
+            raise self.error((level, plane, row, col), _MISSING)
         return offset, n_bytes
 
     def read(self, offset: int, n_bytes: int, where: tuple[int, int, int, int]) -> bytes:
@@ -165,6 +167,11 @@ class SegmentFile:
         return TileError(
             f"The tile at level {level}{of_plane}, row {row}, column {col} of {self._path} "
             f"cannot be used: {what}.",
-            hint="The mask is damaged or incomplete; make it again.",
+            hint="The mask is damaged or incomplete; make it again."
+            + (
+                " (A sparse file leaves background out; write all of it.)"
+                if what == _MISSING
+                else ""
+            ),
             what=what,
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from conftest import TINY, Cli, hash_tree
 
 from qpmask import MaskWriter
@@ -248,3 +249,26 @@ def test_a_mask_from_python_needs_no_sidecar(qpmask_cli: Cli, tmp_path: Path) ->
         writer.write(0, 0, np.ones((5, 5), np.uint8))
     code, out, _ = qpmask_cli("check", folder)
     assert code == OK and out.startswith("ok")
+
+
+def test_masks_of_any_name_are_checked(qpmask_cli: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "w"
+    folder.mkdir()
+    for name in ("a.ome.tif", "b.tif", "c.TIFF"):
+        with MaskWriter(folder / name, 40, 40) as writer:
+            writer.write(0, 0, np.ones((5, 5), np.uint8))
+    assert qpmask_cli("check", folder)[1].count("ok") == 3
+    content = (folder / "b.tif").read_bytes()
+    (folder / "b.tif").write_bytes(content[: len(content) // 2])
+    code, out, _ = qpmask_cli("check", folder)
+    assert code == 1 and "INVALID b.tif" in out
+
+
+def test_levels_of_other_sizes_must_not_invent_labels(qpmask_cli: Cli, tmp_path: Path) -> None:
+    for label, words in ((4, 0), (2, 1)):
+        with tifffile.TiffWriter(tmp_path / "x.tif") as tif:
+            tif.write(np.full((101, 99), 4, np.uint8), tile=(32, 32), metadata=None)
+            level = np.full((50, 49), label, np.uint8)
+            tif.write(level, tile=(32, 32), subfiletype=1, metadata=None)
+        _, out, _ = qpmask_cli("check", tmp_path / "x.tif")
+        assert out.count("labels that level 0 lacks: 2;") == words

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import TINY, Cli
-from mask_files import blobs, write
+from mask_files import blobs, write, write_foreign
+
+from qpmask import MaskWriter
 
 BASE = blobs(300, 500)
 
@@ -68,6 +70,29 @@ def test_a_tile_of_one_label_against_one_of_many(
     assert by_label == {
         int(label): int((mixed == label).sum()) for label in np.unique(mixed) if label != 2
     }
+
+
+def test_tiles_that_are_not_square(cli: Cli, tmp_path: Path) -> None:
+    for name, tile in (("a.tif", (128, 64)), ("b.tif", (64, 128)), ("c.tif", (64, 64))):
+        write_foreign(tmp_path / name, BASE, tile=tile)
+    for first in "abc":
+        for second in "abc":
+            assert cli(tmp_path / f"{first}.tif", tmp_path / f"{second}.tif")[0] == 0
+    change(tmp_path / "c.tif")
+    for names in ("ac", "ca", "bc", "cb"):
+        code, out, _ = cli(*(tmp_path / f"{name}.tif" for name in names))
+        assert code == 1 and "1 of 150,000 pixels differ" in out and "(9, 7)" in out
+
+
+def test_class_tables_that_contradict_each_other(cli: Cli, tmp_path: Path) -> None:
+    for name, classes in (("a.tif", {1: "A", 2: "B"}), ("b.tif", {1: "B", 2: "A"}),
+                          ("c.tif", {1: "A"})):  # fmt: skip
+        with MaskWriter(tmp_path / name, 40, 40, classes=classes) as writer:
+            writer.write(0, 0, np.ones((5, 5), np.uint8))
+    code, out, err = cli(tmp_path / "a.tif", tmp_path / "b.tif")
+    assert code == 0 and "Equal" in out
+    assert "label 1 is 'A' in the first and 'B' in the second, and 1 more" in err
+    assert "note" not in cli(tmp_path / "a.tif", tmp_path / "c.tif")[2]
 
 
 def test_folders_of_equal_masks(cli: Cli, folders: tuple[Path, Path]) -> None:

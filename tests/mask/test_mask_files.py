@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from mask_files import BASE, blobs, foreign_level, write, write_foreign
 from ometiff.mask_samples import damaged, histogram
 
+from qpmask import check_mask
 from qpmask.errors import MaskError, OptionsError, QpmaskError
 from qpmask.mask import open_mask
 from qpmask.ometiff import MaskFile
+from qpmask.verify import mask_files
 
 # --- other programs' files, and damage --------------------------------------------------------
 
@@ -96,6 +98,54 @@ def test_a_missing_tile_is_never_background(tmp_path: Path, path: Path) -> None:
         for read in (lambda: mask[:], mask.areas, mask.present, lambda: list(mask.tiles_with(1))):
             with pytest.raises(MaskError, match=r"row 1, column 3 .*missing"):
                 read()
+
+
+def test_strips(tmp_path: Path) -> None:
+    """As QuPath's writeImage has them, and ImageJ: one strip, or a few, and a palette."""
+    path = tmp_path / "x.tif"
+    base = blobs(3000, 700, seed=3)
+    palette = np.zeros((3, 256), np.uint16)
+    for options in (
+        {}, {"rowsperstrip": 7}, {"compression": "zlib", "rowsperstrip": 999},
+        {"photometric": "palette", "colormap": palette}, {"imagej": True},
+    ):  # fmt: skip
+        tifffile.imwrite(path, base, **options)
+        with open_mask(path) as mask:
+            assert np.array_equal(mask[:], base)
+            assert np.array_equal(mask[2990:, 100:300], base[2990:, 100:300])
+            assert mask.counts() == histogram(base)
+            assert mask.levels[0].tile.height_px <= 999, "a part can be read"
+        report = check_mask(path)
+        assert report.counts[0] == histogram(base)
+        assert any("in strips" in str(p) for p in report.problems)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])  # ImageJ's pixels are at the end
+    with open_mask(path) as mask:
+        assert np.array_equal(mask[:2000], base[:2000])
+        with pytest.raises(MaskError, match="end"):
+            mask[:]
+
+
+def test_colours_are_no_masks(tmp_path: Path) -> None:
+    for name in ("a.ome.tif", "b.TIFF", ".hidden.tif", "c.tif.json", "d.png"):
+        write(tmp_path / name, BASE)
+    tifffile.imwrite(tmp_path / "slide.tif", np.zeros((64, 64, 3), np.uint8), tile=(32, 32))
+    (tmp_path / "damaged.tif").write_bytes(b"II*")
+    assert [p.name for p in mask_files(tmp_path)] == ["a.ome.tif", "b.TIFF", "damaged.tif"]
+
+
+def test_a_mask_closed_while_it_is_read(path: Path) -> None:
+    with open_mask(path) as mask:
+        tiles = mask.tiles_with(1, 2, 3)
+    with pytest.raises(MaskError, match="is closed"):
+        list(tiles)
+
+
+def test_whole_dots_per_inch_are_no_pixel_size(tmp_path: Path) -> None:
+    for dpi, mpp in ((72, None), (600, None), (25400 / 0.5, 0.5), (25400 / 12.34, 12.34)):
+        write_foreign(tmp_path / "x.tif", BASE, resolution=(dpi, dpi), resolutionunit=2)
+        with open_mask(tmp_path / "x.tif") as mask:
+            assert mask.mpp == (None if mpp is None else pytest.approx((mpp, mpp)))
 
 
 # --- life -------------------------------------------------------------------------------------

@@ -134,6 +134,21 @@ def test_a_region_comes_from_the_level_that_fits(tmp_path: Path) -> None:
         assert mask[::8, ::8][0, 0] == 0
 
 
+def test_a_fill_that_no_pixel_can_have_is_refused_everywhere(mask: Mask) -> None:
+    for fill in (-1, 256, "x", 1.5):
+        with pytest.raises(OptionsError, match="fill="):
+            mask.region(0, 0, 5, 5, fill=fill)  # type: ignore[arg-type]
+
+
+def test_advice_can_be_followed(mask: Mask) -> None:
+    with pytest.raises(OutsideMaskError) as caught:
+        mask.counts((0, 0, 9999, 5))
+    assert "fill" not in str(caught.value.hint)
+    with pytest.raises(OptionsError) as by_name:
+        open_mask(mask.path, plane="Tumor")  # type: ignore[arg-type]
+    assert "plane('Tumor')" in str(by_name.value.hint)
+
+
 def averaged(base: np.ndarray) -> np.ndarray:
     rows, cols = base.shape[0] // 2, base.shape[1] // 2
     return base[: 2 * rows, : 2 * cols].reshape(rows, 2, cols, 2).mean((1, 3)).astype(base.dtype)

@@ -294,6 +294,13 @@ def test_one_bit_holds_two_labels(tmp_path: Path) -> None:
         {"mpp": float("nan")},
         {"mpp": (1, 2, 3)},
         {"mpp": "ab"},
+        {"mpp": 0.25e-6},  # metres
+        {"mpp": 1e20},
+        {"mpp": np.array(0.5)},
+        {"classes": 3},
+        {"extra": [1]},
+        {"threads": 0},
+        {"threads": "x"},
     ],
 )
 def test_options_that_make_no_sense(tmp_path: Path, options: dict[str, Any]) -> None:
@@ -430,6 +437,7 @@ def test_tiles_in_order(tmp_path: Path, items: list[Any], codec: str) -> None:
     [
         (CROPPED[:-1], "ended after 11 of 12"),
         ([*CROPPED, CROPPED[0]], "more tiles than the 12"),
+        ([*CROPPED, None], "more tiles than the 12"),
         ([(0, 0, CROPPED[0]), (32, 0, CROPPED[2])], "at x = 32, y = 0; the next.* x = 16, y = 0"),
         ([(0.0, 0, CROPPED[0])], "whole numbers"),
         ([CROPPED[0][:5]], r"Tile 0 .*shape \(5, 16\)"),

@@ -6,6 +6,7 @@ import gc
 import os
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 from qpmask import MaskWriter, finalize, open_mask
 from qpmask.errors import MaskError, OutputError
+from qpmask.ometiff import WriteResult
 
 ONES = np.ones((16, 16), np.uint8)
 
@@ -117,3 +119,36 @@ def test_masked_pixels_are_not_written(tmp_path: Path) -> None:
     expected[4:, 4:] = 3 * (np.tri(4) - np.eye(4))
     with open_mask(path) as mask:
         assert np.array_equal(mask[:], expected)
+    tiles = [np.ma.masked_array(np.full((16, 16), 3), mask=np.eye(16, dtype=bool)), np.ma.masked]
+    tiles[1] = np.ma.masked_all((16, 16), np.uint8)
+    MaskWriter.from_tiles(path, 32, 16, tiles, tile_size=16, classes={3: "x"})
+    with open_mask(path) as mask:
+        assert np.array_equal(mask[:, :16], 3 * (1 - np.eye(16)))
+        assert not mask[:, 16:].any()
+
+
+def test_threads_that_close_together_get_the_same_result(tmp_path: Path) -> None:
+    writer = MaskWriter(tmp_path / "m.ome.tif", 300, 300, tile_size=16)
+    writer.write(0, 0, np.ones((100, 100), np.uint8))
+    started = threading.Barrier(3)
+
+    def close() -> WriteResult:
+        started.wait()
+        return writer.close()
+
+    with ThreadPoolExecutor(3) as pool:
+        results = [job.result() for job in [pool.submit(close) for _ in range(3)]]
+    assert results[0] is results[1] is results[2] and results[0].path.is_file()
+
+
+def test_tiles_in_order_beside_unfinished_writes_get_advice_that_can_be_followed(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "m.ome.tif"
+    with pytest.raises(ZeroDivisionError), MaskWriter(path, 8, 8, tile_size=16) as writer:
+        writer.write(0, 0, [[1]])
+        raise ZeroDivisionError
+    with pytest.raises(OutputError) as caught:
+        MaskWriter.from_tiles(path, 8, 8, [0], tile_size=16)
+    hint = str(caught.value.hint)
+    assert "remove m.ome.tif.writing" in hint and "discard_unfinished" not in hint
