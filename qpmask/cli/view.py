@@ -59,7 +59,7 @@ def command(
     save: Path | None,
     verbose: int,
 ) -> int:
-    """Look at a mask: ours, QuPath's, or any tiled TIFF of labels.
+    """Look at a mask: ours, QuPath's, or any TIFF of labels.
 
     \b
     In the window: drag to move, wheel or + and - to zoom, arrows to move,

@@ -36,7 +36,7 @@ def open_scene(
     Parameters
     ----------
     path : Path
-        A mask: ours, QuPath's, or any tiled TIFF of labels.
+        A mask: ours, QuPath's, or any TIFF of labels.
     plane : str, optional
         Number or channel name of a plane; the first one by default.
     slide_path : Path, optional
