@@ -106,7 +106,7 @@ class MaskMaker:
             )
         finally:
             for name in (_part(image), _scratch(image)):
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError, ValueError):  # a name that no file can have
                     self.folder.work_file(name).unlink(missing_ok=True)
         return replace(record, seconds=round(time.monotonic() - began, 3))
 
@@ -129,8 +129,9 @@ class MaskMaker:
                 hint="Save the image in QuPath, then run the export again.",
             )
         counts = _total_counts(written, job.n_planes)
-        record = _done_record(image, job, counts, part.stat().st_size)
         verified = None if self.verifier is None else self.verifier.probe().name
+        record = _done_record(image, job, counts, part.stat().st_size)
+        record = replace(record, engine=str(info), verified_by=verified)
         sidecar = _sidecar(image, self.plan, info, record, written, file_sha256(part), verified)
         if job.render.instances:
             table = instance_table(image.entry, job.instance_rows)
@@ -257,7 +258,15 @@ def standing_mask(
     if job.render.instances and not (folder.path / (image.mask_name + INSTANCES_SUFFIX)).is_file():
         return None
     record = _done_record(image, job, pixels, path.stat().st_size)
-    return replace(record, status="skipped")
+    made_by, verified_by = sidecar.get("engine"), sidecar.get("verified_by")
+    return replace(
+        record,
+        status="skipped",
+        engine=" ".join(str(made_by.get(k)) for k in ("name", "version"))
+        if isinstance(made_by, dict)
+        else None,
+        verified_by=verified_by if isinstance(verified_by, str) else None,
+    )
 
 
 # -- records ------------------------------------------------------------------------------------

@@ -100,7 +100,7 @@ def read_inventory(entry: ImageEntry) -> Inventory:
     return Inventory(
         has_data=True,
         colors=colors,
-        findings=(),
+        findings=_against_summary(entry, len(objects)),
         _kind=objects.kind,
         _class=objects.class_index,
         _off_plane=(z < 0) | (z >= entry.size_z) | (t < 0) | (t >= entry.size_t),
@@ -146,6 +146,26 @@ def _planes(objects: ImageObjects) -> tuple[npt.NDArray[np.int32], npt.NDArray[n
     return z, t
 
 
+def _objects_of_summary(entry: ImageEntry) -> int | None:
+    """How many objects QuPath counted when it last saved the image."""
+    summary = (read_json(entry.data_dir / "summary.json") or {}).get("hierarchy")
+    n_objects = summary.get("nObjects") if isinstance(summary, dict) else None
+    return n_objects - 1 if isinstance(n_objects, int) and n_objects > 0 else None  # but the root
+
+
+def _against_summary(entry: ImageEntry, n_objects: int) -> tuple[str, ...]:
+    """A finding where the data file holds other objects than QuPath counted as it saved them."""
+    if entry.data_name == BACKUP_FILE:
+        return ()
+    n_expected = _objects_of_summary(entry)
+    if n_expected is None or n_expected == n_objects:
+        return ()
+    return (
+        f"The data file holds {n_objects:,} objects; QuPath counted {n_expected:,} when it saved "
+        "the image (summary.json).",
+    )
+
+
 def _without_data(entry: ImageEntry) -> Inventory:
     """An image that has no data file: never saved, or lost."""
     backup = entry.data_dir / BACKUP_FILE
@@ -159,12 +179,11 @@ def _without_data(entry: ImageEntry) -> Inventory:
             f"The data folder of {entry.label} is not there: {entry.data_dir}.",
             hint="Was the project file moved without its 'data' folder?",
         )
-    summary = (read_json(entry.data_dir / "summary.json") or {}).get("hierarchy")
-    n_objects = summary.get("nObjects") if isinstance(summary, dict) else None
-    if isinstance(n_objects, int) and n_objects > 1:  # the root counts
+    n_objects = _objects_of_summary(entry)
+    if n_objects:
         raise DataFileMissingError(
             f"The data file of {entry.label} is gone: {entry.data_path}. It held "
-            f"{n_objects - 1:,} objects.",
+            f"{n_objects:,} objects.",
             hint="Restore it from a backup.",
         )
     return Inventory(

@@ -19,7 +19,7 @@ from typing import Any
 from qpmask.classes import ClassMap, class_map_from_dict, load_class_map
 from qpmask.engines.base import Engine, EngineInfo
 from qpmask.engines.choice import EngineChoice, choose_engine, make_engines
-from qpmask.errors import Interrupted
+from qpmask.errors import Interrupted, OutputError
 from qpmask.events import (
     EngineReady,
     EngineStarting,
@@ -127,6 +127,7 @@ def export_masks(
     options = options or ExportOptions()
     emit = progress or ignore
     plan = plan_export(project, out, classes, options)
+    _check_out(out, plan.project)
     choice = choose_engine(options)
     engine, verifier = make_engines(choice, options)
     info = engine.probe()
@@ -232,7 +233,7 @@ class _Run:
     def _here(self, todo: Iterable[ImagePlan]) -> Iterator[ImageRecord]:
         self._emit(EngineStarting(self._probed.name, self._engine.compiles))
         self.info = self._engine.start()
-        ready = _describe(self.info)
+        ready = f"{_describe(self.info)} ({self._choice.reason})"
         if self._verifier is not None:
             ready += f"; each mask is verified by {self._verifier.start()}"
         self._emit(EngineReady(ready))
@@ -248,7 +249,7 @@ class _Run:
 
         self._emit(EngineStarting(self._probed.name, self._engine.compiles))
         self._engine.compile()
-        self._emit(EngineReady(f"{self._probed}, {workers} processes"))
+        self._emit(EngineReady(f"{self._probed}, {workers} processes ({self._choice.reason})"))
         with WorkerPool(
             self._plan, self._choice, self._folder.path, self._emit, self._stop
         ) as pool:
@@ -263,6 +264,17 @@ class _Run:
     def _check_stop(self) -> None:
         if self._stop.is_set():
             raise Interrupted("The run was interrupted.")
+
+
+def _check_out(out: Path, project: Project) -> None:
+    """Raise :class:`OutputError` if the output folder is one that QuPath keeps its own files in."""
+    folder = project.folder.resolve()
+    data = folder / "data"
+    if out.resolve() == folder or out.resolve().is_relative_to(data):
+        raise OutputError(
+            f"{out} belongs to the project, which is never written to.",
+            hint=f"Choose another folder, such as {folder / 'masks'}.",
+        )
 
 
 def _class_map(classes: Classes, out: Path | None) -> ClassMap | None:

@@ -33,6 +33,10 @@ class ImageRecord:
         Pixels of each label, all planes together, background included.
     objects : int or None
         How many objects were drawn.
+    engine : str or None
+        What drew the mask, which may have been an earlier run; with its version.
+    verified_by : str or None
+        The engine that drew it a second time, for comparison.
     slide : str
         Where the slide is on this machine, or ``missing``.
     warnings : tuple of str
@@ -54,6 +58,8 @@ class ImageRecord:
     objects: int | None = None
     seconds: float = 0.0
     bytes: int | None = None
+    engine: str | None = None
+    verified_by: str | None = None
     slide: str = ""
     error: str | None = None
     error_type: str | None = None

@@ -39,7 +39,8 @@ def command(first: Path, second: Path, as_json: bool, verbose: int) -> int:
     if as_json:
         print_json({"first": str(first), "second": str(second), **_record(found, first, second)})
     else:
-        _show(out_console(), found, _pairs(found, first, second))
+        planes = {plane: _plane_name(first, plane) for plane in found.by_plane or {}}
+        _show(out_console(), found, _pairs(found, first, second), planes)
         for text in _class_notes(first, second):
             error_console().print(f"note: {text}", soft_wrap=True, markup=False)
     return exits.OK if found.equal else exits.FAILED
@@ -50,7 +51,6 @@ def _folders(first: Path, second: Path, as_json: bool) -> int:
 
     from qpmask.cli.words import error_console, out_console, print_json
     from qpmask.errors import OptionsError
-    from qpmask.ometiff.compare import compare_masks
 
     for folder in (first, second):
         if any(folder.glob("*.qpproj")):
@@ -72,13 +72,7 @@ def _folders(first: Path, second: Path, as_json: bool) -> int:
             }
             words = record["reason"]
         else:
-            found = compare_masks(a, b)
-            record = _record(found, a, b)
-            words = (
-                f"{found.n_pixels:,} pixels"
-                if found.equal
-                else found.reason or f"{found.n_different:,} of {found.n_pixels:,} pixels differ"
-            )
+            record, words = _outcome(a, b)
         records.append({"mask": name, **record})
         if not as_json:
             status = (
@@ -93,6 +87,22 @@ def _folders(first: Path, second: Path, as_json: bool) -> int:
     return exits.OK if equal else exits.FAILED
 
 
+def _outcome(first: Path, second: Path) -> tuple[dict[str, Any], str]:
+    """The record of two masks of a folder, and what to say of them."""
+    from qpmask.errors import MaskError
+    from qpmask.ometiff.compare import compare_masks
+
+    try:
+        found = compare_masks(first, second)
+        record = _record(found, first, second)
+    except MaskError as error:  # one that cannot be read does not hide the others
+        return {"equal": False, "reason": error.message}, error.message
+    if found.equal:
+        return record, f"{found.n_pixels:,} pixels"
+    differ = f"{found.n_different:,} of {found.n_pixels:,} pixels differ"
+    return record, found.reason or differ
+
+
 def _record(found: Comparison, first: Path, second: Path) -> dict[str, Any]:
     from dataclasses import asdict
 
@@ -100,6 +110,7 @@ def _record(found: Comparison, first: Path, second: Path) -> dict[str, Any]:
         "equal": found.equal,
         **asdict(found),
         "by_labels": _pairs(found, first, second),
+        "by_plane": {str(plane): n for plane, n in (found.by_plane or {}).items()},
         "notes": _class_notes(first, second),
     }
 
@@ -112,8 +123,39 @@ def _class_names(path: Path) -> dict[int, str]:
         return {row.label: row.name for row in (mask.metadata.classes if mask.metadata else ())}
 
 
+def _channels(path: Path) -> tuple[str, ...]:
+    """What the channels of a mask of several planes are called."""
+    from qpmask.ometiff.reader import MaskFile
+
+    with MaskFile(path) as mask:
+        is_one = mask.n_planes == 1
+        return () if is_one or mask.metadata is None else mask.metadata.channel_names
+
+
+def _plane_name(path: Path, plane: int) -> str:
+    """A plane by its channel's name, its slice and time point, as far as it has them."""
+    from qpmask.ometiff.reader import MaskFile
+
+    with MaskFile(path) as mask:
+        m = mask.metadata
+    if m is None or m.n_planes <= plane:
+        return str(plane)
+    rest, c = divmod(plane, m.size_c)
+    t, z = divmod(rest, m.size_z)
+    parts = [m.channel_names[c] if m.channel_names else f"channel {c}"] if m.size_c > 1 else []
+    parts += [f"z {z}"] if m.size_z > 1 else []
+    parts += [f"t {t}"] if m.size_t > 1 else []
+    return ", ".join(parts) or str(plane)
+
+
 def _class_notes(first: Path, second: Path) -> list[str]:
     """Where the class tables contradict each other, which pixels cannot tell."""
+    channels = _channels(first), _channels(second)
+    if channels[0] and channels[1] and channels[0] != channels[1]:
+        return [
+            f"the channels are called {', '.join(channels[0])} in the first and "
+            f"{', '.join(channels[1])} in the second; they were compared by number"
+        ]
     a, b = _class_names(first), _class_names(second)
     other = [n for n in sorted(a.keys() & b.keys()) if a[n] != b[n]]
     if not other:
@@ -141,7 +183,9 @@ def _pairs(found: Comparison, first: Path, second: Path) -> list[dict[str, Any]]
     ]
 
 
-def _show(console: Console, found: Comparison, pairs: list[dict[str, Any]]) -> None:
+def _show(
+    console: Console, found: Comparison, pairs: list[dict[str, Any]], planes: dict[int, str]
+) -> None:
     from rich.table import Table
 
     if found.reason is not None:
@@ -167,13 +211,20 @@ def _show(console: Console, found: Comparison, pairs: list[dict[str, Any]]) -> N
     console.print(table)
     if len(pairs) > _MAX_PAIRS:
         console.print(f"and {len(pairs) - _MAX_PAIRS:,} more pairs of classes (--json lists all)")
+    if len(planes) > 1 or any(name != "0" for name in planes.values()):
+        table = Table(title="In which planes", title_justify="left")
+        table.add_column("plane", overflow="fold")
+        table.add_column("pixels", justify="right")
+        for plane, n in list((found.by_plane or {}).items())[:_MAX_PAIRS]:
+            table.add_row(planes[plane], f"{n:,}")
+        console.print(table)
     table = Table(title="Where", title_justify="left")
     for name in ("plane", "tile row", "tile column", "first pixel (x, y)", "pixels"):
         table.add_column(name, justify="right")
     for place in found.places[:10]:
         table.add_row(
-            str(place.plane), str(place.row), str(place.col), f"({place.x_px:,}, {place.y_px:,})",
-            f"{place.n_pixels:,}",
+            planes[place.plane], str(place.row), str(place.col),
+            f"({place.x_px:,}, {place.y_px:,})", f"{place.n_pixels:,}",
         )  # fmt: skip
     console.print(table)
     if found.n_tiles_different > 10:

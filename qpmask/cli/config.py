@@ -81,6 +81,8 @@ def _checked_one(option: click.Option, value: Any, where: str) -> Any:
         kind, words = (str, int), "'ignore', 'error' or a label"
     if not isinstance(value, kind) or (isinstance(value, bool) and not option.is_flag):
         raise OptionsError(f"{where} is {value!r}; it must be {words}.")
+    if isinstance(option.type, click.Choice) and value not in option.type.choices:
+        raise OptionsError(f"{where} is {value!r}; it is one of {', '.join(option.type.choices)}.")
     return value
 
 

@@ -53,7 +53,8 @@ def run(app: click.Command, args: list[str]) -> int:
         return USAGE
     except (QpmaskError, KeyboardInterrupt, click.Abort) as error:
         if isinstance(error, click.Abort):
-            error = KeyboardInterrupt()
+            cause = error.__cause__  # with what it was to say
+            error = cause if isinstance(cause, KeyboardInterrupt) else KeyboardInterrupt()
         show_error(error)
         return code_for(error)
     except BrokenPipeError:
@@ -73,7 +74,7 @@ def show_error(error: BaseException) -> None:
 
     console = error_console()
     if isinstance(error, KeyboardInterrupt):
-        console.print("Interrupted.")
+        console.print(str(error) or "Interrupted.")
         return
     message, hint = (
         (error.message, error.hint) if isinstance(error, QpmaskError) else (str(error), None)

@@ -14,7 +14,7 @@ import click
 from qpmask.cli import exits
 from qpmask.cli.config import load_config
 from qpmask.cli.types import UNCLASSIFIED
-from qpmask.errors import Interrupted, OptionsError
+from qpmask.errors import OptionsError
 from qpmask.options import COMPRESSIONS, ENGINES, OBJECTS, UNKNOWN_POLICIES
 
 
@@ -98,7 +98,7 @@ def _overrule(ctx: click.Context, values: dict[str, Any]) -> None:
 )
 @click.option(
     "--engine", type=click.Choice(ENGINES), default="auto", show_default=True,
-    envvar="QPMASK_ENGINE",
+    envvar="QPMASK_ENGINE", show_envvar=True,
     help="What draws: QuPath, or qpmask itself without Java (the same pixels).",
 )  # fmt: skip
 @click.option(
@@ -174,7 +174,8 @@ def _stop_signals() -> Iterator[tuple[threading.Event, threading.Event]]:
 
     def handle(number: int, frame: object) -> None:
         if not begun.is_set():
-            raise Interrupted("Interrupted before anything was written.")
+            # No QpmaskError: those are caught where data files are read, as an image's own.
+            raise KeyboardInterrupt("Interrupted before anything was written.")
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()

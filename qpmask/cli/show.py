@@ -23,12 +23,20 @@ from qpmask.report import STATUSES, Report
 
 _STATUS_STYLE = {"done": "green", "skipped": "cyan", "failed": "bold red", "interrupted": "yellow"}
 
+_ENGINE_WORDS = {
+    "auto": "auto (QuPath where one is found, else native)",
+    "qupath": "qupath",
+    "native": "native",
+    "both": "both (QuPath draws, native verifies)",
+}
+
 
 def show_plan(plan: Plan, *, as_json: bool = False) -> None:
     """Print what a run would do, on stdout."""
     if as_json:
         print_json({
             "project": str(plan.project.path),
+            "engine": plan.options.engine,
             "classes": plan.class_map.as_dict(),
             "warnings": list(plan.findings),
             "images": [_plan_row(p) for p in plan.images],
@@ -46,6 +54,7 @@ def show_plan(plan: Plan, *, as_json: bool = False) -> None:
         table.add_row(*_plan_cells(image))
     console.print(table)
     _print_legend(console, plan)
+    console.print(f"Engine: {_ENGINE_WORDS[plan.options.engine]}", soft_wrap=True)
     for finding in plan.findings:
         console.print(Text("warning: ", "yellow") + Text(finding), soft_wrap=True)
     for image in plan.images:

@@ -85,7 +85,8 @@ def find_qupath() -> QuPathInstall:
             raise NoQuPathError(
                 f"There is no usable QuPath in {named}.",
                 hint="PAQUO_QUPATH_DIR, or qupath_dir in .paquo.toml, must name the folder that "
-                "holds QuPath's lib/app and lib/runtime (Windows: app and runtime).",
+                "holds QuPath's lib/app and lib/runtime (Windows: app and runtime). "
+                "--engine native needs none.",
             ) from error
         raise NoQuPathError("No QuPath was found on this machine.", hint=GET_IT) from error
     return QuPathInstall(app_dir, runtime_dir, jvm_path, _version_of(app_dir))

@@ -54,6 +54,8 @@ class Comparison:
         The first hundred tiles that differ.
     n_tiles_different : int
         How many tiles differ.
+    by_plane : dict
+        How many pixels differ in each plane that differs, by its number.
     reason : str or None
         Why the masks cannot be compared at all: other sizes or planes.
     """
@@ -63,6 +65,7 @@ class Comparison:
     by_labels: dict[tuple[int, int], int] | None = None
     places: tuple[Place, ...] = ()
     n_tiles_different: int = 0
+    by_plane: dict[int, int] | None = None
     reason: str | None = None
 
     @property
@@ -79,6 +82,7 @@ class Tally:
         self._by_labels: Counter[tuple[int, int]] = Counter()
         self._places: list[Place] = []
         self._n_tiles = 0
+        self._by_plane: Counter[int] = Counter()
 
     def add(
         self,
@@ -110,6 +114,7 @@ class Tally:
             for pair, n in zip(*np.unique(pairs, return_counts=True), strict=True):
                 self._by_labels[int(pair) >> 32, int(pair) & 0xFFFFFFFF] += int(n)
         self._n_tiles += 1
+        self._by_plane[plane] += n_different
         if len(self._places) < _MAX_PLACES:
             y, x = divmod(at, shape[1])
             y_px, x_px = row * grid.tile.height_px + y, col * grid.tile.width_px + x
@@ -123,6 +128,7 @@ class Tally:
             by_labels=dict(self._by_labels.most_common()),
             places=tuple(self._places),
             n_tiles_different=self._n_tiles,
+            by_plane=dict(self._by_plane),
         )
 
 

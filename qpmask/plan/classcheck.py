@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from qpmask.classes import QUPATH_IGNORED, ClassMap, class_map_from_classes
 from qpmask.errors import OptionsError, UnmappedClassError
 from qpmask.inventory import Inventory
-from qpmask.options import ExportOptions
+from qpmask.options import MAX_LABEL, ExportOptions
 from qpmask.plan.words import images_text, objects_text
 from qpmask.project import Project, ProjectClass
 
@@ -127,6 +127,12 @@ def unclassified_label(
     return choice if isinstance(choice, int) else None
 
 
+def _free(taken: Mapping[int, str]) -> int:
+    """A label that nothing has: the next one, or a gap if that is beyond what a mask holds."""
+    after = max(taken, default=0) + 1
+    return after if after <= MAX_LABEL else next(n for n in range(1, after) if n not in taken)
+
+
 def check_labels(class_map: ClassMap, options: ExportOptions, unclassified: int | None) -> None:
     """Raise :class:`OptionsError` where the options give a label that something else has."""
     taken = {e.label: repr(e.name) for e in class_map.entries}
@@ -138,12 +144,12 @@ def check_labels(class_map: ClassMap, options: ExportOptions, unclassified: int 
             raise OptionsError(
                 f"The label {unclassified} for unclassified objects belongs to "
                 f"{taken[unclassified]} already.",
-                hint=f"Choose another, such as {class_map.max_label + 1}.",
+                hint=f"Choose another, such as {_free(taken)}.",
             )
         taken[unclassified] = "unclassified objects"
     if render.boundary_label in taken:
         raise OptionsError(
             f"The boundary label {render.boundary_label} belongs to "
             f"{taken[render.boundary_label or 0]} already.",
-            hint=f"Choose another, such as {max(taken, default=0) + 1}, or 0 for the background.",
+            hint=f"Choose another, such as {_free(taken)}, or 0 for the background.",
         )

@@ -59,8 +59,13 @@ def make_plan(
             spare = replace(entry, data_name=BACKUP_FILE)
             found = _read(spare) if spare.data_path.exists() else None
             if isinstance(found, Inventory):
-                backups[entry.id] = f"Read from QuPath's backup, which is older: {read[entry.id]}"
+                damage = read[entry.id]
+                assert isinstance(damage, DataFileError)
+                text = f"Read from QuPath's backup, which is older: {damage.message}"
+                backups[entry.id] = text
                 read[entry.id] = found
+            elif found is not None:
+                read[entry.id] = _both_damaged(read[entry.id], found)
     entries = tuple(replace(e, data_name=BACKUP_FILE) if e.id in backups else e for e in entries)
     inventories = {k: v for k, v in read.items() if isinstance(v, Inventory)}
 
@@ -94,6 +99,14 @@ def make_plan(
         except QpmaskError as error:
             images.append(replace(base, inventory=result, error=error))
     return Plan(project, class_map, options, tuple(images), tuple(findings))
+
+
+def _both_damaged(error: Inventory | QpmaskError, of_backup: QpmaskError) -> QpmaskError:
+    """The error of a data file whose backup is of no use either."""
+    assert isinstance(error, QpmaskError)
+    error.message = f"{error.message} Its backup is of no use: {of_backup.message}"
+    error.hint = "Restore one of the two from a backup of your own, or annotate the image again."
+    return error
 
 
 def _read(entry: ImageEntry) -> Inventory | QpmaskError:

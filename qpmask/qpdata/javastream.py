@@ -349,6 +349,18 @@ class JavaStream(HandleReader):
         value: int = I4.unpack(self.read_raw(4))[0]
         return value
 
+    def end_contents(self, what: str) -> None:
+        """Read the end of an object that writes itself, of which everything has been read.
+
+        Raises
+        ------
+        CorruptDataError
+            If something else is left: then a number before it was not what was written, and what
+            would be passed over may be objects that somebody drew.
+        """
+        if self.block_left or self.read_value() is not Mark.END:
+            raise self.corrupt(f"{what} holds more than it says")
+
     def skip_contents(self) -> None:
         """Pass over what is left of an object that writes itself, its end included."""
         while True:

@@ -153,7 +153,7 @@ class HierarchyReader:
         stream, columns = self._stream, self.columns
         chain = item.desc.chain
         if ROI_OBJECT not in chain:
-            stream.skip_contents()
+            stream.end_contents("the root of the objects")
             return
         number = item.number
         value = self._value()
@@ -167,7 +167,7 @@ class HierarchyReader:
             columns.nucleus_roi[number] = self._read_roi()
         elif TMA_CORE in chain:
             columns.missing[number] = stream.read_raw(1) != b"\0"
-        stream.skip_contents()
+        stream.end_contents("an object")
 
     def _read_roi(self) -> int:
         """Read a ROI; give its number."""

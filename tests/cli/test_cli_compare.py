@@ -13,6 +13,8 @@ from conftest import TINY, Cli
 from mask_files import blobs, write, write_foreign
 
 from qpmask import MaskWriter
+from qpmask.geometry import Size
+from qpmask.ometiff import MaskLayout, MaskMetadata, write_mask
 
 BASE = blobs(300, 500)
 
@@ -118,6 +120,30 @@ def test_folders_with_a_mask_that_differs_and_one_that_lacks(
         ("b.ome.tif", False),
     ]
     assert found["masks"][0]["n_different"] == 1
+
+
+def test_a_damaged_mask_does_not_hide_the_others(cli: Cli, folders: tuple[Path, Path]) -> None:
+    first, second = folders
+    content = (second / "a.ome.tif").read_bytes()
+    (second / "a.ome.tif").write_bytes(content[: len(content) // 2])
+    code, out, _ = cli(first, second)
+    assert code == 1 and "DIFFERENT a.ome.tif" in out and "equal     b.ome.tif" in out
+    code, out, _ = cli(first, second, "--json")
+    found = json.loads(out)["masks"]
+    assert code == 1 and [m["equal"] for m in found] == [False, True] and found[0]["reason"]
+
+
+def test_planes_are_called_by_their_channels(cli: Cli, tmp_path: Path) -> None:
+    size = Size(100, 80)
+    for name, channels, label in (("a", ("A", "B"), 0), ("b", ("A", "B"), 255),
+                                  ("c", ("B", "A"), 0)):  # fmt: skip
+        metadata = MaskMetadata("m", size, size_c=2, size_z=2, channel_names=channels)
+        tiles = [0, 0, label, 0]  # A and B of slice 0, then of slice 1
+        write_mask(tmp_path / f"{name}.tif", MaskLayout(size, 256, size_c=2, size_z=2), metadata, tiles)
+    code, out, _ = cli(tmp_path / "a.tif", tmp_path / "b.tif")
+    assert code == 1 and "A, z 1" in out and "8,000" in out
+    code, _, err = cli(tmp_path / "a.tif", tmp_path / "c.tif")
+    assert code == 0 and "called A, B in the first and B, A in the second" in err
 
 
 def test_folders_without_masks(cli: Cli, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -143,6 +144,8 @@ def test_a_second_run_skips(cli: Cli, three: Path, engine: PlainEngine) -> None:
     code, out, _ = cli(three, "-o", "masks")
     assert code == 0 and "3 skipped" in out and len(engine.drawn) == 3
     assert "by plain" not in out, "who made them is not known from this run"
+    report = json.loads(Path("masks/report.json").read_text("utf-8"))
+    assert {r["engine"] for r in report["images"]} == {"plain 1"}
     cli(three, "-o", "masks", "--downsample", 2)
     assert len(engine.drawn) == 6
     cli(three, "-o", "masks", "--downsample", 2, "--force")
@@ -335,6 +338,42 @@ def test_ctrl_c(cli: Cli, three: Path, engine: PlainEngine) -> None:
     assert code == 0 and "2 done, 1 skipped" in out
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals to oneself on Windows")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_while_data_files_are_read(
+    cli: Cli, three: Path, engine: PlainEngine, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """It is not the trouble of one image."""
+    read = []
+
+    def interrupted(entry: Any) -> Any:
+        read.append(entry.id)
+        os.kill(os.getpid(), number)
+        raise AssertionError("the signal was not taken")
+
+    monkeypatch.setattr("qpmask.plan.run.read_inventory", interrupted)
+    code, _, err = cli(three, "-o", "masks")
+    assert code == 130 and "before anything was written" in err
+    assert len(read) == 1 and not Path("masks").exists() and not engine.drawn
+
+
+def test_the_project_s_own_folders_are_no_output_folders(cli: Cli, three: Path) -> None:
+    before = hash_tree(three)
+    for out in (three, three / "data", three / "data" / "1"):
+        code, _, err = cli(three, "-o", out)
+        assert code == 2 and "belongs to the project" in err
+    assert hash_tree(three) == before
+    assert cli(three, "-o", three / "masks")[0] == 0
+
+
+def test_a_wrong_engine_in_the_environment_is_found(
+    cli: Cli, three: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QPMASK_ENGINE", "natve")
+    code, _, err = cli(three, "-o", "masks")
+    assert code == 2 and "QPMASK_ENGINE" in err
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
@@ -427,7 +466,8 @@ def test_all_kinds_of_options_in_a_file(cli: Cli, three: Path) -> None:
         ("export = 3", "[export]"),
         ("downsample =", "is not valid TOML"),
         ("downsample = 'x'", "downsample is 'x'; it must be a number"),
-        ("unknown = 'maybe'", "--unknown"),
+        ("unknown = 'maybe'", "unknown is 'maybe'; it is one of error, ignore"),
+        ("engine = 'java'", "engine is 'java'; it is one of auto"),
         ("images = [1]", "images is 1; it must be text"),
         ("tile_size = 100", "multiple of 16"),
     ],

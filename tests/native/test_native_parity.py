@@ -7,6 +7,8 @@ import pytest
 
 pytest.importorskip("numba", reason="the native engine needs numba")
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from native.native_cases import CASES, Case
 from native.native_judge import assemble, tiles, to_shapes
 from native.native_scenes import ALL_AREAS, EVERYTHING, scene
@@ -88,6 +90,40 @@ def test_far_from_the_origin(round_: int) -> None:
     for (row, col), theirs in zip(only, tiles(drawings, options, [3, 1, 2], only), strict=True):
         ours = np.broadcast_to(plane.tile(row, col), theirs.shape)
         np.testing.assert_array_equal(ours, theirs, err_msg=f"tile {row}, {col}")
+
+
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    kinds=st.sets(st.sampled_from(sorted(EVERYTHING)), min_size=1),
+    downsample=st.sampled_from([1, 1.5, 2, 2.7, 3.7, 4, 10, 16.3]) | st.floats(1, 40, width=32),
+    tile_px=st.sampled_from([32, 64, 256, 512, 1024]),
+    n_objects=st.integers(1, 30),
+    with_boundary=st.booleans(),
+    background=st.integers(0, 1),
+)
+def test_hypothesis_finds_no_pixel_that_differs(
+    seed: int,
+    kinds: set[Kind],
+    downsample: float,
+    tile_px: int,
+    n_objects: int,
+    with_boundary: bool,
+    background: int,
+) -> None:
+    thin = is_thin(1, downsample)
+    drawn = sorted(kinds if thin else kinds & set(ALL_AREAS)) or [Kind.POLYGON]
+    rng = np.random.default_rng(seed)
+    size = Size(*(int(v * downsample) for v in rng.integers(1, 600, 2)))
+    drawings = scene(rng, size, drawn, n_objects, [1, 2, 3])
+    options = PlaneOptions(
+        size,
+        downsample=downsample,
+        tile_px=tile_px,
+        background=background,
+        boundary_label=9 if thin and with_boundary else None,
+    )
+    _same(drawings, options, [3, 1, 2])
 
 
 def _same(drawings: list, options: PlaneOptions, labels: list[int]) -> None:

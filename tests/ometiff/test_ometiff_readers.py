@@ -32,6 +32,11 @@ def disc_slide(dtype: str) -> np.ndarray:
     return base * np.uint16(300) if dtype == "uint16" else base
 
 
+def um_of(level: int) -> list[float]:
+    """Width and height of a level's pixels in micrometres."""
+    return [PIXEL_SIZE.width_um * 2**level, PIXEL_SIZE.height_um * 2**level]
+
+
 @pytest.fixture(
     scope="module",
     params=[
@@ -70,8 +75,10 @@ def test_tifffile(sample) -> None:
             assert np.array_equal(level.asarray(), expected)
     # tifffile reads the pages of an OME series as frames of the first page; a fresh start does not.
     with tifffile.TiffFile(path) as tif:
-        for page, expected in zip(tif.pages, levels, strict=True):
+        for level, (page, expected) in enumerate(zip(tif.pages, levels, strict=True)):
             assert np.array_equal(page.asarray(), expected)
+            per_cm = page.get_resolution(tifffile.RESUNIT.CENTIMETER)
+            assert [1e4 / n for n in per_cm] == pytest.approx(um_of(level), rel=1e-6)
 
 
 def test_openslide(sample) -> None:
@@ -100,6 +107,10 @@ def test_gdal(sample) -> None:
         with rasterio.open(path) as dataset:
             assert np.array_equal(dataset.read(1), levels[0])
             assert dataset.overviews(1)[:3] == [2, 4, 8]
+            tags = dataset.tags()
+            per_cm = [float(tags[f"TIFFTAG_{axis}RESOLUTION"]) for axis in "XY"]
+            assert tags["TIFFTAG_RESOLUTIONUNIT"].startswith("3"), "centimetres"
+            assert [1e4 / n for n in per_cm] == pytest.approx(um_of(0), rel=1e-6)
         for overview in range(3):
             with rasterio.open(path, OVERVIEW_LEVEL=overview) as dataset:
                 assert np.array_equal(dataset.read(1), levels[overview + 1])
@@ -111,7 +122,8 @@ def test_libvips(sample) -> None:
     for level, expected in enumerate(levels):
         page = pyvips.Image.tiffload(str(path), page=level)
         assert np.array_equal(page.numpy(), expected)
-        assert 1000 / page.xres == pytest.approx(0.2527 * 2**level, rel=1e-6)
+        found = [1000 / page.xres, 1000 / page.yres]
+        assert found == pytest.approx(um_of(level), rel=1e-6)
         if level:
             assert np.array_equal(
                 pyvips.Image.tiffload(str(path), subifd=level - 1).numpy(), expected
@@ -127,6 +139,9 @@ def test_pillow(sample) -> None:
             image.seek(level)
             assert image.mode == ("L" if expected.dtype == np.uint8 else "I;16")
             assert np.array_equal(np.asarray(image), expected)
+            assert image.tag_v2[296] == 3, "centimetres"
+            per_cm = [float(image.tag_v2[code]) for code in (282, 283)]
+            assert [1e4 / n for n in per_cm] == pytest.approx(um_of(level), rel=1e-6)
 
 
 def test_ome_types(sample) -> None:

@@ -187,6 +187,12 @@ def test_labels_that_belong_to_a_class_already(three: Path, options: dict[str, A
     assert caught.value.hint is not None and "such as 5" in caught.value.hint
 
 
+def test_advice_for_a_label_is_one_that_is_free(three: Path) -> None:
+    with pytest.raises(OptionsError) as caught:
+        plan(three, {**ALL, "Top": 65535}, boundary_label=3)
+    assert "such as 5" in str(caught.value.hint)
+
+
 def test_boundary_and_unclassified_objects_need_two_labels(three: Path) -> None:
     with pytest.raises(OptionsError, match="unclassified objects"):
         plan(three, ALL, unclassified=9, boundary_label=9)

@@ -51,6 +51,24 @@ def test_a_lost_data_file_is_no_blank_mask(three: Path) -> None:
     assert "data folder" in error.message
 
 
+def test_objects_that_qupath_counted_and_the_file_lacks_are_told(three: Path) -> None:
+    summary = projects.data_file(three, SQUARES).with_name("summary.json")
+    data = json.loads(summary.read_text("utf-8"))
+    data["hierarchy"]["nObjects"] += 3
+    summary.write_text(json.dumps(data))
+    assert any("QuPath counted" in finding for finding in one(three, SQUARES).findings)
+    assert not any("QuPath counted" in finding for finding in one(three, CELLS).findings)
+
+
+def test_a_damaged_file_and_a_damaged_backup(three: Path) -> None:
+    path = projects.data_file(three, SQUARES)
+    path.with_name(path.name + ".bkp").write_bytes(b"rubbish")
+    path.write_bytes(path.read_bytes()[:500])
+    error = failure(three, SQUARES, use_backup=True)
+    assert "Its backup is of no use" in error.message
+    assert error.hint is not None and "--use-backup" not in error.hint
+
+
 def test_a_data_file_that_is_a_link_to_nowhere_is_lost(three: Path) -> None:
     """As git-annex and a share that is not mounted leave it."""
     path = projects.data_file(three, SQUARES)

@@ -268,7 +268,8 @@ def _refuse_strokes(shapes: Shapes, options: PlaneOptions, describe: Callable[[i
         raise UnsupportedByEngineError(
             f"The {what} of {describe(int(shapes.source[i]))} ({Kind(shapes.kind[i]).name.lower()})"
             f" would be drawn {options.line_thickness:g} mask pixels wide at downsample "
-            f"{options.downsample:g}, for which QuPath uses a pen that the native engine does not "
-            "have.",
-            hint="Use the QuPath engine, leave lines and boundaries out, or make them thinner.",
+            f"{options.downsample:g}; more than 1, to which rounding adds, QuPath draws with a pen "
+            "that the native engine does not have.",
+            hint="Let QuPath draw (--engine qupath), leave lines and boundaries out, make them "
+            "thinner, or choose a downsample that is a power of two.",
         )

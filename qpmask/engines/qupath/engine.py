@@ -58,12 +58,19 @@ class QuPathEngine(Engine):
 
     def render(self, job: RenderJob, scratch: Path, watch: Watch) -> Rendering:
         """Prepare a job; QuPath draws it as its tiles are asked for."""
-        self.start()
+        info = self.start()
         if job.max_label > _MAX_LABEL:
             raise UnsupportedByEngineError(
                 f"The mask of {job.entry.label} needs {job.max_label:,} labels, and QuPath's label "
                 f"images hold at most {_MAX_LABEL:,}.",
                 hint="Export classes instead of instances, or leave objects out.",
+            )
+        in_planes = job.entry.size_z * job.entry.size_t > 1
+        if in_planes and job.render.instances and info.version.startswith(("0.3.", "0.4.")):
+            raise UnsupportedByEngineError(
+                f"QuPath {info.version} draws the instances of all slices of {job.entry.label} on "
+                "each of them.",
+                hint="Use QuPath 0.5 or later, or --engine native.",
             )
         with jvm.java_errors(f"QuPath failed to read {job.entry.label}"):
             hierarchy = self._read_hierarchy(job)
