@@ -492,8 +492,9 @@ class MaskExport {
             warnings << "Not in the class map, left out: ${text}.".toString()
         }
         def ignored = used.keySet().findAll { it != null && classes.ignores(it) }.sort()
+        def why = ignored.every { it.endsWith('*') } ? 'QuPath ignores classes whose name ends in *' : 'as the class map says'
         if (ignored)
-            warnings << "Left out on purpose, as the class map says: ${ignored.collect { "'${it}' (${objects(used[it][0])})" }.join(', ')}.".toString()
+            warnings << "Left out on purpose (${why}): ${ignored.collect { "'${it}' (${objects(used[it][0])})" }.join(', ')}.".toString()
         if (unclassified == 'error' && used.containsKey(null))
             throw new MaskStop("${objects(used[null][0])} in ${images(used[null][1])} have no class. Classify them in " +
                     "QuPath, or set unclassified to 'ignore' or to a label.")
@@ -579,7 +580,11 @@ class MaskExport {
             return null
         if (!mask.isFile() || mask.length() != sidecar.mask.bytes || MaskBytes.sha256(mask) != sidecar.mask.sha256)
             return null
-        return recordFor(plan, 'skipped', null, sidecar.pixels.collectEntries { k, v -> [(k.toInteger()): v] }, mask.length())
+        def record = recordFor(plan, 'skipped', null, sidecar.pixels.collectEntries { k, v -> [(k.toInteger()): v] }, mask.length())
+        if (sidecar.engine instanceof Map)
+            record.engine = "${sidecar.engine.name} ${sidecar.engine.version}".toString()
+        record.verified_by = sidecar.verified_by
+        return record
     }
 
     private Map make(Map plan) {
@@ -634,6 +639,7 @@ class MaskExport {
             throw new MaskStop("${file} of ${entry.label} changed while it was exported. Save the image, then run again.")
         def sha256 = writer.readBack()
         def record = recordFor(plan, 'done', null, pixels, part.length())
+        record.engine = "${engine.name} ${engine.version}".toString()
         def mask = new File(out, plan.mask)
         Files.move(part.toPath(), mask.toPath(), StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE)
         writeText("${plan.mask}.json", MaskJson.text(sidecar(plan, record, sha256)) + '\n')
@@ -688,7 +694,7 @@ class MaskExport {
                 pixel_width_um: ok ? plan.pixelSize?.get(0) : null, pixel_height_um: ok ? plan.pixelSize?.get(1) : null,
                 dtype: ok ? "uint${plan.bits}".toString() : null, planes: ok ? plan.planes : null,
                 pixels: (pixels ?: [:]).collectEntries { k, v -> [(k.toString()): v] }, objects: ok ? plan.drawn : null,
-                seconds: 0.0d, bytes: bytes, slide: plan.slide, error: error,
+                seconds: 0.0d, bytes: bytes, engine: null, verified_by: null, slide: plan.slide, error: error,
                 error_type: status == 'failed' ? 'QpmaskError' : null, warnings: plan.findings*.toString()]
     }
 

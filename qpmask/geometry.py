@@ -73,6 +73,16 @@ class PixelSize:
         return PixelSize(self.width_um * factor, self.height_um * factor)
 
 
+def useful_tile_px(size: Size, tile_px: int) -> int:
+    """Edge of the tiles of an image: less than was asked for where a tile would be far larger.
+
+    libvips refuses a file whose tiles have 256 pixels and twice the image's longer side, or more
+    (measured with 8.18). One tile holds the image either way.
+    """
+    side_px = max(size.width_px, size.height_px)
+    return tile_px if tile_px < 256 + 2 * side_px else max(256, -(-side_px // 16) * 16)
+
+
 @dataclass(frozen=True)
 class TileGrid:
     """Square tiles over one level, row by row from the top left; edge tiles are cropped."""

@@ -114,7 +114,7 @@ class MaskMaker:
         job = image.job
         assert job is not None
         info = self.engine.start()
-        n_tiles = TileGrid(job.size, job.render.tile_px).n_tiles * job.n_planes
+        n_tiles = TileGrid(job.size, job.tile_px).n_tiles * job.n_planes
         path = self.folder.path / image.mask_name
         self.emit(ImageStarted(job.entry.id, job.entry.name, path, n_tiles))
         part = self.folder.work_file(_part(image))
@@ -331,7 +331,7 @@ def _layout(job: RenderJob) -> MaskLayout:
 
     return MaskLayout(
         size=job.size,
-        tile_px=job.render.tile_px,
+        tile_px=job.tile_px,
         dtype=job.dtype,
         size_c=job.n_channels,
         size_z=job.entry.size_z,
@@ -436,7 +436,7 @@ def _sidecar(
             "channels": job.n_channels,
             "z_slices": job.entry.size_z,
             "time_points": job.entry.size_t,
-            "levels": len(pyramid_sizes(job.size, job.render.tile_px)) if job.file.pyramid else 1,
+            "levels": len(pyramid_sizes(job.size, job.tile_px)) if job.file.pyramid else 1,
             "downsample": job.downsample,
             "pixel_width_um": record.pixel_width_um,
             "pixel_height_um": record.pixel_height_um,

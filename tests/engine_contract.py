@@ -64,7 +64,7 @@ class EngineContract:
         def _draw(plan: ImagePlan, watch: Watch | None = None) -> np.ndarray:
             job = plan.job
             assert job is not None
-            grid = TileGrid(job.size, job.render.tile_px)
+            grid = TileGrid(job.size, job.tile_px)
             out = np.full((job.n_planes, job.size.height_px, job.size.width_px), -1, np.int64)
             with engine.render(job, tmp_path / "scratch.ome.tif", watch or Watch()) as rendering:
                 tiles = list(single_tiles(rendering.tiles()))

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qpmask.errors import Interrupted
+from qpmask.geometry import Size, useful_tile_px
 from qpmask.ometiff.backend import is_compiled, must_compile
 from qpmask.qpdata import ObjectKind
 
 if TYPE_CHECKING:
-    from qpmask.geometry import Size
     from qpmask.ometiff.layout import Tiles
     from qpmask.options import FileOptions, RenderOptions
     from qpmask.project import ImageEntry
@@ -96,6 +96,11 @@ class RenderJob:
     def n_planes(self) -> int:
         """Planes of the mask: channels, z-slices and time points."""
         return self.n_channels * self.entry.size_z * self.entry.size_t
+
+    @property
+    def tile_px(self) -> int:
+        """Edge of the tiles: as the options say, but for images that are much smaller."""
+        return useful_tile_px(self.size, self.render.tile_px)
 
     @property
     def dtype(self) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from qpmask.classes import ClassEntry, ClassMap
 from qpmask.errors import MaskError, OptionsError
-from qpmask.geometry import PixelSize, Size, TileGrid
+from qpmask.geometry import PixelSize, Size, TileGrid, useful_tile_px
 from qpmask.ometiff.layout import MaskLayout
 from qpmask.ometiff.metadata import ClassRow, MaskMetadata
 
@@ -219,10 +219,14 @@ def plan_mask(
             raise OptionsError(f"The {what} is {value!r}; it must be a whole number of pixels.")
     if not isinstance(extra, Mapping | None):
         raise OptionsError(f"extra is {extra!r}; it must be a mapping of names to texts.")
+    size = Size(operator.index(width), operator.index(height))
+    tile_px = operator.index(tile_size)
+    if min(size.width_px, size.height_px) > 0 and tile_px <= _MAX_TILE_PX:
+        tile_px = useful_tile_px(size, tile_px)
     return WriterPlan(
-        size=Size(operator.index(width), operator.index(height)),
+        size=size,
         name=_name_of(path) if name is None else name,
-        tile_px=operator.index(tile_size),
+        tile_px=tile_px,
         dtype=dtype,
         compression=compression,
         pyramid=bool(pyramid),

@@ -80,13 +80,13 @@ def from_tiles(
     release = lock(path)
     try:
         make_room(path, discard=None)
-        stream = in_order(plan, tiles)
+        stream = in_order(plan, tiles, tile_size)
         return publish(path, plan.layout(), plan.metadata(), stream, on_tile, threads)
     finally:
         release()
 
 
-def in_order(plan: WriterPlan, tiles: Iterable[OrderedItem]) -> Iterator[Pixels]:
+def in_order(plan: WriterPlan, tiles: Iterable[OrderedItem], padded_px: int) -> Iterator[Pixels]:
     """The tiles as the file's writer takes them.
 
     Parameters
@@ -95,6 +95,8 @@ def in_order(plan: WriterPlan, tiles: Iterable[OrderedItem]) -> Iterator[Pixels]
         The mask; its pixel type must be known.
     tiles : iterable
         See :meth:`qpmask.MaskWriter.from_tiles`.
+    padded_px : int
+        Edge of tiles that are not cropped: the tile size that was asked for.
 
     Raises
     ------
@@ -115,7 +117,7 @@ def in_order(plan: WriterPlan, tiles: Iterable[OrderedItem]) -> Iterator[Pixels]
         x_px, y_px = col * plan.tile_px, row * plan.tile_px
         tile = _at(item, x_px, y_px, number)
         height_px, width_px = grid.shape(row, col)
-        shapes = {(height_px, width_px), (plan.tile_px, plan.tile_px)}
+        shapes = {(height_px, width_px), (padded_px, padded_px)}
         # What is masked is not there, here as in MaskWriter.write.
         array = tile if isinstance(tile, np.ma.MaskedArray) else np.asarray(tile)
         if array.ndim == 0 and array.dtype.kind in "uib":

@@ -139,7 +139,9 @@ def test_planes_are_called_by_their_channels(cli: Cli, tmp_path: Path) -> None:
                                   ("c", ("B", "A"), 0)):  # fmt: skip
         metadata = MaskMetadata("m", size, size_c=2, size_z=2, channel_names=channels)
         tiles = [0, 0, label, 0]  # A and B of slice 0, then of slice 1
-        write_mask(tmp_path / f"{name}.tif", MaskLayout(size, 256, size_c=2, size_z=2), metadata, tiles)
+        write_mask(
+            tmp_path / f"{name}.tif", MaskLayout(size, 256, size_c=2, size_z=2), metadata, tiles
+        )
     code, out, _ = cli(tmp_path / "a.tif", tmp_path / "b.tif")
     assert code == 1 and "A, z 1" in out and "8,000" in out
     code, _, err = cli(tmp_path / "a.tif", tmp_path / "c.tif")

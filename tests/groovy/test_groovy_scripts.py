@@ -314,7 +314,8 @@ def test_the_demo_project_is_the_same(runs: Runs, tmp_path: Path) -> None:
     assert ours["ok"] is True and ours["warnings"] == theirs["warnings"]
     assert ours["classes"] == theirs["classes"]
     for a, b in zip(ours["images"], theirs["images"], strict=True):
-        for key in ("seconds", "bytes", "status"):  # a second run skipped them
+        assert a["engine"].startswith("qupath ") and b["engine"]
+        for key in ("seconds", "bytes", "status", "engine"):  # a second run skipped them
             del a[key], b[key]
         assert a == b
     rows = [

@@ -20,6 +20,7 @@ from ometiff.mask_samples import (
     write,
 )
 
+from qpmask import MaskWriter
 from qpmask.errors import MaskError
 from qpmask.geometry import Size
 from qpmask.ometiff import MaskFile, MaskLayout, MaskMetadata, check_mask, write_mask
@@ -345,3 +346,19 @@ def test_the_damage_no_reader_sees_is_an_error_here(tmp_path: Path) -> None:
     (tmp_path / "m").write_bytes(data.replace(offset.to_bytes(4, "little"), bytes(4)))
     with MaskFile(tmp_path / "m") as mask, pytest.raises(MaskError, match="missing"):
         mask.read()
+
+
+@pytest.mark.parametrize("size", [(2, 1), (5, 3), (100, 80), (130, 20), (300, 20)])
+@pytest.mark.parametrize("tile_size", [16, 256, 512, 4096])
+def test_tiny_masks(tmp_path: Path, size: tuple[int, int], tile_size: int) -> None:
+    """libvips refuses tiles that are far larger than the image."""
+    pyvips = pytest.importorskip("pyvips", reason="pyvips is libvips for Python")
+    base = blobs(size[1], size[0])
+    written, streamed = tmp_path / "w.ome.tif", tmp_path / "s.ome.tif"
+    with MaskWriter(written, *size, tile_size=tile_size) as writer:
+        writer.write(0, 0, base)
+    tiles = cut(np.pad(base, ((0, -size[1] % tile_size), (0, -size[0] % tile_size))), tile_size)
+    MaskWriter.from_tiles(streamed, *size, tiles, tile_size=tile_size)
+    for path in (written, streamed):
+        assert np.array_equal(pyvips.Image.tiffload(str(path)).numpy(), base)
+        assert np.array_equal(tifffile.imread(path, series=0, level=0), base)

@@ -123,7 +123,7 @@ class _NativeRendering(Rendering):
         for plane in range(job.n_planes):
             self._watch.check()
             if self._objects is None:
-                yield from [0] * TileGrid(job.size, job.render.tile_px).n_tiles
+                yield from [0] * TileGrid(job.size, job.tile_px).n_tiles
             else:
                 yield from self._plane(plane).strips()
 
@@ -139,7 +139,7 @@ class _NativeRendering(Rendering):
         options = PlaneOptions(
             image=job.entry.size,
             downsample=job.downsample,
-            tile_px=job.render.tile_px,
+            tile_px=job.tile_px,
             line_thickness=job.render.line_thickness,
             boundary_label=job.render.boundary_label,
             dtype=job.dtype,

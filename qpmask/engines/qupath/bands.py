@@ -120,7 +120,7 @@ class QuPathRendering(Rendering):
 
         job = self._job
         writer = jpype.JClass("qupath.lib.images.writers.ome.OMEPyramidWriter")
-        builder = writer.Builder(self._watched.proxy).tileSize(job.render.tile_px).bigTiff(True)
+        builder = writer.Builder(self._watched.proxy).tileSize(job.tile_px).bigTiff(True)
         compression = "none" if len(self._bands) > 1 else _compression(job, band.path.parent)
         builder.compression(
             {
@@ -198,7 +198,7 @@ class QuPathRendering(Rendering):
                     hint="Please report this with the QuPath version.",
                 )
             if is_compiled():
-                yield from self._strips(file, band.y_px // self._job.render.tile_px)
+                yield from self._strips(file, band.y_px // self._job.tile_px)
             else:
                 yield from self._packed(file)
 
@@ -249,7 +249,7 @@ class QuPathRendering(Rendering):
 
 def _bands(job: RenderJob, scratch: Path) -> list[Band]:
     """What QuPath writes in one go, from the top down."""
-    size, tile_px = job.size, job.render.tile_px
+    size, tile_px = job.size, job.tile_px
     row_bytes = size.width_px * tile_px * (2 if job.dtype == "uint16" else 1)
     n_rows = max(1, _BAND_BYTES // row_bytes)
     if job.n_planes > 1 or job.downsample != 1 or not is_compiled():

@@ -44,7 +44,7 @@ def label_server(job: RenderJob, hierarchy: Any) -> Iterator[Any]:
     image_data_class = jpype.JClass("qupath.lib.images.ImageData")
     image_data = image_data_class(base, hierarchy, image_data_class.ImageType.OTHER)
     builder = jpype.JClass("qupath.lib.images.servers.LabeledImageServer").Builder(image_data)
-    builder.downsample(job.downsample).tileSize(job.render.tile_px)
+    builder.downsample(job.downsample).tileSize(job.tile_px)
     builder.lineThickness(jpype.JFloat(job.render.line_thickness))
     {
         "annotations": builder.useAnnotations,
@@ -88,7 +88,7 @@ def _java_metadata(job: RenderJob) -> Any:
     builder.channels(
         jpype.JClass("qupath.lib.images.servers.ImageChannel").getDefaultChannelList(1)
     )
-    builder.preferredTileSize(job.render.tile_px, job.render.tile_px)
+    builder.preferredTileSize(job.tile_px, job.tile_px)
     return builder.build()
 
 
