@@ -193,8 +193,8 @@ class MaskMaker:
             raise MaskCheckError(
                 f"The engines do not agree on {job.entry.label}: {found.n_different:,} of "
                 f"{found.n_pixels:,} pixels differ, the first at ({place.x_px}, {place.y_px}).",
-                hint="QuPath before 0.6 draws areas of several parts by rules of its own; there, use "
-                "--engine qupath. The mask was not kept."
+                hint="QuPath before 0.6 draws areas of several parts by rules of its own; use "
+                "--engine qupath there. The mask was not kept."
                 if verifier.probe().pixel_rules == "qupath-0.4"
                 else "Please report this with the QuPath version; the mask was not kept.",
             )

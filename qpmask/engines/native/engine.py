@@ -151,7 +151,7 @@ class _NativeRendering(Rendering):
     def _refuse_multipolygons(self) -> None:
         """QuPath 0.4 and 0.5 draw multipolygons by way of Java's ``Area``, which is not described.
 
-        Measured: filled thin they are equal all the same, but for single pixels in rare cases, which
+        Measured: filled thin they are equal all the same but for single pixels in rare cases, which
         a comparison finds; their boundaries and wide fills are not.
         """
         from .selection import describe
