@@ -92,7 +92,7 @@ def test_far_from_the_origin(round_: int) -> None:
         np.testing.assert_array_equal(ours, theirs, err_msg=f"tile {row}, {col}")
 
 
-@settings(max_examples=40)
+@settings(max_examples=200)
 @given(
     seed=st.integers(0, 2**32 - 1),
     kinds=st.sets(st.sampled_from(sorted(EVERYTHING)), min_size=1),
@@ -114,7 +114,8 @@ def test_hypothesis_finds_no_pixel_that_differs(
     thin = is_thin(1, downsample)
     drawn = sorted(kinds if thin else kinds & set(ALL_AREAS)) or [Kind.POLYGON]
     rng = np.random.default_rng(seed)
-    size = Size(*(int(v * downsample) for v in rng.integers(1, 600, 2)))
+    # One pixel of a mask, cut to whole ones of the image, may be none, which QuPath cannot draw.
+    size = Size(*(int(v * downsample) for v in rng.integers(2, 600, 2)))
     drawings = scene(rng, size, drawn, n_objects, [1, 2, 3])
     options = PlaneOptions(
         size,
