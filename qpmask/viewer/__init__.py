@@ -3,5 +3,5 @@
 A :class:`~qpmask.viewer.viewport.Viewport` says what is shown on how many screen pixels;
 :class:`~qpmask.viewer.scene.Scene` turns it into a picture and a legend, reading nothing else;
 :mod:`~qpmask.viewer.png` saves that, :mod:`~qpmask.viewer.window` shows it. Only ``panel`` and
-``window`` import matplotlib, only ``slides`` OpenSlide (the extra ``view``).
+``window`` import matplotlib (the extra ``view``).
 """

@@ -12,15 +12,7 @@ from dataclasses import dataclass
 
 from qpmask.errors import OptionsError
 from qpmask.geometry import PixelSize, Size
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """The part of a slide that was scanned, in pixels of the slide's level 0."""
-
-    x_px0: int
-    y_px0: int
-    size: Size
+from qpmask.slides import Bounds
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from qpmask.errors import OptionsError
 from qpmask.geometry import Size
 from qpmask.mask import Mask, open_mask
 from qpmask.ometiff.metadata import ClassRow, Color
+from qpmask.slides import open_slide
 from qpmask.viewer.alignment import align
 from qpmask.viewer.extras import require_view
 from qpmask.viewer.palette import palette_color
 from qpmask.viewer.sampling import Sampler
 from qpmask.viewer.scene import Caption, Scene
-from qpmask.viewer.slides import open_slide
 
 _CACHE_BYTES = 16 * 2**20  # 64 tiles of 512 x 512 pixels of 8 bits: more than a screen shows
 

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from qpmask.errors import OptionsError
 from qpmask.geometry import PixelSize, Size
 from qpmask.ometiff.metadata import ClassRow
+from qpmask.slides import Slide
 from qpmask.viewer.alignment import Alignment
 from qpmask.viewer.legend import BACKGROUND_NAME, LegendRow, legend_of, name_of
 from qpmask.viewer.palette import Painter
 from qpmask.viewer.sampling import Sampler
-from qpmask.viewer.slides import Slide, TooMuchToShow, slide_picture
+from qpmask.viewer.slidepicture import TooMuchToShow, slide_picture
 from qpmask.viewer.viewport import Viewport
 
 PAPER = (255, 255, 255)

@@ -11,7 +11,7 @@ import pytest
 from conftest import TINY, Cli, hash_tree
 from mask_files import blobs, write
 from PIL import Image
-from viewer.slide_samples import gradient, write_slide
+from slides.slide_samples import gradient, write_slide
 
 from qpmask.viewer import window
 

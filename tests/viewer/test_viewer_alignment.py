@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from qpmask.errors import OptionsError
 from qpmask.geometry import PixelSize, Size
-from qpmask.viewer.alignment import Alignment, Bounds, align
+from qpmask.slides import Bounds
+from qpmask.viewer.alignment import Alignment, align
 
 SLIDE = Size(100_000, 80_000)
 BOUNDS = Bounds(10_000, 20_000, Size(50_000, 30_000))

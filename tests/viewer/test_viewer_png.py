@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from mask_files import blobs, write
 from PIL import Image
-from viewer.slide_samples import gradient, write_slide
+from slides.slide_samples import gradient, write_slide
 
 from qpmask.errors import MaskError, OptionsError, OutputError
 from qpmask.geometry import Size
 from qpmask.ometiff.reader import MaskFile
-from qpmask.viewer import png, slides
+from qpmask.viewer import png, slidepicture
 from qpmask.viewer.opening import open_scene
 from qpmask.viewer.panel import WIDTH_PX
 from qpmask.viewer.png import panel_text, save_picture, with_legend, write_png
@@ -117,7 +117,7 @@ def test_a_damaged_mask_gives_no_picture(mask_path: Path, tmp_path: Path) -> Non
 def test_a_picture_without_the_slide_that_was_asked_for_is_refused(
     mask_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slides, "MAX_SLIDE_PX", 1000)
+    monkeypatch.setattr(slidepicture, "MAX_SLIDE_PX", 1000)
     slide = write_slide(tmp_path / "slide.tif", gradient(300, 500))
     with (
         open_scene(mask_path, slide_path=slide) as scene,

@@ -10,13 +10,14 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from mask_files import write, write_foreign
-from viewer.slide_samples import gradient, write_slide
+from slides.slide_samples import gradient, write_slide
 
 from qpmask.errors import MaskError, NoSuchClassError, OptionsError
 from qpmask.geometry import PixelSize, Size
 from qpmask.mask import open_mask
 from qpmask.ometiff.metadata import ClassRow, MaskMetadata, to_ome_xml
-from qpmask.viewer import extras, slides
+from qpmask.slides.with_pillow import ImageSlide
+from qpmask.viewer import extras, slidepicture
 from qpmask.viewer.opening import open_scene
 from qpmask.viewer.palette import palette_color
 from qpmask.viewer.scene import OUTSIDE, PAPER, lay_over
@@ -100,7 +101,7 @@ def test_a_slide_of_another_mask_is_refused(mask_path: Path, tmp_path: Path) -> 
 def test_where_the_slide_is_too_large_the_mask_is_shown_alone(
     mask_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slides, "MAX_SLIDE_PX", 1000)
+    monkeypatch.setattr(slidepicture, "MAX_SLIDE_PX", 1000)
     path = write_slide(tmp_path / "slide.tif", gradient(60, 80))
     with open_scene(mask_path, slide_path=path) as scene:
         picture = scene.picture(WHOLE)
@@ -240,7 +241,7 @@ def test_everything_is_closed(
     from qpmask.viewer import opening
 
     closed = []
-    slide = slides.ImageSlide(gradient(60, 80))
+    slide = ImageSlide(gradient(60, 80))
     monkeypatch.setattr(slide, "close", lambda: closed.append(True), raising=False)
     monkeypatch.setattr(opening, "open_slide", lambda path: slide)
     with open_scene(mask_path, slide_path=tmp_path / "slide.svs") as scene:

@@ -14,7 +14,7 @@ from matplotlib import pyplot
 from matplotlib.backend_bases import KeyEvent, MouseEvent, ResizeEvent
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from viewer.slide_samples import gradient, write_slide
+from slides.slide_samples import gradient, write_slide
 
 from qpmask.errors import OptionsError
 from qpmask.geometry import Size

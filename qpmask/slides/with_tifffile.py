@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from qpmask.errors import OptionsError
 from qpmask.geometry import PixelSize, Size
-from qpmask.viewer.alignment import Bounds
+from qpmask.slides.slide import Bounds
 
 _STRETCHED_PX = 4_000_000  # pixels that the contrast of a fluorescence image is taken from
 

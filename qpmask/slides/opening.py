@@ -1,0 +1,41 @@
+"""A path becomes an open slide, by the first library that can."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qpmask.errors import MissingExtraError, OptionsError, QpmaskError
+from qpmask.slides.slide import Slide
+from qpmask.slides.with_openslide import open_with_openslide
+from qpmask.slides.with_pillow import open_with_pillow
+from qpmask.slides.with_tifffile import TiffSlide
+
+_OPENERS = (
+    ("openslide", open_with_openslide),
+    ("tifffile", TiffSlide),
+    ("pillow", open_with_pillow),
+)
+
+
+def open_slide(path: Path) -> Slide:
+    """Open a slide with the first of OpenSlide, tifffile and Pillow that can.
+
+    Raises
+    ------
+    OptionsError
+        None of them can, or there is no such file.
+    """
+    if not path.exists():
+        raise OptionsError(f"There is no slide {path}.")
+    reasons = []
+    for name, opener in _OPENERS:
+        try:
+            return opener(path)
+        except Exception as error:  # each library has its own errors, and the next one is asked
+            if isinstance(error, QpmaskError) and not isinstance(error, MissingExtraError):
+                raise
+            reasons.append(f"{name}: {error}")
+    raise OptionsError(
+        f"The slide {path} cannot be opened ({'; '.join(reasons)}).",
+        hint="Convert it, for instance to OME-TIFF, or look at the mask alone.",
+    )

@@ -1,0 +1,46 @@
+"""What every slide is, whatever opened it: levels, pixel size, regions as red, green and blue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask.geometry import PixelSize, Size
+
+#: What is seen where a slide has no pixels.
+GLASS = (255, 255, 255)
+INSTALL_HINT = 'Install it with: pip install "qpmask[view]"'
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The part of a slide that was scanned, in pixels of the slide's level 0."""
+
+    x_px0: int
+    y_px0: int
+    size: Size
+
+
+class Slide(Protocol):
+    """An open slide."""
+
+    @property
+    def levels(self) -> tuple[Size, ...]:
+        """Sizes of the levels, level 0 first."""
+
+    @property
+    def bounds(self) -> Bounds | None:
+        """The part that was scanned, where the slide says so."""
+
+    @property
+    def pixel_size(self) -> PixelSize | None:
+        """Size of a pixel of level 0, where the slide says so."""
+
+    def read(self, level: int, x_px: int, y_px: int, size: Size) -> NDArray[np.uint8]:
+        """Red, green and blue of a rectangle within a level, shape (rows, columns, 3)."""
+
+    def close(self) -> None:
+        """Let go of the file."""

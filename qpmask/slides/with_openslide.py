@@ -1,0 +1,102 @@
+"""Slides that OpenSlide opens: the formats of most scanners."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask.errors import MissingExtraError, OptionsError
+from qpmask.geometry import PixelSize, Size
+from qpmask.slides.slide import GLASS, INSTALL_HINT, Bounds, Slide
+from qpmask.slides.with_tifffile import TiffSlide
+
+
+class OpenSlideSlide:
+    """A slide that OpenSlide opened.
+
+    Parameters
+    ----------
+    handle : openslide.OpenSlide
+        The open slide, or anything with its attributes.
+    """
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+        self._levels = tuple(Size(int(w), int(h)) for w, h in handle.level_dimensions)
+
+    @property
+    def levels(self) -> tuple[Size, ...]:
+        """Sizes of the levels."""
+        return self._levels
+
+    @property
+    def bounds(self) -> Bounds | None:
+        """``openslide.bounds-*``."""
+        names = ("x", "y", "width", "height")
+        try:
+            x, y, width, height = (
+                int(self._handle.properties[f"openslide.bounds-{name}"]) for name in names
+            )
+        except (KeyError, ValueError):
+            return None
+        return Bounds(x, y, Size(width, height)) if width > 0 and height > 0 else None
+
+    @property
+    def pixel_size(self) -> PixelSize | None:
+        """``openslide.mpp-*``."""
+        try:
+            x, y = (float(self._handle.properties[f"openslide.mpp-{name}"]) for name in "xy")
+        except (KeyError, ValueError):
+            return None
+        return PixelSize(x, y) if 0 < x < math.inf and 0 < y < math.inf else None
+
+    def read(self, level: int, x_px: int, y_px: int, size: Size) -> NDArray[np.uint8]:
+        """Pixels of a rectangle; where there are none, glass."""
+        from PIL import Image
+
+        down_x = self._levels[0].width_px / self._levels[level].width_px
+        down_y = self._levels[0].height_px / self._levels[level].height_px
+        try:
+            # OpenSlide takes the corner in pixels of level 0, the size in those of the level.
+            region = self._handle.read_region(
+                (round(x_px * down_x), round(y_px * down_y)),
+                level,
+                (size.width_px, size.height_px),
+            )
+        except Exception as error:
+            raise OptionsError(f"The slide cannot be read: {error}.") from error
+        page = Image.new("RGB", region.size, GLASS)
+        page.paste(region, mask=region.getchannel("A") if region.mode == "RGBA" else None)
+        return np.asarray(page)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._handle.close()
+
+
+def open_with_openslide(path: Path) -> Slide:
+    """Open a slide with OpenSlide, or with tifffile where that sees more of the same image."""
+    try:
+        import openslide
+    except ImportError as error:  # the bindings or the library itself
+        raise MissingExtraError(
+            f"OpenSlide is not installed ({error})", hint=INSTALL_HINT
+        ) from error
+    handle = openslide.OpenSlide(path)
+    slide = OpenSlideSlide(handle)
+    if handle.properties.get("openslide.vendor") == "generic-tiff":
+        # It sees neither the levels of an OME-TIFF, which lie in SubIFDs, nor 16 bits.
+        try:
+            other = TiffSlide(path)
+        except Exception:  # whatever tifffile thinks of it, OpenSlide can open it
+            return slide
+        sees_more = len(other.levels) > len(slide.levels) or not other.is_rgb
+        if sees_more and other.levels[0] == slide.levels[0]:
+            slide.close()
+            return other
+        other.close()
+    return slide

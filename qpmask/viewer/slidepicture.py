@@ -1,0 +1,127 @@
+"""The part of a slide that a picture needs, scaled to it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask.errors import OptionsError
+from qpmask.geometry import Size
+from qpmask.mask.scaling import fitting_level, scale_of
+from qpmask.slides import GLASS, Slide
+from qpmask.viewer.alignment import Alignment
+from qpmask.viewer.viewport import Viewport
+
+#: Pixels of a slide that are read for one picture at most: about 250 MB.
+MAX_SLIDE_PX = 60_000_000
+
+
+class TooMuchToShow(OptionsError):  # noqa: N818 - reads as what happened
+    """The slide has no level that is small enough for what should be shown."""
+
+
+def slide_picture(
+    slide: Slide,
+    alignment: Alignment,
+    viewport: Viewport,
+    beside: tuple[int, int, int] = GLASS,
+) -> NDArray[np.uint8]:
+    """The slide in a viewport of the mask.
+
+    Parameters
+    ----------
+    slide : Slide
+        The slide.
+    alignment : Alignment
+        How the mask lies upon it.
+    viewport : Viewport
+        In pixels of the mask.
+    beside : tuple of int
+        Colour of what lies beside the slide.
+
+    Returns
+    -------
+    ndarray of uint8, shape (rows, columns, 3)
+        As large as the picture.
+
+    Raises
+    ------
+    TooMuchToShow
+        If more than `MAX_SLIDE_PX` pixels would have to be read.
+    OptionsError
+        The slide cannot be read there.
+    """
+    from PIL import Image
+
+    out = viewport.out
+    picture = np.full((out.height_px, out.width_px, 3), beside, np.uint8)
+    step_x = viewport.downsample * alignment.scale_x
+    step_y = viewport.downsample * alignment.scale_y
+    left = alignment.x0_px0 + viewport.x_px * alignment.scale_x
+    top = alignment.y0_px0 + viewport.y_px * alignment.scale_y
+    size = slide.levels[0]
+    cols = _inside(left, step_x, out.width_px, size.width_px)
+    rows = _inside(top, step_y, out.height_px, size.height_px)
+    if cols.start >= cols.stop or rows.start >= rows.stop:
+        return picture
+    scales = [scale_of(size, each) for each in slide.levels]
+    level = fitting_level(scales, min(step_x, step_y) * 1.001)
+    down_x, down_y = scales[level]
+    of_level = slide.levels[level]
+    # What is shown, in pixels of the level; it may reach beyond the slide by half a pixel shown.
+    x0, x1 = ((left + col * step_x) / down_x for col in (cols.start, cols.stop))
+    y0, y1 = ((top + row * step_y) / down_y for row in (rows.start, rows.stop))
+    x = _Stretch.over(x0, x1, of_level.width_px)
+    y = _Stretch.over(y0, y1, of_level.height_px)
+    read = Size(x.length_px, y.length_px)
+    if read.area_px > MAX_SLIDE_PX:
+        raise TooMuchToShow(
+            f"The slide has no smaller levels; {read.area_px:,} of its pixels would be needed.",
+            hint="Show a smaller region, or look at the mask alone.",
+        )
+    pixels = slide.read(level, x.start_px, y.start_px, read)
+    if x.is_padded or y.is_padded:
+        padding = ((y.before_px, y.behind_px), (x.before_px, x.behind_px), (0, 0))
+        pixels = np.pad(pixels, padding, mode="edge")
+    corner_x, corner_y = x.start_px - x.before_px, y.start_px - y.before_px
+    shrinks = (x1 - x0) > (cols.stop - cols.start)
+    scaled = Image.fromarray(pixels).resize(
+        (cols.stop - cols.start, rows.stop - rows.start),
+        Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR,
+        box=(x0 - corner_x, y0 - corner_y, x1 - corner_x, y1 - corner_y),
+    )
+    picture[rows, cols] = np.asarray(scaled)
+    return picture
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """Whole pixels of a level along one axis, and how many more are made up at either end."""
+
+    start_px: int
+    length_px: int
+    before_px: int
+    behind_px: int
+
+    @classmethod
+    def over(cls, start: float, stop: float, size_px: int) -> _Stretch:
+        """The pixels that touch what is shown from `start` to `stop`."""
+        first, last = math.floor(start), max(math.ceil(stop), math.floor(start) + 1)
+        inside = min(max(first, 0), size_px - 1)
+        length_px = max(1, min(last, size_px) - inside)
+        return cls(inside, length_px, inside - first if first < inside else 0,
+                   max(0, last - inside - length_px))  # fmt: skip
+
+    @property
+    def is_padded(self) -> bool:
+        return self.before_px > 0 or self.behind_px > 0
+
+
+def _inside(start: float, step: float, n: int, size_px: int) -> slice:
+    """Pixels of the picture whose middle lies on the slide."""
+    first = math.ceil(-start / step - 0.5)
+    stop = math.ceil((size_px - start) / step - 0.5)
+    return slice(min(max(first, 0), n), min(max(stop, 0), n))

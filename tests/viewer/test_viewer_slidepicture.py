@@ -1,0 +1,97 @@
+"""The slide under a mask: the right pixels of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from slides.slide_samples import FakeOpenSlide, gradient
+
+from qpmask.geometry import Size
+from qpmask.slides import Bounds
+from qpmask.slides.with_openslide import OpenSlideSlide
+from qpmask.slides.with_pillow import ImageSlide
+from qpmask.viewer import slidepicture
+from qpmask.viewer.alignment import Alignment, align
+from qpmask.viewer.slidepicture import TooMuchToShow, slide_picture
+from qpmask.viewer.viewport import Viewport
+
+SAME = Alignment(0, 0, 1, 1)
+PIXELS = gradient(220, 300)
+
+
+def test_at_full_resolution_the_picture_is_the_slide() -> None:
+    slide = ImageSlide(PIXELS)
+    shown = slide_picture(slide, SAME, Viewport(30, 40, 1, Size(100, 80)))
+    np.testing.assert_array_equal(shown, PIXELS[40:120, 30:130])
+
+
+def test_beside_the_slide_there_is_nothing() -> None:
+    shown = slide_picture(
+        ImageSlide(PIXELS), SAME, Viewport(-10, -5, 1, Size(320, 240)), beside=(1, 2, 3)
+    )
+    np.testing.assert_array_equal(shown[5:225, 10:310], PIXELS)
+    shown = shown.copy()
+    shown[5:225, 10:310] = (1, 2, 3)
+    assert (shown == (1, 2, 3)).all()
+    nowhere = slide_picture(ImageSlide(PIXELS), SAME, Viewport(301, 0, 1, Size(9, 9)), (1, 2, 3))
+    assert (nowhere == (1, 2, 3)).all()
+
+
+@given(
+    st.floats(-20, 250), st.floats(-20, 200), st.floats(0.05, 8), st.integers(1, 50),
+    st.integers(1, 50), st.sampled_from([0.5, 1.0, 2.0, 3.7]),
+)  # fmt: skip
+def test_every_pixel_shows_its_place(
+    x: float, y: float, downsample: float, width: int, height: int, scale: float
+) -> None:
+    """In a gradient the colour tells the place, at any zoom and any size of the mask."""
+    view = Viewport(x, y, downsample, Size(width, height))
+    shown = slide_picture(
+        ImageSlide(PIXELS), Alignment(12.5, 7, scale, scale), view, beside=(1, 2, 3)
+    )
+    at_x = 12.5 + (x + (np.arange(width) + 0.5) * downsample) * scale
+    at_y = 7 + (y + (np.arange(height) + 0.5) * downsample) * scale
+    reach = downsample * scale / 2 + 2
+    seen_x, seen_y = (at_x > reach) & (at_x < 300 - reach), (at_y > reach) & (at_y < 220 - reach)
+    if not (seen_x.any() and seen_y.any()):
+        return
+    found = shown[np.ix_(seen_y, seen_x)].astype(float)
+    # Red takes 255 steps over 300 pixels, green over 220.
+    assert np.abs(found[:, :, 0] - (at_x[seen_x] - 0.5) * 255 / 299).max() < 3
+    assert np.abs(found[:, :, 1] - ((at_y[seen_y] - 0.5) * 255 / 219)[:, None]).max() < 3
+    assert (found[:, :, 2] == 128).all()
+
+
+def test_the_level_that_fits_is_read() -> None:
+    fake = FakeOpenSlide(PIXELS, {}, n_levels=3)
+    slide_picture(OpenSlideSlide(fake), SAME, Viewport(0, 0, 4, Size(75, 55)))
+    slide_picture(OpenSlideSlide(fake), SAME, Viewport(20, 40, 1, Size(30, 20)))
+    slide_picture(OpenSlideSlide(fake), Alignment(0, 0, 2, 2), Viewport(0, 0, 1.5, Size(10, 10)))
+    assert fake.reads == [
+        ((0, 0), 2, (75, 55)),
+        ((20, 40), 0, (30, 20)),
+        ((0, 0), 1, (15, 15)),
+    ]
+
+
+def test_a_mask_of_the_scanned_part_lies_where_it_was_scanned() -> None:
+    fake = FakeOpenSlide(
+        PIXELS,
+        {"openslide.bounds-x": "40", "openslide.bounds-y": "20",
+         "openslide.bounds-width": "200", "openslide.bounds-height": "100"},
+    )  # fmt: skip
+    slide = OpenSlideSlide(fake)
+    assert slide.bounds == Bounds(40, 20, Size(200, 100))
+    alignment = align(Size(200, 100), slide.levels[0], slide.bounds)
+    shown = slide_picture(slide, alignment, Viewport(0, 0, 1, Size(200, 100)))
+    np.testing.assert_array_equal(shown, PIXELS[20:120, 40:240])
+
+
+def test_a_slide_without_levels_is_not_read_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slidepicture, "MAX_SLIDE_PX", 1000)
+    slide = ImageSlide(PIXELS)
+    with pytest.raises(TooMuchToShow, match="no smaller levels"):
+        slide_picture(slide, SAME, Viewport(0, 0, 10, Size(30, 22)))
+    slide_picture(slide, SAME, Viewport(0, 0, 1, Size(30, 22)))
