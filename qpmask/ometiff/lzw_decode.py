@@ -24,8 +24,8 @@ def decode_lzw(data: bytes | NDArray[np.uint8], *, out: NDArray[np.uint8]) -> ND
     Raises
     ------
     ValueError
-        If a code stands for a phrase that there is not: ``imagecodecs`` (2026.3) takes down the
-        whole process when such a code follows one that clears the table.
+        If a code is greater than any that can stand in its place. ``imagecodecs`` is not asked
+        then: 2026.3.6 can crash on damaged data, with all of Python.
     """
     _check_codes(bytes(data))
     filled: NDArray[np.uint8] = imagecodecs.lzw_decode(data, out=out)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qpmask.ometiff import lzw
+from qpmask.ometiff import lzw, lzw_decode
 from qpmask.ometiff.codecs import decode_segment
 
 
@@ -84,12 +84,32 @@ def test_any_tile(tile: np.ndarray, repeat: int) -> None:
     assert np.array_equal(decoded(lzw.encode_lzw(tile), tile), tile)
 
 
-def test_a_phrase_right_after_the_table_was_cleared_is_refused() -> None:
-    """imagecodecs 2026.3.6 dies of these bytes, with all of Python."""
-    bits = f"{256:09b}{259:09b}{258:09b}{257:09b}"
-    data = int(bits.ljust(40, "0"), 2).to_bytes(5, "big")
-    with pytest.raises(ValueError, match="never made"):
-        decode_segment(data, "lzw", 16)
+def packed(codes: list[int]) -> bytes:
+    """Codes of 9 bits as bytes."""
+    bits = "".join(f"{code:09b}" for code in codes)
+    return int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+
+
+@pytest.mark.parametrize("n_before", range(1, 9))
+def test_codes_are_looked_at_before_they_are_decoded(
+    monkeypatch: pytest.MonkeyPatch, n_before: int
+) -> None:
+    """n bytes make the phrases 258 to 256 + n; the next code is at most 257 + n."""
+    asked = []
+
+    def decoder(data: bytes, *, out: np.ndarray) -> np.ndarray:
+        asked.append(data)
+        return out
+
+    monkeypatch.setattr(lzw_decode.imagecodecs, "lzw_decode", decoder)
+    before = [256, *range(65, 65 + n_before)]
+    out = np.zeros(16, np.uint8)
+    for code in (258 + n_before, 400, 511):
+        with pytest.raises(ValueError, match="never made"):
+            lzw_decode.decode_lzw(packed([*before, code, 257]), out=out)
+    assert asked == []
+    lzw_decode.decode_lzw(packed([*before, 257 + n_before, 257]), out=out)
+    assert len(asked) == 1
 
 
 @settings(max_examples=300)
