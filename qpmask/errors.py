@@ -12,6 +12,7 @@ built-in exception that a Python programmer would expect::
     ├── ProjectError (ValueError)              a project that cannot be read
     │   ├── ProjectNotFoundError (FileNotFoundError)
     │   └── NoSuchImageError (LookupError)     --images matches nothing
+    ├── FrameError (ValueError)                where an image lies in its file is not known
     ├── DataFileError (ValueError)             an image's data file that cannot be trusted
     │   ├── DataFileMissingError (FileNotFoundError)
     │   ├── TruncatedDataError (EOFError)      it ends too early
@@ -95,6 +96,10 @@ class ProjectNotFoundError(ProjectError, FileNotFoundError):
 
 class NoSuchImageError(ProjectError, LookupError):
     """A selection of images matches none of the project's."""
+
+
+class FrameError(QpmaskError, ValueError):
+    """Where an image lies in its file is not known, or the file is another one."""
 
 
 class DataFileError(QpmaskError, ValueError):

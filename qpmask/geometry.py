@@ -7,6 +7,10 @@ Coordinate frames, named once and used as suffixes everywhere:
     corner of the top left pixel, x to the right, y down.
 ``px``
     Pixels of the mask at one level (level 0 unless said otherwise).
+``file_px0``
+    Pixels of level 0 of the slide's file. That is not the image where QuPath rotates, crops or
+    transforms the file, or cuts it to its scanned part; an :class:`Affine` leads from one frame
+    to the other, and :mod:`qpmask.frames` reads it from the project.
 ``um``
     Micrometres.
 
@@ -71,6 +75,121 @@ class PixelSize:
     def scaled(self, factor: float) -> PixelSize:
         """Pixel size after downsampling by ``factor``."""
         return PixelSize(self.width_um * factor, self.height_um * factor)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """A rectangle of whole pixels, such as the part of a slide that was scanned.
+
+    Attributes
+    ----------
+    x_px0, y_px0 : int
+        Its upper left corner.
+    size : Size
+        Its width and height.
+    """
+
+    x_px0: int
+    y_px0: int
+    size: Size
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Leads from one frame to another: (a x + b y + c, d x + e y + f).
+
+    Points are continuous: pixel (i, j) covers x from i to i + 1 and y from j to j + 1, so the
+    middle of the first pixel is (0.5, 0.5). The order of the six numbers is that of rasterio and
+    of ESRI's world files read row by row, not that of Java's ``AffineTransform``.
+    """
+
+    a: float = 1.0
+    b: float = 0.0
+    c: float = 0.0
+    d: float = 0.0
+    e: float = 1.0
+    f: float = 0.0
+
+    @classmethod
+    def scale(cls, x: float, y: float | None = None) -> Affine:
+        """Stretch by a factor along x and y (the same where `y` is not given)."""
+        return cls(a=x, e=x if y is None else y)
+
+    @classmethod
+    def shift(cls, x: float, y: float) -> Affine:
+        """Move by a distance."""
+        return cls(c=x, f=y)
+
+    def __call__(self, x: float, y: float) -> tuple[float, float]:
+        """Where a point goes."""
+        return self.a * x + self.b * y + self.c, self.d * x + self.e * y + self.f
+
+    def __matmul__(self, first: Affine) -> Affine:
+        """``(self @ first)(x, y) == self(*first(x, y))``."""
+        return Affine(
+            self.a * first.a + self.b * first.d,
+            self.a * first.b + self.b * first.e,
+            self.a * first.c + self.b * first.f + self.c,
+            self.d * first.a + self.e * first.d,
+            self.d * first.b + self.e * first.e,
+            self.d * first.c + self.e * first.f + self.f,
+        )
+
+    @property
+    def determinant(self) -> float:
+        """Area of what a unit square becomes; negative where it is mirrored."""
+        return self.a * self.e - self.b * self.d
+
+    def inverse(self) -> Affine:
+        """Lead back.
+
+        Raises
+        ------
+        ValueError
+            It cannot: areas become lines or points.
+        """
+        area = self.determinant
+        if not (math.isfinite(area) and area != 0):
+            raise ValueError(f"{self} cannot be inverted")
+        # Plus zero: -0.0 would be written into files as such.
+        a, b, d, e = (v / area + 0.0 for v in (self.e, -self.b, -self.d, self.a))
+        return Affine(
+            a, b, -(a * self.c + b * self.f) + 0.0, d, e, -(d * self.c + e * self.f) + 0.0
+        )
+
+    @property
+    def values(self) -> tuple[float, float, float, float, float, float]:
+        """The six numbers, a to f."""
+        return self.a, self.b, self.c, self.d, self.e, self.f
+
+    @property
+    def is_upright(self) -> bool:
+        """Whether it scales and moves alone: no turn, no mirror, no shear."""
+        return self.b == self.d == 0 and self.a > 0 and self.e > 0
+
+    @property
+    def keeps_axes(self) -> bool:
+        """Whether rows stay rows or become columns: turns by 90 degrees, mirrors, scales."""
+        return (self.b == self.d == 0) or (self.a == self.e == 0)
+
+    @property
+    def step_x(self) -> float:
+        """Length of what a step of 1 along x becomes."""
+        return math.hypot(self.a, self.d)
+
+    @property
+    def step_y(self) -> float:
+        """Length of what a step of 1 along y becomes."""
+        return math.hypot(self.b, self.e)
+
+    def box(
+        self, x: float, y: float, width: float, height: float
+    ) -> tuple[float, float, float, float]:
+        """Least upright rectangle around what a rectangle becomes: x, y, width, height."""
+        corners = [self(x + dx, y + dy) for dx in (0, width) for dy in (0, height)]
+        left, top = (min(corner[axis] for corner in corners) for axis in (0, 1))
+        right, bottom = (max(corner[axis] for corner in corners) for axis in (0, 1))
+        return left, top, right - left, bottom - top
 
 
 def useful_tile_px(size: Size, tile_px: int) -> int:

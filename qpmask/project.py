@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from qpmask.errors import NoSuchImageError, ProjectError, ProjectNotFoundError
+from qpmask.frames import NO_FRAME, Frame, read_frame
 from qpmask.geometry import PixelSize, Size
 from qpmask.projectjson import (
     DATA_FILE,
@@ -76,6 +77,8 @@ class ImageEntry:
         The data file in it; another one only where a backup was asked for.
     problem : str or None
         Why the metadata of this image cannot be used, for people.
+    frame : Frame
+        Where it lies in the slide's file, which is not always level 0 as it is.
     """
 
     id: str
@@ -94,6 +97,7 @@ class ImageEntry:
     metadata: Mapping[str, str] = field(default_factory=dict)
     data_name: str = DATA_FILE
     problem: str | None = None
+    frame: Frame = NO_FRAME
 
     @property
     def data_path(self) -> Path:
@@ -321,6 +325,7 @@ def _read_entry(item: Mapping[str, Any], folder: Path) -> ImageEntry:
         tags=tuple(str(t) for t in tags) if isinstance(tags, list) else (),
         metadata={str(k): str(v) for k, v in user.items()} if isinstance(user, dict) else {},
         problem=problem,
+        frame=read_frame(builder, size),
     )
 
 
