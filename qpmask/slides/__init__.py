@@ -5,7 +5,8 @@ open slides by one library; ``opening`` asks them in this order. What is not an 
 (fluorescence) shows its first channel in gray.
 """
 
+from qpmask.geometry import Bounds
 from qpmask.slides.opening import open_slide
-from qpmask.slides.slide import GLASS, Bounds, Slide
+from qpmask.slides.slide import GLASS, Slide
 
 __all__ = ["GLASS", "Bounds", "Slide", "open_slide"]

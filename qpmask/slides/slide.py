@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.geometry import PixelSize, Size
+from qpmask.geometry import Bounds, PixelSize, Size
 
 #: What is seen where a slide has no pixels.
 GLASS = (255, 255, 255)
 INSTALL_HINT = 'Install it with: pip install "qpmask[view]"'
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """The part of a slide that was scanned, in pixels of the slide's level 0."""
-
-    x_px0: int
-    y_px0: int
-    size: Size
 
 
 class Slide(Protocol):

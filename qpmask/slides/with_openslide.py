@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.errors import MissingExtraError, OptionsError
-from qpmask.geometry import PixelSize, Size
-from qpmask.slides.slide import GLASS, INSTALL_HINT, Bounds, Slide
+from qpmask.geometry import Bounds, PixelSize, Size
+from qpmask.slides.slide import GLASS, INSTALL_HINT, Slide
 from qpmask.slides.with_tifffile import TiffSlide
 
 

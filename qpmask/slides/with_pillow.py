@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.geometry import PixelSize, Size
-from qpmask.slides.slide import Bounds, Slide
+from qpmask.geometry import Bounds, PixelSize, Size
+from qpmask.slides.slide import Slide
 
 #: Pixels of an image that is held in memory, at most.
 MAX_IMAGE_PX = 60_000_000

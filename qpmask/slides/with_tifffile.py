@@ -14,8 +14,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from qpmask.errors import OptionsError
-from qpmask.geometry import PixelSize, Size
-from qpmask.slides.slide import Bounds
+from qpmask.geometry import Bounds, PixelSize, Size
 
 _STRETCHED_PX = 4_000_000  # pixels that the contrast of a fluorescence image is taken from
 
