@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from qpmask._version import __version__
 
 if TYPE_CHECKING:
+    from qpmask.agreement import MaskComparison as MaskComparison
+    from qpmask.agreement import compare_masks as compare_masks
     from qpmask.classes import ClassEntry as ClassEntry
     from qpmask.classes import ClassMap as ClassMap
     from qpmask.classes import load_class_map as load_class_map
@@ -37,12 +39,14 @@ _HOMES = {
     "ExportOptions": "options",
     "FileOptions": "options",
     "Mask": "mask",
+    "MaskComparison": "agreement",
     "MaskWriter": "maskwriter",
     "Project": "project",
     "QpmaskError": "errors",
     "RenderOptions": "options",
     "Report": "report",
     "check_mask": "ometiff.check",
+    "compare_masks": "agreement",
     "export_masks": "pipeline",
     "export_options": "options",
     "finalize": "maskwriter",

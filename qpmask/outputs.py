@@ -133,11 +133,7 @@ class OutputWriter:
 
     def write_csv(self, name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
         """Write a CSV file, whole or not at all."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
-        return self.write_text(name, text.getvalue())
+        return self.write_text(name, csv_text(header, rows))
 
 
 class OutputFolder(OutputWriter):
@@ -189,6 +185,32 @@ class OutputFolder(OutputWriter):
             if path.name != "lock":
                 with contextlib.suppress(OSError):
                     path.unlink()
+
+
+def csv_text(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    """A table as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a file that a user named, whole or not at all; an older one is replaced.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    with writing(path, "The file"):
+        try:
+            part.write_text(text, encoding="utf-8", errors="replace", newline="")
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,47 +10,124 @@ import click
 
 from qpmask.cli import exits
 from qpmask.cli.paths import mask_file, masks_of_folder
+from qpmask.errors import MaskError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.table import Table
 
-    from qpmask.ometiff.compare import Comparison
+    from qpmask.agreement import Agreement, MaskComparison
 
-_MAX_PAIRS = 20  # shown
+_MAX_ROWS = 20  # shown of a table
+_MAX_TILES = 10
 
 
-@click.command("compare", short_help="Compare masks pixel by pixel.")
+@click.command("compare", short_help="Compare masks: pixels, Dice, IoU, kappa.")
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
+@click.option(
+    "--by", type=click.Choice(["label", "name"]), default="label", show_default=True,
+    help="Whether labels are matched by number, or by the names that each file gives them.",
+)  # fmt: skip
+@click.option(
+    "--scores", type=click.Path(path_type=Path, dir_okay=False), metavar="CSV",
+    help="Write Dice, IoU, kappa and pixels of each class to a file.",
+)  # fmt: skip
+@click.option(
+    "--matrix", type=click.Path(path_type=Path, dir_okay=False), metavar="CSV",
+    help="Write the confusion matrix to a file: rows the first mask, columns the second.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 @click.option("-v", "--verbose", count=True, help="Show what happens.")
-def command(first: Path, second: Path, as_json: bool, verbose: int) -> int:
-    """Compare two masks at full resolution: how many pixels differ, where, between which classes.
+def command(
+    first: Path,
+    second: Path,
+    by: str,
+    scores: Path | None,
+    matrix: Path | None,
+    as_json: bool,
+    verbose: int,
+) -> int:
+    """Compare two masks: how many pixels differ, where, and how far they agree class by class.
 
-    The masks may have other tile sizes, compressions and makers. Of two folders, masks of the same
-    name are compared. Exit code 1 if a pixel differs, or a folder lacks a mask.
+    The masks may have other tile sizes, compressions, makers and resolutions; the finer one is
+    brought to the coarser by picking pixels, as in a pyramid. Of two folders, masks of the same
+    name are compared, and all of them together. Exit code 1 if a pixel differs, or a folder lacks a
+    mask.
     """
     exits.set_up_logging(verbose)
     if first.is_dir() and second.is_dir():
-        return _folders(first, second, as_json)
-    from qpmask.cli.words import error_console, out_console, print_json
-    from qpmask.ometiff.compare import compare_masks
-
-    found = compare_masks(mask_file(first), mask_file(second))
-    if as_json:
-        print_json({"first": str(first), "second": str(second), **_record(found, first, second)})
+        found, equal = _folders(first, second, by, as_json)
     else:
-        planes = {plane: _plane_name(first, plane) for plane in found.by_plane or {}}
-        _show(out_console(), found, _pairs(found, first, second), planes)
-        for text in _class_notes(first, second):
+        found, equal = _masks(mask_file(first), mask_file(second), by, as_json)
+    _write(found, scores, matrix)
+    return exits.OK if equal else exits.FAILED
+
+
+def _masks(first: Path, second: Path, by: str, as_json: bool) -> tuple[dict[str, Agreement], bool]:
+    """Compare two masks and show it; the agreement by the mask's name, and whether all is equal."""
+    from qpmask.cli.words import error_console, print_json
+
+    try:
+        found = _compare(first, second, by)
+    except MaskError as error:
+        if as_json:
+            print_json({"first": str(first), "second": str(second), **_no_record(error)})
+        raise
+    if as_json:
+        print_json({"first": str(first), "second": str(second), **_record(found)})
+    else:
+        _show(found)
+        for text in found.notes:
             error_console().print(f"note: {text}", soft_wrap=True, markup=False)
-    return exits.OK if found.equal else exits.FAILED
+    return {first.name: found.agreement}, found.equal
 
 
-def _folders(first: Path, second: Path, as_json: bool) -> int:
+def _folders(
+    first: Path, second: Path, by: str, as_json: bool
+) -> tuple[dict[str, Agreement], bool]:
+    """Compare the masks of two folders; agreements by name, and whether all are equal."""
     from rich.text import Text
 
+    from qpmask.agreement import Agreement
     from qpmask.cli.words import error_console, out_console, print_json
+
+    names = _names(first, second)
+    console, errors = out_console(), error_console()
+    records: list[dict[str, Any]] = []
+    agreements: dict[str, Agreement] = {}
+    for name in sorted(names[0] | names[1]):
+        found = None
+        if name not in names[0] or name not in names[1]:
+            words = f"it is in {second if name in names[1] else first} alone"
+            record: dict[str, Any] = {"equal": False, "reason": words}
+        else:
+            try:
+                found = _compare(first / name, second / name, by)
+                agreements[name] = found.agreement
+                record, words = _record(found), _in_words(found)
+            except MaskError as error:  # one that cannot be read does not hide the others
+                record, words = _no_record(error), error.message
+        records.append({"mask": name, **record})
+        if not as_json:
+            status = (
+                Text("equal    ", "green") if record["equal"] else Text("DIFFERENT", "bold red")
+            )
+            console.print(status + Text(f" {name}  ") + Text(words, "dim"), soft_wrap=True)
+            for text in () if found is None else found.notes:
+                errors.print(f"note: {name}: {text}", soft_wrap=True, markup=False)
+    equal = all(record["equal"] for record in records)
+    pooled = Agreement.pooled(agreements.values())
+    if as_json:
+        folders = {"first": str(first), "second": str(second)}
+        print_json({**folders, "equal": equal, "masks": records, "all": _scores(pooled)})
+    elif agreements and not equal:
+        console.print(_score_table(pooled, "All masks together"))
+        console.print(_overall(pooled))
+    return agreements, equal
+
+
+def _names(first: Path, second: Path) -> tuple[set[str], set[str]]:
+    """Names of the masks of two folders."""
     from qpmask.errors import OptionsError
 
     for folder in (first, second):
@@ -58,61 +136,95 @@ def _folders(first: Path, second: Path, as_json: bool) -> int:
                 f"{folder} is the folder of a QuPath project and not one of masks.",
                 hint=f"'qpmask export {folder} -o MASKS' makes masks of its images.",
             )
-    names = [set(masks_of_folder(folder)) for folder in (first, second)]
+    names = set(masks_of_folder(first)), set(masks_of_folder(second))
     if not (names[0] or names[1]):
         raise OptionsError(f"There are no masks in {first} and {second}.")
-    console, errors = out_console(), error_console()
-    records: list[dict[str, Any]] = []
-    for name in sorted(names[0] | names[1]):
-        a, b = first / name, second / name
-        if name not in names[0] or name not in names[1]:
-            record: dict[str, Any] = {
-                "equal": False,
-                "reason": f"it is in {second if name in names[1] else first} alone",
-            }
-            words = record["reason"]
-        else:
-            record, words = _outcome(a, b)
-        records.append({"mask": name, **record})
-        if not as_json:
-            status = (
-                Text("equal    ", "green") if record["equal"] else Text("DIFFERENT", "bold red")
-            )
-            console.print(status + Text(f" {name}  ") + Text(words, "dim"), soft_wrap=True)
-            for text in record.get("notes", ()):
-                errors.print(f"note: {name}: {text}", soft_wrap=True, markup=False)
-    equal = all(record["equal"] for record in records)
-    if as_json:
-        print_json({"first": str(first), "second": str(second), "equal": equal, "masks": records})
-    return exits.OK if equal else exits.FAILED
+    return names
 
 
-def _outcome(first: Path, second: Path) -> tuple[dict[str, Any], str]:
-    """The record of two masks of a folder, and what to say of them."""
-    from qpmask.errors import MaskError
-    from qpmask.ometiff.compare import compare_masks
+def _compare(first: Path, second: Path, by: str) -> MaskComparison:
+    from qpmask.agreement import compare_masks
 
-    try:
-        found = compare_masks(first, second)
-        record = _record(found, first, second)
-    except MaskError as error:  # one that cannot be read does not hide the others
-        return {"equal": False, "reason": error.message}, error.message
-    if found.equal:
-        return record, f"{found.n_pixels:,} pixels"
-    differ = f"{found.n_different:,} of {found.n_pixels:,} pixels differ"
-    return record, found.reason or differ
+    return compare_masks(first, second, by="name" if by == "name" else "label")
 
 
-def _record(found: Comparison, first: Path, second: Path) -> dict[str, Any]:
+def _write(found: dict[str, Agreement], scores: Path | None, matrix: Path | None) -> None:
+    """Write the CSV files that were asked for."""
+    from qpmask.agreement import Agreement
+    from qpmask.agreement.tables import SCORE_COLUMNS, matrix_header, matrix_rows, score_rows
+    from qpmask.outputs import csv_text, write_file
+
+    pooled = Agreement.pooled(found.values())
+    if scores is not None:
+        parts = dict(found) if len(found) == 1 else {**found, "(all masks)": pooled}
+        rows = (row for name, part in parts.items() for row in score_rows(name, part))
+        write_file(scores, csv_text(SCORE_COLUMNS, rows))
+    if matrix is not None:
+        write_file(matrix, csv_text(matrix_header(pooled), matrix_rows(pooled)))
+
+
+# -- as data --------------------------------------------------------------------------------------
+
+
+def _no_record(error: MaskError) -> dict[str, Any]:
+    return {"equal": False, "reason": error.message}
+
+
+def _record(found: MaskComparison) -> dict[str, Any]:
     from dataclasses import asdict
 
+    pixels = found.pixels
     return {
         "equal": found.equal,
-        **asdict(found),
-        "by_labels": _pairs(found, first, second),
-        "by_plane": {str(plane): n for plane, n in (found.by_plane or {}).items()},
-        "notes": _class_notes(first, second),
+        "reason": None,
+        "n_pixels": found.n_pixels,
+        "n_different": found.n_different,
+        "coarser": ("first", "second")[found.pairing.coarser],
+        "scale": [found.pairing.scale_x, found.pairing.scale_y],
+        **_scores(found.agreement),
+        "by_labels": _pairs(found),
+        "by_plane": {str(plane): n for plane, n in pixels.by_plane.items()},
+        "n_tiles_different": pixels.n_tiles_different,
+        "places": [asdict(place) for place in pixels.places],
+        "notes": list(found.notes),
     }
+
+
+def _scores(found: Agreement) -> dict[str, Any]:
+    return {
+        "accuracy": found.accuracy,
+        "kappa": found.kappa,
+        "mean_dice": found.mean_dice,
+        "mean_iou": found.mean_iou,
+        "classes": [
+            {
+                "class": score.name,
+                "label": score.label,
+                "pixels_first": score.n_first,
+                "pixels_second": score.n_second,
+                "pixels_both": score.n_both,
+                "dice": score.dice,
+                "iou": score.iou,
+                "kappa": score.kappa,
+            }
+            for score in found.scores
+        ],
+    }
+
+
+def _pairs(found: MaskComparison) -> list[dict[str, Any]]:
+    """Labels that stand for one another, with the names that the files give them."""
+    names = [{0: "background"} | _class_names(path) for path in (found.first, found.second)]
+    return [
+        {
+            "first_label": a,
+            "first_class": names[0].get(a),
+            "second_label": b,
+            "second_class": names[1].get(b),
+            "pixels": n,
+        }
+        for (a, b), n in found.pixels.by_labels.items()
+    ]
 
 
 def _class_names(path: Path) -> dict[int, str]:
@@ -121,15 +233,6 @@ def _class_names(path: Path) -> dict[int, str]:
 
     with MaskFile(path) as mask:
         return {row.label: row.name for row in (mask.metadata.classes if mask.metadata else ())}
-
-
-def _channels(path: Path) -> tuple[str, ...]:
-    """What the channels of a mask of several planes are called."""
-    from qpmask.ometiff.reader import MaskFile
-
-    with MaskFile(path) as mask:
-        is_one = mask.n_planes == 1
-        return () if is_one or mask.metadata is None else mask.metadata.channel_names
 
 
 def _plane_name(path: Path, plane: int) -> str:
@@ -148,84 +251,128 @@ def _plane_name(path: Path, plane: int) -> str:
     return ", ".join(parts) or str(plane)
 
 
-def _class_notes(first: Path, second: Path) -> list[str]:
-    """Where the class tables contradict each other, which pixels cannot tell."""
-    channels = _channels(first), _channels(second)
-    if channels[0] and channels[1] and channels[0] != channels[1]:
-        return [
-            f"the channels are called {', '.join(channels[0])} in the first and "
-            f"{', '.join(channels[1])} in the second; they were compared by number"
-        ]
-    a, b = _class_names(first), _class_names(second)
-    other = [n for n in sorted(a.keys() & b.keys()) if a[n] != b[n]]
-    if not other:
-        return []
-    n = other[0]
-    more = f", and {len(other) - 1:,} more labels" if len(other) > 1 else ""
-    return [
-        f"the class tables contradict each other: label {n} is {a[n]!r} in the first and {b[n]!r} "
-        f"in the second{more}"
-    ]
+# -- for people -----------------------------------------------------------------------------------
 
 
-def _pairs(found: Comparison, first: Path, second: Path) -> list[dict[str, Any]]:
-    """Labels that stand for one another, with the names that the files give them."""
-    names = [{0: "background"} | _class_names(path) for path in (first, second)]
-    return [
-        {
-            "first_label": a,
-            "first_class": names[0].get(a),
-            "second_label": b,
-            "second_class": names[1].get(b),
-            "pixels": n,
-        }
-        for (a, b), n in (found.by_labels or {}).items()
-    ]
+def _in_words(found: MaskComparison) -> str:
+    if found.equal:
+        return f"{found.n_pixels:,} pixels{_resolution(found)}"
+    scores = found.agreement
+    return (
+        f"{found.n_different:,} of {found.n_pixels:,} pixels differ{_resolution(found)}; "
+        f"mean Dice {_short(scores.mean_dice)}, kappa {_short(scores.kappa)}"
+    )
 
 
-def _show(
-    console: Console, found: Comparison, pairs: list[dict[str, Any]], planes: dict[int, str]
-) -> None:
+def _resolution(found: MaskComparison) -> str:
+    scale_x, scale_y = found.pairing.scale_x, found.pairing.scale_y
+    if scale_x == scale_y == 1:
+        return ""
+    finer = ("second", "first")[found.pairing.coarser]
+    by = f"{scale_x:.6g}" if scale_x == scale_y else f"{scale_x:.6g} x {scale_y:.6g}"
+    return f" (every {by} of the {finer})"
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _show(found: MaskComparison) -> None:
     from rich.table import Table
 
-    if found.reason is not None:
-        console.print(f"The masks cannot be compared: {found.reason}.", soft_wrap=True)
-        return
+    from qpmask.cli.words import out_console
+
+    console = out_console()
     if found.equal:
-        console.print(f"Equal: {found.n_pixels:,} pixels.")
+        console.print(f"Equal: {found.n_pixels:,} pixels{_resolution(found)}.")
         return
+    pixels = found.pixels
     share = 100 * found.n_different / found.n_pixels
+    where = f", in {pixels.n_tiles_different:,} tiles" if pixels.n_tiles_different else ""
     console.print(
-        f"{found.n_different:,} of {found.n_pixels:,} pixels differ ({share:.4g} %), "
-        f"in {found.n_tiles_different:,} tiles."
+        f"{found.n_different:,} of {found.n_pixels:,} pixels differ ({share:.4g} %)"
+        f"{_resolution(found)}{where}.",
+        soft_wrap=True,
     )
-    table = Table(title="Between which classes", title_justify="left")
-    for name in ("in the first", "in the second", "pixels"):
-        table.add_column(name, justify="right" if name == "pixels" else "left", overflow="fold")
-    for pair in pairs[:_MAX_PAIRS]:
-        table.add_row(
+    console.print(_score_table(found.agreement, "How far the masks agree"))
+    console.print(_overall(found.agreement))
+    _print_table(
+        "Between which classes", ("in the first", "in the second", "pixels"), _pairs(found),
+        lambda pair: (
             f"{pair['first_label']} {pair['first_class'] or ''}",
             f"{pair['second_label']} {pair['second_class'] or ''}",
             f"{pair['pixels']:,}",
-        )
-    console.print(table)
-    if len(pairs) > _MAX_PAIRS:
-        console.print(f"and {len(pairs) - _MAX_PAIRS:,} more pairs of classes (--json lists all)")
+        ),
+        "pairs of classes (--json lists all)",
+    )  # fmt: skip
+    planes = {plane: _plane_name(found.first, plane) for plane in pixels.by_plane}
     if len(planes) > 1 or any(name != "0" for name in planes.values()):
-        table = Table(title="In which planes", title_justify="left")
-        table.add_column("plane", overflow="fold")
-        table.add_column("pixels", justify="right")
-        for plane, n in list((found.by_plane or {}).items())[:_MAX_PAIRS]:
-            table.add_row(planes[plane], f"{n:,}")
-        console.print(table)
+        _print_table(
+            "In which planes", ("plane", "pixels"), list(pixels.by_plane.items()),
+            lambda item: (planes[item[0]], f"{item[1]:,}"), "planes (--json lists all)",
+        )  # fmt: skip
     table = Table(title="Where", title_justify="left")
-    for name in ("plane", "tile row", "tile column", "first pixel (x, y)", "pixels"):
+    for name in ("plane", "tile row", "column", "first pixel (x, y)", "pixels"):
         table.add_column(name, justify="right")
-    for place in found.places[:10]:
+    for place in pixels.places[:_MAX_TILES]:
         table.add_row(
             planes[place.plane], str(place.row), str(place.col),
             f"({place.x_px:,}, {place.y_px:,})", f"{place.n_pixels:,}",
         )  # fmt: skip
     console.print(table)
-    if found.n_tiles_different > 10:
-        console.print(f"and {found.n_tiles_different - 10:,} more tiles")
+    if pixels.n_tiles_different > _MAX_TILES:
+        console.print(f"and {pixels.n_tiles_different - _MAX_TILES:,} more tiles")
+
+
+def _print_table(
+    title: str,
+    columns: tuple[str, ...],
+    items: list[Any],
+    row: Callable[[Any], tuple[str, ...]],
+    what: str,
+) -> None:
+    """A table of which the last column is a number."""
+    from rich.table import Table
+
+    from qpmask.cli.words import out_console
+
+    table = Table(title=title, title_justify="left")
+    for name in columns:
+        right = name == columns[-1]
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for item in items[:_MAX_ROWS]:
+        table.add_row(*row(item))
+    console = out_console()
+    console.print(table)
+    if len(items) > _MAX_ROWS:
+        console.print(f"and {len(items) - _MAX_ROWS:,} more {what}")
+
+
+def _score_table(found: Agreement, title: str) -> Table:
+    """Scores of the classes with the most pixels."""
+    from rich.table import Table
+
+    scores = sorted(found.scores, key=lambda s: -(s.n_first + s.n_second))[:_MAX_ROWS]
+    shown = [score for score in found.scores if score in scores]
+    more = len(found.scores) - len(shown)
+    table = Table(title=title, title_justify="left")
+    if more:
+        table.caption = f"and {more:,} more (--scores FILE.csv lists all)"
+        table.caption_justify = "left"
+    table.add_column("class", overflow="fold")
+    for name in ("Dice", "IoU", "kappa", "first", "second"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for score in shown:
+        label = "" if score.label is None or score.is_background else f"{score.label} "
+        table.add_row(
+            f"{label}{score.name}", _short(score.dice), _short(score.iou), _short(score.kappa),
+            f"{score.n_first:,}", f"{score.n_second:,}",
+        )  # fmt: skip
+    return table
+
+
+def _overall(found: Agreement) -> str:
+    text = f"Mean Dice {_short(found.mean_dice)}, mean IoU {_short(found.mean_iou)} (of classes)"
+    if found.kappa is not None:
+        text += f"; kappa {_short(found.kappa)}, accuracy {_short(found.accuracy)} (of all pixels)"
+    return text

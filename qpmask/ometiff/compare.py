@@ -1,14 +1,14 @@
-"""Compares two masks pixel by pixel: how many differ, where, and between which labels.
+"""Lays two masks upon one another: how many pixels have which label in both, and where they differ.
 
-In: two mask files of the same size, of any tile size, compression or program. Out: a
-:class:`Comparison`. Memory stays small: one row of tiles at a time.
+In: the tiles of two masks of one size, as runs. Out: a :class:`Comparison`. Memory stays small: a
+few strips of tiles at a time. Which files go together, and how one of another resolution is brought
+to the size of the other, is the business of :mod:`qpmask.agreement`.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,13 @@ from numpy.typing import NDArray
 
 from qpmask.ometiff.layout import PackedTile, Tiles, single_tiles
 from qpmask.ometiff.reader import MaskFile
+from qpmask.ometiff.runs import RunStrip, runs_of_tiles
+from qpmask.ometiff.strips import StripShape
 from qpmask.ometiff.structure import Level
 
 _MAX_PLACES = 100
+
+Pairs = dict[tuple[int, int], int]
 
 
 @dataclass(frozen=True)
@@ -44,127 +48,156 @@ class Comparison:
 
     Attributes
     ----------
-    n_pixels : int
-        Pixels of level 0, all planes.
-    n_different : int
-        How many of them differ.
-    by_labels : dict
-        How many pixels have label a in the first and b in the second mask, by (a, b).
+    confusion : tuple of dict
+        For each plane: how many pixels have label a in the first and b in the second mask, by
+        (a, b); those that agree included.
     places : tuple of Place
         The first hundred tiles that differ.
     n_tiles_different : int
         How many tiles differ.
-    by_plane : dict
-        How many pixels differ in each plane that differs, by its number.
-    reason : str or None
-        Why the masks cannot be compared at all: other sizes or planes.
     """
 
-    n_pixels: int = 0
-    n_different: int = 0
-    by_labels: dict[tuple[int, int], int] | None = None
+    confusion: tuple[Pairs, ...] = ()
     places: tuple[Place, ...] = ()
     n_tiles_different: int = 0
-    by_plane: dict[int, int] | None = None
-    reason: str | None = None
+
+    @property
+    def n_pixels(self) -> int:
+        """Pixels that were compared, all planes."""
+        return sum(sum(pairs.values()) for pairs in self.confusion)
+
+    @property
+    def n_different(self) -> int:
+        """How many of them differ."""
+        return sum(self.by_plane.values())
 
     @property
     def equal(self) -> bool:
-        """Whether the masks have the same size and labels."""
-        return self.reason is None and self.n_different == 0
+        """Whether no pixel differs."""
+        return self.n_different == 0
+
+    @property
+    def by_labels(self) -> Pairs:
+        """Pixels that differ by (label in the first, label in the second), most frequent first."""
+        total: Counter[tuple[int, int]] = Counter()
+        for pairs in self.confusion:
+            total.update({pair: n for pair, n in pairs.items() if pair[0] != pair[1]})
+        return dict(total.most_common())
+
+    @property
+    def by_plane(self) -> dict[int, int]:
+        """How many pixels differ in each plane that differs, by its number."""
+        numbers = (sum(n for (a, b), n in pairs.items() if a != b) for pairs in self.confusion)
+        return {plane: n for plane, n in enumerate(numbers) if n}
 
 
-class Tally:
-    """Collects differences tile by tile."""
-
-    def __init__(self) -> None:
-        self._n_pixels = 0
-        self._by_labels: Counter[tuple[int, int]] = Counter()
-        self._places: list[Place] = []
-        self._n_tiles = 0
-        self._by_plane: Counter[int] = Counter()
-
-    def add(
-        self,
-        plane: int,
-        row: int,
-        col: int,
-        grid: Level,
-        first: NDArray[Any] | int,
-        second: NDArray[Any] | int,
-    ) -> None:
-        """Take two tiles of the same place; an int stands for a tile that is all one label."""
-        shape = grid.shape(row, col)
-        self._n_pixels += shape[0] * shape[1]
-        if isinstance(first, int) and isinstance(second, int) and first == second:
-            return
-        if isinstance(first, int) and isinstance(second, int):
-            n_different, at = shape[0] * shape[1], 0
-            self._by_labels[first, second] += n_different
-        else:
-            a = np.broadcast_to(np.asarray(first), shape).ravel()
-            b = np.broadcast_to(np.asarray(second), shape).ravel()
-            different = np.flatnonzero(a != b)
-            if not len(different):
-                return
-            n_different, at = len(different), int(different[0])
-            # One number for each pair of labels, which are 32 bits at most.
-            one, other = (pixels[different].astype(np.uint64) for pixels in (a, b))
-            pairs = one << np.uint64(32) | other
-            for pair, n in zip(*np.unique(pairs, return_counts=True), strict=True):
-                self._by_labels[int(pair) >> 32, int(pair) & 0xFFFFFFFF] += int(n)
-        self._n_tiles += 1
-        self._by_plane[plane] += n_different
-        if len(self._places) < _MAX_PLACES:
-            y, x = divmod(at, shape[1])
-            y_px, x_px = row * grid.tile.height_px + y, col * grid.tile.width_px + x
-            self._places.append(Place(plane, row, col, x_px, y_px, n_different))
-
-    def result(self) -> Comparison:
-        """What was found."""
-        return Comparison(
-            n_pixels=self._n_pixels,
-            n_different=sum(self._by_labels.values()),
-            by_labels=dict(self._by_labels.most_common()),
-            places=tuple(self._places),
-            n_tiles_different=self._n_tiles,
-            by_plane=dict(self._by_plane),
-        )
-
-
-def compare_masks(
-    first: Path | str, second: Path | str, *, on_tile: Callable[[int], None] | None = None
-) -> Comparison:
-    """Compare level 0 of two masks.
+@dataclass(frozen=True, eq=False)
+class Overlay:
+    """The tiles of one strip of two masks, one upon the other.
 
     Parameters
     ----------
-    first, second : path-like
-        The files.
-    on_tile : callable, optional
-        Called with the number of tiles compared so far.
-
-    Raises
-    ------
-    MaskError
-        A file cannot be read, or a tile of it is missing.
+    pairs : dict
+        Pixels by (label in the first, label in the second).
+    n_different : ndarray of int64, shape (n_tiles,)
+        Pixels of each tile that differ.
+    first : ndarray of int64, shape (n_tiles,)
+        The first of them, counted row by row in its tile.
     """
-    with MaskFile(first) as a, MaskFile(second) as b:
-        if a.size != b.size:
-            return Comparison(reason=f"the first has {a.size} pixels, the second {b.size}")
-        if a.n_planes != b.n_planes:
-            return Comparison(reason=f"the first has {a.n_planes} planes, the second {b.n_planes}")
-        grid = a.levels[0]
-        tally = Tally()
-        done = 0
-        for plane in range(a.n_planes):
-            others = _like(b, plane, grid)
-            for (row, col, mine), other in zip(a.iter_tiles(0, plane), others, strict=True):
-                tally.add(plane, row, col, grid, mine, other)
-                done += 1
-                if on_tile is not None:
-                    on_tile(done)
-        return tally.result()
+
+    pairs: Pairs
+    n_different: NDArray[np.int64]
+    first: NDArray[np.int64]
+
+
+def overlay(first: RunStrip, second: RunStrip, shape: StripShape) -> Overlay:
+    """Lay a strip of one mask upon the same strip of another one.
+
+    Takes steps for runs, not for pixels: where either has a new run, a new piece begins.
+    """
+    areas = shape.areas()
+    behind = np.cumsum(areas)
+    ends_by_mask = [
+        strip.ends + np.repeat(behind - areas, np.diff(strip.start)) for strip in (first, second)
+    ]
+    ends = np.union1d(*ends_by_mask)
+    lengths = np.diff(ends, prepend=0)
+    # Labels have 32 bits at most, so that one number stands for a pair.
+    one, other = (
+        strip.values[np.searchsorted(of_mask, ends)].astype(np.uint64)
+        for strip, of_mask in zip((first, second), ends_by_mask, strict=True)
+    )
+    keys, which = np.unique(one << np.uint64(32) | other, return_inverse=True)
+    numbers = np.zeros(len(keys), np.int64)
+    np.add.at(numbers, which, lengths)
+    pairs = {
+        (key >> 32, key & 0xFFFFFFFF): n
+        for key, n in zip(keys.tolist(), numbers.tolist(), strict=True)
+    }
+    n_different, first_px = np.zeros(shape.n_tiles, np.int64), np.zeros(shape.n_tiles, np.int64)
+    differs = np.flatnonzero(one != other)
+    if len(differs):
+        tile = np.searchsorted(behind, ends[differs])
+        np.add.at(n_different, tile, lengths[differs])
+        tiles, at = np.unique(tile, return_index=True)
+        first_px[tiles] = (ends - lengths)[differs[at]] - (behind - areas)[tiles]
+    return Overlay(pairs, n_different, first_px)
+
+
+class Tally:
+    """Collects what strips of two masks have in common.
+
+    Parameters
+    ----------
+    grid : Level
+        The tiles, which both masks share.
+    n_planes : int
+        How many planes there are.
+    """
+
+    def __init__(self, grid: Level, n_planes: int) -> None:
+        self._grid = grid
+        self._confusion = [Counter[tuple[int, int]]() for _ in range(n_planes)]
+        self._places: list[Place] = []
+        self._n_tiles = 0
+
+    def add(self, plane: int, row: int, first_col: int, found: Overlay) -> None:
+        """Take a strip that begins at a tile."""
+        self._confusion[plane].update(found.pairs)
+        different = np.flatnonzero(found.n_different)
+        self._n_tiles += len(different)
+        tile = self._grid.tile
+        for k in different[: _MAX_PLACES - len(self._places)].tolist():
+            _, width = self._grid.shape(row, first_col + k)
+            y, x = divmod(int(found.first[k]), width)
+            self._places.append(
+                Place(
+                    plane,
+                    row,
+                    first_col + k,
+                    (first_col + k) * tile.width_px + x,
+                    row * tile.height_px + y,
+                    int(found.n_different[k]),
+                )
+            )
+
+    def add_tile(
+        self, plane: int, row: int, col: int, one: NDArray[Any] | int, other: NDArray[Any] | int
+    ) -> None:
+        """Take one tile of each; an int stands for a tile that is all one label."""
+        height, width = self._grid.shape(row, col)
+        if isinstance(one, int) and isinstance(other, int) and one == other:
+            self._confusion[plane][one, one] += height * width
+            return
+        shape = StripShape(1, width, height, width, height)
+        dtype = np.dtype(np.uint32)
+        mine, theirs = (runs_of_tiles([tile], shape, dtype) for tile in (one, other))
+        self.add(plane, row, col, overlay(mine, theirs, shape))
+
+    def result(self) -> Comparison:
+        """What was found."""
+        confusion = tuple(dict(sorted(pairs.items())) for pairs in self._confusion)
+        return Comparison(confusion, tuple(self._places), self._n_tiles)
 
 
 def compare_with_tiles(
@@ -175,34 +208,30 @@ def compare_with_tiles(
 ) -> Comparison:
     """Compare level 0 of a mask with tiles in its own order, as an engine gives them.
 
+    Parameters
+    ----------
+    mask : path-like
+        The file.
+    tiles : iterable
+        All tiles of all planes.
+    on_tile : callable, optional
+        Called with the number of tiles compared so far.
+
     Raises
     ------
     MaskError
         The file cannot be read, or a tile of it is missing.
     """
     with MaskFile(mask) as file:
-        grid = file.levels[0]
-        tally = Tally()
+        tally = Tally(file.levels[0], file.n_planes)
         others = single_tiles(tiles)
         done = 0
         for plane in range(file.n_planes):
             for row, col, mine in file.iter_tiles(0, plane):
                 other = next(others)
                 pixels = other.pixels if isinstance(other, PackedTile) else other
-                tally.add(plane, row, col, grid, mine, pixels)
+                tally.add_tile(plane, row, col, mine, pixels)
                 done += 1
                 if on_tile is not None:
                     on_tile(done)
         return tally.result()
-
-
-def _like(mask: MaskFile, plane: int, grid: Level) -> Iterator[NDArray[Any] | int]:
-    """Tiles of a mask in the grid of another one."""
-    if mask.levels[0].tile == grid.tile:
-        for _, _, pixels in mask.iter_tiles(0, plane):
-            yield pixels
-        return
-    for row, col in itertools.product(range(grid.n_rows), range(grid.n_cols)):
-        height, width = grid.shape(row, col)
-        y, x = row * grid.tile.height_px, col * grid.tile.width_px
-        yield mask.read(level=0, plane=plane, y0=y, y1=y + height, x0=x, x1=x + width)

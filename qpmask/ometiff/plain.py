@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.ometiff import lzw_decode
-from qpmask.ometiff.runs import RunStrip, values_dtype
+from qpmask.ometiff.runs import RunStrip, runs_of_tiles, values_dtype
 from qpmask.ometiff.strips import MIXED, StripShape
 
 I64 = NDArray[np.int64]
@@ -33,26 +33,7 @@ def runs_of(pixels: Pixels, words: Pixels, labels: I64, shape: StripShape) -> Ru
             tiles.append(pixels[k, : shape.area(k)])
         else:
             tiles.append(label if label >= 0 else None)
-    return _runs(tiles, shape, values_dtype(pixels.dtype))
-
-
-def _runs(tiles: list[Pixels | int | None], shape: StripShape, dtype: np.dtype[Any]) -> RunStrip:
-    values, ends, start = [], [], [0]
-    for k, tile in enumerate(tiles):
-        if isinstance(tile, int):
-            values.append(np.array([tile]))
-            ends.append(np.array([shape.area(k)]))
-        elif tile is not None:
-            flat = tile.ravel()
-            last = np.append(np.flatnonzero(flat[1:] != flat[:-1]), flat.size - 1)
-            values.append(flat[last])
-            ends.append(last + 1)
-        start.append(start[-1] + (0 if tile is None else len(ends[-1])))
-    return RunStrip(
-        np.concatenate([*values, np.empty(0, dtype)]).astype(dtype),
-        np.concatenate([*ends, np.empty(0, np.int32)]).astype(np.int32),
-        np.array(start, np.int64),
-    )
+    return runs_of_tiles(tiles, shape, values_dtype(pixels.dtype))
 
 
 def _flat_tile(runs: RunStrip, k: int) -> Pixels | None:
@@ -90,7 +71,7 @@ def halve(runs: RunStrip, shape: StripShape) -> RunStrip:
     for k in range(shape.n_tiles):
         tile = _tile(runs, k, shape.width(k))
         tiles.append(None if tile is None else tile[::2, ::2])
-    return _runs(tiles, shape, runs.values.dtype)
+    return runs_of_tiles(tiles, shape, runs.values.dtype)
 
 
 def assemble(
@@ -125,7 +106,7 @@ def assemble(
             tiles.append(None)
         else:
             tiles.append(np.block(rows))  # type: ignore[arg-type]
-    return _runs(tiles, shape, upper_left.values.dtype)
+    return runs_of_tiles(tiles, shape, upper_left.values.dtype)
 
 
 def compare(runs: RunStrip, expected: RunStrip, n_wrong: I64) -> None:
@@ -191,7 +172,7 @@ def decode_lzw_runs(
         if not failed[i]:
             crop(pixels, shape, k)
             decoded[k] = pixels[k, : shape.area(k)]
-    return _runs(decoded, shape, values_dtype(pixels.dtype))
+    return runs_of_tiles(decoded, shape, values_dtype(pixels.dtype))
 
 
 def decode_lzw(

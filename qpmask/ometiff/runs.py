@@ -76,6 +76,24 @@ def joined(parts: Sequence[RunStrip]) -> RunStrip:
     )
 
 
+def runs_of_tiles(
+    tiles: Sequence[NDArray[Any] | int | None], shape: StripShape, dtype: np.dtype[Any]
+) -> RunStrip:
+    """A strip of tiles: pixels cropped to the image, or one label, or None if it cannot be read."""
+    values, ends, start = [np.empty(0, dtype)], [np.empty(0, np.int32)], [0]
+    for k, tile in enumerate(tiles):
+        if isinstance(tile, int):
+            values.append(np.array([tile], dtype))
+            ends.append(np.array([shape.area(k)], np.int32))
+        elif tile is not None:
+            flat = tile.ravel()
+            last = np.append(np.flatnonzero(flat[1:] != flat[:-1]), flat.size - 1)
+            values.append(flat[last].astype(dtype))
+            ends.append((last + 1).astype(np.int32))
+        start.append(start[-1] + (0 if tile is None else len(ends[-1])))
+    return RunStrip(np.concatenate(values), np.concatenate(ends), np.array(start, np.int64))
+
+
 def no_runs() -> RunStrip:
     """A strip without tiles."""
     return RunStrip(np.empty(0, np.uint16), np.empty(0, np.int32), np.zeros(1, np.int64))

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from processes import whole_process
 from synthetic import make_project
 
-from qpmask.ometiff.compare import compare_masks
+from qpmask.agreement import compare_masks
 
 ROUNDS = {"qupath": 2, "native": 4}
 

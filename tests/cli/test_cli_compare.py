@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from functools import partial
@@ -170,3 +171,64 @@ def test_a_folder_and_a_mask(cli: Cli, folders: tuple[Path, Path]) -> None:
 def test_a_mask_that_is_not_there(cli: Cli, folders: tuple[Path, Path]) -> None:
     code, _, err = cli(folders[0] / "a.ome.tif", folders[1] / "c.ome.tif")
     assert code == 2 and "There is no file" in err
+
+
+def test_scores_and_matrix_as_csv(cli: Cli, tmp_path: Path) -> None:
+    labels = np.zeros((4, 5), np.uint8)
+    labels[0, :4] = 1
+    other = np.zeros((4, 5), np.uint8)
+    other[0, 1:5] = 1
+    for name, pixels in (("a.tif", labels), ("b.tif", other)):
+        with MaskWriter(tmp_path / name, 5, 4, classes={1: "Tumor"}) as writer:
+            writer.write(0, 0, pixels)
+    scores, matrix = tmp_path / "scores.csv", tmp_path / "matrix.csv"
+    files = ("--scores", scores, "--matrix", matrix)
+    code, out, _ = cli(tmp_path / "a.tif", tmp_path / "b.tif", *files)
+    assert code == 1 and "0.7500" in out and "1 Tumor" in out
+    rows = list(csv.DictReader(scores.read_text("utf-8").splitlines()))
+    assert [row["class"] for row in rows] == ["Tumor", "(background)", "(all)"]
+    # 3 of 4 + 4; 3 of 5; agreement 18 of 20, by chance (4 * 4 + 16 * 16) / 400 = 0.68
+    assert [float(rows[0][name]) for name in ("dice", "iou")] == [0.75, 0.6]
+    assert [float(row["kappa"]) for row in rows] == pytest.approx([0.6875] * 3)
+    assert list(csv.reader(matrix.read_text("utf-8").splitlines())) == [
+        ["first \\ second", "Tumor", "(background)"],
+        ["Tumor", "3", "1"],
+        ["(background)", "1", "15"],
+    ]
+
+
+def test_scores_of_folders_are_those_of_each_mask_and_of_all(
+    cli: Cli, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    change(folders[1] / "a.ome.tif")
+    code, out, _ = cli(*folders, "--scores", tmp_path / "s.csv")
+    assert code == 1 and "All masks together" in out
+    rows = list(csv.DictReader((tmp_path / "s.csv").read_text("utf-8").splitlines()))
+    totals = [(row["mask"], row["pixels_both"]) for row in rows if row["class"] == "(all)"]
+    assert totals == [
+        ("a.ome.tif", "149999"), ("b.ome.tif", "50000"), ("(all masks)", "199999")
+    ]  # fmt: skip
+
+
+def test_masks_of_two_resolutions(cli: Cli, tmp_path: Path) -> None:
+    for name, pixels in (("fine.tif", BASE), ("coarse.tif", BASE[::4, ::4])):
+        with MaskWriter(tmp_path / name, pixels.shape[1], pixels.shape[0]) as writer:
+            writer.write(0, 0, pixels)
+    code, out, _ = cli(tmp_path / "fine.tif", tmp_path / "coarse.tif")
+    assert code == 0 and "Equal: 9,375 pixels (every 4 of the first)." in out
+
+
+def test_masks_that_do_not_belong_together(cli: Cli, tmp_path: Path) -> None:
+    write(tmp_path / "a.tif", BASE)
+    write(tmp_path / "b.tif", BASE[:, :300])
+    code, _, err = cli(tmp_path / "a.tif", tmp_path / "b.tif")
+    assert code == 1 and "no downsample explains" in err and "of the same image?" in err
+    code, out, _ = cli(tmp_path / "a.tif", tmp_path / "b.tif", "--json")
+    assert code == 1 and "no downsample" in json.loads(out)["reason"]
+
+
+def test_a_file_that_cannot_be_written(
+    cli: Cli, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    code, _, err = cli(*folders, "--scores", tmp_path / "none" / "s.csv")
+    assert code == 2 and "cannot be written" in err

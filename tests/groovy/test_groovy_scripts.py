@@ -21,10 +21,10 @@ import pytest
 from conftest import DEMO, QUPATH, ROOT, TINY, hash_tree
 
 from qpmask import export_masks, export_options
+from qpmask.agreement import compare_masks
 from qpmask.classes import ClassMap, class_map_from_dict
 from qpmask.engines.jvm import QuPathInstall
 from qpmask.engines.qupath import pixel_rules
-from qpmask.ometiff.compare import compare_masks
 from qpmask.ometiff.reader import MaskFile
 from qpmask.options import ExportOptions
 from qpmask.outputs import mask_names

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ometiff.mask_samples import CLASSES, blobs, cut, histogram, write
 
+from qpmask.agreement import compare_masks
 from qpmask.geometry import Size
 from qpmask.ometiff import ClassRow, MaskFile, MaskLayout, check_mask, to_ome_xml
 from qpmask.ometiff.codecs import encode_tile
-from qpmask.ometiff.compare import compare_masks, compare_with_tiles
+from qpmask.ometiff.compare import compare_with_tiles
 from qpmask.ometiff.metadata import MaskMetadata
 
 BASE = blobs(200, 330)
@@ -333,8 +334,9 @@ def test_compare_tells_which_labels_differ_where(tmp_path: Path) -> None:
     write(tmp_path / "b.ome.tif", b, tile_px=64)
     found = compare_masks(tmp_path / "a.ome.tif", tmp_path / "b.ome.tif")
     pairs = zip(a[a != b].tolist(), b[a != b].tolist(), strict=True)
-    assert found.by_labels == Counter(pairs)
-    assert found.n_different == 64 * 64 + 15 and found.n_tiles_different == 2
-    assert [(p.x_px, p.y_px, p.n_pixels) for p in found.places] == [(0, 0, 4096), (200, 100, 15)]
+    pixels = found.pixels
+    assert pixels.by_labels == Counter(pairs)
+    assert pixels.n_different == 64 * 64 + 15 and pixels.n_tiles_different == 2
+    assert [(p.x_px, p.y_px, p.n_pixels) for p in pixels.places] == [(0, 0, 4096), (200, 100, 15)]
     again = compare_with_tiles(tmp_path / "a.ome.tif", cut(b, 64))
-    assert again == found
+    assert again == pixels
