@@ -277,6 +277,10 @@ def _short(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.3g} %" if whole else "-"
+
+
 def _show(found: MaskComparison) -> None:
     from rich.table import Table
 
@@ -291,8 +295,7 @@ def _show(found: MaskComparison) -> None:
     where = f", in {pixels.n_tiles_different:,} tiles" if pixels.n_tiles_different else ""
     console.print(
         f"{found.n_different:,} of {found.n_pixels:,} pixels differ ({share:.4g} %)"
-        f"{_resolution(found)}{where}.",
-        soft_wrap=True,
+        f"{_resolution(found)}{where}."
     )
     console.print(_score_table(found.agreement, "How far the masks agree"))
     console.print(_overall(found.agreement))
@@ -364,9 +367,10 @@ def _score_table(found: Agreement, title: str) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for score in shown:
         label = "" if score.label is None or score.is_background else f"{score.label} "
+        name = score.name.strip("()") if score.is_background else score.name
         table.add_row(
-            f"{label}{score.name}", _short(score.dice), _short(score.iou), _short(score.kappa),
-            f"{score.n_first:,}", f"{score.n_second:,}",
+            f"{label}{name}", _short(score.dice), _short(score.iou), _short(score.kappa),
+            *(_percent(n, score.n_pixels) for n in (score.n_first, score.n_second)),
         )  # fmt: skip
     return table
 
