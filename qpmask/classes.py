@@ -1,8 +1,9 @@
 """Stage 2: which class gets which label: :class:`ClassMap`, its files and presets.
 
 A class map is a list in draw order: a later class is drawn over an earlier one. Class names are
-QuPath's full names, matched exactly (``Tumor: Positive`` is not ``Tumor``), as QuPath itself does.
-Label 0 is the background and belongs to no class.
+QuPath's full names in QuPath's form (:mod:`qpmask.classnames`), matched exactly (``Tumor:
+Positive`` is not ``Tumor``), as QuPath itself does. Label 0 is the background and belongs to no
+class.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
+from qpmask.classnames import class_name, class_pattern, why_refused
 from qpmask.errors import ClassMapError
 from qpmask.options import MAX_LABEL, check_unclassified
 from qpmask.project import ProjectClass
@@ -40,7 +42,8 @@ class ClassEntry:
     """One class of a map.
 
     ``aliases`` are other names in the projects that get the same label. ``color`` is
-    (red, green, blue) for viewers; it never reaches the pixels.
+    (red, green, blue) for viewers; it never reaches the pixels. A :class:`ClassMap` brings all
+    names to QuPath's form.
     """
 
     label: int
@@ -77,14 +80,28 @@ class ClassMap:
     origin: str = "given"
 
     def __post_init__(self) -> None:
-        names: dict[str, ClassEntry] = {}
+        entries: list[ClassEntry] = []
+        names: dict[str, tuple[str, ClassEntry]] = {}
         labels: dict[int, ClassEntry] = {}
-        for entry in self.entries:
+        for given in self.entries:
+            entry = self._in_form(given)
             if not 1 <= entry.label <= MAX_LABEL:
                 raise ClassMapError(
                     f"The class {entry.name!r} has the label {entry.label}; labels are 1 to "
                     f"{MAX_LABEL}, and 0 is the background."
                 )
+            for spelled in (given.name, *given.aliases):
+                name = class_name(spelled)
+                assert name is not None
+                if name in names:
+                    first, owner = names[name]
+                    if owner is entry and first != spelled:
+                        continue  # an alias that says the same
+                    which = f"The class {name!r}"
+                    if first != spelled:
+                        which = f"{first!r} and {spelled!r} are one class, {name!r}, and it"
+                    raise ClassMapError(f"{which} has two labels, {owner.label} and {entry.label}.")
+                names[name] = spelled, entry
             if entry.label in labels:
                 raise ClassMapError(
                     f"The label {entry.label} stands for {labels[entry.label].name!r} and for "
@@ -93,12 +110,29 @@ class ClassMap:
                     "first.",
                 )
             labels[entry.label] = entry
-            for name in (entry.name, *entry.aliases):
-                if name in names:
-                    raise ClassMapError(
-                        f"The class {name!r} has two labels, {names[name].label} and {entry.label}."
-                    )
-                names[name] = entry
+            entries.append(entry)
+        object.__setattr__(self, "entries", tuple(entries))
+        object.__setattr__(self, "ignore", tuple(map(class_pattern, self.ignore)))
+
+    @staticmethod
+    def _in_form(given: ClassEntry) -> ClassEntry:
+        """The entry with QuPath's form of its names, each once."""
+        names = []
+        for text in (given.name, *given.aliases):
+            if why := why_refused(text):
+                raise ClassMapError(f"QuPath has no class {text!r}: {why}.")
+            name = class_name(text)
+            if name is None:
+                raise ClassMapError(
+                    f"{text!r} is what QuPath calls objects without a class; no class has that "
+                    "name.",
+                    hint="Their label is a line of its own in the map, 'unclassified: "
+                    f"{given.label}', or the option --unclassified {given.label} (in Python "
+                    f"unclassified={given.label}).",
+                )
+            names.append(name)
+        aliases = tuple(n for n in dict.fromkeys(names[1:]) if n != names[0])
+        return replace(given, name=names[0], aliases=aliases)
 
     @cached_property
     def _by_name(self) -> dict[str, ClassEntry]:
@@ -106,10 +140,11 @@ class ClassMap:
 
     def find(self, name: str) -> ClassEntry | None:
         """The entry for a class name of a project, or None."""
-        return self._by_name.get(name)
+        return self._by_name.get(class_name(name) or "")
 
     def ignores(self, name: str) -> bool:
         """Whether objects of this class are left out on purpose. A class with a label never is."""
+        name = class_name(name) or name
         return name not in self._by_name and any(fnmatchcase(name, p) for p in self.ignore)
 
     def nearest(self, name: str, count: int = 3) -> list[str]:

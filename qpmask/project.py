@@ -19,6 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from qpmask.classnames import class_name, why_refused
 from qpmask.errors import NoSuchImageError, ProjectError, ProjectNotFoundError
 from qpmask.frames import NO_FRAME, Frame, read_frame
 from qpmask.geometry import PixelSize, Size
@@ -46,7 +47,8 @@ _MAX_ID = 200  # entry ids are whole numbers; a file name takes 255 letters
 class ProjectClass:
     """One line of the project's class list (``classifiers/classes.json``).
 
-    ``color`` is (red, green, blue), 0 to 255, or None where the project gives none.
+    ``name`` is in QuPath's form (:func:`qpmask.classnames.class_name`); ``color`` is
+    (red, green, blue), 0 to 255, or None where the project gives none.
     """
 
     name: str
@@ -131,6 +133,8 @@ class Project:
         In the project's order.
     classes : tuple of ProjectClass
         The project's class list, in its order.
+    findings : tuple of str
+        What the user should know about the class list.
     """
 
     path: Path
@@ -138,6 +142,7 @@ class Project:
     version: str
     images: tuple[ImageEntry, ...]
     classes: tuple[ProjectClass, ...]
+    findings: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -255,17 +260,22 @@ def open_project(path: str | os.PathLike[str]) -> Project:
         seen.add(entry.id)
         images.append(entry)
     uri = raw.get("uri")
+    classes, findings = read_class_list(folder / "classifiers" / "classes.json")
     return Project(
         path=file,
         uri=uri if isinstance(uri, str) else None,
         version=str(raw["version"]),
         images=tuple(images),
-        classes=read_class_list(folder / "classifiers" / "classes.json"),
+        classes=classes,
+        findings=findings,
     )
 
 
-def read_class_list(path: Path) -> tuple[ProjectClass, ...]:
-    """The project's class list; empty where there is no such file.
+def read_class_list(path: Path) -> tuple[tuple[ProjectClass, ...], tuple[str, ...]]:
+    """The project's class list, empty where there is no such file, and what is odd about it.
+
+    Names are brought to QuPath's form. Rows that become one class are one, with the last colour, as
+    in QuPath; ``Unclassified``, which QuPath 0.2 and 0.3 list first, is no class.
 
     Raises
     ------
@@ -273,17 +283,33 @@ def read_class_list(path: Path) -> tuple[ProjectClass, ...]:
         The file is there and cannot be read.
     """
     if not path.is_file():
-        return ()
+        return (), ()
     raw = _load_json(path)
     rows = raw.get("pathClasses") if isinstance(raw, dict) else None
     if not isinstance(rows, list):
         raise ProjectError(f"{path} holds no class list.", hint="Save the classes in QuPath again.")
     classes: dict[str, ProjectClass] = {}
+    spellings: dict[str, str] = {}
+    findings = []
     for row in rows:
-        name = row.get("name") if isinstance(row, dict) else None
-        if isinstance(name, str) and name and name not in classes:
-            classes[name] = ProjectClass(name, unpack_color(row.get("color")))
-    return tuple(classes.values())
+        text = row.get("name") if isinstance(row, dict) else None
+        if not isinstance(text, str) or (name := class_name(text)) is None:
+            continue
+        if why := why_refused(text):
+            findings.append(
+                f"The project's class list has {text!r}, which QuPath refuses ({why}): read as "
+                f"{name!r}."
+            )
+        first = spellings.setdefault(name, text)
+        if first != text:
+            findings.append(
+                f"{first!r} and {text!r} of the project's class list are one class: {name!r}."
+            )
+        color = unpack_color(row.get("color"))
+        if color is None and name in classes:
+            color = classes[name].color
+        classes[name] = ProjectClass(name, color)
+    return tuple(classes.values()), tuple(dict.fromkeys(findings))
 
 
 # -- one image ----------------------------------------------------------------------------------

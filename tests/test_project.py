@@ -206,15 +206,35 @@ def test_packed_colours(packed: Any, color: Any) -> None:
     assert unpack_color(packed) == color
 
 
+def _listed(tmp_path: Path, *rows: Any) -> tuple[list[tuple[str, Any]], tuple[str, ...]]:
+    path = put(tmp_path / "classes.json", json.dumps({"pathClasses": rows}))
+    classes, findings = read_class_list(path)
+    return [(c.name, c.color) for c in classes], findings
+
+
 def test_the_class_list(tmp_path: Path) -> None:
-    path = put(tmp_path / "classes.json", json.dumps({"pathClasses": [
-        {"name": "Tumor", "color": -3670016}, {"name": "tumor"}, {"name": "Tumor", "color": 1},
-        {"name": ""}, {"color": 3}, None, {"name": "Tumor: Positive", "color": None},
-    ]}))  # fmt: skip
-    assert [(c.name, c.color) for c in read_class_list(path)] == [
-        ("Tumor", (200, 0, 0)), ("tumor", None), ("Tumor: Positive", None)
-    ]  # fmt: skip
-    assert read_class_list(tmp_path / "no.json") == ()
+    assert _listed(
+        tmp_path, {"name": "Tumor", "color": -3670016}, {"name": "tumor"}, {"name": ""},
+        {"color": 3}, None, {"name": "Tumor: Positive", "color": None},
+    ) == ([("Tumor", (200, 0, 0)), ("tumor", None), ("Tumor: Positive", None)], ())  # fmt: skip
+    assert read_class_list(tmp_path / "no.json") == ((), ())
+
+
+def test_a_class_listed_twice_is_one_with_the_last_colour(tmp_path: Path) -> None:
+    # QuPath 0.6 and 0.7: DefaultProject sets the colour of each row on the one class.
+    rows = [{"name": "Tumor", "color": -3670016}, {"name": "Tumor", "color": 1}, {"name": "Tumor"}]
+    assert _listed(tmp_path, *rows) == ([("Tumor", (0, 0, 1))], ())
+
+
+def test_names_on_the_class_list_are_brought_to_one_form(tmp_path: Path) -> None:
+    names = ["Tumor ", "UBERON:1", "Tumor", "A ::B", "Unclassified", " Unclassified", ":"]
+    listed, findings = _listed(tmp_path, *({"name": name} for name in names))
+    assert [name for name, _ in listed] == ["Tumor", "UBERON: 1", "A: B"]
+    assert findings == (
+        "'Tumor ' and 'Tumor' of the project's class list are one class: 'Tumor'.",
+        "The project's class list has 'A ::B', which QuPath refuses (a part of it is empty): read "
+        "as 'A: B'.",
+    )
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"pathClasses": {}}'])

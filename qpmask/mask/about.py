@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from qpmask.classnames import same_class
 from qpmask.errors import NoSuchClassError, OptionsError
 from qpmask.geometry import PixelSize
 from qpmask.ometiff.metadata import ClassRow, MaskMetadata
@@ -67,7 +68,8 @@ def find_labels(
     Parameters
     ----------
     wanted : iterable of str or int
-        Names from the class table, or labels that need not be in it.
+        Names from the class table, in any spelling that QuPath takes for the same, or labels
+        that need not be in it.
     classes : mapping of int to ClassRow
         The class table.
     dtype : numpy.dtype
@@ -85,7 +87,7 @@ def find_labels(
     labels: list[int] = []
     for one in wanted:
         if isinstance(one, str):
-            found = [row.label for row in classes.values() if row.name == one]
+            found = [row.label for row in classes.values() if same_class(row.name, one)]
             if not found:
                 raise NoSuchClassError(
                     f"{what} has no class {one!r}.",

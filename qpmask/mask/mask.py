@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.classnames import same_class
 from qpmask.errors import MaskError, MissingExtraError, NoSuchClassError, OptionsError
 from qpmask.geometry import PixelSize
 from qpmask.mask.about import (
@@ -244,11 +245,12 @@ class Mask(LazyPixels):
         size_c, size_z, size_t = self._planes_by_axis()
         names = self.metadata.channel_names if self.metadata is not None else ()
         if isinstance(c, str):
-            if c not in names:
+            found = [i for i, name in enumerate(names) if same_class(name, c)]
+            if not found:
                 raise NoSuchClassError(
                     f"{self.path} has no channel {c!r}.", hint=nearest(c, list(names), "Channels")
                 )
-            c = names.index(c)
+            c = found[0]
         place = whole_number(c, "c"), whole_number(z, "z"), whole_number(t, "t")
         for axis, index, length in zip("czt", place, (size_c, size_z, size_t), strict=True):
             if not 0 <= index < length:
@@ -287,7 +289,11 @@ class Mask(LazyPixels):
         except NoSuchClassError as error:
             names = self.metadata.channel_names if self.metadata is not None else ()
             for name in classes:
-                if name in names and all(row.name != name for row in self._classes.values()):
+                if isinstance(name, int) or any(
+                    same_class(row.name, name) for row in self._classes.values()
+                ):
+                    continue
+                if any(same_class(channel, name) for channel in names):
                     error.hint = f"It has a plane of its own: mask.plane({name!r})."
             raise
 

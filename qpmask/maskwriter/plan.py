@@ -6,7 +6,7 @@ import json
 import math
 import operator
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.classes import ClassEntry, ClassMap
+from qpmask.classnames import class_name
 from qpmask.errors import MaskError, OptionsError
 from qpmask.geometry import PixelSize, Size, TileGrid, useful_tile_px
 from qpmask.ometiff.layout import MaskLayout
@@ -274,12 +275,26 @@ def class_rows(classes: Classes | None) -> tuple[ClassRow, ...] | None:
                     hint="Give a class map, a mapping of labels to names, or a list of ClassRow.",
                 )
             rows.append(ClassRow(row.label, row.name, row.color))
+    rows = _in_form(rows)
     if not rows:
         raise OptionsError(
             "The class table is empty, so nothing could be written.",
             hint="Leave it out (classes=None) to allow any label.",
         )
     return tuple(rows)
+
+
+def _in_form(rows: list[ClassRow]) -> list[ClassRow]:
+    """The rows with QuPath's form of their names; two that become one are refused."""
+    spellings: dict[str, str] = {}
+    for row in rows:
+        first = spellings.setdefault(class_name(row.name) or row.name, row.name)
+        if first != row.name:
+            raise OptionsError(
+                f"{first!r} and {row.name!r} of the class table are one class to QuPath.",
+                hint="Give them one label, or names that differ in more than white space.",
+            )
+    return [replace(row, name=class_name(row.name) or row.name) for row in rows]
 
 
 def pixel_size_of(mpp: float | tuple[float, float] | PixelSize | None) -> PixelSize | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from qpmask.classes import ClassMap
+from qpmask.classnames import UNCLASSIFIED
 from qpmask.engines.base import LabelRule, RenderJob
 from qpmask.errors import OptionsError, ProjectError
 from qpmask.geometry import TileGrid
@@ -19,7 +20,7 @@ from qpmask.project import ImageEntry, Project
 
 #: How a finding about a slide that is not there begins; the mask is made all the same.
 NO_SLIDE = "The slide is not"
-UNCLASSIFIED_NAME = "Unclassified"
+UNCLASSIFIED_NAME = UNCLASSIFIED
 BOUNDARY_NAME = "Boundary"
 
 #: A mask with more tiles than this has a size that no slide has.

@@ -75,7 +75,7 @@ def make_plan(
     if follows_project:
         class_map = project_map(project, class_map, inventories.values(), kind)
     assert class_map is not None
-    findings = check_classes(class_map, options, used, follows_project)
+    findings = [*project.findings, *check_classes(class_map, options, used, follows_project)]
     if options.file.compression == "zstd":
         findings.append(
             "zstd is not known to all programs: Bio-Formats 6 (QuPath 0.4) and OpenCV do not read "

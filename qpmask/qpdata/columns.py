@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from qpmask.classnames import class_name
 from qpmask.qpdata.bytereader import ByteReader
 from qpmask.qpdata.javavalues import JavaObject
 from qpmask.qpdata.kinds import PATH_CLASS
@@ -21,11 +22,6 @@ MAX_CLASS_PARTS: Final = 100
 ID_BYTES: Final = 36
 NO_ID: Final = bytes(ID_BYTES)
 
-# What Java's String.strip takes off: Character.isWhitespace, which no-break spaces are not.
-_JAVA_SPACE: Final = (
-    "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2008"
-    "\u2009\u200a\u2028\u2029\u205f\u3000"
-)
 _UUID: Final = re.compile("-".join(["([0-9a-fA-F]+)"] * 5))
 
 
@@ -61,7 +57,7 @@ class ClassTable:
         self._known: dict[int, tuple[JavaObject, int]] = {}
 
     def add_value(self, value: object) -> int:
-        """Add a class that was read; give its number, -1 for null and for the nameless class."""
+        """Add a class that was read; give its number, -1 for none (see :func:`class_name`)."""
         if value is None:
             return -1
         if not isinstance(value, JavaObject) or value.desc.name != PATH_CLASS:
@@ -82,13 +78,13 @@ class ClassTable:
                 raise self._stream.corrupt("a class is derived from itself")
             name, parent = link.get("name"), link.get("parentClass")
             if isinstance(name, str):
-                parts.append(name.strip(_JAVA_SPACE))
+                parts.append(name)
             elif name is not None or parent is not None:
                 raise self._stream.corrupt("a class has no name")
             link = parent
-        if not parts:
+        full_name = class_name(":".join(reversed(parts)))
+        if full_name is None:
             return -1
-        full_name = ": ".join(reversed(parts))
         number = self._numbers.get(full_name)
         if number is None:
             # As in QuPath, the colour that was found first is kept.

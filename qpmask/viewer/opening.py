@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from qpmask.classnames import same_class
 from qpmask.errors import OptionsError
 from qpmask.geometry import Size
 from qpmask.mask import Mask, open_mask
@@ -87,7 +88,7 @@ def _plane_of(mask: Mask, plane: str | None) -> Mask:
     if plane is None:
         return mask
     names = mask.metadata.channel_names if mask.metadata is not None else ()
-    if plane in names or not plane.isdecimal():
+    if any(same_class(plane, name) for name in names) or not plane.isdecimal():
         return mask.plane(plane)
     if int(plane) >= mask.n_planes:
         raise OptionsError(

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from qpmask.classnames import class_name
 from qpmask.engines.base import RenderJob
 from qpmask.errors import EngineError
 
@@ -43,6 +44,7 @@ def label_server(job: RenderJob, hierarchy: Any) -> Iterator[Any]:
     )
     image_data_class = jpype.JClass("qupath.lib.images.ImageData")
     image_data = image_data_class(base, hierarchy, image_data_class.ImageType.OTHER)
+    _bring_classes_to_form(hierarchy)
     builder = jpype.JClass("qupath.lib.images.servers.LabeledImageServer").Builder(image_data)
     builder.downsample(job.downsample).tileSize(job.tile_px)
     builder.lineThickness(jpype.JFloat(job.render.line_thickness))
@@ -74,6 +76,46 @@ def label_server(job: RenderJob, hierarchy: Any) -> Iterator[Any]:
         server.close()
         if hasattr(image_data, "close"):  # QuPath 0.5 and later
             image_data.close()
+
+
+def _bring_classes_to_form(hierarchy: Any) -> None:
+    """Give objects the classes that labels are given to.
+
+    QuPath reads classes from a data file as they were written: one that is called ``Unclassified``,
+    or has a colon in its name, is another one than that of its name in QuPath's own form.
+    """
+    import jpype
+
+    objects = hierarchy.getRootObject().getDescendantObjects(None)
+    get_class = _java_function("qupath.lib.objects.PathObject", "getPathClass")
+    in_use = objects.stream().map(get_class).distinct().toArray()
+    path_class = jpype.JClass("qupath.lib.objects.classes.PathClass")
+    formed: dict[str, Any] = {}
+    for found in in_use:
+        if found is None or found == path_class.NULL_CLASS:
+            continue
+        name = class_name(str(found))
+        wanted = None if name is None else path_class.fromString(name)
+        if wanted != found:
+            formed[str(found)] = wanted
+    if formed:
+        for each in objects:
+            found = each.getPathClass()
+            if found is not None and str(found) in formed:
+                each.setPathClass(formed[str(found)])
+
+
+def _java_function(owner_name: str, method: str) -> Any:
+    """A Java function that calls a method without arguments, without a call back to Python."""
+    import jpype
+
+    owner = jpype.JClass(owner_name).class_
+    handles = jpype.JClass("java.lang.invoke.MethodHandles")
+    found = owner.getMethod(method)
+    return jpype.JClass("java.lang.invoke.MethodHandleProxies").asInterfaceInstance(
+        jpype.JClass("java.util.function.Function").class_,
+        handles.publicLookup().unreflect(found),
+    )
 
 
 def _java_metadata(job: RenderJob) -> Any:
