@@ -279,17 +279,28 @@ class MaskExport {
             throw new MaskStop("${file} is not a QuPath project, or is damaged: it has no list of images.")
         def listed = MaskJson.read(new File(file.parentFile, 'classifiers/classes.json'))
         def classes = new LinkedHashMap<String, String>()
+        def spellings = [:]
+        def findings = [] as LinkedHashSet
         if (listed instanceof Map && listed.pathClasses instanceof List)
             listed.pathClasses.each { row ->
-                if (row instanceof Map && row.name instanceof String && row.name && !classes.containsKey(row.name))
-                    classes[row.name] = row.color instanceof Long ? hex(row.color as long) : null
+                def text = row instanceof Map && row.name instanceof String ? row.name : ''
+                def name = ClassNames.form(text)
+                if (name == null)
+                    return
+                if (ClassNames.refused(text))
+                    findings << ("The project's class list has '${text}', which QuPath refuses " +
+                            "(${ClassNames.refused(text)}): read as '${name}'.").toString()
+                def first = spellings.computeIfAbsent(name, { text })
+                if (first != text)
+                    findings << "'${first}' and '${text}' of the project's class list are one class: '${name}'.".toString()
+                classes[name] = row.color instanceof Long ? hex(row.color as long) : classes[name]
             }
         else if (new File(file.parentFile, 'classifiers/classes.json').isFile())
             throw new MaskStop("${file.parentFile}/classifiers/classes.json is damaged. Save the classes in QuPath again.")
         def ids = raw.images.collect { it instanceof Map && it.entryID != null ? it.entryID.toString() : null }
         if (ids.contains(null) || ids.toSet().size() != ids.size())
             throw new MaskStop("${file} is damaged: two images have one entry id, or one has none.")
-        return [uri: raw.uri, classes: classes, images: raw.images.collect { readEntry(it as Map, file.parentFile) }]
+        return [uri: raw.uri, classes: classes, findings: findings as List, images: raw.images.collect { readEntry(it as Map, file.parentFile) }]
     }
 
     private static Map readEntry(Map item, File folder) {
@@ -422,7 +433,7 @@ class MaskExport {
                     return
                 }
                 def pathClass = object.getPathClass()
-                def name = pathClass == null || pathClass == PathClass.NULL_CLASS ? null : pathClass.toString()
+                def name = pathClass == null ? null : ClassNames.form(pathClass.toString())
                 plan.counts[name] = (plan.counts[name] ?: 0) + 1
                 if (name != null && pathClass.getColor() != null)
                     plan.colors.putIfAbsent(name, hex(pathClass.getColor() as long))
@@ -469,6 +480,7 @@ class MaskExport {
         if (follows)
             classes = projectClasses(plans)
 
+        warnings += project.findings
         def used = new LinkedHashMap<String, int[]>()
         plans.each { plan ->
             plan.counts.each { name, n ->
@@ -615,6 +627,7 @@ class MaskExport {
         def entry = plan.entry
         def file = new File(entry.data, 'data.qpdata')
         def hierarchy = plan.sha256 == null ? new PathObjectHierarchy() : MaskData.read(file).hierarchy
+        ClassNames.bringToForm(hierarchy)
         draw(plan, hierarchy, scratch)
         hierarchy = null
         def metadata = new MaskXml(name: entry.name, width: plan.width, height: plan.height, bits: plan.bits,
@@ -859,26 +872,39 @@ class MaskClasses {
     final Object unclassified
     final String origin
     private final Map<String, Map> byName = [:]
+    private final Map<String, String> spellings = [:]
 
     MaskClasses(List<Map> entries, List<String> ignore, unclassified, String origin) {
         this.entries = entries
-        this.ignore = ignore
+        this.ignore = ignore.collect { ClassNames.pattern(it) }
         this.unclassified = unclassified
         this.origin = origin
         def labels = [:]
         entries.each { row ->
+            def spelled = [row.name, *(row.aliases ?: [])]
+            def names = spelled.collect { ClassNames.demand(it, row.label) }
+            row.name = names[0]
+            row.aliases = names.unique(false).findAll { it != names[0] }
+            if (!row.aliases)
+                row.remove('aliases')
             if (!(row.label instanceof Integer) || row.label < 1 || row.label > MaskExport.MAX_LABEL)
                 throw new MaskStop("The class '${row.name}' has the label ${row.label}; labels are whole numbers from 1 to " +
                         "${MaskExport.MAX_LABEL}, and 0 is the background.")
+            [names, spelled].transpose().each { name, text ->
+                def known = byName[name]
+                if (known != null && known.is(row) && spellings[name] != text)
+                    return  // an alias that says the same
+                if (known != null)
+                    throw new MaskStop((spellings[name] == text ? "The class '${name}'"
+                            : "'${spellings[name]}' and '${text}' are one class, '${name}', and it") +
+                            " has two labels, ${known.label} and ${row.label}.")
+                byName[name] = row
+                spellings[name] = text
+            }
             if (labels.containsKey(row.label))
                 throw new MaskStop("The label ${row.label} stands for '${labels[row.label]}' and for '${row.name}'. " +
                         'To give two classes one label, name the second one an alias of the first.')
             labels[row.label] = row.name
-            for (name in [row.name, *(row.aliases ?: [])]) {
-                if (byName.containsKey(name))
-                    throw new MaskStop("The class '${name}' has two labels, ${byName[name].label} and ${row.label}.")
-                byName[name] = row
-            }
         }
     }
 
@@ -923,7 +949,7 @@ class MaskClasses {
     }
 
     Map find(String name) {
-        return byName[name]
+        return byName[ClassNames.form(name)]
     }
 
     boolean ignores(String name) {
@@ -1024,6 +1050,53 @@ class MaskClasses {
         lines << '# Objects without a class: ignore, error, or a label.'
         lines << (unclassified == null ? '# unclassified: ignore' : "unclassified: ${unclassified}")
         return lines.join('\n') + '\n'
+    }
+}
+
+/** Class names in QuPath's one form: split at colons, white space off each part. As qpmask.classnames. */
+class ClassNames {
+    /** The full name, or null for that of no class: nothing but colons, or Unclassified. */
+    static String form(String text) {
+        def name = text.split(':', -1).collect { it.strip() }.findAll { it }.join(': ')
+        return name in ['', 'Unclassified'] ? null : name
+    }
+
+    /** Why QuPath has no class of this name, or null. */
+    static String refused(String text) {
+        if (!text.strip())
+            return 'it is empty'
+        return text.split(':').any { !it.strip() } ? 'a part of it is empty' : null
+    }
+
+    /** The form of a name in a class map, where it must be one. */
+    static String demand(String text, label) {
+        if (refused(text))
+            throw new MaskStop("QuPath has no class '${text}': ${refused(text)}.")
+        if (form(text) == null)
+            throw new MaskStop("'${text}' is what QuPath calls objects without a class; no class has that name. Their label " +
+                    "is a line of its own in the map, 'unclassified: ${label}', or the setting unclassified = ${label}.")
+        return form(text)
+    }
+
+    /** A pattern of names in the form that the names have. */
+    static String pattern(String text) {
+        return text.split(/:(?![^\[]*\])/, -1).collect { it.strip() }.findAll { it }.join(': ') ?: text
+    }
+
+    /** Gives objects the classes that labels are given to: data files may hold them by other names. */
+    static void bringToForm(PathObjectHierarchy hierarchy) {
+        def known = new IdentityHashMap()
+        hierarchy.getRootObject().getDescendantObjects(null).each { object ->
+            def found = object.getPathClass()
+            if (found == null || found.is(PathClass.NULL_CLASS))
+                return
+            if (!known.containsKey(found)) {
+                def name = form(found.toString())
+                known[found] = name == null ? null : PathClass.fromString(name)
+            }
+            if (!found.is(known[found]))
+                object.setPathClass(known[found])
+        }
     }
 }
 
