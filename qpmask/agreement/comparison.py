@@ -11,6 +11,7 @@ from typing import Literal
 from qpmask.agreement.pairing import Pairing, frame_of, pair
 from qpmask.agreement.pixels import CACHE_BYTES, compare_pixels
 from qpmask.agreement.scores import Agreement, ClassKey, ClassScore
+from qpmask.classnames import class_name, same_class
 from qpmask.errors import MaskError, OptionsError
 from qpmask.mask.about import classes_of
 from qpmask.ometiff.compare import Comparison
@@ -145,7 +146,8 @@ def _key(channel: int, label: int, table: dict[int, ClassRow], rest: str, by: By
     row = table.get(label)
     if row is None and label == 0:
         return ClassKey(channel, True, 0 if by == "label" else None, rest)
-    name = row.name if row is not None and row.name else f"label {label}"
+    text = row.name if row is not None and row.name else f"label {label}"
+    name = class_name(text) or text
     return ClassKey(channel, False, label if by == "label" else None, name)
 
 
@@ -173,7 +175,7 @@ def _contradictions(
     if by == "name":
         return ()
     a, b = ({row.label: row.name for row in m.classes} for m in (first, second))
-    other = [n for n in sorted(a.keys() & b.keys()) if a[n] != b[n]]
+    other = [n for n in sorted(a.keys() & b.keys()) if not same_class(a[n], b[n])]
     if not other:
         return ()
     n = other[0]
