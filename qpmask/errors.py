@@ -6,13 +6,13 @@ built-in exception that a Python programmer would expect::
     QpmaskError
     ├── OptionsError (ValueError)              options that contradict each other or the image
     │   ├── OutsideMaskError (IndexError)      an index or a region outside a mask
-    │   └── NoSuchClassError (LookupError)     a class that a mask does not name
+    │   ├── NoSuchClassError (LookupError)     a class that a mask does not name
+    │   └── FrameError                         a slide that cannot be put under an image or a mask
     ├── ClassMapError (ValueError)             a class map that cannot be read or makes no sense
     │   └── UnmappedClassError (LookupError)   a class in use that the given map lacks
     ├── ProjectError (ValueError)              a project that cannot be read
     │   ├── ProjectNotFoundError (FileNotFoundError)
     │   └── NoSuchImageError (LookupError)     --images matches nothing
-    ├── FrameError (ValueError)                where an image lies in its file is not known
     ├── DataFileError (ValueError)             an image's data file that cannot be trusted
     │   ├── DataFileMissingError (FileNotFoundError)
     │   ├── TruncatedDataError (EOFError)      it ends too early
@@ -78,6 +78,10 @@ class NoSuchClassError(OptionsError, LookupError):
     """A class is asked for that a mask does not name."""
 
 
+class FrameError(OptionsError):
+    """Where an image or a mask lies in its file is not known, or the file is another one."""
+
+
 class ClassMapError(QpmaskError, ValueError):
     """A class map that cannot be read, or that makes no sense."""
 
@@ -96,10 +100,6 @@ class ProjectNotFoundError(ProjectError, FileNotFoundError):
 
 class NoSuchImageError(ProjectError, LookupError):
     """A selection of images matches none of the project's."""
-
-
-class FrameError(QpmaskError, ValueError):
-    """Where an image lies in its file is not known, or the file is another one."""
 
 
 class DataFileError(QpmaskError, ValueError):

@@ -6,6 +6,7 @@ Runs in the main process or in a worker; it needs the engine, the plan and the o
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import threading
@@ -25,6 +26,7 @@ from qpmask.errors import (
     QpmaskError,
 )
 from qpmask.events import ImageStarted, JvmMemory, Listener, PhaseStarted, TilesDone
+from qpmask.frames import FRAME_KEY
 from qpmask.geometry import TileGrid, pyramid_sizes
 from qpmask.inventory import instance_table
 from qpmask.outputs import (
@@ -359,6 +361,7 @@ def _metadata(image: ImagePlan, info: EngineInfo) -> MaskMetadata:
         "objects": job.render.objects,
         "kind": _kind(job),
         "engine": str(info),
+        FRAME_KEY: json.dumps(_frame(job), ensure_ascii=False),
     }
     if job.render.multichannel:
         extra["channel_labels"] = ",".join(str(r.label) for r in rows)
@@ -377,6 +380,11 @@ def _metadata(image: ImagePlan, info: EngineInfo) -> MaskMetadata:
         channel_colors=tuple(r.color for r in rows) if job.render.multichannel else (),
         extra=extra,
     )
+
+
+def _frame(job: RenderJob) -> dict[str, Any]:
+    """Where the mask lies in the slide's file, as plain data."""
+    return job.entry.frame.scaled(job.downsample).to_json()
 
 
 def _kind(job: RenderJob) -> str:
@@ -455,6 +463,7 @@ def _sidecar(
             "provider_args": list(job.entry.provider_args),
             "project": str(plan.project.path),
         },
+        FRAME_KEY: _frame(job),
         "classes": classes,
         "pixels": {str(k): v for k, v in record.pixels.items()},
         "objects_drawn": image.drawn,

@@ -21,7 +21,7 @@ from typing import Any
 
 from qpmask.classnames import class_name, why_refused
 from qpmask.errors import NoSuchImageError, ProjectError, ProjectNotFoundError
-from qpmask.frames import NO_FRAME, Frame, read_frame
+from qpmask.frames import NO_FRAME, Frame
 from qpmask.geometry import PixelSize, Size
 from qpmask.projectjson import (
     DATA_FILE,
@@ -35,6 +35,7 @@ from qpmask.projectjson import (
     unpack_color,
     uris_of,
 )
+from qpmask.serverchain import read_frame
 
 PROJECT_SUFFIX = ".qpproj"
 BACKUP_FILE = "data.qpdata.bkp"

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qpmask.errors import FrameError
-from qpmask.frames import Frame, read_frame
+from qpmask.frames import Frame
 from qpmask.geometry import Affine, Bounds, Size
+from qpmask.serverchain import read_frame
 
 OPENSLIDE = "qupath.lib.images.servers.openslide.OpenslideServerBuilder"
 BIOFORMATS = "qupath.lib.images.servers.bioformats.BioFormatsServerBuilder"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 import operator
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 
 from qpmask.classnames import same_class
 from qpmask.errors import NoSuchClassError, OptionsError
+from qpmask.frames import FRAME_KEY, Frame, frame_from_json
 from qpmask.geometry import PixelSize
 from qpmask.ometiff.metadata import ClassRow, MaskMetadata
 from qpmask.ometiff.reader import MaskFile
@@ -37,6 +39,18 @@ def pixel_size_of(file: MaskFile) -> PixelSize | None:
         return None
     width_um, height_um = (_UM_PER_UNIT[resolution[2]] / per_unit for per_unit in resolution[:2])
     return PixelSize(width_um, height_um) if max(width_um, height_um) < _COARSEST_UM else None
+
+
+def frame_of(metadata: MaskMetadata | None) -> Frame | None:
+    """Where a mask lies in the slide's file; None where it does not say."""
+    text = metadata.extra.get(FRAME_KEY) if metadata is not None else None
+    if text is None:
+        return None
+    try:
+        found = frame_from_json(json.loads(text))
+    except (ValueError, RecursionError):
+        found = None
+    return found or Frame(None, unknown="what the mask says of it cannot be read")
 
 
 def classes_of(metadata: MaskMetadata | None, plane: int) -> dict[int, ClassRow]:

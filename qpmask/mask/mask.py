@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from qpmask.classnames import same_class
 from qpmask.errors import MaskError, MissingExtraError, NoSuchClassError, OptionsError
+from qpmask.frames import Frame
 from qpmask.geometry import PixelSize
 from qpmask.mask.about import (
     classes_of,
     find_labels,
     fingerprint,
+    frame_of,
     name_of,
     nearest,
     pixel_size_of,
@@ -201,6 +203,14 @@ class Mask(LazyPixels):
         """Micrometres per pixel of level 0 in x and y; None where the file does not say."""
         size = self.pixel_size
         return None if size is None else (size.width_um, size.height_um)
+
+    @property
+    def frame(self) -> Frame | None:
+        """Where it lies in the slide's file: a matrix from its pixels to the file's.
+
+        None where the mask does not say, as those of other programs.
+        """
+        return frame_of(self.metadata)
 
     @property
     def pixel_size(self) -> PixelSize | None:

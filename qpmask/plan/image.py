@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from qpmask.classes import ClassMap
 from qpmask.classnames import UNCLASSIFIED
 from qpmask.engines.base import LabelRule, RenderJob
 from qpmask.errors import OptionsError, ProjectError
+from qpmask.frames import Frame
 from qpmask.geometry import TileGrid
 from qpmask.inventory import Inventory
 from qpmask.options import MAX_LABEL, ExportOptions, RenderOptions
@@ -110,6 +111,7 @@ def plan_image(
             legend = (*legend, LegendRow(render.boundary_label, BOUNDARY_NAME, None, 0))
     if not drawn:
         findings.append("No objects to draw: the mask is all background.")
+    findings += _frame_words(entry.frame)
     if base.slide is None:
         findings.append(_missing_slide(entry))
 
@@ -214,6 +216,21 @@ def _instance_rows(
         return not class_map.ignores(name)
 
     return inventory.rows(options.render.objects, wanted)
+
+
+def _frame_words(frame: Frame) -> Iterator[str]:
+    """What to know before a slide is put under the mask."""
+    if frame.unknown is not None:
+        yield (
+            f"Where the image lies in its file is not known ({frame.unknown}): the mask fits the "
+            "image as QuPath shows it, and no file is to be put under it."
+        )
+    elif words := frame.words():
+        yield (
+            f"QuPath shows the file {words}: the mask fits what QuPath shows. Its sidecar holds "
+            "the matrix to the file's pixels (frame)."
+        )
+    yield from frame.notes
 
 
 def _missing_slide(entry: ImageEntry) -> str:

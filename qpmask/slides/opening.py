@@ -17,16 +17,27 @@ _OPENERS = (
 )
 
 
-def open_slide(path: Path) -> Slide:
+def open_slide(path: Path, series: int | None = None) -> Slide:
     """Open a slide with the first of OpenSlide, tifffile and Pillow that can.
+
+    Parameters
+    ----------
+    path : Path
+        The slide.
+    series : int, optional
+        Which image of a file with several, as Bio-Formats counts them (``frame.file.series`` of an
+        image of a project). By default the main one. Others are opened in OME-TIFFs alone, where
+        all readers count alike.
 
     Raises
     ------
     OptionsError
-        None of them can, or there is no such file.
+        None of them can, or there is no such file, or no such series.
     """
     if not path.exists():
         raise OptionsError(f"There is no slide {path}.")
+    if series:
+        return _open_series(path, series)
     reasons = []
     for name, opener in _OPENERS:
         try:
@@ -39,3 +50,13 @@ def open_slide(path: Path) -> Slide:
         f"The slide {path} cannot be opened ({'; '.join(reasons)}).",
         hint="Convert it, for instance to OME-TIFF, or look at the mask alone.",
     )
+
+
+def _open_series(path: Path, series: int) -> Slide:
+    try:
+        return TiffSlide(path, series)
+    except Exception as error:
+        raise OptionsError(
+            f"Series {series} of {path} cannot be opened: {error}.",
+            hint="Save it as a file of its own, for instance an OME-TIFF.",
+        ) from error

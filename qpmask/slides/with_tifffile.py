@@ -25,7 +25,9 @@ class TiffSlide:
     Parameters
     ----------
     path : Path
-        A TIFF of any kind that tifffile knows; its first series is shown.
+        A TIFF of any kind that tifffile knows.
+    series : int
+        Which image of an OME-TIFF; the first one of any other file.
 
     Raises
     ------
@@ -33,11 +35,15 @@ class TiffSlide:
         It holds no image that can be shown.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, series: int = 0) -> None:
         self._lock = threading.Lock()
         self._tif = tifffile.TiffFile(path)
         try:
-            self._pages = [level.keyframe for level in self._tif.series[0].levels]
+            if series and not self._tif.is_ome:
+                raise ValueError("it is no OME-TIFF, and readers count other files' series unlike")
+            if series >= len(self._tif.series):
+                raise ValueError(f"it has {len(self._tif.series)} series")
+            self._pages = [level.keyframe for level in self._tif.series[series].levels]
             # Further planes (channels, slices) are pages of their own; the first one is shown.
             first = self._pages[0]
             if first.imagedepth != 1:

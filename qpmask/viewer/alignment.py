@@ -1,8 +1,9 @@
 """How a mask lies upon its slide: which pixel of the slide a pixel of the mask stands for.
 
-A mask covers what QuPath calls the image. That is the slide's level 0, or only the part of it that
-was scanned (``openslide.bounds-*``), to which QuPath crops some formats unless told otherwise
-(https://github.com/qupath/qupath/issues/820). Which one it was follows from the sizes.
+A mask of ours says so itself (:class:`qpmask.frames.Frame`): it is applied, or the slide refused.
+Other programs' masks say nothing. They are taken to cover the slide's level 0, or the part of it
+that was scanned (``openslide.bounds-*``); which one follows from the sizes, and is said, because
+sizes prove nothing.
 """
 
 from __future__ import annotations
@@ -10,30 +11,68 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from qpmask.errors import OptionsError
-from qpmask.geometry import PixelSize, Size
-from qpmask.slides import Bounds
+from qpmask.errors import FrameError, OptionsError
+from qpmask.frames import Frame
+from qpmask.geometry import Affine, Bounds, PixelSize, Size
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """Pixel (x, y) of the mask's level 0 begins at (x0 + x * scale_x, y0 + y * scale_y).
+    """Where a mask lies.
 
     Parameters
     ----------
-    x0_px0, y0_px0 : float
-        Where the mask's upper left corner lies, in pixels of the slide's level 0.
-    scale_x, scale_y : float
-        Pixels of the slide in a pixel of the mask.
+    matrix : Affine
+        From pixels of the mask's level 0 to those of the slide's.
     note : str, optional
         What people should know about it.
     """
 
-    x0_px0: float
-    y0_px0: float
-    scale_x: float
-    scale_y: float
+    matrix: Affine
     note: str | None = None
+
+
+def place(frame: Frame, slide: Size, bounds: Bounds | None = None) -> Alignment:
+    """Lay a mask that says where it lies upon its slide.
+
+    Parameters
+    ----------
+    frame : Frame
+        The mask's.
+    slide : Size
+        Size of the slide's level 0.
+    bounds : Bounds, optional
+        What the slide says was scanned.
+
+    Raises
+    ------
+    FrameError
+        It is not known where it lies, or the slide is another one.
+    """
+    words = frame.words()
+    notes = [f"The slide is shown as QuPath shows it: {words}."] if words else []
+    try:
+        matrix = frame.to_file(slide, bounds)
+        if matrix != frame.matrix and bounds is not None:
+            notes.append(
+                f"QuPath cut it to its scanned part, {bounds.size} pixels at x {bounds.x_px0:,}, "
+                f"y {bounds.y_px0:,}."
+            )
+        return Alignment(matrix, " ".join(notes) or None)
+    except FrameError:
+        file = frame.file
+        if frame.matrix is None or file is None or file.size is None or bounds is not None:
+            raise
+        if file.series or not _same_shape(slide, file.size):
+            raise
+        notes.append(
+            f"The slide has {slide} pixels where the project's has {file.size}: taken for a copy "
+            "of it at another resolution."
+        )
+        stretch = Affine.scale(
+            slide.width_px / file.size.width_px, slide.height_px / file.size.height_px
+        )
+        return Alignment(stretch @ frame.matrix, " ".join(notes))
 
 
 def align(
@@ -45,7 +84,7 @@ def align(
     mask_pixel: PixelSize | None = None,
     slide_pixel: PixelSize | None = None,
 ) -> Alignment:
-    """Lay a mask upon a slide.
+    """Lay a mask that does not say where it lies upon a slide.
 
     Parameters
     ----------
@@ -64,14 +103,10 @@ def align(
     OptionsError
         The mask has the shape of neither.
     """
-    frames: list[tuple[Bounds, str | None]] = [(Bounds(0, 0, slide), None)]
+    frames = [Bounds(0, 0, slide)]
     if bounds is not None and bounds.size != slide:
-        scanned = (
-            f"The mask covers the scanned part of the slide ({bounds.size} pixels at "
-            f"x {bounds.x_px0:,}, y {bounds.y_px0:,})."
-        )
-        frames.append((bounds, scanned))
-    fits = [frame for frame in frames if _same_shape(mask, frame[0].size)]
+        frames.append(bounds)
+    fits = [frame for frame in frames if _same_shape(mask, frame.size)]
     if not fits:
         also = f" (scanned: {bounds.size})" if len(frames) > 1 and bounds else ""
         raise OptionsError(
@@ -82,23 +117,26 @@ def align(
         )
     expected = _expected_scale(mask_pixel, slide_pixel)
     if len(fits) > 1:
-        same = [frame for frame in fits if frame[0].size in (image, mask)]
+        same = [frame for frame in fits if frame.size in (image, mask)]
         if expected is not None:
-            fits.sort(key=lambda f: abs(math.log(f[0].size.width_px / mask.width_px / expected)))
+            fits.sort(key=lambda f: abs(math.log(f.size.width_px / mask.width_px / expected)))
         elif same:
             fits = same
-    frame, note = fits[0]
+    frame = fits[0]
     scale_x = frame.size.width_px / mask.width_px
     scale_y = frame.size.height_px / mask.height_px
     if image is not None and image == frame.size:
         scale_x, scale_y = _exact_scale(mask, frame.size, scale_x, scale_y)
+    assumed = (
+        "The mask does not say where it lies: taken to cover all of the slide"
+        if frame.size == slide and not (frame.x_px0 or frame.y_px0)
+        else "The mask does not say where it lies: taken to cover the scanned part of the slide, "
+        f"{frame.size} pixels at x {frame.x_px0:,}, y {frame.y_px0:,}"
+    )
+    note = f"{assumed}, {scale_x:.5g} of its pixels in one of the mask."
     if expected is not None and abs(math.log(scale_x / expected)) > 0.05:
-        warning = (
-            f"A pixel of the mask is {scale_x:.4g} pixels of the slide wide by their sizes, but "
-            f"{expected:.4g} by their pixel sizes."
-        )
-        note = f"{note} {warning}" if note else warning
-    return Alignment(frame.x_px0, frame.y_px0, scale_x, scale_y, note)
+        note += f" By their pixel sizes it would be {expected:.4g}."
+    return Alignment(Affine(scale_x, 0.0, frame.x_px0, 0.0, scale_y, frame.y_px0), note)
 
 
 def _same_shape(mask: Size, frame: Size) -> bool:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from qpmask.classnames import same_class
-from qpmask.errors import OptionsError
+from qpmask.errors import FrameError, OptionsError
 from qpmask.geometry import Size
 from qpmask.mask import Mask, open_mask
 from qpmask.ometiff.metadata import ClassRow, Color
-from qpmask.slides import open_slide
-from qpmask.viewer.alignment import align
+from qpmask.slides import Slide, open_slide
+from qpmask.viewer.alignment import Alignment, align, place
 from qpmask.viewer.extras import require_view
 from qpmask.viewer.palette import palette_color
 from qpmask.viewer.sampling import Sampler
@@ -52,6 +52,9 @@ def open_scene(
     OptionsError
         There is no such plane, or the slide cannot be opened or is another
         mask's.
+    FrameError
+        Where the mask lies in its file is not known, or the slide is another
+        file.
     MaskError
         The file is no mask, or damaged.
     """
@@ -63,16 +66,9 @@ def open_scene(
         mask = _plane_of(first, plane)
         slide = alignment = None
         if slide_path is not None:
-            slide = open_slide(slide_path)
+            slide = open_slide(slide_path, _series_of(first))
             stack.callback(slide.close)
-            alignment = align(
-                mask.levels[0].size,
-                slide.levels[0],
-                slide.bounds,
-                image=_image_size(mask),
-                mask_pixel=mask.pixel_size,
-                slide_pixel=slide.pixel_size,
-            )
+            alignment = _lay(mask, slide)
         yield Scene(
             Sampler(mask),
             _classes(mask),
@@ -82,6 +78,31 @@ def open_scene(
             alignment=alignment,
             opacity=opacity,
         )
+
+
+def _series_of(mask: Mask) -> int | None:
+    file = mask.frame.file if mask.frame is not None else None
+    if file is not None and file.series_name is not None:
+        raise FrameError(
+            f"The image is the series {file.series_name!r} of {file.name}, chosen by its name; "
+            "which one that is only QuPath knows.",
+            hint="Open and save the image in QuPath once, or look at the mask alone.",
+        )
+    return file.series if file is not None else None
+
+
+def _lay(mask: Mask, slide: Slide) -> Alignment:
+    """Where the mask lies upon the slide: as it says itself, else as the sizes have it."""
+    if mask.frame is not None:
+        return place(mask.frame, slide.levels[0], slide.bounds)
+    return align(
+        mask.levels[0].size,
+        slide.levels[0],
+        slide.bounds,
+        image=_image_size(mask),
+        mask_pixel=mask.pixel_size,
+        slide_pixel=slide.pixel_size,
+    )
 
 
 def _plane_of(mask: Mask, plane: str | None) -> Mask:

@@ -130,7 +130,7 @@ class Scene:
         pixels = np.full((height, width, 3), OUTSIDE, np.uint8)
         if self._slide is not None and self._alignment is not None:
             try:
-                pixels = slide_picture(self._slide, self._alignment, viewport, OUTSIDE)
+                pixels = slide_picture(self._slide, self._alignment.matrix, viewport, OUTSIDE)
             except TooMuchToShow as error:
                 note = str(error)
                 pixels[sample.inside] = PAPER

@@ -68,7 +68,7 @@ def test_what_people_should_know_of_the_slide_is_told(cli: Cli, mask: Path, tmp_
     )  # fmt: skip
     code, out, err = cli(mask, "--slide", slide, "--save", "a.png")
     assert code == 0 and out.startswith("a.png")
-    assert err.startswith("note: ") and "by their pixel sizes" in err
+    assert err.startswith("note: ") and "By their pixel sizes" in err
 
 
 @pytest.mark.parametrize(

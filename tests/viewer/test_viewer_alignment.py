@@ -6,23 +6,26 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from qpmask.errors import OptionsError
-from qpmask.geometry import PixelSize, Size
+from qpmask.errors import FrameError, OptionsError
+from qpmask.frames import Frame, SlideFile
+from qpmask.geometry import Affine, PixelSize, Size
 from qpmask.slides import Bounds
-from qpmask.viewer.alignment import Alignment, align
+from qpmask.viewer.alignment import Alignment, align, place
 
 SLIDE = Size(100_000, 80_000)
 BOUNDS = Bounds(10_000, 20_000, Size(50_000, 30_000))
 
 
-def place(found: Alignment) -> tuple[float, float, float, float]:
-    return found.x0_px0, found.y0_px0, found.scale_x, found.scale_y
+def where(found: Alignment) -> tuple[float, float, float, float]:
+    """Corner and scales of a mask that lies upright."""
+    assert found.matrix.is_upright
+    return found.matrix.c, found.matrix.f, found.matrix.a, found.matrix.e
 
 
 def test_a_mask_of_full_resolution_lies_upon_all_of_the_slide() -> None:
     found = align(SLIDE, SLIDE, BOUNDS)
-    assert place(found) == (0, 0, 1, 1)
-    assert found.note is None
+    assert where(found) == (0, 0, 1, 1)
+    assert found.note is not None and "taken to cover all of the slide" in found.note
 
 
 @given(st.integers(1, 150_000), st.integers(1, 150_000), st.floats(1, 64, allow_subnormal=False))
@@ -33,12 +36,12 @@ def test_masks_of_any_downsample_fit_their_slide(
     mask = slide.downsampled(downsample)
     found = align(mask, slide, image=slide)
     # Nowhere further away than a pixel of the mask.
-    assert mask.width_px * found.scale_x <= width * (1 + 1e-12)
-    assert width - mask.width_px * found.scale_x <= max(downsample, found.scale_x)
+    assert mask.width_px * found.matrix.a <= width * (1 + 1e-12)
+    assert width - mask.width_px * found.matrix.a <= max(downsample, found.matrix.a)
     if mask.width_px > 1:
-        assert abs(found.scale_x - downsample) * mask.width_px <= downsample + found.scale_x
+        assert abs(found.matrix.a - downsample) * mask.width_px <= downsample + found.matrix.a
     if downsample == int(downsample) and min(mask.width_px, mask.height_px) > 2 * downsample:
-        assert found.scale_x == found.scale_y == downsample
+        assert found.matrix.a == found.matrix.e == downsample
 
 
 def test_another_slide_is_refused_with_both_sizes() -> None:
@@ -66,8 +69,8 @@ def test_shapes_that_are_off_by_more_than_a_pixel_are_refused(
 def test_a_mask_of_the_scanned_part_is_moved_there(downsample: float) -> None:
     """QuPath crops some formats to their bounds."""
     found = align(BOUNDS.size.downsampled(downsample), SLIDE, BOUNDS)
-    assert place(found)[:2] == (10_000, 20_000)
-    assert place(found)[2:] == pytest.approx((downsample, downsample), rel=1e-3)
+    assert where(found)[:2] == (10_000, 20_000)
+    assert where(found)[2:] == pytest.approx((downsample, downsample), rel=1e-3)
     assert found.note is not None and "scanned" in found.note
 
 
@@ -83,18 +86,18 @@ class TestSameShape:
             self.mask, SLIDE, self.bounds,
             mask_pixel=PixelSize(mask_um, mask_um), slide_pixel=PixelSize(0.25, 0.25),
         )  # fmt: skip
-        assert (found.x0_px0, found.scale_x) == (corner, scale)
+        assert (found.matrix.c, found.matrix.a) == (corner, scale)
 
     def test_else_what_the_mask_says(self) -> None:
-        assert align(self.mask, SLIDE, self.bounds, image=SLIDE).x0_px0 == 0
-        assert align(self.mask, SLIDE, self.bounds, image=self.bounds.size).x0_px0 == 5000
+        assert align(self.mask, SLIDE, self.bounds, image=SLIDE).matrix.c == 0
+        assert align(self.mask, SLIDE, self.bounds, image=self.bounds.size).matrix.c == 5000
 
     def test_else_the_one_of_its_size(self) -> None:
-        assert align(self.bounds.size, SLIDE, self.bounds).x0_px0 == 5000
-        assert align(SLIDE, SLIDE, self.bounds).x0_px0 == 0
+        assert align(self.bounds.size, SLIDE, self.bounds).matrix.c == 5000
+        assert align(SLIDE, SLIDE, self.bounds).matrix.c == 0
 
     def test_else_the_slide(self) -> None:
-        assert place(align(self.mask, SLIDE, self.bounds)) == (0, 0, 4, 4)
+        assert where(align(self.mask, SLIDE, self.bounds)) == (0, 0, 4, 4)
 
 
 def test_pixel_sizes_that_disagree_are_told() -> None:
@@ -102,6 +105,41 @@ def test_pixel_sizes_that_disagree_are_told() -> None:
         Size(10_000, 8_000), SLIDE,
         mask_pixel=PixelSize(0.5, 0.5), slide_pixel=PixelSize(0.25, 0.25),
     )  # fmt: skip
-    assert place(found) == (0, 0, 10, 10), "the sizes count"
+    assert where(found) == (0, 0, 10, 10), "the sizes count"
     assert found.note is not None
-    assert "10 pixels" in found.note and "2 by their pixel sizes" in found.note
+    assert "10 of its pixels" in found.note and "By their pixel sizes it would be 2" in found.note
+
+
+class TestRecorded:
+    """A mask that says where it lies: sizes are checked, and decide nothing."""
+
+    turned = Affine(-2, 0, 100_000, 0, -2, 80_000)
+    frame = Frame(
+        turned,
+        SlideFile("file:/s/A.svs", "Bio-Formats", 0, None, SLIDE),
+        ("rotated by 180 degrees",),
+    )
+
+    def test_its_matrix_is_applied(self) -> None:
+        found = place(self.frame, SLIDE, BOUNDS)
+        assert found.matrix == self.turned
+        assert found.note == "The slide is shown as QuPath shows it: rotated by 180 degrees."
+
+    def test_bounds_count_where_qupath_applied_them(self) -> None:
+        file = SlideFile("file:/s/A.mrxs", "OpenSlide", None, None, BOUNDS.size, "yes")
+        found = place(Frame(Affine(), file), SLIDE, BOUNDS)
+        assert where(found) == (10_000, 20_000, 1, 1)
+        assert found.note is not None and "scanned part" in found.note
+
+    def test_a_copy_at_another_resolution_is_said_to_be_one(self) -> None:
+        found = place(self.frame, Size(25_000, 20_000))
+        assert found.matrix == Affine(-0.5, 0, 25_000, 0, -0.5, 20_000)
+        assert found.note is not None and "taken for a copy" in found.note
+
+    @pytest.mark.parametrize(
+        "frame",
+        [frame, Frame(None, unknown="QuPath composes it of several images")],
+    )
+    def test_another_slide_and_an_unknown_place_are_refused(self, frame: Frame) -> None:
+        with pytest.raises(FrameError):
+            place(frame, Size(25_000, 25_000))

@@ -243,7 +243,7 @@ def test_everything_is_closed(
     closed = []
     slide = ImageSlide(gradient(60, 80))
     monkeypatch.setattr(slide, "close", lambda: closed.append(True), raising=False)
-    monkeypatch.setattr(opening, "open_slide", lambda path: slide)
+    monkeypatch.setattr(opening, "open_slide", lambda path, series: slide)
     with open_scene(mask_path, slide_path=tmp_path / "slide.svs") as scene:
         assert not closed
     assert closed == [True]

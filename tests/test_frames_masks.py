@@ -1,0 +1,178 @@
+"""Frames in masks: what a run says of them, what its files carry, what a slide under them shows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import projects
+import pytest
+import tifffile
+from conftest import Cli
+from hypothesis import given
+from hypothesis import strategies as st
+from mask_files import write
+from PIL import Image
+from slides.slide_samples import gradient, write_slide
+
+from qpmask import export_masks, export_options, open_mask
+from qpmask.frames import Frame, SlideFile, frame_from_json
+from qpmask.geometry import Affine, Size
+
+ROTATED = "squares.ome.tif"  # 64 x 48 pixels
+
+
+def wrap(project: Path, kind: str, width: int, height: int, **more: Any) -> None:
+    """Let QuPath's chain of the image hold one server more."""
+
+    def change(data: dict[str, Any]) -> None:
+        entry = projects.entry(data, ROTATED)
+        inner = entry["serverBuilder"]
+        outer = {**inner["metadata"], "width": width, "height": height}
+        entry["serverBuilder"] = {
+            "builderType": kind, "builder": inner, "metadata": outer, **more
+        }  # fmt: skip
+
+    projects.keep(project, ROTATED)
+    projects.edit(project, change)
+
+
+def export(project: Path, out: Path, **options: Any) -> Any:
+    options = {"unknown": "ignore", "engine": "native", **options}
+    return export_masks(project, out, options=export_options(**options))
+
+
+def test_a_rotated_image_is_warned_about_once_and_its_mask_knows(
+    tiny: Path, tmp_path: Path
+) -> None:
+    wrap(tiny, "rotated", 64, 48, rotation="ROTATE_180")
+    (record,) = export(tiny, tmp_path / "out", downsample=2)
+    said = [text for text in record.warnings if "rotated by 180 degrees" in text]
+    assert len(said) == 1 and "matrix" in said[0]
+    path = tmp_path / "out" / record.mask
+    with open_mask(path) as mask:
+        assert mask.frame is not None
+        assert mask.frame.to_file(Size(64, 48)) == Affine(-2, 0, 64, 0, -2, 48)
+        in_file = mask.frame
+    sidecar = json.loads(path.with_name(path.name + ".json").read_text("utf-8"))
+    assert sidecar["frame"] == {
+        "mask_to_file": [-2.0, 0.0, 64.0, 0.0, -2.0, 48.0],
+        "unknown": None,
+        "steps": ["rotated by 180 degrees"],
+        "notes": [],
+        "file": ROTATED,
+        "reader": "Bio-Formats",
+        "series": 0,
+        "series_name": None,
+        "read_px0": [64, 48],
+        "origin": "level 0",
+    }
+    assert frame_from_json(sidecar["frame"]) == in_file
+
+
+def test_an_image_as_it_is_in_its_file_is_no_news(tiny: Path, tmp_path: Path) -> None:
+    projects.keep(tiny, ROTATED)
+    (record,) = export(tiny, tmp_path / "out")
+    assert not any("file" in text and "QuPath shows" in text for text in record.warnings)
+
+
+def test_where_nothing_is_known_no_slide_is_put_under(
+    tiny: Path, tmp_path: Path, qpmask_cli: Cli
+) -> None:
+    wrap(tiny, "invented", 64, 48)
+    (record,) = export(tiny, tmp_path / "out")
+    assert record.status == "done"
+    assert any("is not known" in text and "'invented'" in text for text in record.warnings)
+    slide = write_slide(tmp_path / "slide.tif", gradient(48, 64))
+    code, _, err = qpmask_cli(
+        "view", tmp_path / "out" / record.mask, "--slide", slide, "--save", "a.png"
+    )
+    assert code == 2 and "'invented'" in err
+    assert not Path("a.png").exists()
+
+
+# -- a slide under a mask -----------------------------------------------------------------------
+
+
+def mask_with(path: Path, frame: Frame, pixels: np.ndarray) -> Path:
+    write(path, pixels, extra={"frame": json.dumps(frame.to_json())})
+    return path
+
+
+def picture(cli: Cli, mask: Path, slide: Path) -> tuple[np.ndarray, str]:
+    code, _, err = cli("view", mask, "--slide", slide, "--opacity", 0, "--save", "a.png")
+    assert code == 0, err
+    with Image.open("a.png") as image:
+        return np.asarray(image), err
+
+
+def test_the_slide_under_a_mask_of_a_turned_crop(tmp_path: Path, qpmask_cli: Cli) -> None:
+    """Sizes would say nothing: a square crop, turned by 90 degrees."""
+    pixels = gradient(300, 500)
+    slide = write_slide(tmp_path / "slide.tif", pixels)
+    image = np.rot90(pixels, -1)[100:200, 50:150]
+    matrix = Affine(0, 1, 0, -1, 0, 300) @ Affine.shift(50, 100)
+    frame = Frame(
+        matrix, SlideFile("slide.tif", "Bio-Formats", 0, None, Size(500, 300)), ("turned",)
+    )
+    shown, err = picture(
+        qpmask_cli, mask_with(tmp_path / "m.ome.tif", frame, np.ones((100, 100), np.uint8)), slide
+    )
+    np.testing.assert_array_equal(shown[:100, :100], image)
+    assert "as QuPath shows it: turned" in err
+
+
+def test_the_series_that_the_image_is_is_opened(tmp_path: Path, qpmask_cli: Cli) -> None:
+    first, second = gradient(60, 80), gradient(90, 70)[::-1]
+    with tifffile.TiffWriter(tmp_path / "s.ome.tif", ome=True) as tif:
+        for pixels in (first, second):
+            tif.write(np.ascontiguousarray(pixels), photometric="rgb")
+    frame = Frame(Affine(), SlideFile("s.ome.tif", "Bio-Formats", 1, None, Size(70, 90)))
+    mask = mask_with(tmp_path / "m.ome.tif", frame, np.ones((90, 70), np.uint8))
+    shown, err = picture(qpmask_cli, mask, tmp_path / "s.ome.tif")
+    np.testing.assert_array_equal(shown[:90, :70], second)
+    assert "series 1" in err
+    plain = write_slide(tmp_path / "plain.tif", gradient(90, 70))
+    code, _, err = qpmask_cli("view", mask, "--slide", plain, "--save", "b.png")
+    assert code == 2 and "Series 1" in err
+
+
+# -- the record ---------------------------------------------------------------------------------
+
+sizes = st.builds(Size, st.integers(1, 2**31 - 1), st.integers(1, 2**31 - 1))
+numbers = st.floats(-1e9, 1e9).map(lambda value: value + 0.0)
+files = st.builds(
+    SlideFile,
+    st.sampled_from(["a.svs", "%C3%A4%20%23.tif"]),
+    st.sampled_from(["OpenSlide", "Bio-Formats", None]),
+    st.none() | st.integers(0, 9),
+    st.none() | st.text(max_size=5),
+    st.none() | sizes,
+    st.sampled_from(["no", "yes", "unclear"]),
+)
+
+
+@given(
+    st.builds(Affine, *[numbers] * 6).filter(lambda m: abs(m.determinant) > 1e-6),
+    files,
+    st.lists(st.text(), max_size=3).map(tuple),
+)
+def test_a_frame_survives_json(matrix: Affine, file: SlideFile, steps: tuple[str, ...]) -> None:
+    frame = Frame(matrix, file, steps, None, ("note",))
+    back = frame_from_json(json.loads(json.dumps(frame.to_json())))
+    assert back == frame
+    assert frame_from_json(Frame(None, file, unknown="why").to_json()) == Frame(
+        None, file, unknown="why"
+    )
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [None, 5, "x", [], {}, {"mask_to_file": [1, 2]}, {"mask_to_file": [0, 0, 0, 0, 0, 0]},
+     {"mask_to_file": [1, 0, float("nan"), 0, 1, 0]}, {"mask_to_file": ["a"] * 6},
+     {"mask_to_file": [1, 0, 0, 0, 1, 0], "file": "a", "origin": "the moon"}],
+)  # fmt: skip
+def test_what_is_no_frame_is_none(raw: Any) -> None:
+    assert frame_from_json(raw) is None
