@@ -20,16 +20,15 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from importlib import resources
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from qpmask.arguments import check_kind, path_of, whole_number
 from qpmask.classnames import class_name, class_pattern, why_refused
-from qpmask.errors import ClassMapError
-from qpmask.options import MAX_LABEL, check_unclassified
+from qpmask.errors import ClassMapError, WrongTypeError
+from qpmask.options import MAX_LABEL, Unclassified, check_unclassified
 from qpmask.project import ProjectClass
 
 Color = tuple[int, int, int]
-Unclassified = Literal["ignore", "error"] | int
 
 #: QuPath ignores classes whose name ends in an asterisk (``Ignore*``, ``Region*``).
 QUPATH_IGNORED = "*[*]"
@@ -50,6 +49,10 @@ class ClassEntry:
     name: str
     color: Color | None = None
     aliases: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", whole_number(self.label, "The label of a class"))
+        check_kind(self.name, str, f"The name of class {self.label}", "text")
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ class ClassMap:
     origin: str = "given"
 
     def __post_init__(self) -> None:
+        if not all(isinstance(entry, ClassEntry) for entry in self.entries):
+            raise WrongTypeError("The entries of a class map must be of the type ClassEntry.")
         entries: list[ClassEntry] = []
         names: dict[str, tuple[str, ClassEntry]] = {}
         labels: dict[int, ClassEntry] = {}
@@ -250,6 +255,7 @@ def load_preset(name: str) -> ClassMap:
     ClassMapError
         There is none of that name.
     """
+    check_kind(name, str, "name", "text")
     if name not in preset_names():
         raise ClassMapError(
             f"There is no preset {name!r}.", hint=f"There are: {', '.join(preset_names())}."
@@ -271,7 +277,7 @@ def load_class_map(path: str | os.PathLike[str]) -> ClassMap:
     ClassMapError
         The file cannot be read or makes no sense; the message names the file and the place.
     """
-    file = Path(path).expanduser()
+    file = path_of(path, "path").expanduser()
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except OSError as error:

@@ -5,6 +5,7 @@ built-in exception that a Python programmer would expect::
 
     QpmaskError
     ├── OptionsError (ValueError)              options that contradict each other or the image
+    │   ├── WrongTypeError (TypeError)         an argument of a type that it cannot have
     │   ├── OutsideMaskError (IndexError)      an index or a region outside a mask
     │   ├── NoSuchClassError (LookupError)     a class that a mask does not name
     │   └── FrameError                         a slide that cannot be put under an image or a mask
@@ -68,6 +69,10 @@ def _rebuild(cls: type[QpmaskError], message: str, hint: str | None) -> QpmaskEr
 
 class OptionsError(QpmaskError, ValueError):
     """Options that contradict each other, or that an image cannot satisfy."""
+
+
+class WrongTypeError(OptionsError, TypeError):
+    """An argument has a type that it cannot have."""
 
 
 class OutsideMaskError(OptionsError, IndexError):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from qpmask.errors import OptionsError
+from qpmask.arguments import check_fields, check_kind, path_of, shown
+from qpmask.errors import OptionsError, WrongTypeError
 
 Objects = Literal["annotations", "detections", "cells", "nuclei"]
 Compression = Literal["lzw", "zlib", "zstd", "none"]
 UnknownPolicy = Literal["error", "ignore"]
+Unclassified = Literal["ignore", "error"] | int
 EngineName = Literal["auto", "qupath", "native", "both"]
 
 OBJECTS: tuple[Objects, ...] = ("annotations", "detections", "cells", "nuclei")
@@ -61,6 +63,7 @@ class RenderOptions:
     multichannel: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self, numbers=("downsample", "mpp"), whole=("boundary_label",))
         if self.objects not in OBJECTS:
             raise OptionsError(f"objects is {self.objects!r}; it must be one of {_names(OBJECTS)}.")
         if self.downsample is not None and self.mpp is not None:
@@ -111,6 +114,7 @@ class FileOptions:
     pyramid: bool = True
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.compression not in COMPRESSIONS:
             raise OptionsError(
                 f"compression is {self.compression!r}; it must be one of {_names(COMPRESSIONS)}."
@@ -151,7 +155,7 @@ class ExportOptions:
     file: FileOptions = FileOptions()
     images: tuple[str, ...] = ()
     unknown: UnknownPolicy = "error"
-    unclassified: Literal["ignore", "error"] | int | None = None
+    unclassified: Unclassified | None = None
     slides: tuple[Path, ...] = ()
     engine: EngineName = "auto"
     use_backup: bool = False
@@ -160,11 +164,11 @@ class ExportOptions:
     jvm_memory: str | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        check_kind(self.render, RenderOptions, "render", "RenderOptions")
+        check_kind(self.file, FileOptions, "file", "FileOptions")
         for name in ("images", "slides"):
-            value = getattr(self, name)
-            # A single pattern, not a list of letters.
-            many = (value,) if isinstance(value, str | Path) else tuple(value)
-            object.__setattr__(self, name, tuple(map(str if name == "images" else Path, many)))
+            object.__setattr__(self, name, _listed(getattr(self, name), name))
         if self.unknown not in UNKNOWN_POLICIES:
             raise OptionsError(
                 f"unknown is {self.unknown!r}; it must be one of {_names(UNKNOWN_POLICIES)}."
@@ -175,7 +179,22 @@ class ExportOptions:
         if not 1 <= self.workers <= 256:
             raise OptionsError(f"workers is {self.workers}; it must be 1 to 256.")
         if self.jvm_memory is not None:
+            check_kind(self.jvm_memory, str, "jvm_memory", "text such as 4g")
             parse_memory(self.jvm_memory)
+
+
+def _listed(value: object, name: str) -> tuple[Any, ...]:
+    """The patterns of ``images`` or the folders of ``slides``, as a tuple."""
+    if isinstance(value, str | Path):  # a single one, not a list of letters
+        value = (value,)
+    if isinstance(value, bytes) or not isinstance(value, Iterable):
+        raise WrongTypeError(f"{name} is {shown(value)}; it must be a list.")
+    if name == "slides":
+        return tuple(path_of(one, "A folder of slides") for one in value)
+    patterns = tuple(value)
+    for pattern in patterns:
+        check_kind(pattern, str | int, "A pattern of images", "text or a number")
+    return tuple(map(str, patterns))
 
 
 def check_unclassified(value: object) -> None:
@@ -210,31 +229,46 @@ def parse_memory(text: str) -> int:
     return size
 
 
-def export_options(**values: Any) -> ExportOptions:
+def export_options(
+    *,
+    objects: Objects = "annotations",
+    downsample: float | None = None,
+    mpp: float | None = None,
+    tile_px: int = 512,
+    line_thickness: float = 1.0,
+    boundary_label: int | None = None,
+    instances: bool = False,
+    multichannel: bool = False,
+    compression: Compression = "lzw",
+    pyramid: bool = True,
+    images: str | Iterable[str] = (),
+    unknown: UnknownPolicy = "error",
+    unclassified: Unclassified | None = None,
+    slides: str | Path | Iterable[str | Path] = (),
+    engine: EngineName = "auto",
+    use_backup: bool = False,
+    force: bool = False,
+    workers: int = 1,
+    jvm_memory: str | None = None,
+) -> ExportOptions:
     """Build :class:`ExportOptions` from plain names, wherever each option has its home.
 
-    >>> export_options(downsample=4, compression="zlib", images=("A*",)).render.downsample
+    What they mean is told by :class:`RenderOptions`, :class:`FileOptions` and
+    :class:`ExportOptions`.
+
+    >>> export_options(downsample=4, compression="zlib", images="A*").render.downsample
     4
 
     Raises
     ------
     OptionsError
-        There is no such option, or its value makes no sense.
+        A value makes no sense; the message names the option.
     """
-    parts: dict[str, dict[str, Any]] = {"render": {}, "file": {}, "": {}}
-    homes = {f.name: "render" for f in fields(RenderOptions)}
-    homes |= {f.name: "file" for f in fields(FileOptions)}
-    homes |= {f.name: "" for f in fields(ExportOptions) if f.name not in parts}
-    for name, value in values.items():
-        if name not in homes:
-            near = difflib.get_close_matches(name, homes, n=1)
-            raise OptionsError(
-                f"There is no option {name!r}.", hint=f"Did you mean {near[0]!r}?" if near else None
-            )
-        parts[homes[name]][name] = value
-    return ExportOptions(
-        render=RenderOptions(**parts["render"]), file=FileOptions(**parts["file"]), **parts[""]
+    given: dict[str, Any] = dict(locals())  # all of the above, by name
+    render, file = (
+        {f.name: given.pop(f.name) for f in fields(part)} for part in (RenderOptions, FileOptions)
     )
+    return ExportOptions(render=RenderOptions(**render), file=FileOptions(**file), **given)
 
 
 def _names(values: tuple[str, ...]) -> str:

@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from qpmask.arguments import check_callable, check_kind, path_of
 from qpmask.classes import ClassMap, class_map_from_dict, load_class_map
 from qpmask.engines.base import Engine, EngineInfo
 from qpmask.engines.choice import EngineChoice, choose_engine, make_engines
@@ -65,10 +66,12 @@ def plan_export(
     ProjectError, ClassMapError, OptionsError
         As :func:`export_masks`.
     """
+    folder = None if out is None else path_of(out, "out").expanduser()
+    options = _options(options)
+    class_map = _class_map(classes, folder)
     if not isinstance(project, Project):
         project = open_project(project)
-    folder = None if out is None else Path(out).expanduser()
-    return make_plan(project, _class_map(classes, folder), options or ExportOptions())
+    return make_plan(project, class_map, options)
 
 
 def export_masks(
@@ -123,8 +126,10 @@ def export_masks(
     """
     started = datetime.now(timezone.utc)
     clock = time.monotonic()
-    out = Path(out).expanduser().absolute()
-    options = options or ExportOptions()
+    out = path_of(out, "out").expanduser().absolute()
+    options = _options(options)
+    check_callable(progress, "progress", "a function that takes an event")
+    check_kind(stop, threading.Event | None, "stop", "a threading.Event")
     emit = progress or ignore
     plan = plan_export(project, out, classes, options)
     _check_out(out, plan.project)
@@ -277,12 +282,21 @@ def _check_out(out: Path, project: Project) -> None:
         )
 
 
+def _options(options: ExportOptions | None) -> ExportOptions:
+    check_kind(
+        options, ExportOptions | None, "options", "ExportOptions, as qpmask.export_options makes it"
+    )
+    return options or ExportOptions()
+
+
 def _class_map(classes: Classes, out: Path | None) -> ClassMap | None:
     if isinstance(classes, ClassMap):
         return classes
     if isinstance(classes, Mapping):
         return replace(class_map_from_dict({"classes": dict(classes)}, "classes"), origin="given")
     if classes is not None:
+        what = "a class map, a mapping of names to labels or a path"
+        check_kind(classes, str | os.PathLike, "classes", what)
         return replace(load_class_map(classes), origin=str(classes))
     saved = None if out is None else out / CLASSES_FILE
     return load_class_map(saved) if saved is not None and saved.is_file() else None

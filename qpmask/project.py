@@ -19,6 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from qpmask.arguments import path_of
 from qpmask.classnames import class_name, why_refused
 from qpmask.errors import NoSuchImageError, ProjectError, ProjectNotFoundError
 from qpmask.frames import NO_FRAME, Frame
@@ -227,8 +228,9 @@ def open_project(path: str | os.PathLike[str]) -> Project:
     ProjectError
         The folder holds several, or the file is not a QuPath project.
     """
+    path = path_of(path, "project")
     try:
-        file = _project_file(Path(path).expanduser())
+        file = _project_file(path.expanduser())
     except (OSError, RuntimeError, ValueError) as error:  # no such user; a name too long
         if isinstance(error, ProjectError):
             raise

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qpmask.errors import OptionsError
+from qpmask.errors import OptionsError, WrongTypeError
 from qpmask.options import (
     ExportOptions,
     FileOptions,
@@ -43,16 +47,40 @@ def test_each_option_finds_its_home() -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["render", "file", "", "down-sample"])
-def test_names_that_are_no_options(name: str) -> None:
-    with pytest.raises(OptionsError, match="no option"):
-        export_options(**{name: 1})
+def test_all_options_stand_in_one_signature_with_their_defaults() -> None:
+    homes = [f for part in (RenderOptions, FileOptions, ExportOptions) for f in fields(part)]
+    parameters = inspect.signature(export_options).parameters
+    assert {p.name: p.default for p in parameters.values()} == {
+        f.name: f.default for f in homes if f.name not in ("render", "file")
+    }
+    assert export_options() == ExportOptions()
 
 
-def test_a_misspelt_option_is_answered_with_the_nearest() -> None:
-    with pytest.raises(OptionsError) as caught:
-        export_options(downsampel=2)
-    assert caught.value.hint == "Did you mean 'downsample'?"
+@pytest.mark.parametrize("part", [RenderOptions, FileOptions, ExportOptions])
+@pytest.mark.parametrize("value", [b"1", object(), 1j])
+def test_values_of_a_wrong_type_are_refused_by_name(part: Any, value: object) -> None:
+    for field in fields(part):
+        with pytest.raises(OptionsError) as caught:
+            part(**{field.name: value})
+        assert field.name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "values", [{"instances": "no"}, {"pyramid": 1}, {"force": None}, {"downsample": "4"},
+               {"tile_px": 512.0}, {"tile_px": True}, {"workers": "2"}, {"jvm_memory": 4}],
+)  # fmt: skip
+def test_what_looks_like_the_right_type(values: dict[str, Any]) -> None:
+    with pytest.raises(WrongTypeError) as caught:
+        export_options(**values)
+    assert isinstance(caught.value, TypeError) and next(iter(values)) in str(caught.value)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    options = export_options(
+        tile_px=np.int64(256), downsample=np.float32(2), multichannel=np.bool_(True)
+    )
+    assert options.render == RenderOptions(tile_px=256, downsample=2.0, multichannel=True)
+    json.dumps(vars(options.render))
 
 
 @pytest.mark.parametrize(

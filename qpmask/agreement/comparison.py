@@ -11,6 +11,7 @@ from typing import Literal
 from qpmask.agreement.pairing import Pairing, frame_of, pair
 from qpmask.agreement.pixels import CACHE_BYTES, compare_pixels
 from qpmask.agreement.scores import Agreement, ClassKey, ClassScore
+from qpmask.arguments import check_callable, path_of
 from qpmask.classnames import class_name, same_class
 from qpmask.errors import MaskError, OptionsError
 from qpmask.mask.about import classes_of
@@ -102,6 +103,8 @@ def compare_masks(
     MaskError
         A file cannot be read, a tile of it is missing, or they are not two masks of one image.
     """
+    first, second = path_of(first, "first"), path_of(second, "second")
+    check_callable(on_tile, "on_tile", "a function that takes a number")
     if by not in ("label", "name"):
         raise OptionsError(f"by is {by!r}; it must be 'label' or 'name'.")
     with (
@@ -117,7 +120,7 @@ def compare_masks(
         pixels = compare_pixels(a, b, pairing, on_tile=on_tile)
         agreement = _agreement(pixels, a.metadata, b.metadata, by)
         notes = (*pairing.notes, *_contradictions(a.metadata, b.metadata, by))
-    return MaskComparison(Path(first), Path(second), pixels, agreement, pairing, notes)
+    return MaskComparison(first, second, pixels, agreement, pairing, notes)
 
 
 def _agreement(

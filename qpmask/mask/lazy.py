@@ -7,12 +7,12 @@ Arrays are (rows, columns).
 from __future__ import annotations
 
 import abc
-import operator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.arguments import whole_number
 from qpmask.errors import OptionsError, OutsideMaskError
 from qpmask.geometry import Size
 from qpmask.mask.indexing import select
@@ -278,11 +278,3 @@ def _downsample(value: Any) -> float:
         f"A region cannot be read at a downsample of {value!r}.",
         hint="Give a number of at least 1.",
     )
-
-
-def whole_number(value: Any, name: str) -> int:
-    """The number as an int, or an error that names it."""
-    try:
-        return operator.index(value)
-    except TypeError as error:
-        raise OptionsError(f"{name} is {value!r}; it must be a whole number.") from error

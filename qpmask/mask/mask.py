@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.arguments import path_of, whole_number
 from qpmask.classnames import same_class
 from qpmask.errors import MaskError, MissingExtraError, NoSuchClassError, OptionsError
 from qpmask.frames import Frame
@@ -29,7 +30,7 @@ from qpmask.mask.about import (
 )
 from qpmask.mask.averaged import is_averaged
 from qpmask.mask.binary import BinaryMask
-from qpmask.mask.lazy import LazyPixels, whole_number
+from qpmask.mask.lazy import LazyPixels
 from qpmask.mask.scaling import fitting_level
 from qpmask.mask.scan import ClassArea, MaskTile, count_all, count_region, find_tiles
 from qpmask.ometiff.cuts import Positions, cut_axis
@@ -68,7 +69,12 @@ def open_mask(
     OptionsError
         If there is no such plane.
     """
-    file = MaskFile(path, cache_bytes=whole_number(cache_bytes, "cache_bytes"))
+    if isinstance(plane, str):
+        raise OptionsError(
+            f"plane is {plane!r}; it must be a whole number.",
+            hint=f"By its channel's name: open_mask(path).plane({plane!r}).",
+        )
+    file = MaskFile(path_of(path, "path"), cache_bytes=whole_number(cache_bytes, "cache_bytes"))
     try:
         image = file.structure.images[0][0]
         if plane is None and image.photometric == _RGB and image.n_samples >= 3:
@@ -76,11 +82,6 @@ def open_mask(
                 f"{file.path} holds colours (RGB), not labels.",
                 hint="Export it as labels. In Python, open_mask(path, plane=0) reads the values of "
                 "one colour.",
-            )
-        if isinstance(plane, str):
-            raise OptionsError(
-                f"plane is {plane!r}; it must be a whole number.",
-                hint=f"By its channel's name: open_mask(path).plane({plane!r}).",
             )
         return Mask(file, 0 if plane is None else whole_number(plane, "plane"))
     except BaseException:

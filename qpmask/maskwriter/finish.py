@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from qpmask.arguments import check_callable, flag, path_of
 from qpmask.errors import MaskCheckError, MaskError
 from qpmask.maskwriter.journal import Contents, JournalReader
 from qpmask.maskwriter.place import journal_path, locked, mask_path
@@ -57,7 +58,10 @@ def finalize(
     OutputError
         If another process is writing this mask, or it cannot be written. The writes stay.
     """
+    path = path_of(path, "path")
+    skip_damaged = flag(skip_damaged, "skip_damaged")
     check_threads(threads)
+    check_callable(on_tile, "on_tile", "a function that takes a number")
     with locked(path):
         contents = recover(path, skip_damaged=skip_damaged)
         return finish(path, contents, on_tile, threads)

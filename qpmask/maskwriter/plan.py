@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.arguments import check_kind, flag, whole_number
 from qpmask.classes import ClassEntry, ClassMap
 from qpmask.classnames import class_name
 from qpmask.errors import MaskError, OptionsError
@@ -215,13 +215,11 @@ def plan_mask(
     OptionsError
         If the options make no sense.
     """
-    for what, value in (("width", width), ("height", height), ("tile_size", tile_size)):
-        if not hasattr(value, "__index__"):
-            raise OptionsError(f"The {what} is {value!r}; it must be a whole number of pixels.")
-    if not isinstance(extra, Mapping | None):
-        raise OptionsError(f"extra is {extra!r}; it must be a mapping of names to texts.")
-    size = Size(operator.index(width), operator.index(height))
-    tile_px = operator.index(tile_size)
+    size = Size(whole_number(width, "width"), whole_number(height, "height"))
+    tile_px = whole_number(tile_size, "tile_size")
+    check_kind(compression, str, "compression", "text")
+    check_kind(name, str | None, "name", "text")
+    check_kind(extra, Mapping | None, "extra", "a mapping of names to texts")
     if min(size.width_px, size.height_px) > 0 and tile_px <= _MAX_TILE_PX:
         tile_px = useful_tile_px(size, tile_px)
     return WriterPlan(
@@ -230,8 +228,8 @@ def plan_mask(
         tile_px=tile_px,
         dtype=dtype,
         compression=compression,
-        pyramid=bool(pyramid),
-        one_bit=bool(bits),
+        pyramid=flag(pyramid, "pyramid"),
+        one_bit=flag(bits, "bits"),
         pixel_size=pixel_size_of(mpp),
         classes=class_rows(classes),
         extra={str(key): str(value) for key, value in (extra or {}).items()},
@@ -324,9 +322,7 @@ def pixel_size_of(mpp: float | tuple[float, float] | PixelSize | None) -> PixelS
 
 def check_threads(threads: int | None) -> None:
     """Raise :class:`OptionsError` unless it is a number of threads, or None."""
-    if threads is None:
-        return
-    if not hasattr(threads, "__index__") or operator.index(threads) < 1:
+    if threads is not None and whole_number(threads, "threads") < 1:
         raise OptionsError(f"threads is {threads!r}; it must be a whole number from 1.")
 
 

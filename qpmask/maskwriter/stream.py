@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from qpmask.arguments import check_callable, check_kind, path_of
 from qpmask.errors import MaskError
 from qpmask.geometry import PixelSize
 from qpmask.maskwriter.blocks import take_block
@@ -71,8 +72,10 @@ def from_tiles(
     OptionsError, OutputError
         As for :class:`qpmask.MaskWriter`.
     """
-    path = Path(path)
+    path = path_of(path, "path")
     check_threads(threads)
+    check_callable(on_tile, "on_tile", "a function that takes a number")
+    check_kind(tiles, Iterable, "tiles", "tiles in the order of the file")
     plan = plan_mask(
         path, width, height, classes=classes, mpp=mpp, tile_size=tile_size, dtype=dtype,
         compression=compression, pyramid=pyramid, bits=bits, name=name, extra=extra,

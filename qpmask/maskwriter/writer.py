@@ -13,6 +13,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from qpmask.arguments import path_of
 from qpmask.errors import MaskError, OutputError, QpmaskError
 from qpmask.geometry import PixelSize, Size
 from qpmask.maskwriter.blocks import Rule, take_block
@@ -114,7 +115,7 @@ class MaskWriter:
         discard_unfinished: bool = False,
         threads: int | None = None,
     ) -> None:
-        path = Path(path)
+        path = path_of(path, "path")
         check_threads(threads)
         plan = plan_mask(
             path, width, height, classes=classes, mpp=mpp, tile_size=tile_size, dtype=dtype,
@@ -169,7 +170,7 @@ class MaskWriter:
         OutputError
             If another writer is at work on the mask.
         """
-        path = mask_path(path)
+        path = mask_path(path_of(path, "path"))
         check_threads(threads)
         release = lock(path)
         try:

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.errors import MaskError
+from qpmask.arguments import check_callable, path_of, shown, whole_number
+from qpmask.errors import MaskError, WrongTypeError
 from qpmask.geometry import Size
 from qpmask.ometiff.backend import backend_for
 from qpmask.ometiff.labels import LabelCounter
@@ -141,7 +142,10 @@ def check_mask(
     CheckReport
         It never raises :class:`MaskError`: a file that cannot be read is a report with a problem.
     """
-    path = Path(path)
+    path = path_of(path, "path")
+    threads = None if threads is None else whole_number(threads, "threads")
+    check_callable(on_tile, "on_tile", "a function that takes a number")
+    _check_arguments(counts, classes)
     try:
         mask = MaskFile(path)
     except MaskError as error:
@@ -168,6 +172,16 @@ def check_mask(
             n_tiles=job.n_tiles,
             file_bytes=mask.structure.file_bytes,
         )
+
+
+def _check_arguments(counts: object, classes: object) -> None:
+    """Raise WrongTypeError unless both are what :func:`check_mask` takes."""
+    if not isinstance(counts, Mapping | Sequence | np.ndarray | None) or isinstance(counts, str):
+        raise WrongTypeError(
+            f"counts is {shown(counts)}; it must be a mapping of labels to pixels, or one a plane."
+        )
+    if not isinstance(classes, Iterable | None) or isinstance(classes, str):
+        raise WrongTypeError(f"classes is {shown(classes)}; it must be a list of labels.")
 
 
 @dataclass(frozen=True, eq=False)
