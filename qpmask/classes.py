@@ -93,7 +93,7 @@ class ClassMap:
             if not 1 <= entry.label <= MAX_LABEL:
                 raise ClassMapError(
                     f"The class {entry.name!r} has the label {entry.label}; labels are 1 to "
-                    f"{MAX_LABEL}, and 0 is the background."
+                    f"{MAX_LABEL:,}, and 0 is the background."
                 )
             for spelled in (given.name, *given.aliases):
                 name = class_name(spelled)

@@ -22,7 +22,15 @@ COMPRESSIONS: tuple[Compression, ...] = ("lzw", "zlib", "zstd", "none")
 ENGINES: tuple[EngineName, ...] = ("auto", "qupath", "native", "both")
 UNKNOWN_POLICIES: tuple[UnknownPolicy, ...] = ("error", "ignore")
 
-MAX_LABEL = 65535
+#: The greatest label: what an int of 32 bits with a sign holds, as of Java, Pillow and PyTorch.
+MAX_LABEL = 2**31 - 1
+
+PIXEL_TYPES = ("uint8", "uint16", "uint32")
+
+
+def pixel_type(max_label: int) -> str:
+    """The smallest pixel type of a mask that holds a label: one of `PIXEL_TYPES`."""
+    return "uint8" if max_label < 1 << 8 else "uint16" if max_label < 1 << 16 else "uint32"
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ class RenderOptions:
             )
         if self.boundary_label is not None and not 0 <= self.boundary_label <= MAX_LABEL:
             raise OptionsError(
-                f"boundary_label is {self.boundary_label}; it must be 0 to {MAX_LABEL}."
+                f"boundary_label is {self.boundary_label}; it must be 0 to {MAX_LABEL:,}."
             )
         if self.instances and self.multichannel:
             raise OptionsError(
@@ -204,7 +212,7 @@ def check_unclassified(value: object) -> None:
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_LABEL:
         return
     raise OptionsError(
-        f"unclassified is {value!r}; it must be 'ignore', 'error' or a label from 1 to {MAX_LABEL}."
+        f"unclassified is {value!r}; it must be 'ignore', 'error' or a label from 1 to {MAX_LABEL:,}."
     )
 
 

@@ -24,6 +24,7 @@ from qpmask.classes import (
 )
 from qpmask.classnames import class_name
 from qpmask.errors import ClassMapError
+from qpmask.options import MAX_LABEL
 from qpmask.project import ProjectClass
 
 UNIT = TESTS / "data" / "unit"
@@ -214,14 +215,14 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 # -- what a map may be --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("label", [0, -1, 65536])
+@pytest.mark.parametrize("label", [0, -1, 2**31])
 def test_labels_beyond_the_range(label: int) -> None:
-    with pytest.raises(ClassMapError, match="1 to 65535"):
+    with pytest.raises(ClassMapError, match="1 to 2,147,483,647"):
         ClassMap((ClassEntry(label, "A"),))
 
 
 def test_labels_at_the_ends_of_the_range() -> None:
-    assert ClassMap((ClassEntry(1, "A"), ClassEntry(65535, "B"))).max_label == 65535
+    assert ClassMap((ClassEntry(1, "A"), ClassEntry(MAX_LABEL, "B"))).max_label == MAX_LABEL
     assert ClassMap(()).max_label == 0
 
 
@@ -314,7 +315,7 @@ names = in_form(texts | awkward)
 def class_maps(draw: st.DrawFn, name: st.SearchStrategy[str] = names) -> ClassMap:
     unique = draw(st.lists(name, unique=True, max_size=8))
     labels = draw(st.permutations(draw(
-        st.lists(st.integers(1, 65535), unique=True, min_size=len(unique), max_size=len(unique))
+        st.lists(st.integers(1, MAX_LABEL), unique=True, min_size=len(unique), max_size=len(unique))
     )))  # fmt: skip
     colors = st.none() | st.tuples(*[st.integers(0, 255)] * 3)
     entries: list[ClassEntry] = []
@@ -327,7 +328,7 @@ def class_maps(draw: st.DrawFn, name: st.SearchStrategy[str] = names) -> ClassMa
     return ClassMap(
         tuple(entries),
         tuple(draw(st.lists(name, max_size=3))),
-        draw(st.sampled_from([None, "ignore", "error", 1, 65535])),
+        draw(st.sampled_from([None, "ignore", "error", 1, MAX_LABEL])),
         draw(st.sampled_from(["project", "given", "/a  b/c: d.yaml", "preset prostate"])),
     )
 
@@ -455,8 +456,8 @@ def test_aliases_need_no_label_of_their_own() -> None:
 
 
 def test_more_classes_than_labels() -> None:
-    full = ClassMap((ClassEntry(65535, "A"),))
-    with pytest.raises(ClassMapError, match="65536"):
+    full = ClassMap((ClassEntry(MAX_LABEL, "A"),))
+    with pytest.raises(ClassMapError, match="2147483648"):
         full.extended(project_classes("B"))
 
 
@@ -464,7 +465,7 @@ def test_a_class_name_that_is_no_text() -> None:
     ClassMap((ClassEntry(1, "\ud800"),)).fingerprint()
 
 
-@given(st.dictionaries(names, st.integers(1, 65535), max_size=6))
+@given(st.dictionaries(names, st.integers(1, MAX_LABEL), max_size=6))
 def test_a_mapping_of_names_and_labels(mapping: dict[str, int]) -> None:
     assume(len(set(mapping.values())) == len(mapping))
     assert labels(class_map_from_dict({"classes": mapping}, "x")) == mapping

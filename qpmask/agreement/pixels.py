@@ -69,7 +69,7 @@ class _Resampled:
             self._tile(plane, row, first + k, shape.width(k), shape.height)
             for k in range(shape.n_tiles)
         ]
-        return runs_of_tiles(tiles, shape, self._file.dtype)
+        return runs_of_tiles(tiles, shape)
 
     def _tile(
         self, plane: int, row: int, col: int, width: int, height: int

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from qpmask.errors import Interrupted
 from qpmask.geometry import Size, useful_tile_px
 from qpmask.ometiff.backend import is_compiled, must_compile
+from qpmask.options import pixel_type
 from qpmask.qpdata import ObjectKind
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class RenderJob:
     n_channels : int
         Planes per z-slice and time point: 1, or the number of classes of a multichannel mask.
     max_label : int
-        The greatest label that may occur; decides between uint8 and uint16.
+        The greatest label that may occur; decides the pixel type.
     render : RenderOptions
         Objects, tile size, line thickness, boundary, instances.
     file : FileOptions
@@ -104,8 +105,8 @@ class RenderJob:
 
     @property
     def dtype(self) -> str:
-        """``uint8``, or ``uint16`` for labels above 255."""
-        return "uint16" if self.max_label > 255 else "uint8"
+        """The smallest pixel type that holds all labels: ``uint8``, ``uint16`` or ``uint32``."""
+        return pixel_type(self.max_label)
 
 
 @dataclass(frozen=True)

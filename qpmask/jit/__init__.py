@@ -13,6 +13,8 @@ a number what they found. That keeps Numba's runtime out of the machine code.
 
 from qpmask.jit.arguments import (
     BOOL,
+    CANVAS_2D,
+    CANVAS_TYPES,
     F32,
     F32_2D,
     F64,
@@ -26,8 +28,8 @@ from qpmask.jit.arguments import (
     PIXELS_2D,
     U8_1D,
     U8_2D,
-    U16_1D,
     U16_2D,
+    U32_1D,
     U64_2D,
     Record,
     packed,
@@ -36,6 +38,8 @@ from qpmask.jit.library import KernelsUnavailableError, Library, kernel
 
 __all__ = [
     "BOOL",
+    "CANVAS_2D",
+    "CANVAS_TYPES",
     "F32",
     "F32_2D",
     "F64",
@@ -49,8 +53,8 @@ __all__ = [
     "PIXELS_2D",
     "U8_1D",
     "U8_2D",
-    "U16_1D",
     "U16_2D",
+    "U32_1D",
     "U64_2D",
     "KernelsUnavailableError",
     "Library",

@@ -15,8 +15,11 @@ import numpy as np
 
 Value = TypeVar("Value")
 
-PIXEL_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
+PIXEL_TYPES = tuple(map(np.dtype, (np.uint8, np.uint16, np.uint32)))
 """A kernel that takes pixels is compiled for each of these."""
+
+CANVAS_TYPES = tuple(map(np.dtype, (np.uint8, np.uint32)))
+"""A kernel that takes a canvas is compiled for these: what draws is long, and compiles slowly."""
 
 
 class Argument(Protocol):
@@ -31,8 +34,8 @@ class Argument(Protocol):
         ``pixels`` is the name of the pixel type that the kernel is compiled for.
         """
 
-    def has_pixels(self) -> bool:
-        """Whether there are arrays of pixels in it."""
+    def pixel_types(self) -> tuple[np.dtype[Any], ...]:
+        """Types that arrays of pixels in it may have; none where there are no such arrays."""
 
 
 @dataclass(frozen=True)
@@ -60,27 +63,27 @@ class Number:
         }[self.kind]
         return word, at + 1
 
-    def has_pixels(self) -> bool:
-        """Whether it is one of pixels."""
-        return False
+    def pixel_types(self) -> tuple[np.dtype[Any], ...]:
+        """None: it is a number."""
+        return ()
 
 
 @dataclass(frozen=True)
 class Array:
-    """A C-contiguous array; ``dtype`` None stands for pixels."""
+    """A C-contiguous array of one type; an array of pixels has several that it may be of."""
 
-    dtype: np.dtype[Any] | None
+    dtypes: tuple[np.dtype[Any], ...]
     ndim: int
 
     def put(self, value: Any, words: list[int]) -> None:
         """Append its words."""
         if not (
-            (value.dtype == self.dtype if self.dtype else value.dtype in PIXEL_TYPES)
+            value.dtype in self.dtypes
             and value.ndim == self.ndim
             and value.flags.c_contiguous
         ):
             raise TypeError(
-                f"expected a contiguous array of {self.dtype or 'uint8 or uint16'} with "
+                f"expected a contiguous array of {' or '.join(map(str, self.dtypes))} with "
                 f"{self.ndim} dimension(s), not {value.dtype} {value.shape}"
             )
         words.append(value.__array_interface__["data"][0])
@@ -89,12 +92,12 @@ class Array:
     def source(self, at: int, pixels: str) -> tuple[str, int]:
         """How it is made of words."""
         shape = "".join(f"words[{at + 1 + i}], " for i in range(self.ndim))
-        name = self.dtype.name if self.dtype else pixels
+        name = pixels if self.pixel_types() else self.dtypes[0].name
         return f"carray(pointer(words[{at}], {name}), ({shape}))", at + 1 + self.ndim
 
-    def has_pixels(self) -> bool:
-        """Whether it is one of pixels."""
-        return self.dtype is None
+    def pixel_types(self) -> tuple[np.dtype[Any], ...]:
+        """All its types, if they are several."""
+        return self.dtypes if len(self.dtypes) > 1 else ()
 
 
 class Record:
@@ -124,9 +127,9 @@ class Record:
             parts.append(part)
         return f"{self.cls.__name__}({', '.join(parts)})", at
 
-    def has_pixels(self) -> bool:
-        """Whether it is one of pixels."""
-        return any(field.has_pixels() for field in self.fields)
+    def pixel_types(self) -> tuple[np.dtype[Any], ...]:
+        """None: pixels are arguments of their own."""
+        return ()
 
 
 class Packed:
@@ -150,8 +153,8 @@ def _whole(value: Any) -> int:
     return int(value)
 
 
-def _array(dtype: type[Any] | None, ndim: int) -> Array:
-    return Array(np.dtype(dtype) if dtype else None, ndim)
+def _array(dtype: type[Any], ndim: int) -> Array:
+    return Array((np.dtype(dtype),), ndim)
 
 
 I64 = Number("int")
@@ -159,10 +162,12 @@ F64 = Number("float")
 F32 = Number("float32")
 BOOL = Number("bool")
 U8_1D, U8_2D = _array(np.uint8, 1), _array(np.uint8, 2)
-U16_1D, U16_2D = _array(np.uint16, 1), _array(np.uint16, 2)
+U16_2D = _array(np.uint16, 2)
+U32_1D = _array(np.uint32, 1)
 I32_1D = _array(np.int32, 1)
 I64_1D, I64_2D = _array(np.int64, 1), _array(np.int64, 2)
 U64_2D = _array(np.uint64, 2)
 F32_2D = _array(np.float32, 2)
 F64_1D, F64_2D = _array(np.float64, 1), _array(np.float64, 2)
-PIXELS_1D, PIXELS_2D = _array(None, 1), _array(None, 2)
+PIXELS_1D, PIXELS_2D = Array(PIXEL_TYPES, 1), Array(PIXEL_TYPES, 2)
+CANVAS_2D = Array(CANVAS_TYPES, 2)

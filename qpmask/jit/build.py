@@ -86,7 +86,7 @@ def _wrapper(entry: Entry, source: _Source, pixels: str) -> Callable[..., None]:
     ]
     scope: dict[str, Any] = {"carray": carray, "pointer": _pointer, "np": np}
     scope["kernel"] = source.compiled(entry.function)
-    for name in ("uint8", "uint16", "uint64", "int32", "int64", "float32", "float64"):
+    for name in ("uint8", "uint16", "uint32", "uint64", "int32", "int64", "float32", "float64"):
         scope[name] = getattr(np, name)
     for argument in entry.types:
         _add_records(argument, scope)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from qpmask.jit import elsewhere, store
-from qpmask.jit.arguments import PIXEL_TYPES, Argument
+from qpmask.jit.arguments import Argument
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -150,7 +150,7 @@ class Entry:
         self.__name__ = function.__name__
         self.__doc__ = function.__doc__
         self._library = library
-        self._pixels = [i for i, t in enumerate(types) if t.has_pixels()]
+        self._pixels = [i for i, t in enumerate(types) if t.pixel_types()]
         self._engine: Any = None
         self._addresses: dict[np.dtype[Any] | None, Any] = {}
 
@@ -158,7 +158,8 @@ class Entry:
         """Names in the machine code, and the type of pixels that each is for."""
         if not self._pixels:
             return [(self.__name__, None)]
-        return [(f"{self.__name__}_{dtype.name}", dtype) for dtype in PIXEL_TYPES]
+        dtypes = self.types[self._pixels[0]].pixel_types()
+        return [(f"{self.__name__}_{dtype.name}", dtype) for dtype in dtypes]
 
     def find(self, engine: Any) -> None:
         """Look its addresses up in machine code that was loaded."""

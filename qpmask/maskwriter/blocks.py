@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from qpmask.errors import MaskError, OptionsError
 from qpmask.maskwriter.plan import WriterPlan
 from qpmask.ometiff.labels import constant_label
+from qpmask.options import pixel_type
 
 Rule = Literal["replace", "max", "keep"]
 RULES: tuple[Rule, ...] = get_args(Rule)
@@ -28,8 +29,8 @@ class Block:
     ----------
     x_px, y_px : int
         Its top left pixel in the mask.
-    pixels : ndarray of uint8 or uint16, shape (rows, columns)
-        Its labels; uint8 if all are below 256.
+    pixels : ndarray of uint8, uint16 or uint32, shape (rows, columns)
+        Its labels, in the smallest type that holds them.
     where : ndarray of bool, optional
         Which of them are written; the others are 0.
     rule : {"replace", "max", "keep"}
@@ -126,8 +127,7 @@ def take_block(
     largest = int(pixels.max())
     if largest > plan.all_labels_up_to or (pixels.dtype.kind == "i" and int(pixels.min()) < 0):
         _check_labels(plan, pixels, left, top, place)
-    dtype = np.uint8 if largest < 256 else np.uint16
-    narrow = pixels.astype(dtype, copy=False)
+    narrow = pixels.astype(pixel_type(largest), copy=False)
     assert rule == "replace" or rule == "max" or rule == "keep"
     return Block(left, top, narrow, chosen, rule, largest)
 
@@ -221,9 +221,9 @@ def _check_labels(plan: WriterPlan, pixels: NDArray[Any], left: int, top: int, p
     what = f"{place} has the label{'s' if len(labels) > 1 else ''} {shown} in {bad.sum():,} pixels"
     first = f"the first at x = {left + int(col):,}, y = {top + int(row):,}"
     if labels[0] < 0 or labels[-1] > plan.max_label:
-        kind = "1 bit" if plan.one_bit else plan.dtype or "uint16"
+        kind = "1 bit" if plan.one_bit else plan.dtype or "uint32"
         raise MaskError(
-            f"{what}, {first}; a mask of {kind} holds 0 to {plan.max_label}.",
+            f"{what}, {first}; a mask of {kind} holds 0 to {plan.max_label:,}.",
             hint="To leave pixels as they are, pass where=block != LABEL.",
         )
     raise MaskError(

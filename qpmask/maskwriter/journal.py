@@ -36,7 +36,7 @@ from qpmask.maskwriter.records import (
 )
 from qpmask.outputs import output_error
 
-_FORMAT = b"qpmask writes 1\n"
+_FORMAT = b"qpmask writes 2\n"
 _LENGTHS = struct.Struct("<LL")  # of the plan: bytes, CRC
 _MAX_PLAN_BYTES = 1 << 26
 

@@ -20,6 +20,7 @@ from qpmask.errors import MaskError, OptionsError
 from qpmask.geometry import PixelSize, Size, TileGrid, useful_tile_px
 from qpmask.ometiff.layout import MaskLayout
 from qpmask.ometiff.metadata import ClassRow, MaskMetadata
+from qpmask.options import MAX_LABEL, pixel_type
 
 Classes = ClassMap | Mapping[int, str] | Mapping[str, int] | Iterable[ClassRow | ClassEntry]
 
@@ -38,8 +39,8 @@ class WriterPlan:
         Name of the image in the file.
     tile_px : int
         Edge of a tile.
-    dtype : {"uint8", "uint16"}, optional
-        Pixel type. None: uint8 unless a class, or without classes a pixel, has a label above 255.
+    dtype : {"uint8", "uint16", "uint32"}, optional
+        Pixel type. None: the smallest that holds all labels, of the classes and of the pixels.
     compression : str
         As in :class:`~qpmask.ometiff.layout.MaskLayout`.
     pyramid, one_bit : bool
@@ -75,10 +76,10 @@ class WriterPlan:
         if self.classes is not None:
             for row in self.classes:
                 if row.label > self.max_label:
-                    kind = "1 bit" if self.one_bit else self.dtype or "uint16"
+                    kind = "1 bit" if self.one_bit else self.dtype or "uint32"
                     raise OptionsError(
-                        f"The class {row.name!r} has the label {row.label}; "
-                        f"a mask of {kind} holds labels up to {self.max_label}."
+                        f"The class {row.name!r} has the label {row.label:,}; "
+                        f"a mask of {kind} holds labels up to {self.max_label:,}."
                     )
 
     @property
@@ -89,7 +90,7 @@ class WriterPlan:
     @cached_property
     def max_label(self) -> int:
         """The greatest label that the pixel type holds."""
-        return 1 if self.one_bit else int(np.iinfo(self.dtype or "uint16").max)
+        return 1 if self.one_bit else min(MAX_LABEL, np.iinfo(self.dtype or "uint32").max)
 
     @cached_property
     def labels(self) -> NDArray[np.int64] | None:
@@ -111,7 +112,7 @@ class WriterPlan:
         if self.dtype is not None:
             return self.dtype
         in_table = max((row.label for row in self.classes or ()), default=0)
-        return "uint8" if max(largest_written, in_table) <= 255 else "uint16"
+        return pixel_type(max(largest_written, in_table))
 
     def layout(self, largest_written: int = 0) -> MaskLayout:
         """How the mask will lie in its file."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from qpmask.maskwriter.blocks import RULES, Block, Piece, pieces_of
 from qpmask.maskwriter.plan import WriterPlan
+from qpmask.options import pixel_type
 
 #: A label that all pixels have, or the pixels.
 Pixels: TypeAlias = "int | NDArray[Any]"
@@ -26,7 +27,7 @@ Pixels: TypeAlias = "int | NDArray[Any]"
 MARK = b"\x89QW\n"
 # Mark, CRC of what follows and of the table, number of pieces, bytes of all pieces, largest label,
 # rule, bytes per pixel.
-HEAD = struct.Struct("<4sLLQHBB")
+HEAD = struct.Struct("<4sLLQLBB")
 _CRC_FROM = 8
 
 PIECE = np.dtype(
@@ -133,7 +134,7 @@ def unpack_piece(piece: Any, data: bytes) -> tuple[Pixels, NDArray[np.bool_] | N
             where = np.unpackbits(bits, count=area_px).reshape(shape).view(bool)
         if piece["label"] >= 0:
             return int(piece["label"]), where
-        dtype = np.dtype("<u1" if piece["itemsize"] == 1 else "<u2")
+        dtype = np.dtype(f"<u{piece['itemsize']}")
         pixels = _unpack(data[n_where:], area_px * dtype.itemsize, dtype)
         return pixels.reshape(shape), where
     except RuntimeError as error:
@@ -150,7 +151,7 @@ def _unpack(data: bytes, n_bytes: int, dtype: np.dtype[Any]) -> NDArray[Any]:
 def makes_sense(plan: WriterPlan, table: NDArray[Any], n_bytes: int, largest: int) -> bool:
     """Whether a record that is whole says nothing impossible: the journal may be anybody's file."""
     grid, size = plan.grid, plan.size
-    if not table.size or int(table["itemsize"][0]) not in (1, 2):
+    if not table.size or int(table["itemsize"][0]) not in (1, 2, 4):
         return False
     top = table["row"].astype(np.int64) * plan.tile_px + table["y_px"]
     left = table["col"].astype(np.int64) * plan.tile_px + table["x_px"]
@@ -158,7 +159,7 @@ def makes_sense(plan: WriterPlan, table: NDArray[Any], n_bytes: int, largest: in
         table["offset"][-1] + table["where_bytes"][-1] + table["pixel_bytes"][-1]
         == table["offset"][0] + n_bytes,
         int(table["rule"][0]) < len(RULES),
-        (int(table["itemsize"][0]) == 2) == (largest > 255),
+        int(table["itemsize"][0]) == np.dtype(pixel_type(largest)).itemsize,
         largest <= plan.max_label,
         (table["row"] < grid.n_rows).all() and (table["col"] < grid.n_cols).all(),
         (table["height_px"] > 0).all() and (table["width_px"] > 0).all(),

@@ -13,7 +13,7 @@ from qpmask.geometry import Size
 from qpmask.maskwriter.blocks import RULES, Rule
 from qpmask.maskwriter.journal import Contents, JournalReader, by_tile
 from qpmask.maskwriter.records import Pixels
-from qpmask.ometiff.backend import as_words, backend_for
+from qpmask.ometiff.backend import as_words, best_backend
 from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.runs import TileRuns, joined
 from qpmask.ometiff.strips import MIXED, StripGrid, StripShape, TileStrip
@@ -47,7 +47,7 @@ def replay(
     plan = contents.plan
     threads = threads or max(1, (os.cpu_count() or 1) // 2)
     grid = StripGrid(plan.size, Size(plan.tile_px, plan.tile_px))
-    backend = backend_for(dtype)
+    backend = best_backend()
     chunk = max(1, _CHUNK_PX // plan.tile_px**2)
 
     def strip_of(work: tuple[StripShape, dict[int, NDArray[Any]]]) -> TileRuns:
@@ -96,7 +96,7 @@ def put_together(pieces: NDArray[Any], read: ReadPiece, tile: NDArray[Any]) -> i
         Those of the tile, in their order.
     read : callable
         Gives the label or the pixels of a piece, and its ``where``.
-    tile : ndarray of uint8 or uint16, shape (rows, columns)
+    tile : ndarray of uint8, uint16 or uint32, shape (rows, columns)
         Where the pixels of the tile go; what is in there does not matter.
 
     Returns

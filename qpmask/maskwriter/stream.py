@@ -54,7 +54,7 @@ def from_tiles(
         pixels, which is checked, or the tile alone. A tile is an array of shape
         ``(tile_size, tile_size)`` (at the right and lower edge also cropped to the mask), or a
         number where all pixels have one label.
-    dtype : {"uint8", "uint16"}
+    dtype : {"uint8", "uint16", "uint32"}
         Pixel type, which must be known from the start here.
     on_tile : callable, optional
         Called with the number of tiles finished so far.

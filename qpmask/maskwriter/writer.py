@@ -58,8 +58,8 @@ class MaskWriter:
         Micrometres per pixel of the mask.
     tile_size : int
         Edge of the tiles of the file, a multiple of 16.
-    dtype : {"uint8", "uint16"}, optional
-        Pixel type; by default the smaller one that holds the labels.
+    dtype : {"uint8", "uint16", "uint32"}, optional
+        Pixel type; by default the smallest one that holds the labels.
     compression : {"lzw", "zlib", "zstd", "packbits", "png", "none"}
         LZW and zlib are what every reader knows. zstd is read by Bio-Formats 7.3 (QuPath 0.6) and
         not by 6.7; PNG inside a TIFF by tifffile and qpmask alone. Builds of libvips that lack one

@@ -55,9 +55,9 @@ def must_compile() -> bool:
     return LIBRARY.must_compile
 
 
-def backend_for(dtype: np.dtype[Any]) -> Backend:
-    """Functions for pixels of this type."""
-    name = "kernels" if dtype.itemsize <= 2 and is_compiled() else "plain"
+def best_backend() -> Backend:
+    """The compiled functions, or the plain ones where there are none."""
+    name = "kernels" if is_compiled() else "plain"
     return cast(Backend, importlib.import_module(f"qpmask.ometiff.{name}"))
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from qpmask.arguments import check_callable, path_of, shown, whole_number
 from qpmask.errors import MaskError, WrongTypeError
 from qpmask.geometry import Size
-from qpmask.ometiff.backend import backend_for
+from qpmask.ometiff.backend import best_backend
 from qpmask.ometiff.labels import LabelCounter
 from qpmask.ometiff.line import StripLine
 from qpmask.ometiff.metadata import ClassRow, MaskMetadata
@@ -205,7 +205,7 @@ class _Check:
         self.counts: list[dict[int, int]] = [{} for _ in range(mask.n_planes)]
         self._n_done = 0
         self._reader = StripReader(mask)
-        self._backend = backend_for(mask.dtype)
+        self._backend = best_backend()
         self._n_compared = _n_comparable(mask)
         self._counter = LabelCounter(mask.dtype)
         # Labels that no class has: where first.

@@ -33,7 +33,7 @@ def encode_tile(tile: NDArray[Any], compression: str, *, one_bit: bool = False) 
 
     Parameters
     ----------
-    tile : ndarray of uint8 or uint16, shape (tile_px, tile_px)
+    tile : ndarray of uint8, uint16 or uint32, shape (tile_px, tile_px)
         The padded tile.
     compression : {"lzw", "zlib", "zstd", "packbits", "png", "none"}
         How.

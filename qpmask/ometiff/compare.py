@@ -190,8 +190,7 @@ class Tally:
             self._confusion[plane][one, one] += height * width
             return
         shape = StripShape(1, width, height, width, height)
-        dtype = np.dtype(np.uint32)
-        mine, theirs = (runs_of_tiles([tile], shape, dtype) for tile in (one, other))
+        mine, theirs = (runs_of_tiles([tile], shape) for tile in (one, other))
         self.add(plane, row, col, overlay(mine, theirs, shape))
 
     def result(self) -> Comparison:

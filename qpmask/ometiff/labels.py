@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.ometiff.backend import backend_for
+from qpmask.ometiff.backend import best_backend
 from qpmask.ometiff.runs import RunStrip
 
 
@@ -18,22 +17,14 @@ class LabelCounter:
     """Counts the pixels of strips by label; each thread with room of its own."""
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
-        self._backend = backend_for(dtype)
+        self._backend = best_backend()
         self._n_labels = int(np.iinfo(dtype).max) + 1
         self._room = threading.local()
 
     def count(self, runs: RunStrip) -> dict[int, int]:
         """Pixels by label, labels that occur only."""
         if self._n_labels > 1 << 16:  # too many for an array of their counts
-            counts = Counter[int]()
-            for k in range(len(runs.start) - 1):
-                first, last = runs.start[k], runs.start[k + 1]
-                lengths = np.diff(runs.ends[first:last], prepend=0)
-                for label, n in zip(
-                    runs.values[first:last].tolist(), lengths.tolist(), strict=True
-                ):
-                    counts[label] += n
-            return dict(counts)
+            return _count_sparse(runs)
         room = getattr(self._room, "counts", None)
         if room is None:
             room = self._room.counts = np.zeros(self._n_labels, np.int64)
@@ -42,6 +33,20 @@ class LabelCounter:
         by_label = dict(zip(labels.tolist(), room[labels].tolist(), strict=True))
         room[labels] = 0
         return by_label
+
+
+def _count_sparse(runs: RunStrip) -> dict[int, int]:
+    """Pixels by label, whatever the labels are."""
+    if not len(runs.values):
+        return {}
+    lengths = runs.ends.astype(np.int64)
+    lengths[1:] -= runs.ends[:-1]
+    firsts = runs.start[:-1][runs.start[1:] > runs.start[:-1]]  # the first run of each tile
+    lengths[firsts] = runs.ends[firsts]
+    order = np.argsort(runs.values, kind="stable")
+    labels, starts = np.unique(runs.values[order], return_index=True)
+    totals = np.add.reduceat(lengths[order], starts)
+    return dict(zip(labels.tolist(), totals.tolist(), strict=True))
 
 
 def constant_label(tile: NDArray[Any]) -> int | None:

@@ -15,6 +15,7 @@ from qpmask.geometry import Size, TileGrid, pyramid_sizes
 from qpmask.ometiff.ifd import COMPRESSION_TAGS
 from qpmask.ometiff.runs import TileRuns
 from qpmask.ometiff.strips import TileStrip
+from qpmask.options import PIXEL_TYPES
 
 _LARGEST_TILE_PX = 8192  # what the reader takes for a tile and not for damage
 
@@ -29,13 +30,13 @@ class MaskLayout:
         Size of level 0.
     tile_px : int
         Edge of the square tiles, a multiple of 16 (TIFF's rule). 512 suits the readers we know.
-    dtype : {"uint8", "uint16"}
-        Pixel type. Anything that NumPy takes for one of the two is accepted.
+    dtype : {"uint8", "uint16", "uint32"}
+        Pixel type. Anything that NumPy takes for one of these is accepted.
     size_c, size_z, size_t : int
         Numbers of channels, slices and time points. Each combination is a plane of its own.
     compression : {"lzw", "zlib", "zstd", "packbits", "png", "none"}
         LZW is what every reader knows. OpenCV and Bio-Formats 6.7 cannot read zstd (7.3, in QuPath
-        0.6, can); PNG inside a TIFF is for tifffile and qpmask alone, and not for one bit a pixel.
+        0.6, can); PNG inside a TIFF is for tifffile and qpmask alone, and of 8 or 16 bits a pixel.
     pyramid : bool
         Whether to add levels, each half of the one before, until one fits into a tile.
     one_bit : bool
@@ -58,9 +59,10 @@ class MaskLayout:
             object.__setattr__(self, "dtype", np.dtype(self.dtype).name)
         except TypeError as error:
             raise OptionsError(f"There is no pixel type {self.dtype!r}.") from error
-        if self.dtype not in ("uint8", "uint16"):
+        if self.dtype not in PIXEL_TYPES:
             raise OptionsError(
-                f"A mask cannot have the pixel type {self.dtype}.", hint="Use uint8 or uint16."
+                f"A mask cannot have the pixel type {self.dtype}.",
+                hint=f"Use one of: {', '.join(PIXEL_TYPES)}.",
             )
         if self.tile_px <= 0 or self.tile_px % 16:
             raise OptionsError(
@@ -81,6 +83,11 @@ class MaskLayout:
             raise OptionsError(
                 f"A mask of 1 bit cannot be {self.dtype} with the compression {self.compression}.",
                 hint="Use uint8 and lzw, zlib, zstd, packbits or none.",
+            )
+        if self.dtype == "uint32" and self.compression == "png":
+            raise OptionsError(
+                "A mask of uint32 cannot be stored as PNG, which has pixels of 8 or 16 bits.",
+                hint="Use lzw, zlib, zstd, packbits or none.",
             )
         if min(self.size.width_px, self.size.height_px) < 1:
             raise OptionsError(f"A mask cannot be {self.size} pixels large.")
@@ -156,8 +163,8 @@ class WriteResult:
     ----------
     path : Path
         The file.
-    counts : ndarray of int64, shape (n_planes, largest label + 1)
-        Pixels of each label in level 0 of each plane.
+    counts : tuple of dict of int to int
+        Pixels by label in level 0 of each plane, labels that occur only.
     levels : tuple of Size
         Sizes of the levels, level 0 first.
     file_bytes : int
@@ -171,7 +178,7 @@ class WriteResult:
     """
 
     path: Path
-    counts: NDArray[np.int64]
+    counts: tuple[dict[int, int], ...]
     levels: tuple[Size, ...]
     file_bytes: int
     n_tiles: int
@@ -180,4 +187,4 @@ class WriteResult:
 
     def counts_by_label(self, plane: int = 0) -> dict[int, int]:
         """Pixels by label in one plane, labels that occur only."""
-        return {int(i): int(self.counts[plane, i]) for i in np.flatnonzero(self.counts[plane])}
+        return self.counts[plane]

@@ -14,7 +14,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.ometiff.backend import Backend, as_words, backend_for
+from qpmask.ometiff.backend import Backend, as_words, best_backend
 from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.plain import padded
 from qpmask.ometiff.runs import TileRuns
@@ -26,8 +26,8 @@ def encode_lzw(tile: NDArray[Any]) -> bytes:
 
     Parameters
     ----------
-    tile : ndarray of uint8 or uint16, two-dimensional
-        The full tile. uint16 goes in as its little-endian bytes.
+    tile : ndarray of uint8, uint16 or uint32, two-dimensional
+        The full tile. Its pixels go in as their little-endian bytes.
 
     Returns
     -------
@@ -36,9 +36,9 @@ def encode_lzw(tile: NDArray[Any]) -> bytes:
     """
     native = tile.dtype.newbyteorder("=")
     height, width = tile.shape
-    if tile.size == 0 or native.itemsize > 2 or (tile == tile.flat[0]).all():
+    if tile.size == 0 or (tile == tile.flat[0]).all():
         return _encode_general(tile)
-    backend = backend_for(native)
+    backend = best_backend()
     shape = StripShape(1, width, height, width, height)
     pixels = new_pixels(1, tile.size, native)
     pixels[0, : tile.size].reshape(tile.shape)[:] = tile
@@ -53,7 +53,7 @@ def encode_strip(strip: TileRuns, backend: Backend) -> tuple[bytes, NDArray[np.i
     Parameters
     ----------
     strip : TileRuns
-        The tiles, uint8 or uint16.
+        The tiles.
     backend : Backend
         What does it.
 

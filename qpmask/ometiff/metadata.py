@@ -74,7 +74,7 @@ class MaskMetadata:
     size_c, size_z, size_t : int
         Numbers of channels, slices and time points. A plain label mask has one of each.
     dtype : str
-        Pixel type: "uint8" or "uint16" in files of ours.
+        Pixel type: "uint8", "uint16" or "uint32" in files of ours.
     pixel_size : PixelSize, optional
         Size of a pixel of level 0.
     classes : tuple of ClassRow

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.ometiff import lzw_decode
-from qpmask.ometiff.runs import RunStrip, runs_of_tiles, values_dtype
+from qpmask.ometiff.runs import RunStrip, runs_of_tiles
 from qpmask.ometiff.strips import MIXED, StripShape
 
 I64 = NDArray[np.int64]
@@ -33,7 +33,7 @@ def runs_of(pixels: Pixels, words: Pixels, labels: I64, shape: StripShape) -> Ru
             tiles.append(pixels[k, : shape.area(k)])
         else:
             tiles.append(label if label >= 0 else None)
-    return runs_of_tiles(tiles, shape, values_dtype(pixels.dtype))
+    return runs_of_tiles(tiles, shape)
 
 
 def _flat_tile(runs: RunStrip, k: int) -> Pixels | None:
@@ -71,7 +71,7 @@ def halve(runs: RunStrip, shape: StripShape) -> RunStrip:
     for k in range(shape.n_tiles):
         tile = _tile(runs, k, shape.width(k))
         tiles.append(None if tile is None else tile[::2, ::2])
-    return runs_of_tiles(tiles, shape, runs.values.dtype)
+    return runs_of_tiles(tiles, shape)
 
 
 def assemble(
@@ -106,7 +106,7 @@ def assemble(
             tiles.append(None)
         else:
             tiles.append(np.block(rows))  # type: ignore[arg-type]
-    return runs_of_tiles(tiles, shape, upper_left.values.dtype)
+    return runs_of_tiles(tiles, shape)
 
 
 def compare(runs: RunStrip, expected: RunStrip, n_wrong: I64) -> None:
@@ -125,7 +125,7 @@ def encode_lzw(runs: RunStrip, period: int, shape: StripShape) -> tuple[U8, I64]
     Parameters
     ----------
     period : int
-        Bytes a pixel, 1 or 2; little-endian.
+        Bytes a pixel, 1, 2 or 4; little-endian.
 
     Returns
     -------
@@ -172,7 +172,7 @@ def decode_lzw_runs(
         if not failed[i]:
             crop(pixels, shape, k)
             decoded[k] = pixels[k, : shape.area(k)]
-    return runs_of_tiles(decoded, shape, values_dtype(pixels.dtype))
+    return runs_of_tiles(decoded, shape)
 
 
 def decode_lzw(

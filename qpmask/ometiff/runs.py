@@ -21,7 +21,7 @@ class RunStrip(NamedTuple):
 
     Attributes
     ----------
-    values : ndarray of uint16 or uint32, shape (n_runs,)
+    values : ndarray of uint32, shape (n_runs,)
         The label of each run; neighbours within a tile differ.
     ends : ndarray of int32, shape (n_runs,)
         Where it ends: the pixels of a tile, cropped to the image, are counted row by row.
@@ -29,7 +29,7 @@ class RunStrip(NamedTuple):
         Runs ``start[k]`` to ``start[k + 1]`` are tile k's. A tile that cannot be read has none.
     """
 
-    values: NDArray[Any]
+    values: NDArray[np.uint32]
     ends: NDArray[np.int32]
     start: NDArray[np.int64]
 
@@ -48,16 +48,11 @@ class RunStrip(NamedTuple):
         return labels
 
 
-def values_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Type of the labels of runs of such pixels."""
-    return np.dtype(np.uint32 if dtype.itemsize > 2 else np.uint16)
-
-
-def constant_runs(shape: StripShape, labels: NDArray[np.int64], dtype: np.dtype[Any]) -> RunStrip:
-    """A strip of pixels of a type whose tiles have one label each."""
+def constant_runs(shape: StripShape, labels: NDArray[np.int64]) -> RunStrip:
+    """A strip whose tiles have one label each."""
     ends = shape.areas().astype(np.int32)
     start = np.arange(shape.n_tiles + 1, dtype=np.int64)
-    return RunStrip(labels.astype(values_dtype(dtype)), ends, start)
+    return RunStrip(labels.astype(np.uint32), ends, start)
 
 
 def joined(parts: Sequence[RunStrip]) -> RunStrip:
@@ -76,19 +71,17 @@ def joined(parts: Sequence[RunStrip]) -> RunStrip:
     )
 
 
-def runs_of_tiles(
-    tiles: Sequence[NDArray[Any] | int | None], shape: StripShape, dtype: np.dtype[Any]
-) -> RunStrip:
+def runs_of_tiles(tiles: Sequence[NDArray[Any] | int | None], shape: StripShape) -> RunStrip:
     """A strip of tiles: pixels cropped to the image, or one label, or None if it cannot be read."""
-    values, ends, start = [np.empty(0, dtype)], [np.empty(0, np.int32)], [0]
+    values, ends, start = [np.empty(0, np.uint32)], [np.empty(0, np.int32)], [0]
     for k, tile in enumerate(tiles):
         if isinstance(tile, int):
-            values.append(np.array([tile], dtype))
+            values.append(np.array([tile], np.uint32))
             ends.append(np.array([shape.area(k)], np.int32))
         elif tile is not None:
             flat = tile.ravel()
             last = np.append(np.flatnonzero(flat[1:] != flat[:-1]), flat.size - 1)
-            values.append(flat[last].astype(dtype))
+            values.append(flat[last].astype(np.uint32))
             ends.append((last + 1).astype(np.int32))
         start.append(start[-1] + (0 if tile is None else len(ends[-1])))
     return RunStrip(np.concatenate(values), np.concatenate(ends), np.array(start, np.int64))
@@ -96,7 +89,7 @@ def runs_of_tiles(
 
 def no_runs() -> RunStrip:
     """A strip without tiles."""
-    return RunStrip(np.empty(0, np.uint16), np.empty(0, np.int32), np.zeros(1, np.int64))
+    return RunStrip(np.empty(0, np.uint32), np.empty(0, np.int32), np.zeros(1, np.int64))
 
 
 @dataclass(frozen=True, eq=False)

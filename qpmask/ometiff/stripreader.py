@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.errors import TileError
-from qpmask.ometiff.backend import as_words, backend_for
+from qpmask.ometiff.backend import as_words, best_backend
 from qpmask.ometiff.codecs import decode_into
 from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.reader import MaskFile
@@ -55,7 +55,7 @@ class StripReader:
 
     def __init__(self, mask: MaskFile) -> None:
         self._mask = mask
-        self._backend = backend_for(mask.dtype)
+        self._backend = best_backend()
         self._constants: dict[tuple[int, ...], int] = {}
         self.grids = tuple(StripGrid(level.size, level.tile) for level in mask.levels)
 
@@ -68,7 +68,7 @@ class StripReader:
         labels = [self._constants.get(key, MIXED) for key in keys]
         if MIXED in labels:
             return None
-        runs = constant_runs(shape, np.array(labels, np.int64), self._mask.dtype)
+        runs = constant_runs(shape, np.array(labels, np.int64))
         return StripRead(TileRuns(shape, runs, self._mask.dtype), {})
 
     def read(self, level: int, plane: int, row: int, number: int) -> StripRead:

@@ -118,7 +118,7 @@ class TileStrip:
         Sizes of the tiles.
     labels : ndarray of int64, shape (n_tiles,)
         The label of a tile that has one label only, else `MIXED`.
-    pixels : ndarray of uint8 or uint16, shape (n_tiles, tile_width * tile_height)
+    pixels : ndarray of uint8, uint16 or uint32, shape (n_tiles, tile_width * tile_height)
         Of a mixed tile the first ``width * height`` values, row by row, are its pixels; nothing
         else of it counts.
     packed : tuple of bytes or None

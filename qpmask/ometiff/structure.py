@@ -354,7 +354,7 @@ def _image(page: Any, byte_order: str, path: Path) -> Image:
         what = page.dtype if n_bits in (8, 16, 32, 64) else f"{n_bits} bits"
         raise MaskError(
             f"{path} has pixels of type {what}; labels are whole numbers of 1, 8, 16 or 32 bits.",
-            hint="Write it as uint8 or uint16.",
+            hint="Write it as uint8, uint16 or uint32.",
         )
     compression = COMPRESSION_NAMES.get(int(page.compression))
     if compression is None:

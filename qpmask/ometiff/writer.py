@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from qpmask.errors import MaskError, OptionsError
 from qpmask.geometry import Size, TileGrid
-from qpmask.ometiff.backend import as_words, backend_for
+from qpmask.ometiff.backend import as_words, best_backend
 from qpmask.ometiff.codecs import encode_tile
 from qpmask.ometiff.ifd import Directory, pack_directories, resolution_per_cm
 from qpmask.ometiff.labels import LabelCounter
@@ -134,7 +134,7 @@ class _Job:
         self._n_levels = len(layout.level_sizes)
         tile = Size(layout.tile_px, layout.tile_px)
         self._grids = [StripGrid(size, tile) for size in layout.level_sizes]
-        self._backend = backend_for(layout.pixel_dtype)
+        self._backend = best_backend()
         self._directories = _directories(layout, metadata, layout.level_sizes)
         self._counter = LabelCounter(layout.pixel_dtype)
         self._segments: dict[bytes, tuple[int, int]] = {}
@@ -172,14 +172,9 @@ class _Job:
         """Write the directories and say what was written."""
         big = big or self._sink.n_bytes > _CLASSIC_MAX_BYTES
         self._sink.finish(pack_directories(self._directories, big=big))
-        largest = max(max(counts) for counts in self._counts)
-        table = np.zeros((self._layout.n_planes, largest + 1), np.int64)
-        for plane, counts in enumerate(self._counts):
-            for label, n_pixels in counts.items():
-                table[plane, label] = n_pixels
         return WriteResult(
             path=self._sink.path,
-            counts=table,
+            counts=tuple(dict(sorted(counts.items())) for counts in self._counts),
             levels=self._layout.level_sizes,
             file_bytes=self._sink.n_bytes,
             n_tiles=sum(len(directory.offsets) for directory in self._directories),

@@ -13,7 +13,7 @@ from qpmask.errors import OptionsError, ProjectError
 from qpmask.frames import Frame
 from qpmask.geometry import TileGrid
 from qpmask.inventory import Inventory
-from qpmask.options import MAX_LABEL, ExportOptions, RenderOptions
+from qpmask.options import ExportOptions, RenderOptions
 from qpmask.outputs import file_sha256
 from qpmask.plan.records import ImagePlan, LegendRow
 from qpmask.plan.words import objects_text
@@ -85,12 +85,6 @@ def plan_image(
         rows = _instance_rows(inventory, class_map, options)
         drawn = len(rows)
         max_label = len(rows)
-        if max_label > MAX_LABEL:
-            raise OptionsError(
-                f"{entry.label} has {max_label:,} objects to label, and a mask holds at most "
-                f"{MAX_LABEL:,} labels.",
-                hint="Leave classes out with a class map, or export classes instead.",
-            )
         boundary = render.boundary_label
         if boundary is not None and 1 <= boundary <= max_label:
             raise OptionsError(

@@ -37,7 +37,7 @@ class TestCalls:
         sample.multiply(packed(sample.BOX, box), b)
         assert a.tolist() == b.tolist() == np.repeat(box.values[:, None] * 0.2, 2, axis=1).tolist()
 
-    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])
     def test_there_is_one_for_each_type_of_pixels(self, dtype: type) -> None:
         pixels = np.arange(12, dtype=dtype).reshape(3, 4) // 5
         assert sample.count(pixels, 1) == 5
@@ -65,7 +65,7 @@ class TestCalls:
         ids=["type", "float", "dimensions", "steps", "columns"],
     )
     def test_an_array_of_another_kind_is_refused(self, array: np.ndarray) -> None:
-        with pytest.raises(TypeError, match="contiguous array of uint8 or uint16"):
+        with pytest.raises(TypeError, match="contiguous array of uint8 or uint16 or uint32"):
             sample.count(array, 1)
 
     def test_a_number_of_another_kind_is_refused(self) -> None:
@@ -189,12 +189,12 @@ class TestKeeping:
         program = """
             import sys
             import numpy as np
-            from qpmask.ometiff.backend import as_words, backend_for, must_compile
+            from qpmask.ometiff.backend import as_words, best_backend, must_compile
             from qpmask.ometiff.strips import MIXED, StripShape
             assert not must_compile()
             pixels = np.array([[1, 1, 2, 2, 2, 2, 2, 2]], np.uint8)
             shape = StripShape(1, 4, 2, 4, 2)
-            runs = backend_for(pixels.dtype).runs_of(
+            runs = best_backend().runs_of(
                 pixels, as_words(pixels), np.array([MIXED]), shape)
             assert runs.values.tolist() == [1, 2] and runs.ends.tolist() == [2, 8]
             print("numba" in sys.modules, "llvmlite" in sys.modules)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from ometiff.mask_samples import assert_others_read
 
@@ -19,6 +19,7 @@ from qpmask import ClassEntry, ClassMap, MaskWriter, check_mask
 from qpmask.errors import MaskError, OptionsError, OutputError, QpmaskError
 from qpmask.geometry import PixelSize
 from qpmask.ometiff import ClassRow, MaskFile
+from qpmask.options import MAX_LABEL
 
 CODECS = ("lzw", "zlib", "zstd", "packbits", "png", "none")
 
@@ -79,7 +80,7 @@ def a_write(draw: st.DrawFn, width: int, height: int, labels: list[int]) -> Writ
     block = np.kron(
         rng.choice(labels, (-(-h // grain), -(-w // grain))), np.ones((grain, grain), int)
     )[:h, :w]
-    dtypes = ["uint8", "uint16", "int16", "int64", "uint64", ">i4"]
+    dtypes = ["uint8", "uint16", "uint32", "int16", "int64", "uint64", ">i4"]
     block = block.astype(
         draw(st.sampled_from([d for d in dtypes if block.max() <= np.iinfo(d).max]))
     )
@@ -95,7 +96,7 @@ def a_write(draw: st.DrawFn, width: int, height: int, labels: list[int]) -> Writ
 @st.composite
 def scenes(draw: st.DrawFn) -> tuple[int, int, int, list[int], list[Write]]:
     width, height = draw(st.integers(1, 70)), draw(st.integers(1, 70))
-    most = draw(st.sampled_from([1, 255, 65535]))
+    most = draw(st.sampled_from([1, 255, 65535, MAX_LABEL]))
     labels = [0, *draw(st.lists(st.integers(0, most), min_size=1, max_size=4))]
     writes = draw(st.lists(a_write(width, height, labels), max_size=8))
     return width, height, draw(st.sampled_from([16, 32, 48])), labels, writes
@@ -104,7 +105,8 @@ def scenes(draw: st.DrawFn) -> tuple[int, int, int, list[int], list[Write]]:
 @given(scenes(), st.sampled_from(CODECS), st.booleans(), st.booleans())
 def test_any_writes_do_what_numpy_does(tmp_path: Path, scene, codec, pyramid, in_two_runs) -> None:
     width, height, tile_size, labels, writes = scene
-    expected = np.zeros((height, width), np.uint16)
+    assume(codec != "png" or max(labels) < 2**16)
+    expected = np.zeros((height, width), np.uint32)
     bits = max(labels) <= 1 and codec != "png"
     path = tmp_path / "m.ome.tif"
     writer = MaskWriter(
@@ -173,10 +175,13 @@ def test_bool_blocks(tmp_path: Path) -> None:
     [
         ({}, 255, "uint8"),
         ({}, 256, "uint16"),
+        ({}, 65535, "uint16"),
+        ({}, 65536, "uint32"),
         ({"dtype": "uint16"}, 1, "uint16"),
         ({"dtype": np.uint16}, 1, "uint16"),
         ({"classes": {1: "a", 300: "b"}}, 1, "uint16"),
         ({"classes": {1: "a", 255: "b"}}, 1, "uint8"),
+        ({"classes": {1: "a", 2**31 - 1: "b"}}, 1, "uint32"),
     ],
 )
 def test_the_pixel_type(tmp_path: Path, options: dict[str, Any], written: int, dtype: str) -> None:
@@ -289,7 +294,10 @@ def test_one_bit_holds_two_labels(tmp_path: Path) -> None:
         {"classes": ["a", "b"]},
         {"classes": {"a": 1, "b": 1}},
         {"classes": {256: "a"}, "dtype": "uint8"},
-        {"classes": {70000: "a"}},
+        {"classes": {70000: "a"}, "dtype": "uint16"},
+        {"classes": {2**31: "a"}},
+        {"classes": {70000: "a"}, "compression": "png"},
+        {"dtype": "uint32", "compression": "png"},
         {"mpp": 0},
         {"mpp": float("nan")},
         {"mpp": (1, 2, 3)},

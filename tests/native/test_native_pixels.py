@@ -51,12 +51,16 @@ def test_no_shapes_at_all() -> None:
     assert list(Plane(Shapes.empty(), options).tiles()) == [4] * 6
 
 
-def test_labels_above_255_make_uint16() -> None:
-    shapes = to_shapes([polygon(300, (1, 1), (5, 1), (5, 4))])
+@pytest.mark.parametrize(
+    ("label", "dtype"),
+    [(255, "uint8"), (256, "uint16"), (65535, "uint16"), (65536, "uint32"), (2**31 - 1, "uint32")],
+)
+def test_the_smallest_type_that_holds_the_labels(label: int, dtype: str) -> None:
+    shapes = to_shapes([polygon(label, (1, 1), (5, 1), (5, 4))])
     (tile,) = Plane(shapes, PlaneOptions(Size(8, 8), tile_px=8)).tiles()
     assert not isinstance(tile, int)
-    assert tile.dtype == np.uint16
-    assert set(np.unique(tile)) == {0, 300}
+    assert tile.dtype == dtype
+    assert set(np.unique(tile)) == {0, label}
 
 
 def test_dtype_can_be_given() -> None:

@@ -94,7 +94,7 @@ def test_qupath_reads_bits_and_packbits(
         server.close()
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32"])
 def test_others_read_packbits(tmp_path: Path, dtype: str) -> None:
     array = blobs(400, 333, dtype)
     path = tmp_path / "m.ome.tif"

@@ -30,7 +30,8 @@ TILE_PX = 256
 
 def disc_slide(dtype: str) -> np.ndarray:
     base = blobs(1100, 1301, dtype, n=30)
-    return base * np.uint16(300) if dtype == "uint16" else base
+    factor = {"uint8": 1, "uint16": 300, "uint32": 300_000}[dtype]  # above what the next type holds
+    return base * np.dtype(dtype).type(factor)
 
 
 def um_of(level: int) -> list[float]:
@@ -47,6 +48,8 @@ def um_of(level: int) -> list[float]:
         ("uint8", "zlib", True),
         ("uint16", "lzw", False),
         ("uint16", "zlib", True),
+        ("uint32", "lzw", False),
+        ("uint32", "zlib", True),
         ("uint8", "none", False),
     ],
     ids=lambda p: f"{p[0]}-{p[1]}-{'big' if p[2] else 'classic'}",

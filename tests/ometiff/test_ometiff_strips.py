@@ -47,7 +47,7 @@ def backend(request: pytest.FixtureRequest):
 def masks(draw) -> tuple[np.ndarray, int]:
     """Labels of any size in blocks, noise in places; and a tile size."""
     height, width = draw(st.integers(1, 150)), draw(st.integers(1, 300))
-    dtype = draw(st.sampled_from([np.uint8, np.uint16]))
+    dtype = draw(st.sampled_from([np.uint8, np.uint16, np.uint32]))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     block = draw(st.sampled_from([1, 3, 16, 50]))
     n_labels = draw(st.sampled_from([1, 2, 5, int(np.iinfo(dtype).max) + 1]))

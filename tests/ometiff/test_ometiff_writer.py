@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from ometiff.mask_samples import blobs, cut, histogram, levels_of, size_of, write
 
@@ -44,18 +44,21 @@ def assert_equal_levels(found: list[np.ndarray], base: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32"])
 @pytest.mark.parametrize("big", [False, True])
 def test_hand_made_mask(tmp_path: Path, compression: str, dtype: str, big: bool) -> None:
     path = tmp_path / "m.ome.tif"
     base = SMALL.astype(dtype)
+    if (dtype, compression) == ("uint32", "png"):
+        with pytest.raises(OptionsError, match="8 or 16 bits"):
+            write(path, base, tile_px=16, compression=compression)
+        return
     result = write(path, base, tile_px=16, compression=compression, big=big)
     found = pixels_of_levels(path)
     assert [level.shape for level in found] == [(40, 50), (20, 25), (10, 13)]
     assert_equal_levels(found, base)
     assert not any((level == 1).any() for level in found[1:])
     assert found[2][8, 8] == 2
-    assert result.counts.shape == (1, 201) and result.counts.dtype == np.int64
     assert result.counts_by_label() == {0: 1726, 1: 1, 2: 1, 3: 256, 200: 16}
     assert result.levels == pyramid_sizes(Size(50, 40), 16)
     assert result.file_bytes == path.stat().st_size
@@ -122,7 +125,7 @@ def test_several_planes(tmp_path: Path) -> None:
     path = tmp_path / "m.ome.tif"
     base = np.stack([blobs(70, 90, seed=i) for i in range(2 * 3 * 2)])
     result = write(path, base, size_c=2, size_z=3, size_t=2, channel_names=("a", "b"), tile_px=32)
-    assert result.counts.shape[0] == 12
+    assert len(result.counts) == 12
     with MaskFile(path) as mask:
         assert mask.n_planes == 12
         assert mask.metadata is not None and mask.metadata.channel_names == ("a", "b")
@@ -145,7 +148,7 @@ def masks(draw: st.DrawFn) -> tuple[np.ndarray, int]:
     """Blocky label arrays with some noise."""
     tile_px = draw(st.sampled_from([16, 32, 48]))
     height, width = draw(st.integers(1, 150)), draw(st.integers(1, 150))
-    dtype = draw(st.sampled_from(["uint8", "uint16"]))
+    dtype = draw(st.sampled_from(["uint8", "uint16", "uint32"]))
     block = draw(st.sampled_from([1, 5, 16, 40]))
     labels = draw(st.lists(st.integers(0, np.iinfo(dtype).max), min_size=1, max_size=5))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -156,6 +159,7 @@ def masks(draw: st.DrawFn) -> tuple[np.ndarray, int]:
 @given(masks(), st.sampled_from(COMPRESSIONS), st.booleans(), st.booleans())
 def test_any_mask_reads_back(tmp_path: Path, mask, compression, big, pyramid) -> None:
     base, tile_px = mask
+    assume((base.dtype, compression) != (np.uint32, "png"))
     path = tmp_path / "m.ome.tif"
     result = write(path, base, tile_px=tile_px, compression=compression, big=big, pyramid=pyramid)
     found = pixels_of_levels(path)
@@ -170,6 +174,7 @@ def test_any_mask_reads_back(tmp_path: Path, mask, compression, big, pyramid) ->
 @given(masks(), st.sampled_from(COMPRESSIONS), st.randoms())
 def test_the_kind_of_tile_does_not_matter(tmp_path: Path, mask, compression, random) -> None:
     base, tile_px = mask
+    assume((base.dtype, compression) != (np.uint32, "png"))
     tiles = []
     for tile in cut(base, tile_px):
         full = np.zeros((tile_px, tile_px), tile.dtype)
@@ -185,7 +190,7 @@ def test_the_kind_of_tile_does_not_matter(tmp_path: Path, mask, compression, ran
         tiles.append(random.choice(kinds))
     one = write(tmp_path / "1.ome.tif", base, tile_px=tile_px, compression=compression)
     two = write(tmp_path / "2.ome.tif", base, tiles, tile_px=tile_px, compression=compression)
-    assert np.array_equal(one.counts, two.counts)
+    assert one.counts == two.counts == (histogram(base),)
     assert (tmp_path / "1.ome.tif").read_bytes() == (tmp_path / "2.ome.tif").read_bytes()
 
 

@@ -16,6 +16,7 @@ from qpmask.errors import (
     OptionsError,
     UnmappedClassError,
 )
+from qpmask.options import MAX_LABEL
 
 # -- classes ------------------------------------------------------------------------------------
 
@@ -189,7 +190,7 @@ def test_labels_that_belong_to_a_class_already(three: Path, options: dict[str, A
 
 def test_advice_for_a_label_is_one_that_is_free(three: Path) -> None:
     with pytest.raises(OptionsError) as caught:
-        plan(three, {**ALL, "Top": 65535}, boundary_label=3)
+        plan(three, {**ALL, "Top": MAX_LABEL}, boundary_label=3)
     assert "such as 5" in str(caught.value.hint)
 
 

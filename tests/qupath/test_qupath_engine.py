@@ -91,8 +91,9 @@ class TestQuPathEngine(EngineContract):
         plan = plan_one("squares")
         assert plan.job is not None
         job = replace(plan.job, max_label=65536)
-        with pytest.raises(UnsupportedByEngineError, match="65,536"):
+        with pytest.raises(UnsupportedByEngineError, match="65,536") as caught:
             engine.render(job, tmp_path / "s.ome.tif", Watch())
+        assert caught.value.hint is not None and "--engine native" in caught.value.hint
 
     @pytest.fixture
     def failing(self, qupath: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:

@@ -64,7 +64,7 @@ LACKS_ROOM = -2
 
 
 @LIBRARY.entry(
-    SCENE, GRID, jit.I64, jit.I64, SHAPE, jit.PIXELS_2D, jit.U64_2D, jit.I64_1D, ROOM, RUNS
+    SCENE, GRID, jit.I64, jit.I64, SHAPE, jit.CANVAS_2D, jit.U64_2D, jit.I64_1D, ROOM, RUNS
 )
 def draw_strip(
     scene: Scene,
@@ -85,7 +85,7 @@ def draw_strip(
 
     Parameters
     ----------
-    pixels : uint8 or uint16 array (tiles of a chunk, tile * tile)
+    pixels : uint8 or uint32 array (tiles of a chunk, tile * tile)
     words : uint64 array
         The same as 64-bit numbers.
     state : int64 array (tiles of a chunk,)

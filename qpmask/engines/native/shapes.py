@@ -57,7 +57,7 @@ class Shapes:
     kind : uint8 array (n,)
         A :class:`Kind`.
     label : int32 array (n,)
-        Value to draw, 0 to 65535, or :data:`NO_FILL`.
+        Value to draw, 0 or more, or :data:`NO_FILL`.
     order : int32 array (n,)
         Later overwrites earlier; ties are drawn in the order of the rows.
     source : int64 array (n,)

@@ -20,19 +20,20 @@ from numpy.typing import NDArray
 
 from qpmask.errors import OptionsError, UnsupportedByEngineError
 from qpmask.geometry import Size, TileGrid
-from qpmask.jit import packed
+from qpmask.jit import CANVAS_TYPES, packed
 from qpmask.ometiff.backend import as_words
 from qpmask.ometiff.kernels.calls import Rooms, copied
 from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.runs import RunStrip, TileRuns, constant_runs
 from qpmask.ometiff.strips import StripGrid
 from qpmask.ometiff.threads import in_threads
+from qpmask.options import PIXEL_TYPES, pixel_type
 
 from .draw import LACKS_ROOM, LACKS_RUNS, draw_strip
 from .scene import GRID, ROOM, SCENE, Grid, Room, Scene, build, new_room
 from .shapes import AREAS, LINES, NO_FILL, Kind, Shapes
 
-LabelTile: TypeAlias = "int | NDArray[np.uint8] | NDArray[np.uint16]"
+LabelTile: TypeAlias = "int | NDArray[Any]"
 
 CHUNK_PX = 1 << 20
 """Pixels of the tiles that are drawn in one go (but for a tile that has more)."""
@@ -60,7 +61,7 @@ class PlaneOptions:
     boundary_label : int or None
         Outline every area with this label, over everything else.
     dtype : str or None
-        ``uint8`` or ``uint16``; default: the smaller one that holds all labels.
+        ``uint8``, ``uint16`` or ``uint32``; default: the smallest one that holds all labels.
     n_threads : int or None
         Default: one for each processor that this process may use. No effect on the pixels.
     """
@@ -169,7 +170,7 @@ class Plane:
 
         Yields
         ------
-        int or uint8/uint16 array (height, width)
+        int or array of the plane's type (height, width)
             The label of a tile that is all one label, or the tile's pixels.
         """
         for strip in self.strips():
@@ -190,14 +191,15 @@ class Plane:
             return None
         shape = self._strip_grid.shape(row, number)
         labels = np.full(shape.n_tiles, self.options.background, np.int64)
-        return TileRuns(shape, constant_runs(shape, labels, self.dtype), self.dtype)
+        return TileRuns(shape, constant_runs(shape, labels), self.dtype)
 
     def _draw(self, row: int, number: int) -> TileRuns:
         shape = self._strip_grid.shape(row, number)
         col = number * self._strip_grid.tiles_per_strip
         room = self._room
         n_pixels = self.options.tile_px**2
-        pixels = new_pixels(min(shape.n_tiles, self._chunk_tiles), n_pixels, self.dtype)
+        canvas = next(dtype for dtype in CANVAS_TYPES if dtype.itemsize >= self.dtype.itemsize)
+        pixels = new_pixels(min(shape.n_tiles, self._chunk_tiles), n_pixels, canvas)
         words, states = as_words(pixels), np.empty(len(pixels), np.int64)
         while True:
             out = room.runs(shape.n_tiles)
@@ -246,8 +248,8 @@ def _dtype(shapes: Shapes, options: PlaneOptions) -> np.dtype[Any]:
     labels = [options.background, options.boundary_label or 0]
     if len(shapes):
         labels.append(max(0, int(shapes.label.max())))
-    dtype = np.dtype(options.dtype or ("uint8" if max(labels) <= 255 else "uint16"))
-    if dtype not in (np.uint8, np.uint16) or max(labels) > np.iinfo(dtype).max:
+    dtype = np.dtype(options.dtype or pixel_type(max(labels)))
+    if dtype.name not in PIXEL_TYPES or max(labels) > np.iinfo(dtype).max:
         raise OptionsError(f"Label {max(labels)} does not fit into a {dtype.name} mask.")
     if min(labels) < 0 or (len(shapes) and int(shapes.label.min()) < NO_FILL):
         raise OptionsError("A label is negative; labels start at 0.")

@@ -58,13 +58,14 @@ class QuPathEngine(Engine):
 
     def render(self, job: RenderJob, scratch: Path, watch: Watch) -> Rendering:
         """Prepare a job; QuPath draws it as its tiles are asked for."""
-        info = self.start()
         if job.max_label > _MAX_LABEL:
             raise UnsupportedByEngineError(
-                f"The mask of {job.entry.label} needs {job.max_label:,} labels, and QuPath's label "
-                f"images hold at most {_MAX_LABEL:,}.",
-                hint="Export classes instead of instances, or leave objects out.",
+                f"The mask of {job.entry.label} has labels up to {job.max_label:,}. QuPath's label "
+                f"images hold whole numbers up to {_MAX_LABEL:,}; above, they turn to floating "
+                "point.",
+                hint="Use --engine native (engine='native'), which writes uint32.",
             )
+        info = self.start()
         in_planes = job.entry.size_z * job.entry.size_t > 1
         if in_planes and job.render.instances and info.version.startswith(("0.3.", "0.4.")):
             raise UnsupportedByEngineError(

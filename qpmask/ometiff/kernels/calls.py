@@ -37,7 +37,7 @@ class Rooms(threading.local):
 
     def runs(self, n: int, n_tiles: int, name: str = "") -> RunStrip:
         """Room for ``n`` runs or more, and a new array for the starts of tiles."""
-        values = self.array(f"{name} values", n, np.uint16)
+        values = self.array(f"{name} values", n, np.uint32)
         ends = self.array(f"{name} ends", n, np.int32)
         start = np.empty(n_tiles + 1, np.int64)
         start[0] = 0
@@ -47,18 +47,19 @@ class Rooms(threading.local):
         """Room for the decoders."""
         return self.array("phrases", 2 * 4096, np.int64)[: 2 * 4096].reshape(2, 4096)
 
-    def encoder(self, n: int) -> lzw.EncoderRoom:
-        """Room for the encoder; for tiles of ``n`` runs."""
-        n_codes = 2 * lzw.MAX_SLOTS * (lzw.MAX_PHRASE + 1)
+    def encoder(self, period: int, n: int) -> lzw.EncoderRoom:
+        """Room for the encoder; for pixels of ``period`` bytes and tiles of ``n`` runs."""
+        n_phrases = period * lzw.MAX_SLOTS
+        n_codes = n_phrases * (lzw.MAX_PHRASE + 1)
         if "slot_of" not in self._arrays:
             # Filled before it is kept: Ctrl-C may come in between.
             self._arrays["slot_of"] = np.full(65536, -1, np.int32)
         return lzw.EncoderRoom(
-            self.array("codes", n_codes, np.uint16)[:n_codes].reshape(2 * lzw.MAX_SLOTS, -1),
-            self.array("longest", 2 * lzw.MAX_SLOTS, np.int32),
+            self.array("codes", n_codes, np.uint16)[:n_codes].reshape(n_phrases, -1),
+            self.array("longest", n_phrases, np.int32),
             self.array("slot_of", 65536, np.int32),
-            self.array("label_of", lzw.MAX_SLOTS, np.int32),
-            self.array("tile values", n, np.uint16),
+            self.array("label_of", lzw.MAX_SLOTS, np.int64),
+            self.array("tile values", n, np.uint32),
             self.array("tile ends", n, np.int32),
         )
 
@@ -108,7 +109,7 @@ def assemble(
 def encode_lzw(runs: RunStrip, period: int, shape: StripShape) -> tuple[U8, I64]:
     """See :func:`.plain.encode_lzw`."""
     most = int(np.diff(runs.start).max(initial=0))
-    room = _rooms.encoder(most + 2 * shape.tile_height + 2)
+    room = _rooms.encoder(period, most + 2 * shape.tile_height + 2)
     n_bytes = np.empty(shape.n_tiles, np.int64)
     out = _rooms.array("packed", 1 << 17, np.uint8)
     while (n := lzw.encode_lzw(runs, period, shape, out, n_bytes, room)) < 0:

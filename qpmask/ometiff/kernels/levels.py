@@ -6,13 +6,13 @@ import numpy as np
 
 from qpmask import jit
 from qpmask.jit import kernel
-from qpmask.ometiff.kernels.library import I32, I64, LIBRARY, RUNS, SHAPE, U16
+from qpmask.ometiff.kernels.library import I32, I64, LIBRARY, RUNS, SHAPE, U32
 from qpmask.ometiff.runs import RunStrip
 from qpmask.ometiff.strips import StripShape
 
 
 @kernel
-def add(values: U16, ends: I32, first: int, n_runs: int, label: int, end: int) -> int:
+def add(values: U32, ends: I32, first: int, n_runs: int, label: int, end: int) -> int:
     """Add a run to a tile whose runs begin at ``first``; the number of runs behind it."""
     if n_runs > first and values[n_runs - 1] == label:
         ends[n_runs - 1] = end
@@ -113,7 +113,7 @@ def _add_row(
     y: int,
     width: int,
     done: int,
-    values: U16,
+    values: U32,
     ends: I32,
     first: int,
     n_runs: int,
@@ -153,7 +153,7 @@ def compare(runs: RunStrip, expected: RunStrip, n_wrong: I64) -> None:
 
 @kernel
 def recut(
-    runs: RunStrip, k: int, width: int, new_width: int, new_height: int, values: U16, ends: I32
+    runs: RunStrip, k: int, width: int, new_width: int, new_height: int, values: U32, ends: I32
 ) -> int:
     """A tile of another size, cropped or padded with 0; the number of runs written.
 

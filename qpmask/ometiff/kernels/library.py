@@ -17,7 +17,7 @@ LIBRARY = jit.Library(
     + ["qpmask.ometiff.runs", "qpmask.ometiff.strips"],
 )
 
-RUNS = jit.Record(RunStrip, values=jit.U16_1D, ends=jit.I32_1D, start=jit.I64_1D)
+RUNS = jit.Record(RunStrip, values=jit.U32_1D, ends=jit.I32_1D, start=jit.I64_1D)
 SHAPE = jit.Record(
     StripShape,
     n_tiles=jit.I64,
@@ -31,5 +31,6 @@ I64 = NDArray[np.int64]
 I32 = NDArray[np.int32]
 U8 = NDArray[np.uint8]
 U16 = NDArray[np.uint16]
+U32 = NDArray[np.uint32]
 U64 = NDArray[np.uint64]
 Pixels = NDArray[Any]

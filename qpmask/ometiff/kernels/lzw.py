@@ -9,7 +9,7 @@ import numpy as np
 from qpmask import jit
 from qpmask.jit import kernel
 from qpmask.ometiff.kernels.levels import recut
-from qpmask.ometiff.kernels.library import I32, I64, LIBRARY, RUNS, SHAPE, U8, U16
+from qpmask.ometiff.kernels.library import I32, I64, LIBRARY, RUNS, SHAPE, U8, U16, U32
 from qpmask.ometiff.runs import RunStrip
 from qpmask.ometiff.strips import StripShape
 
@@ -22,20 +22,21 @@ class EncoderRoom(NamedTuple):
 
     Attributes
     ----------
-    codes : uint16 array (2 * MAX_SLOTS, MAX_PHRASE + 1)
-    longest : int32 array (2 * MAX_SLOTS,)
+    codes : uint16 array (period * MAX_SLOTS, MAX_PHRASE + 1)
+        ``period`` is the number of bytes of a pixel.
+    longest : int32 array (period * MAX_SLOTS,)
     slot_of : int32 array (65536,)
-        All -1 before and after.
-    label_of : int32 array (MAX_SLOTS,)
-    values, ends : uint16 and int32 arrays (n,)
+        By the low 16 bits of a label; all -1 before and after.
+    label_of : int64 array (MAX_SLOTS,)
+    values, ends : uint32 and int32 arrays (n,)
         Room for the runs of any tile, two more for each row, and two more.
     """
 
     codes: U16
     longest: I32
     slot_of: I32
-    label_of: I32
-    values: U16
+    label_of: I64
+    values: U32
     ends: I32
 
 
@@ -44,8 +45,8 @@ _ENCODER_ROOM = jit.Record(
     codes=jit.U16_2D,
     longest=jit.I32_1D,
     slot_of=jit.I32_1D,
-    label_of=jit.I32_1D,
-    values=jit.U16_1D,
+    label_of=jit.I64_1D,
+    values=jit.U32_1D,
     ends=jit.I32_1D,
 )
 
@@ -75,13 +76,14 @@ def encode_lzw(
 
 
 @kernel
-def _encode_tile(values: U16, ends: I32, period: int, out: U8, room: EncoderRoom) -> int:
-    """Encode a tile of ``period`` (1 or 2) bytes a pixel; the encoded length, -1 without room.
+def _encode_tile(values: U32, ends: I32, period: int, out: U8, room: EncoderRoom) -> int:
+    """Encode a tile of ``period`` (1, 2 or 4) bytes a pixel; the encoded length, -1 without room.
 
     A phrase is the beginning of a run: of one label at one phase (which of the label's bytes comes
     first), ``length`` bytes long. Greedy LZW makes the phrases of one label and phase in the order
     of their length, so a table of codes by (label's slot, phase, length) is all the dictionary
-    there is. Codes of other phrases are counted and never used.
+    there is. Codes of other phrases are counted and never used. Of labels that have their low 16
+    bits in common one has phrases at a time; the table is cleared for the other.
     """
     if len(out) < 16:
         return -1
@@ -92,37 +94,44 @@ def _encode_tile(values: U16, ends: I32, period: int, out: U8, room: EncoderRoom
     n_bits = 9
     width = 9
     next_code = 258
+    repeats = np.int64(1)  # a 1 in each byte of a label
+    if period == 2:
+        repeats = np.int64(0x0101)
+    elif period == 4:
+        repeats = np.int64(0x01010101)
 
     start = 0
     for i in range(len(values)):
         label = np.int64(values[i])
+        low = label & 65535
         first = label & 255
-        second = first if period == 1 else label >> 8
+        alike = label == first * repeats  # all its bytes
         end = np.int64(ends[i]) * period
         at = start
         while at < end:
-            slot = slot_of[label]
-            clears = next_code == 4094 or (slot < 0 and n_slots == MAX_SLOTS)
+            slot = slot_of[low]
+            is_taken = n_slots == MAX_SLOTS if slot < 0 else label_of[slot] != label
+            clears = next_code == 4094 or is_taken
             length = 0
             code = 256
             key = 0
             if not clears:
                 if slot < 0:
                     slot = n_slots
-                    slot_of[label] = slot
+                    slot_of[low] = slot
                     label_of[slot] = label
                     for phase in range(period):
                         longest[slot * period + phase] = 1
                     n_slots += 1
                 key = slot * period
                 phase = (at - start) & (period - 1)
-                if first != second:
+                if not alike:
                     key += phase
                 length = min(np.int64(longest[key]), end - at)
                 if length > 1:
                     code = np.int64(codes[key, length])
                 else:
-                    code = second if phase else first
+                    code = label >> (8 * phase) & 255
 
             buffer = (buffer << np.uint64(width)) | np.uint64(code)
             n_bits += width
@@ -136,7 +145,7 @@ def _encode_tile(values: U16, ends: I32, period: int, out: U8, room: EncoderRoom
                 width = 9
                 next_code = 258
                 for s in range(n_slots):
-                    slot_of[label_of[s]] = -1
+                    slot_of[label_of[s] & 65535] = -1
                 n_slots = 0
                 if is_full:
                     return -1
@@ -161,7 +170,7 @@ def _encode_tile(values: U16, ends: I32, period: int, out: U8, room: EncoderRoom
             out[n_out] = np.uint8(buffer << np.uint64(-n_bits))
         n_out += 1
     for s in range(n_slots):
-        slot_of[label_of[s]] = -1
+        slot_of[label_of[s] & 65535] = -1
     return n_out
 
 
@@ -230,7 +239,7 @@ def _next_code(
 
 
 @kernel
-def _decode_runs(packed: U8, area: int, values: U16, ends: I32, phrases: I64) -> int:
+def _decode_runs(packed: U8, area: int, values: U32, ends: I32, phrases: I64) -> int:
     """Decode an LZW segment of one byte a pixel to runs; how many, or 0 if that cannot be done.
 
     It can while no code stands for a phrase of two labels, as is so in a file that was packed by

@@ -6,7 +6,7 @@ import numpy as np
 
 from qpmask import jit
 from qpmask.jit import kernel
-from qpmask.ometiff.kernels.library import I32, I64, LIBRARY, RUNS, SHAPE, U16, U64, Pixels
+from qpmask.ometiff.kernels.library import I32, I64, LIBRARY, RUNS, SHAPE, U32, U64, Pixels
 from qpmask.ometiff.runs import RunStrip
 from qpmask.ometiff.strips import MIXED, StripShape
 
@@ -48,7 +48,7 @@ def add_runs(
 
 @kernel
 def _find_runs(
-    pixels: Pixels, words: U64, n_pixels: int, values: U16, ends: I32, n_runs: int
+    pixels: Pixels, words: U64, n_pixels: int, values: U32, ends: I32, n_runs: int
 ) -> tuple[int, int]:
     """Find runs, as many as there is room for; where it stopped, and how many.
 
@@ -56,13 +56,16 @@ def _find_runs(
     """
     per_word = 8 // pixels.itemsize
     n_words = n_pixels // per_word
+    # 1 in each pixel of a word.
+    repeats = np.uint64(0x0000000100000001)
+    if per_word == 4:
+        repeats = np.uint64(0x0001000100010001)
+    elif per_word == 8:
+        repeats = np.uint64(0x0101010101010101)
     at, word, skipped = 0, 0, 0
     while n_runs < len(values):
         label = np.int64(pixels[at])
-        if per_word == 8:
-            pattern = np.uint64(label) * np.uint64(0x0101010101010101)
-        else:
-            pattern = np.uint64(label) * np.uint64(0x0001000100010001)
+        pattern = np.uint64(label) * repeats
         different = np.uint64(0)
         if word < n_words:
             different = (words[word] ^ pattern) >> np.uint64(skipped * pixels.itemsize * 8)
