@@ -212,7 +212,8 @@ def check_unclassified(value: object) -> None:
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_LABEL:
         return
     raise OptionsError(
-        f"unclassified is {value!r}; it must be 'ignore', 'error' or a label from 1 to {MAX_LABEL:,}."
+        f"unclassified is {value!r}; it must be 'ignore', 'error' or a label from 1 to "
+        f"{MAX_LABEL:,}."
     )
 
 

@@ -78,9 +78,7 @@ class Array:
     def put(self, value: Any, words: list[int]) -> None:
         """Append its words."""
         if not (
-            value.dtype in self.dtypes
-            and value.ndim == self.ndim
-            and value.flags.c_contiguous
+            value.dtype in self.dtypes and value.ndim == self.ndim and value.flags.c_contiguous
         ):
             raise TypeError(
                 f"expected a contiguous array of {' or '.join(map(str, self.dtypes))} with "

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.ometiff.backend import best_backend
+from qpmask.ometiff.backend import Backend, best_backend
 from qpmask.ometiff.runs import RunStrip
 
 
 class LabelCounter:
     """Counts the pixels of strips by label; each thread with room of its own."""
 
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self._backend = best_backend()
+    def __init__(self, dtype: np.dtype[Any], backend: Backend | None = None) -> None:
+        self._backend = backend or best_backend()
         self._n_labels = int(np.iinfo(dtype).max) + 1
         self._room = threading.local()
 
