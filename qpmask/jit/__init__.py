@@ -1,14 +1,23 @@
-"""How kernels are compiled, kept and called.
+"""How kernels are declared, made, shipped, loaded and called.
 
-A kernel is a Python function on numbers and arrays that Numba compiles. :func:`kernel` marks those
-that other kernels call; :meth:`Library.entry` those that Python calls, with the types of their
-arguments (:mod:`.arguments`). A :class:`Library` is compiled as a whole, once on a machine
-(:mod:`.build`, the one place that imports Numba), and kept on disk as machine code
-(:mod:`.store`). Later processes load that with llvmlite alone (:mod:`.library`), which takes a
-tenth of the time and half of the memory that importing Numba takes.
+**Declared.** A kernel is a Python function on numbers and arrays. :func:`kernel` marks those that
+other kernels call; :meth:`Library.entry` those that Python calls, with the types of their arguments
+(:mod:`.arguments`). A :class:`Library` (:mod:`.library`) is made and loaded as a whole. Kernels
+allocate nothing and raise nothing: they work in arrays that the caller brings, and say by a number
+what they found. Called as plain Python (``Entry.function``) they have NumPy's index checks.
 
-Kernels allocate nothing and raise nothing: they work in arrays that the caller brings, and say by
-a number what they found. That keeps Numba's runtime out of the machine code.
+**Made**, by a developer: ``python -m qpmask.jit.build`` has Numba compile each library for a plain
+processor, optimises all of it as one, and writes LLVM bitcode to ``jit/shipped/``, together with a
+hash of the sources. A test holds the two to one another: whoever changes a kernel runs the command.
+
+**Loaded**, by a user (:mod:`.machine`): llvmlite turns the bitcode into machine code for the
+processor at hand. That takes about two seconds, once: the machine code is kept in the user's cache
+folder, and later processes load it in some 20 ms. Nobody needs Numba for that. Where the sources
+are not those of the bitcode (someone is changing a kernel), Numba makes the bitcode on the spot, in
+a process of its own, if it is installed.
+
+**Called**: all arguments become one array of 64-bit words, an array its address and its shape. A
+kernel cannot check an address, so types, dimensions and layout are checked before the call.
 """
 
 from qpmask.jit.arguments import (

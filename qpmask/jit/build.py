@@ -1,4 +1,8 @@
-"""Kernels to machine code: the one place that imports Numba.
+"""Kernels to bitcode: the one place that imports Numba.
+
+``python -m qpmask.jit.build`` makes what the package brings; run it after a change of a kernel, with
+the oldest llvmlite that is supported (pip install numba==0.61.2), since no LLVM reads the bitcode
+of a newer one.
 
 ``error_model="numpy"`` drops Python's checks for division by zero; ``fastmath`` stays off, since
 it would let the compiler fuse a multiplication and an addition into one rounding, and QuPath's
@@ -7,9 +11,17 @@ pixels depend on each rounding.
 
 from __future__ import annotations
 
+import importlib
+import json
+import os
+import signal
+import sys
 import types
 from collections.abc import Callable, Iterable
 from typing import Any
+
+# What all processors of a family have, and no vectors wider than ARM's.
+os.environ["NUMBA_CPU_NAME"], os.environ["NUMBA_CPU_FEATURES"] = "generic", ""
 
 import llvmlite.binding as llvm
 import numba
@@ -18,14 +30,17 @@ from numba import carray
 from numba.extending import intrinsic
 
 from qpmask.jit.arguments import Argument, Record
-from qpmask.jit.library import Entry, is_kernel
-from qpmask.jit.target import target_machine
+from qpmask.jit.library import LIBRARIES, Entry, Library, is_kernel, write_shipped
+from qpmask.jit.machine import target_machine
+
+SHIPPED = ("qpmask.engines.native.library", "qpmask.ometiff.kernels.library")
+"""Modules of the libraries that the package brings bitcode of."""
 
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
 
 
-def machine_code(entries: Iterable[Entry]) -> bytes:
-    """Compile kernels; an object file that needs nothing but the C library.
+def bitcode_of(entries: Iterable[Entry]) -> bytes:
+    """Compile kernels to bitcode that needs nothing but the C library.
 
     Raises
     ------
@@ -46,12 +61,11 @@ def machine_code(entries: Iterable[Entry]) -> bytes:
             names.add(name)
             whole.triple, whole.data_layout = part.triple, part.data_layout
             whole.link_in(part)
-    machine = target_machine()
-    _optimize(whole, names, machine)
-    return bytes(machine.emit_object(whole))
+    _optimize(whole, names)
+    return bytes(whole.as_bitcode())
 
 
-def _optimize(module: Any, keep: set[str], machine: Any) -> None:
+def _optimize(module: Any, keep: set[str]) -> None:
     """Inline across kernels and drop what no entry needs, all that Numba has for errors too."""
     for function in module.functions:
         if not function.is_declaration:
@@ -59,7 +73,8 @@ def _optimize(module: Any, keep: set[str], machine: Any) -> None:
     for variable in module.global_variables:
         if not variable.is_declaration:
             variable.linkage = "internal"
-    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
+    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
+    builder = llvm.create_pass_builder(target_machine(plain=True), tuning)
     builder.getModulePassManager().run(module, builder)
     missing = [
         item.name
@@ -153,3 +168,30 @@ def _pointer(context: Any, address: Any, dtype: Any) -> Any:
         return builder.inttoptr(arguments[0], context.get_value_type(to))
 
     return to(numba.int64, dtype), generate
+
+
+def _library(name: str, modules: Iterable[str]) -> Library:
+    for module in modules:
+        importlib.import_module(module)
+    return LIBRARIES[name]
+
+
+def main() -> None:
+    """Make the bitcode of all libraries for the package, or of one that is asked for to stdout."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if len(sys.argv) > 1:
+        name, sources, *modules = json.loads(sys.argv[1])
+        library = _library(name, modules)
+        if library.sources != sources:
+            sys.exit("the kernels were changed meanwhile; start again")
+        sys.stdout.buffer.write(bitcode_of(library.entries.values()))
+        return
+    for module in SHIPPED:
+        library = importlib.import_module(module).LIBRARY
+        _library(library.name, library.modules)
+        write_shipped(library, bitcode_of(library.entries.values()))
+        sys.stderr.write(f"{library.shipped}: {library.shipped.stat().st_size:,} bytes\n")
+
+
+if __name__ == "__main__":
+    main()

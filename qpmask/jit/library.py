@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import importlib
+import importlib.util
+import json
 import logging
 import os
+import signal
+import subprocess
+import sys
 import threading
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FunctionType
@@ -14,7 +21,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from qpmask.jit import elsewhere, store
+from qpmask.jit import machine
 from qpmask.jit.arguments import Argument
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -27,7 +34,7 @@ _helpers: set[Callable[..., Any]] = set()
 
 
 class KernelsUnavailableError(ImportError):
-    """Numba is not installed, or it does not work with this Python or NumPy."""
+    """Kernels cannot be made: they were changed and there is no Numba, or LLVM refuses."""
 
 
 def kernel(function: Function) -> Function:
@@ -47,7 +54,7 @@ class Library:
     Parameters
     ----------
     name : str
-        For the file on disk.
+        For the files on disk.
     modules : sequence of str
         All modules that hold kernels of it, and those whose constants these use: what is compiled
         is compiled anew when one of them changes.
@@ -59,7 +66,7 @@ class Library:
         self.entries: dict[str, Entry] = {}
         LIBRARIES[name] = self
         # As they are now, when they are imported: they may be changed before they are compiled.
-        self.sources = store.hash_of_sources(self.modules)
+        self.sources = hash_of_sources(self.modules)
         self._lock = threading.Lock()
         self._engine: Any = None
 
@@ -78,19 +85,17 @@ class Library:
 
     @property
     def must_compile(self) -> bool:
-        """Whether loading it compiles it first, which takes seconds."""
-        try:
-            return self._engine is None and store.read(self.file) is None
-        except (ImportError, OSError):
-            return False
+        """Whether loading it makes machine code first, which takes seconds."""
+        return self._engine is None and machine.read(self.file) is None
 
     def load(self) -> None:
-        """Load the machine code; compile it first where there is none.
+        """Load the machine code; make it first where there is none.
 
         Raises
         ------
         KernelsUnavailableError
-            Numba is not installed, or does not work with this Python or NumPy.
+            It cannot be made: the kernels are not those that the package brings bitcode of and
+            Numba is not installed, or llvmlite cannot read that bitcode.
         """
         if self._engine is not None:
             return
@@ -106,27 +111,69 @@ class Library:
     def _loaded(self) -> Any:
         for module in self.modules:
             importlib.import_module(module)
-        path = self.file
-        code = store.read(path)
+        code = machine.read(self.file)
         if code is None:
-            _log.warning("Compiling parts of qpmask (%s); this takes up to a minute.", self.name)
-            code = elsewhere.machine_code(self.name, self.modules, self.sources)
-            code = code or self._compiled_here()
-            store.write(path, code)
-        engine = _engine_of(code)
+            code = machine.machine_code(read_shipped(self) or self._bitcode_by_numba())
+            machine.write(self.file, code)
+        engine = machine.load(code)
         for entry in self.entries.values():
             entry.find(engine)
         return engine
 
-    def _compiled_here(self) -> bytes:
-        from qpmask.jit import build
-
-        return build.machine_code(self.entries.values())
+    def _bitcode_by_numba(self) -> bytes:
+        """Have it made in another process, which Ctrl-C ends and whose memory goes with it."""
+        _log.warning("Compiling parts of qpmask (%s); this takes up to a minute.", self.name)
+        # Without the settings that people debug Numba with: they change what it makes.
+        settings = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
+        settings["PYTHONPATH"] = os.pathsep.join(sys.path)
+        what = json.dumps([self.name, self.sources, *self.modules])
+        command = [sys.executable, "-m", "qpmask.jit.build", what]
+        done = subprocess.run(command, env=settings, capture_output=True)
+        if done.returncode in (-signal.SIGINT, -signal.SIGTERM):
+            raise KeyboardInterrupt
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip().splitlines()
+            raise KernelsUnavailableError(
+                f"the kernels ({self.name}) are not those that qpmask was shipped with, and "
+                f"compiling them failed: {said[-1] if said else done.returncode}"
+            )
+        return done.stdout
 
     @property
     def file(self) -> Path:
-        """Where its machine code is, or will be; ImportError without Numba."""
-        return store.place(self.name, self.sources)
+        """Where its machine code is, or will be."""
+        return machine.place(self.name, self.sources)
+
+    @property
+    def shipped(self) -> Path:
+        """Where the bitcode that the package brings is, or belongs."""
+        return Path(__file__).with_name("shipped") / f"{self.name}.bitcode"
+
+
+def hash_of_sources(modules: Sequence[str]) -> str:
+    """Hash of the files of modules, and of those that say how kernels are called."""
+    digest = hashlib.sha256()
+    for module in (*modules, f"{__package__}.arguments", f"{__package__}.build"):
+        spec = importlib.util.find_spec(module)
+        assert spec is not None and spec.origin is not None
+        source: bytes = spec.loader.get_data(spec.origin)  # type: ignore[union-attr]
+        digest.update(source.replace(b"\r\n", b"\n"))
+    return digest.hexdigest()
+
+
+def read_shipped(library: Library) -> bytes | None:
+    """Bitcode that the package brings; None if there is none of these sources."""
+    try:
+        data = library.shipped.read_bytes()
+    except OSError:
+        return None
+    return zlib.decompress(data[64:]) if data[:64] == library.sources.encode() else None
+
+
+def write_shipped(library: Library, bitcode: bytes) -> None:
+    """Keep bitcode for the package to bring: the hash of its sources, then it, packed."""
+    library.shipped.parent.mkdir(exist_ok=True)
+    library.shipped.write_bytes(library.sources.encode() + zlib.compress(bitcode, 9))
 
 
 class Entry:
@@ -200,16 +247,3 @@ def _renew_locks() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_locks)
-
-
-def _engine_of(code: bytes) -> Any:
-    """Machine code, loaded."""
-    import llvmlite.binding as llvm
-
-    from qpmask.jit.target import target_machine
-
-    machine = target_machine()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)  # of an empty module
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-    engine.finalize_object()
-    return engine

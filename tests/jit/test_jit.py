@@ -12,13 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("numba", reason="kernels are compiled by Numba")
-
 from jit import sample_kernels as sample
 from jit.sample_kernels import Box
 
 from qpmask import jit
-from qpmask.jit import KernelsUnavailableError, Library, packed, store
+from qpmask.jit import KernelsUnavailableError, Library, library, machine, packed
 
 BOX = Box(np.array([1.5, -0.0, np.inf]), 0.1, False)
 
@@ -101,8 +99,7 @@ class TestKeeping:
         assert not loaded_anew().must_compile
         assert [path.suffix for path in cache.iterdir()] == [".kernels"]
         again = loaded_anew()
-        monkeypatch.setitem(sys.modules, "qpmask.jit.build", None)  # so that none can be compiled
-        monkeypatch.setattr("qpmask.jit.elsewhere.machine_code", None)
+        monkeypatch.setattr(machine, "machine_code", None)  # so that none can be made
         again.load()
         assert sample.count(np.ones((2, 2), np.uint8), 1) == 4
 
@@ -138,8 +135,8 @@ class TestKeeping:
         places = []
         for text in ("a = 1\n", "a = 2\n", "a = 1\n"):
             module.write_text(text)
-            sources = store.hash_of_sources(("changing_kernels",))
-            places.append(store.place("sample", sources))
+            sources = library.hash_of_sources(("changing_kernels",))
+            places.append(machine.place("sample", sources))
         assert places[0] == places[2] != places[1]
 
     def test_sources_count_as_they_were_imported(
@@ -176,11 +173,11 @@ class TestKeeping:
     ) -> None:
         import llvmlite.binding as llvm
 
-        here = store.place("sample", "of this and that")
+        here = machine.place("sample", "of this and that")
         monkeypatch.setattr(llvm, "get_host_cpu_name", lambda: "another")
-        store._key.cache_clear()
-        assert store.place("sample", "of this and that") != here
-        store._key.cache_clear()
+        machine._key.cache_clear()
+        assert machine.place("sample", "of this and that") != here
+        machine._key.cache_clear()
 
     def test_later_processes_do_without_numba(self, cache: Path) -> None:
         from qpmask.ometiff import backend
