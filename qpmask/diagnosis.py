@@ -74,16 +74,9 @@ def _native() -> Finding:
     from qpmask.engines.native.engine import NativeEngine
     from qpmask.engines.native.library import LIBRARY
 
-    try:
-        version = metadata.version("numba")
-        folder = LIBRARY.file.parent
-    except (metadata.PackageNotFoundError, ImportError):
-        return Finding(
-            "Native engine", None, "Numba is not installed, so there are no masks without QuPath "
-            "and reading and writing is slower", "Run 'pip install \"qpmask[native]\"'.",
-        )  # fmt: skip
-    state = "to be compiled at first use" if NativeEngine().compiles else "compiled"
-    return Finding("Native engine", True, f"by Numba {version}, {state}, in {folder}")
+    folder = LIBRARY.file.parent
+    state = "to be made at first use" if NativeEngine().compiles else "made"
+    return Finding("Native engine", True, f"machine code {state}, in {folder}")
 
 
 def _qupath(memory: str | None) -> list[Finding]:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from conftest import ROOT
 
 EXPECTED = {
@@ -25,7 +24,6 @@ def test_no_example_is_forgotten() -> None:
 
 
 def test_the_examples_run_one_after_the_other(tmp_path: Path) -> None:
-    pytest.importorskip("numba", reason="without QuPath the examples need the native engine")
     for name, words in EXPECTED.items():
         done = subprocess.run(
             [sys.executable, str(ROOT / "examples" / name)],

@@ -61,7 +61,6 @@ def check(tmp_path: Path, engine: Any, ids: tuple[str, ...]) -> None:
 
 
 def test_native(tmp_path: Path) -> None:
-    pytest.importorskip("numba", reason="the native engine needs numba")
     check(tmp_path, "native", tuple(answer()))
 
 

@@ -30,7 +30,6 @@ def command(path: Path, as_json: bool, quiet: bool, verbose: int) -> int:
         out_console,
         print_json,
         say_if_compiling,
-        say_if_slow,
     )
     from qpmask.verify import check_outputs, masks_in
 
@@ -40,7 +39,6 @@ def command(path: Path, as_json: bool, quiet: bool, verbose: int) -> int:
     results = []
     if not (quiet or as_json):
         say_if_compiling(errors)
-        say_if_slow(errors)
     hidden = quiet or as_json or not errors.is_terminal
     with Progress(console=errors, transient=True, disable=hidden) as progress:
         task = progress.add_task("Checking", total=len(paths))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-COMPILING = "Compiling parts of qpmask first; this takes up to a minute, and is kept."
+COMPILING = "Making machine code for this processor first: some seconds, once."
 
 
 def say_if_compiling(console: Console) -> None:
@@ -19,13 +18,6 @@ def say_if_compiling(console: Console) -> None:
 
     if must_compile():
         console.print(COMPILING, style="dim")
-
-
-def say_if_slow(console: Console) -> None:
-    """Say so where Numba would make reading many times faster."""
-    if importlib.util.find_spec("numba") is None:
-        text = 'With Numba this is many times faster: pip install "qpmask[native]".'
-        console.print(text, style="dim")
 
 
 def out_console() -> Console:

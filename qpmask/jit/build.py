@@ -1,8 +1,8 @@
 """Kernels to bitcode: the one place that imports Numba.
 
-``python -m qpmask.jit.build`` makes what the package brings; run it after a change of a kernel, with
-the oldest llvmlite that is supported (pip install numba==0.61.2), since no LLVM reads the bitcode
-of a newer one.
+``python -m qpmask.jit.build`` makes what the package brings; run it after a change of a kernel,
+with the oldest llvmlite that is supported (pip install numba==0.61.2), since no LLVM reads the
+bitcode of a newer one.
 
 ``error_model="numpy"`` drops Python's checks for division by zero; ``fastmath`` stays off, since
 it would let the compiler fuse a multiplication and an addition into one rounding, and QuPath's
@@ -13,15 +13,11 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import signal
 import sys
 import types
 from collections.abc import Callable, Iterable
 from typing import Any
-
-# What all processors of a family have, and no vectors wider than ARM's.
-os.environ["NUMBA_CPU_NAME"], os.environ["NUMBA_CPU_FEATURES"] = "generic", ""
 
 import llvmlite.binding as llvm
 import numba
@@ -32,6 +28,9 @@ from numba.extending import intrinsic
 from qpmask.jit.arguments import Argument, Record
 from qpmask.jit.library import LIBRARIES, Entry, Library, is_kernel, write_shipped
 from qpmask.jit.machine import target_machine
+
+# What all processors of a family have, and no vectors wider than ARM's.
+numba.config.CPU_NAME, numba.config.CPU_FEATURES = "generic", ""
 
 SHIPPED = ("qpmask.engines.native.library", "qpmask.ometiff.kernels.library")
 """Modules of the libraries that the package brings bitcode of."""

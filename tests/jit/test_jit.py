@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
-
 from jit import sample_kernels as sample
 from jit.sample_kernels import Box
 
@@ -153,7 +155,8 @@ class TestKeeping:
         import edited_kernels
 
         (tmp_path / "edited_kernels.py").write_text(text.replace("n + 1", "n + 2"))
-        assert edited_kernels.answer(1) == 2
+        with pytest.raises(KernelsUnavailableError, match="start again"):
+            edited_kernels.answer(1)
         again = (
             f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import edited_kernels as e; "
             "print(e.answer(1))"
@@ -205,6 +208,70 @@ class TestKeeping:
             check=True, env=environment, capture_output=True, text=True,
         )  # fmt: skip
         assert found.stdout.split() == ["False", "True"]
+
+
+class TestShipped:
+    """What the package brings, so that nobody needs Numba."""
+
+    @pytest.mark.parametrize("module", ["qpmask.engines.native", "qpmask.ometiff.kernels"])
+    def test_bitcode_is_of_these_sources(self, module: str) -> None:
+        shipped = importlib.import_module(f"{module}.library").LIBRARY
+        assert library.read_shipped(shipped) is not None, "run python -m qpmask.jit.build"
+
+    def test_a_new_machine_needs_no_numba(self, cache: Path) -> None:
+        program = """
+            import sys
+            sys.modules["numba"] = None
+            from qpmask.engines.native.library import LIBRARY as draw
+            from qpmask.ometiff.kernels.library import LIBRARY as strips
+            assert draw.must_compile and strips.must_compile
+            draw.load()
+            strips.load()
+            assert not draw.must_compile and not strips.must_compile
+        """
+        subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
+        assert len(list(cache.iterdir())) == 2
+
+    def test_bitcode_of_other_sources_is_not_used(
+        self, cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr(Library, "shipped", tmp_path / "sample.bitcode")
+        again = loaded_anew()
+        library.write_shipped(again, b"bitcode")
+        assert library.read_shipped(again) == b"bitcode"
+        again.sources = "0" * 64
+        assert library.read_shipped(again) is None
+
+    def test_bitcode_that_llvm_cannot_read_is_said(
+        self, cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr(Library, "shipped", tmp_path / "sample.bitcode")
+        again = loaded_anew()
+        library.write_shipped(again, b"of a later LLVM")
+        with pytest.raises(KernelsUnavailableError, match="cannot be compiled"):
+            again.load()
+        assert not cache.exists()
+
+    def test_without_numba_changed_kernels_are_an_error(
+        self, cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / "numba.py").write_text("raise ImportError('No module named numba')")
+        monkeypatch.syspath_prepend(tmp_path)
+        with pytest.raises(KernelsUnavailableError, match=r"sample.*No module named numba"):
+            loaded_anew().load()
+
+    def test_ctrl_c_is_heard_while_machine_code_is_made(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        go_on = threading.Event()
+        monkeypatch.setattr(machine, "_object_of", lambda bitcode: go_on.wait(60))
+        threading.Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                machine.machine_code(b"")
+            assert not go_on.is_set()
+        finally:
+            go_on.set()
 
 
 class TestWhatKernelsMayNotDo:

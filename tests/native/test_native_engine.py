@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
-pytest.importorskip("numba", reason="the native engine needs numba")
-
 from typing import Any
 
 import numpy as np
+import pytest
 from engine_contract import CLASSES, EngineContract, plan_one
 
 from qpmask.classes import ClassEntry, ClassMap

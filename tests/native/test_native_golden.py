@@ -8,9 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("numba", reason="the native engine needs numba")
-
 from native.native_judge import Drawing, to_shapes
 
 from qpmask.engines.native.shapes import Kind

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-pytest.importorskip("numba", reason="the native engine needs numba")
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from native.native_cases import CASES, Case

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-pytest.importorskip("numba", reason="the native engine needs numba")
-
 from native.native_cases import CASES, Case, polygon
 from native.native_judge import Drawing, assemble, to_shapes
 

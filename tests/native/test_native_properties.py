@@ -6,12 +6,8 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-pytest.importorskip("numba", reason="the native engine needs numba")
-
 from native.native_judge import assemble, to_shapes
 from native.native_reference import thin_rings
 from native.native_scenes import ALL_AREAS, EVERYTHING, scene

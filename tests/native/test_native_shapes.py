@@ -7,8 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-pytest.importorskip("numba", reason="the native engine needs numba")
-
 from qpmask.engines.native.shapes import Kind, Shapes, round_to_grid
 from qpmask.engines.native.tiles import Plane, PlaneOptions
 from qpmask.errors import UnsupportedByEngineError

@@ -21,8 +21,6 @@ def decoded(data: bytes, like: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(params=["kernels", "plain"])
 def encode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
-    if request.param == "kernels":
-        pytest.importorskip("numba", reason="the run encoder is compiled by Numba")
     backend = importlib.import_module(f"qpmask.ometiff.{request.param}")
     monkeypatch.setattr(lzw, "best_backend", lambda: backend)
     return lzw.encode_lzw

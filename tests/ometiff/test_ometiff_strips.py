@@ -38,8 +38,6 @@ GARBAGE = 77  # behind the pixels of a tile, where nobody may look
 
 @pytest.fixture(params=["kernels", "plain"])
 def backend(request: pytest.FixtureRequest):
-    if request.param == "kernels":
-        pytest.importorskip("numba", reason="the kernels are compiled by Numba")
     return importlib.import_module(f"qpmask.ometiff.{request.param}")
 
 

@@ -61,14 +61,15 @@ class NativeEngine(Engine):
         Raises
         ------
         EngineUnavailableError
-            Numba is not installed, or does not work.
+            They cannot be loaded.
         """
         try:
             LIBRARY.load()
         except KernelsUnavailableError as error:
             raise EngineUnavailableError(
-                f"The native engine needs Numba, which cannot be imported: {error}.",
-                hint="Run 'pip install qpmask[native]', or install QuPath (--engine qupath).",
+                f"The native engine cannot be loaded: {error}.",
+                hint="Does 'pip check' find anything? With Numba (pip install numba) it may work; "
+                "or install QuPath (--engine qupath).",
             ) from error
         super().compile()
 
