@@ -35,6 +35,12 @@ QUPATH_IGNORED = "*[*]"
 
 BACKGROUND_LABEL = 0
 
+#: What a saved map says of itself where labels follow a project's class list.
+FOLLOWS = (
+    "# The map follows the project: new classes come at the end, colours are QuPath's. Without the "
+    "line\n# 'origin: project' it stays as it is, and a class that it lacks stops the run."
+)
+
 
 @dataclass(frozen=True)
 class ClassEntry:
@@ -174,6 +180,12 @@ class ClassMap:
             entries.append(ClassEntry(label, new.name, new.color))
         return replace(self, entries=tuple(entries))
 
+    def recolored(self, classes: Iterable[ProjectClass]) -> ClassMap:
+        """The map with the colours of these classes, where they have one."""
+        colors = {c.name: c.color for c in classes if c.color is not None}
+        entries = (replace(e, color=colors.get(e.name, e.color)) for e in self.entries)
+        return replace(self, entries=tuple(entries))
+
     # -- as data --------------------------------------------------------------------------------
 
     def as_dict(self) -> dict[str, Any]:
@@ -207,6 +219,7 @@ class ClassMap:
         lines = [
             "# Class map of qpmask. Label 0 is the background.",
             "# Classes are drawn in this order: a later one covers an earlier one.",
+            *([FOLLOWS] if self.origin == "project" else ()),
             f"origin: {_quoted(self.origin)}",
             "classes:" if self.entries else "classes: []",
         ]

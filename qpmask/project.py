@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -171,11 +172,13 @@ class Project:
         chosen: set[str] = set()
         for pattern in wanted:
             hits = {e.id for e in self.images if pattern in (e.name, e.id)}
+            composed = [(e.id, composed_form(e.name)) for e in self.images]
+            wanted_name = composed_form(pattern)
             if not hits:
-                hits = {e.id for e in self.images if fnmatchcase(e.name, pattern)}
+                hits = {i for i, name in composed if fnmatchcase(name, wanted_name)}
             if not hits:
-                folded = pattern.casefold()
-                hits = {e.id for e in self.images if fnmatchcase(e.name.casefold(), folded)}
+                folded = wanted_name.casefold()
+                hits = {i for i, name in composed if fnmatchcase(name.casefold(), folded)}
             if not hits:
                 names = ", ".join(repr(e.name) for e in self.images[:5])
                 more = f" and {len(self.images) - 5} more" if len(self.images) > 5 else ""
@@ -190,7 +193,8 @@ class Project:
         """The slide of an image on this machine, or None.
 
         Looked for where the project says, then where it would be if it had moved together with
-        the project, then by file name below ``folders``.
+        the project, then by file name below ``folders``. A name that was composed on one system
+        (``é`` as one character) and decomposed on another (``e`` and an accent) is the same name.
         """
         for uri in entry.uris:
             path = path_from_uri(uri)
@@ -200,14 +204,17 @@ class Project:
             old = path_from_uri(self.uri) if self.uri else None
             if old is not None and old.parent != self.folder:
                 with contextlib.suppress(ValueError):  # two Windows drives: no relative path
-                    candidates.append(self.folder / os.path.relpath(path, old.parent))
+                    one, other = (composed_form(str(p)) for p in (path, old.parent))
+                    candidates.append(self.folder / os.path.relpath(one, other))
             if path.name in ("", ".."):
                 continue
             for candidate in candidates:
-                if _exists(candidate):
-                    return candidate
+                there = find_path(candidate)
+                if there is not None:
+                    return there
             for folder in folders:
-                found = _files_below(folder).get(path.name)
+                below = _files_below(folder)
+                found = below.get(path.name) or below.get(composed_form(path.name))
                 if found is not None:
                     return found
         return None
@@ -417,6 +424,31 @@ def _plain_name(text: str) -> bool:
     return text.isascii() and len(text) <= _MAX_ID
 
 
+def composed_form(text: str) -> str:
+    """Text with its accents composed (Unicode's NFC), as most systems write file names."""
+    return unicodedata.normalize("NFC", text)
+
+
+def find_path(path: Path) -> Path | None:
+    """A file or folder by its path, whose names may be composed or decomposed; None if not there.
+
+    A path exactly as given comes first. Only folders in which an exact name is missing are listed.
+    """
+    if _exists(path):
+        return path
+    if str(path).isascii() or not path.name:
+        return None
+    folder = find_path(path.parent) if path.parent != path else None
+    if folder is None:
+        return None
+    if _exists(folder / path.name):
+        return folder / path.name
+    wanted = composed_form(path.name)
+    with contextlib.suppress(OSError):
+        return next((p for p in sorted(folder.iterdir()) if composed_form(p.name) == wanted), None)
+    return None
+
+
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
@@ -432,4 +464,6 @@ def _files_below(folder: Path) -> dict[str, Path]:
         folders.sort()
         for name in (*sorted(files), *(f for f in folders if f.endswith(".zarr"))):
             found.setdefault(name, Path(root) / name)
+    for name, path in list(found.items()):
+        found.setdefault(composed_form(name), path)
     return found

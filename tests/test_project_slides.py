@@ -119,3 +119,46 @@ def test_what_has_no_file_name_is_not_looked_for(tmp_path: Path, uri: str) -> No
     project, entry = project_with_slide(tmp_path, uri)
     (tmp_path / "pool").mkdir()
     assert project.find_slide(entry, [tmp_path / "pool"]) is None
+
+
+# -- names that are composed on one system and decomposed on another ----------------------------
+
+COMPOSED, DECOMPOSED = "Pr\u00e4parat \u00e9.svs", "Pra\u0308parat e\u0301.svs"
+
+
+@pytest.mark.parametrize(
+    ("stored", "given"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)], ids=["nfc", "nfd"]
+)
+def test_slides_are_found_by_names_in_either_unicode_form(
+    tmp_path: Path, stored: str, given: str
+) -> None:
+    slide = put(tmp_path / stored.removesuffix(".svs") / stored, b"slide")
+    named = tmp_path / given.removesuffix(".svs") / given
+    project, entry = project_with_slide(tmp_path, named.as_uri())
+    assert project.find_slide(entry) == slide
+    # Moved together with the project.
+    old = tmp_path / "old" / given / "p" / "project.qpproj"
+    moved = put(tmp_path / "q" / stored, b"slide")
+    project, entry = project_with_slide(
+        tmp_path, (old.parent / given).as_uri(), project_uri=old.as_uri(), folder="q"
+    )
+    assert project.find_slide(entry) == moved
+    # By its file name, below a folder.
+    project, entry = project_with_slide(tmp_path, f"file:/no/where/{given}")
+    assert project.find_slide(entry, [tmp_path / "q"]) == moved
+
+
+def test_the_form_that_the_project_gives_comes_first(tmp_path: Path) -> None:
+    slides = {name: put(tmp_path / "s" / name, b"slide") for name in (COMPOSED, DECOMPOSED)}
+    if len(list((tmp_path / "s").iterdir())) < 2:
+        pytest.skip("this file system takes both names for one")
+    for name, slide in slides.items():
+        project, entry = project_with_slide(tmp_path, (tmp_path / "s" / name).as_uri())
+        assert project.find_slide(entry) == slide
+        assert project.find_slide(entry, [tmp_path / "s"]) == slide
+
+
+def test_images_are_chosen_by_names_in_either_unicode_form(tmp_path: Path) -> None:
+    project = open_project(write(tmp_path, image(name=DECOMPOSED), image("B", 2)))
+    for pattern in (COMPOSED, DECOMPOSED, "PR\u00c4*", "Pra\u0308*"):
+        assert [e.id for e in project.select([pattern])] == ["1"]

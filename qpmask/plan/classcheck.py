@@ -31,7 +31,10 @@ def count_classes(
 def project_map(
     project: Project, saved: ClassMap | None, inventories: Iterable[Inventory], kind: str
 ) -> ClassMap:
-    """The map that follows the project's class list, or the saved one with new classes added."""
+    """The map that follows the project's class list, or the saved one with new classes added.
+
+    Colours are those of the class list, which may have changed since a map was saved.
+    """
     colors: dict[str, tuple[int, int, int] | None] = {c.name: c.color for c in project.classes}
     for inventory in inventories:
         for name in inventory.counts(kind):
@@ -41,7 +44,7 @@ def project_map(
     wanted = class_map_from_classes(project.classes, used)
     if saved is None:
         return wanted
-    return saved.extended(
+    return saved.recolored(project.classes).extended(
         ProjectClass(e.name, e.color) for e in wanted.entries if not saved.ignores(e.name)
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from qpmask.classes import ClassMap
@@ -18,6 +19,7 @@ from qpmask.plan.classcheck import (
 )
 from qpmask.plan.image import plan_image
 from qpmask.plan.records import ImagePlan, Plan
+from qpmask.plan.words import images_text
 from qpmask.project import BACKUP_FILE, ImageEntry, Project
 
 
@@ -33,8 +35,10 @@ def make_plan(
     project : Project
         The project.
     class_map : ClassMap or None
-        Labels; None takes the project's class list. A map whose origin is ``project`` gets classes
-        that it lacks appended, any other one must hold all classes in use.
+        Labels; None takes the project's class list, and then the classes in use in any image of
+        the project, selected or not, so that labels do not depend on the selection. A map whose
+        origin is ``project`` gets classes that it lacks appended, any other one must hold all
+        classes in use.
     options : ExportOptions
         What to draw and how.
 
@@ -72,10 +76,16 @@ def make_plan(
     kind = options.render.objects
     used = count_classes(i.counts(kind) for i in inventories.values())
     follows_project = class_map is None or class_map.origin == "project"
+    findings = list(project.findings)
     if follows_project:
-        class_map = project_map(project, class_map, inventories.values(), kind)
+        saved = class_map
+        class_map = project_map(project, saved, inventories.values(), kind)
+        if saved is None or len(class_map.entries) > len(saved.entries):
+            everything = _AllImages(project, read)
+            class_map = project_map(project, saved, everything, kind)
+            findings += everything.findings()
     assert class_map is not None
-    findings = [*project.findings, *check_classes(class_map, options, used, follows_project)]
+    findings += check_classes(class_map, options, used, follows_project)
     if options.file.compression == "zstd":
         findings.append(
             "zstd is not known to all programs: Bio-Formats 6 (QuPath 0.4) and OpenCV do not read "
@@ -99,6 +109,39 @@ def make_plan(
         except QpmaskError as error:
             images.append(replace(base, inventory=result, error=error))
     return Plan(project, class_map, options, tuple(images), tuple(findings))
+
+
+class _AllImages:
+    """Inventories of all images in the project's order, those that were not selected too.
+
+    A label must not depend on which images a run is about. Those that have to be read for it are
+    held one at a time.
+    """
+
+    def __init__(self, project: Project, read: Mapping[str, Inventory | QpmaskError]) -> None:
+        self._project = project
+        self._read = read
+        self._failed: list[ImageEntry] = []
+
+    def __iter__(self) -> Iterator[Inventory]:
+        for entry in self._project.images:
+            found = self._read.get(entry.id)
+            if found is None:
+                found = _read(entry)
+                if not isinstance(found, Inventory):
+                    self._failed.append(entry)
+            if isinstance(found, Inventory):
+                yield found
+
+    def findings(self) -> list[str]:
+        """What the user should know."""
+        if not self._failed:
+            return []
+        return [
+            f"{images_text(len(self._failed))} beside the selected ones cannot be read, such as "
+            f"{self._failed[0].label}: classes that are only there get a label when they are "
+            "exported."
+        ]
 
 
 def _both_damaged(error: Inventory | QpmaskError, of_backup: QpmaskError) -> QpmaskError:
