@@ -34,6 +34,7 @@ import java.nio.channels.OverlappingFileLockException
 import java.nio.charset.StandardCharsets
 import java.nio.file.Files
 import java.nio.file.LinkOption
+import java.nio.file.Path
 import java.nio.file.Paths
 import java.nio.file.StandardCopyOption
 import java.nio.file.StandardOpenOption
@@ -384,16 +385,37 @@ class MaskExport {
             def there = path(uri)
             if (there == null)
                 continue
-            if (Files.exists(there))
-                return there.toString()
+            def found = findPath(there)
+            if (found != null)
+                return found.toString()
             def old = path(project.uri)?.parent
             if (old != null && there.startsWith(old.root)) {
-                def moved = projectFile.parentFile.toPath().resolve(old.relativize(there))
-                if (Files.exists(moved))
-                    return moved.toString()
+                def relative = Paths.get(composed(old)).relativize(Paths.get(composed(there)))
+                found = findPath(projectFile.parentFile.toPath().resolve(relative))
+                if (found != null)
+                    return found.toString()
             }
         }
         return 'missing'
+    }
+
+    private static String composed(path) {
+        return Normalizer.normalize(path.toString(), Normalizer.Form.NFC)
+    }
+
+    /** A file by its path, whose names may be composed on one system and decomposed on another; or null. */
+    private static Path findPath(Path path) {
+        if (Files.exists(path))
+            return path
+        if (path.toString() ==~ /\p{ASCII}*/ || path.fileName == null || path.parent == null)
+            return null
+        def folder = findPath(path.parent)
+        if (folder == null)
+            return null
+        def exact = folder.resolve(path.fileName)
+        if (Files.exists(exact))
+            return exact
+        return (folder.toFile().listFiles() ?: []).sort { it.name }.find { composed(it.name) == composed(path.fileName) }?.toPath()
     }
 
     // -- the plan ---------------------------------------------------------------------------------
@@ -477,10 +499,10 @@ class MaskExport {
         if (classes == null && saved.isFile())
             classes = MaskClasses.load(saved)
         boolean follows = classes == null || classes.origin == 'project'
-        if (follows)
-            classes = projectClasses(plans)
-
         warnings += project.findings
+        if (follows)
+            followProject(plans)
+
         def used = new LinkedHashMap<String, int[]>()
         plans.each { plan ->
             plan.counts.each { name, n ->
@@ -515,7 +537,30 @@ class MaskExport {
                     "Choose another, such as ${classes.maxLabel() + 1}.")
     }
 
-    private MaskClasses projectClasses(List plans) {
+    /** Labels do not depend on the images that a run is about: those of all others count as well. */
+    private void followProject(List plans) {
+        def own = classes
+        classes = projectClasses(plans, own)
+        if (plans.size() == project.images.size() || (own != null && classes.entries.size() == own.entries.size()))
+            return
+        def failed = []
+        def all = project.images.collect { entry ->
+            def plan = plans.find { it.entry.id == entry.id }
+            if (plan == null) {
+                plan = [entry: entry, findings: []]
+                readCounts(plan)
+                if (plan.error)
+                    failed << entry
+            }
+            return plan
+        }
+        classes = projectClasses(all, own)
+        if (failed)
+            warnings << ("${images(failed.size())} beside the selected ones cannot be read, such as ${failed[0].label}: classes " +
+                    'that are only there get a label when they are exported.').toString()
+    }
+
+    private MaskClasses projectClasses(List plans, MaskClasses own) {
         def colors = new LinkedHashMap<String, String>(project.classes)
         plans.each { plan ->
             plan.counts.keySet().findAll { it != null }.each { if (!colors.containsKey(it)) colors[it] = plan.colors[it] }
@@ -524,7 +569,7 @@ class MaskExport {
         def rest = colors.keySet().findAll { !project.classes.containsKey(it) }
                 .sort { a, b -> Arrays.compare(a.codePoints().toArray(), b.codePoints().toArray()) }
         def wanted = ((project.classes.keySet() as List) + rest).findAll { !fresh.ignores(it) }
-        def base = classes ?: fresh
+        def base = own == null ? fresh : own.recolored(project.classes)
         return base.extended(wanted.findAll { !base.ignores(it) }.collect { [name: it, color: colors[it]] })
     }
 
@@ -867,6 +912,8 @@ class MaskExport {
 
 /** Labels for class names, in the order of drawing. The same as qpmask's class map, to its hash. */
 class MaskClasses {
+    static final String FOLLOWS = "# The map follows the project: new classes come at the end, colours are QuPath's. Without " +
+            "the line\n# 'origin: project' it stays as it is, and a class that it lacks stops the run."
     final List<Map> entries
     final List<String> ignore
     final Object unclassified
@@ -990,6 +1037,12 @@ class MaskClasses {
         return new MaskClasses(rows, ignore, unclassified, origin)
     }
 
+    /** The map with the colours of the project's class list. */
+    MaskClasses recolored(Map<String, String> colors) {
+        return new MaskClasses(entries.collect { it + (colors[it.name] ? [color: colors[it.name]] : [:]) }, ignore,
+                unclassified, origin)
+    }
+
     /** Names of the map that look like this one. */
     List<String> nearest(String name) {
         def ranked = byName.keySet().collect { [it, distance(it.toLowerCase(Locale.ROOT), name.toLowerCase(Locale.ROOT))] }
@@ -1040,6 +1093,7 @@ class MaskClasses {
         }
         def lines = ['# Class map of qpmask. Label 0 is the background.',
                      '# Classes are drawn in this order: a later one covers an earlier one.',
+                     *(origin == 'project' ? [FOLLOWS] : []),
                      "origin: ${quoted(origin)}", entries ? 'classes:' : 'classes: []']
         entries.each { row ->
             lines << "  - {label: ${row.label}, name: ${quoted(row.name)}" + (row.color ? ", color: \"${row.color}\"" : '') +

@@ -214,6 +214,29 @@ def every_roi(folder: Path) -> Path:
     return folder / "rois"
 
 
+def odd_names(folder: Path) -> Path:
+    """A project of QuPath 0.3: its class list spells names in ways of its own."""
+    import tifffile
+    from qupath_writer import ProjectWriter
+
+    slide = folder / "names.ome.tif"
+    tifffile.imwrite(slide, np.zeros((300, 700), np.uint8), ome=True)
+    writer = ProjectWriter(folder / "names", {"Tumor": (200, 0, 0)})
+    for image in ("one", "two"):
+        with writer.image(slide, image) as w:
+            for i, name in enumerate(["Tumor", "UBERON: 1", "Stroma", "Unclassified", None]):
+                w.add(w.rectangle(10 + 100 * i, 20, 80, 200), name)
+            if image == "two":
+                w.add(w.rectangle(600, 20, 80, 200), "Another")
+    writer.close()
+    names = ["Unclassified", "Stroma", "UBERON:1", "Tumor ", "Tumor"]
+    rows = [{"name": name, "color": 1000 * (i + 1)} for i, name in enumerate(names)]
+    (folder / "names" / "classifiers" / "classes.json").write_text(
+        json.dumps({"pathClasses": rows})
+    )
+    return folder / "names"
+
+
 def damaged(runs: Runs) -> Path:
     """A project whose data files are damaged in many ways, and one that is well."""
     project = runs.copy(TINY, "damaged")
@@ -231,6 +254,17 @@ def damaged(runs: Runs) -> Path:
     return project
 
 
+def script_of_one_name_twice(runs: Runs) -> Path:
+    """The script with a map of two names that QuPath takes for one."""
+    text = (GROOVY / "export_masks.groovy").read_text("utf-8")
+    rows = "[[label: 1, name: 'A:b'], [label: 2, name: 'A: b']]"
+    path = runs.folder / "twice.groovy"
+    path.write_text(
+        text.replace("def classMap = null", f"def classMap = [classes: {rows}]"), "utf-8"
+    )
+    return path
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     """All jobs, run once."""
@@ -245,6 +279,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     mapped = runs.folder / "mapped"
     write_scripts(mapped, class_map_from_dict(CLASS_MAP, "test"))
     export = "export_masks.groovy"
+
+    names = runs.watch(odd_names(runs.folder))
+    runs.add("names", export, names / "project.qpproj", runs.out("names"), "unclassified=9")
+    runs.add("one of names", "export_current_image.groovy", runs.out("one of names"),
+             project=names, image="one")  # fmt: skip
+    runs.add("twice", script_of_one_name_twice(runs), demo / "project.qpproj", runs.out("twice"))
 
     # A window with the project open, and a name of a folder.
     runs.add("demo", export, runs.out("demo"), project=demo)
@@ -302,6 +342,37 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 # -- the same masks -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["native", "qupath"])
+def test_names_of_classes_have_one_form(runs: Runs, tmp_path: Path, engine: str) -> None:
+    assert runs.error("names") is None
+    if engine == "native" and python_options().engine != "native":
+        pytest.skip("the native engine follows QuPath 0.6 and later")
+    options = export_options(engine=engine, unclassified=9)
+    report = export_masks(runs.folder / "names", tmp_path / "m", options=options)
+    assert_same(runs.out("names"), tmp_path / "m", 2)
+    labels = {row["name"]: row["label"] for row in report.classes["classes"]}
+    assert labels == {"Stroma": 1, "UBERON: 1": 2, "Tumor": 3, "Another": 4}
+    for record in report:
+        n = 80 * 200
+        expected = {1: n, 2: n, 3: n, 9: 2 * n} | ({4: n} if record.image == "two" else {})
+        assert {k: v for k, v in record.pixels.items() if k} == expected
+    assert report.warnings[0] == report_of(runs.out("names"))["warnings"][0]
+    assert report.warnings[0].startswith("'Tumor ' and 'Tumor' of the project's class list")
+
+
+def test_labels_of_one_image_are_those_of_all(runs: Runs, tmp_path: Path) -> None:
+    assert runs.error("one of names") is None
+    options = export_options(engine=python_options().engine, images=["one"])
+    export_masks(runs.folder / "names", tmp_path / "m", options=options)
+    assert_same(runs.out("one of names"), tmp_path / "m", 1)
+    assert "Another" in (tmp_path / "m" / "classes.yaml").read_text("utf-8")
+
+
+def test_two_names_that_become_one_are_refused(runs: Runs) -> None:
+    text = runs.error("twice")
+    assert text == "'A:b' and 'A: b' are one class, 'A: b', and it has two labels, 1 and 2."
 
 
 def test_the_demo_project_is_the_same(runs: Runs, tmp_path: Path) -> None:
