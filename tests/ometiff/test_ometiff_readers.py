@@ -361,7 +361,7 @@ def test_tiny_masks(tmp_path: Path, size: tuple[int, int], tile_size: int) -> No
     with MaskWriter(written, *size, tile_size=tile_size) as writer:
         writer.write(0, 0, base)
     tiles = cut(np.pad(base, ((0, -size[1] % tile_size), (0, -size[0] % tile_size))), tile_size)
-    MaskWriter.from_tiles(streamed, *size, tiles, tile_size=tile_size)
+    MaskWriter.from_tiles(streamed, *size, tiles, tile_size=tile_size, order="rows")
     for path in (written, streamed):
         assert np.array_equal(pyvips.Image.tiffload(str(path)).numpy(), base)
         assert np.array_equal(tifffile.imread(path, series=0, level=0), base)
