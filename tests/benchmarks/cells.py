@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from handmade_projects import CALIBRATION, image, metadata, write
 from processes import whole_process
@@ -39,7 +39,6 @@ def make_project(folder: Path, n_cells: int) -> Path:
     project = write(folder, entry, name="project.qpproj")
     target = folder / "data" / "1" / "data.qpdata"
     target.parent.mkdir(parents=True)
-    (folder / "project").mkdir(exist_ok=True)
     rng = np.random.default_rng(0)
     angle = np.linspace(0, 2 * np.pi, VERTICES, endpoint=False)
     n_cols = int(np.ceil(np.sqrt(n_cells)))
