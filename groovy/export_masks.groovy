@@ -232,6 +232,7 @@ class MaskExport {
             throw new MaskStop(only == null ? "${projectFile} has no images. Add some in QuPath."
                     : "The open image is not in ${projectFile}.")
         say("qpmask: ${entries.size()} image(s) of ${projectFile} -> ${out}")
+        checkOwner()
         def plans = entries.collect { entry -> [entry: entry, mask: names[entry.id], findings: []] }
         plans.each { readCounts(it) }
         decideClasses(plans)
@@ -255,7 +256,10 @@ class MaskExport {
                     }
                 }
                 records << record
+                if (record.status == 'done')
+                    record.made_again = plan.again ? plan.again.join('; ') : null
                 say("${where}: ${record.status}" + (record.status == 'done' ? " in ${record.seconds} s" : '') +
+                        (record.made_again ? "; made again: ${record.made_again}" : '') +
                         (record.error ? ". ${record.error}" : ''))
                 plan.findings.each { say("    note: ${it}") }
             }
@@ -269,6 +273,32 @@ class MaskExport {
                     : records[0].error]
         } finally {
             unlockFolder(lock)
+        }
+    }
+
+    /** Masks of another project are not written over unless asked for: names and labels mean other things. */
+    private void checkOwner() {
+        if (settings.overwrite)
+            return
+        def images = project.images.collect { [it.id, it.name] } as Set
+        def foreign = [:]
+        (out.listFiles() ?: []).findAll { it.name.endsWith('.json') }.sort { it.name }.each { file ->
+            def image = MaskJson.read(file)
+            image = image instanceof Map ? image.image : null
+            def owner = image instanceof Map ? image.project : null
+            def mask = file.name[0..<-5]
+            if (!(owner instanceof String) || !new File(out, mask).exists() || composed(owner) == composed(projectFile.path))
+                return
+            // A project that has moved is the same one.
+            def other = new File(owner)
+            if (other.exists() ? Files.isSameFile(other.toPath(), projectFile.toPath()) : [image.entry_id, image.name] in images)
+                return
+            foreign.computeIfAbsent(owner, { [] }) << mask
+        }
+        foreign.each { owner, masks ->
+            throw new MaskStop("${out} holds ${masks.size()} mask${masks.size() == 1 ? '' : 's'} of another project, ${owner}, " +
+                    "such as ${masks[0]}. Choose another folder. The setting overwrite = true goes on: masks of the same name " +
+                    "are replaced, and labels follow the folder's classes.yaml.")
         }
     }
 
@@ -624,18 +654,24 @@ class MaskExport {
 
     // -- one mask ---------------------------------------------------------------------------------
 
-    /** The record of a mask that is there and still holds, or null. */
+    /** The record of a mask that is there and still holds, or null; plan.again says why one is made again. */
     private Map standing(Map plan) {
-        if (settings.overwrite)
-            return null
         def mask = new File(out, plan.mask)
-        def sidecar = MaskJson.read(new File(out, "${plan.mask}.json"))
-        if (!(sidecar instanceof Map) || !(sidecar.mask instanceof Map) || !(sidecar.pixels instanceof Map))
+        def file = new File(out, "${plan.mask}.json")
+        if (!mask.exists() && !file.exists())
             return null
+        def sidecar = MaskJson.read(file)
         // Through text and back, so that both sides hold the same types of numbers.
-        if (sidecar.made_from != MaskJson.parse(MaskJson.text(plan.madeFrom)))
-            return null
-        if (!mask.isFile() || mask.length() != sidecar.mask.bytes || MaskBytes.sha256(mask) != sidecar.mask.sha256)
+        plan.again = MaskChanges.of(sidecar, MaskJson.parse(MaskJson.text(plan.madeFrom)) as Map, plan.legend)
+        if (!plan.again && settings.overwrite)
+            plan.again = ['as asked (force)']
+        if (!plan.again && !(sidecar.mask instanceof Map && sidecar.pixels instanceof Map))
+            plan.again = ['it has no sidecar that can be read']
+        if (!plan.again && !mask.isFile())
+            plan.again = ['it is not there any more']
+        if (!plan.again && (mask.length() != sidecar.mask.bytes || MaskBytes.sha256(mask) != sidecar.mask.sha256))
+            plan.again = ['its file is not what was written']
+        if (plan.again)
             return null
         def record = recordFor(plan, 'skipped', null, sidecar.pixels.collectEntries { k, v -> [(k.toInteger()): v] }, mask.length())
         if (sidecar.engine instanceof Map)
@@ -752,7 +788,8 @@ class MaskExport {
                 pixel_width_um: ok ? plan.pixelSize?.get(0) : null, pixel_height_um: ok ? plan.pixelSize?.get(1) : null,
                 dtype: ok ? "uint${plan.bits}".toString() : null, planes: ok ? plan.planes : null,
                 pixels: (pixels ?: [:]).collectEntries { k, v -> [(k.toString()): v] }, objects: ok ? plan.drawn : null,
-                seconds: 0.0d, bytes: bytes, engine: null, verified_by: null, slide: plan.slide, error: error,
+                seconds: 0.0d, bytes: bytes, engine: null, verified_by: null,
+                made_again: null, slide: plan.slide, error: error,
                 error_type: status == 'failed' ? 'QpmaskError' : null, warnings: plan.findings*.toString()]
     }
 
@@ -799,7 +836,8 @@ class MaskExport {
                               use_backup: false, engine: 'qupath', force: settings.overwrite, workers: 1, jvm_memory: null],
                     classes: classes.asMap(true), warnings: warnings, images: all]
         def columns = ['entry_id', 'image', 'status', 'mask', 'width_px', 'height_px', 'downsample', 'pixel_width_um',
-                       'pixel_height_um', 'dtype', 'planes', 'objects', 'seconds', 'bytes', 'slide', 'error', 'warnings']
+                       'pixel_height_um', 'dtype', 'planes', 'objects', 'seconds', 'bytes', 'made_again', 'slide', 'error',
+                       'warnings']
         def lines = [columns] + all.collect { record ->
             columns.collect { name ->
                 def value = record[name]
@@ -1151,6 +1189,72 @@ class ClassNames {
             if (!found.is(known[found]))
                 object.setPathClass(known[found])
         }
+    }
+}
+
+/** What changed since a mask was made, in the words of qpmask's plan.standing. */
+class MaskChanges {
+    static final Map WORDS = [tile_px: 'tile size', image: 'size of the image', pixel_size_um: 'pixel size in \u00b5m',
+                              boundary_label: 'label of outlines']
+
+    static List<String> of(sidecar, Map now, List<Map> legend) {
+        def old = sidecar instanceof Map ? sidecar.made_from : null
+        if (!(old instanceof Map))
+            return ['it has no sidecar that can be read']
+        def changed = (old + now).keySet().findAll { old[it] != now[it] }
+        def found = []
+        changed.each { key ->
+            def a = old[key]
+            def b = now[key]
+            if (key == 'data_sha256')
+                found << (a == null ? 'annotated since' : 'saved in QuPath since')
+            else if (key == 'format')
+                found << 'made by another version of qpmask'
+            else if (key == 'instances')
+                found << "instances ${text(a != null)} -> ${text(b != null)}"
+            else if (key == 'image' && a instanceof List && a.drop(2) == b.drop(2))
+                found << "${WORDS[key]} ${text(a.take(2))} -> ${text(b.take(2))}"
+            else if (!(key in ['classes', 'rules']) && !(key == 'pixel_size_um' && 'downsample' in changed))
+                found << "${WORDS[key] ?: key.toString().replace('_', ' ')} ${text(a)} -> ${text(b)}"
+        }
+        if (('classes' in changed || 'rules' in changed) && !('instances' in changed)) {
+            def more = labels(old.rules, now.rules) + colors(sidecar.classes, legend)
+            found.addAll(more ? more.take(4) : ['the class map'])
+            if (more.size() > 4)
+                found << "${more.size() - 4} more changes of classes"
+        }
+        return found*.toString()
+    }
+
+    private static List labels(old, List now) {
+        if (!(old instanceof List) || old.any { !(it instanceof List) || it.size() < 2 })
+            return []
+        def before = old.collectEntries { [(it[0]): it[1]] }
+        def after = now.collectEntries { [(it[0]): it[1]] }
+        def found = (before + after).keySet().findAll { before[it] != after[it] }.collect {
+            "label of ${it == null ? 'unclassified objects' : "'${it}'"} ${text(before[it])} -> ${text(after[it])}"
+        }
+        return before == after && before.keySet() as List != after.keySet() as List ? found + ['order of the classes'] : found
+    }
+
+    private static List colors(old, List<Map> legend) {
+        def rows = old instanceof List ? old.findAll { it instanceof Map } : []
+        def before = rows.collectEntries { [(it.name): it.color] }
+        return legend.findAll { before.containsKey(it.name) && before[it.name] != it.color }.collect {
+            "colour of '${it.name}' ${text(before[it.name])} -> ${text(it.color)}"
+        }
+    }
+
+    private static String text(value) {
+        if (value == null)
+            return 'none'
+        if (value instanceof Boolean)
+            return value ? 'yes' : 'no'
+        if (value instanceof List)
+            return value.collect { text(it) }.join(' x ')
+        if (value instanceof Double)
+            return new BigDecimal(value.toString()).round(new java.math.MathContext(6)).stripTrailingZeros().toPlainString()
+        return value.toString()
     }
 }
 

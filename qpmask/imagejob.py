@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qpmask._version import __version__
-from qpmask.classes import ClassMap, format_color
+from qpmask.classes import format_color
 from qpmask.engines.base import Engine, EngineInfo, RenderJob, Watch
 from qpmask.errors import (
     DataFileError,
@@ -35,9 +35,8 @@ from qpmask.outputs import (
     OutputWriter,
     file_sha256,
     output_error,
-    read_json,
 )
-from qpmask.plan import ImagePlan, Plan, fingerprint, same_fingerprint
+from qpmask.plan import ImagePlan, Plan, fingerprint
 from qpmask.report import ImageRecord, Status
 
 if TYPE_CHECKING:
@@ -227,42 +226,13 @@ class MaskMaker:
 # -- what stands already ------------------------------------------------------------------------
 
 
-def standing_mask(
-    image: ImagePlan,
-    class_map: ClassMap,
-    engine: EngineInfo,
-    folder: OutputWriter,
-    *,
-    verified: bool = False,
-) -> ImageRecord | None:
-    """The record of a mask that is there and still holds, or None if it has to be made.
-
-    It holds if it was made from the same data file with the same classes and options by a format
-    and pixel rules of the same version, and if its bytes are those that were checked then.
-    ``verified`` asks for one that a second engine has verified.
-    """
-    job = image.job
-    if job is None:
-        return None
-    path = folder.path / image.mask_name
-    sidecar = read_json(folder.path / (image.mask_name + SIDECAR_SUFFIX))
-    if sidecar is None:
-        return None
-    wanted = fingerprint(image, class_map, engine.pixel_rules)
-    if not same_fingerprint(sidecar.get("made_from"), wanted):
-        return None
-    mask = sidecar.get("mask")
-    if not isinstance(mask, dict) or (verified and not sidecar.get("verified_by")):
-        return None
-    try:
-        if path.stat().st_size != mask.get("bytes") or file_sha256(path) != mask.get("sha256"):
-            return None
-        pixels = {int(k): int(v) for k, v in sidecar["pixels"].items()}
-    except (OSError, KeyError, TypeError, ValueError, AttributeError):
-        return None
-    if job.render.instances and not (folder.path / (image.mask_name + INSTANCES_SUFFIX)).is_file():
-        return None
-    record = _done_record(image, job, pixels, path.stat().st_size)
+def standing_record(image: ImagePlan, folder: OutputWriter) -> ImageRecord:
+    """The record of a mask that is there and holds (:attr:`ImagePlan.standing` says so)."""
+    standing, job = image.standing, image.job
+    assert standing is not None and standing.sidecar is not None and job is not None
+    sidecar = standing.sidecar
+    pixels = {int(k): int(v) for k, v in sidecar["pixels"].items()}
+    record = _done_record(image, job, pixels, (folder.path / image.mask_name).stat().st_size)
     made_by, verified_by = sidecar.get("engine"), sidecar.get("verified_by")
     return replace(
         record,

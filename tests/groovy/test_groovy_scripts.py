@@ -20,7 +20,7 @@ import projects
 import pytest
 from conftest import DEMO, QUPATH, ROOT, TINY, hash_tree
 
-from qpmask import export_masks, export_options
+from qpmask import export_masks, export_options, plan_export
 from qpmask.agreement import compare_masks
 from qpmask.classes import ClassMap, class_map_from_dict
 from qpmask.engines.jvm import QuPathInstall
@@ -302,6 +302,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     runs.add("python first", export, runs.out("python first"), project=demo)
     runs.add("other downsample", export, runs.out("demo4"), "downsample=4", project=demo)
 
+    export_masks(names, runs.out("again"), options=python_options(compression="zlib"))
+    runs.add("again", export, names / "project.qpproj", runs.out("again"), "downsample=2.5",
+             "unclassified=9")  # fmt: skip
+    runs.add("other project", export, tiny / "project.qpproj", runs.out("python first"))
+
     runs.add("stopped", export, runs.out("stopped"), project=demo, interrupt=True)
     runs.add("no project", export)
     runs.add("missing class", mapped / export, demo / "project.qpproj", runs.out("missing"))
@@ -342,6 +347,24 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 # -- the same masks -----------------------------------------------------------------------------
+
+
+def test_what_makes_masks_anew_is_said_in_the_same_words(runs: Runs) -> None:
+    options = python_options(downsample=2.5, unclassified=9)
+    assert {r["made_again"] for r in report_of(runs.out("again"))["images"]} == {
+        "downsample 1 -> 2.5; compression zlib -> lzw; label of unclassified objects none -> 9"
+    }
+    assert "; made again: downsample 1 -> 2.5" in runs.results["again"]["output"]
+    plan = plan_export(runs.folder / "names", runs.out("again"), options=options)
+    assert {p.standing and p.standing.action for p in plan.images} == {"skip"}
+    first = report_of(runs.out("python first"))["images"]
+    assert [r["made_again"] for r in first] == [None, "its file is not what was written", None]
+
+
+def test_masks_of_another_project_are_not_written_over(runs: Runs) -> None:
+    text = runs.error("other project")
+    assert text is not None and "holds 3 masks of another project, " in text
+    assert "demo/project.qpproj, such as Prostate A.ome.tif." in text and "overwrite" in text
 
 
 @pytest.mark.parametrize("engine", ["native", "qupath"])
