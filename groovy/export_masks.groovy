@@ -713,7 +713,7 @@ class MaskExport {
         hierarchy = null
         def metadata = new MaskXml(name: entry.name, width: plan.width, height: plan.height, bits: plan.bits,
                 sizeZ: entry.sizeZ, sizeT: entry.sizeT, pixelSize: plan.pixelSize as List<Double>, legend: plan.legend,
-                creator: "qpmask ${VERSION}", extra: [
+                creator: "qpmask ${VERSION}", levels: MaskWriter.levels(plan.width, plan.height, tilePx), extra: [
                     image: entry.name, entry_id: entry.id, image_width_px: "${entry.width}", image_height_px: "${entry.height}",
                     downsample: "${downsample}", objects: settings.objects, kind: 'classes',
                     engine: "${engine.name} ${engine.version}"])
@@ -1450,6 +1450,7 @@ class MaskXml {
     List<Double> pixelSize
     List<Map> legend
     Map<String, String> extra
+    List<int[]> levels
 
     byte[] bytes() {
         def ns = 'http://www.openmicroscopy.org/Schemas/OME/2016-06'
@@ -1466,6 +1467,10 @@ class MaskXml {
         lines << '</Pixels>'
         def maps = legend ? [['qpmask/classes', legend.collect { ["${it.label}", classText(it)] }]] : []
         maps << ['qpmask/mask', extra.collect { k, v -> [k, v.toString()] }]
+        // As Bio-Formats lists the levels; fastslide looks for them here.
+        if (levels.size() > 1)
+            maps << ['openmicroscopy.org/PyramidResolution',
+                     (1..<levels.size()).collect { ["${it}", "${levels[it][0]} ${levels[it][1]}"] }]
         maps.eachWithIndex { map, i -> lines << "<AnnotationRef ID=\"Annotation:${i}\"/>" }
         lines << '</Image>' << '<StructuredAnnotations>'
         maps.eachWithIndex { map, i ->
