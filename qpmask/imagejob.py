@@ -123,6 +123,8 @@ class MaskMaker:
         self._check(image, job, written, part, n_tiles)
         if self.verifier is not None:
             self._verify(job, self.verifier, part, n_tiles)
+        if job.file.made_for is not None:
+            self._in_strips(job, part, self.folder.work_file(_scratch(image)))
         data = image.entry.data_path
         if image.data_sha256 is not None and file_sha256(data) != image.data_sha256:
             raise DataFileError(
@@ -180,6 +182,13 @@ class MaskMaker:
                 f"The mask of {image.entry.label} failed its check: {checked.problems[0]}.",
                 hint="Is the disk full or faulty? The file was not kept.",
             )
+
+    def _in_strips(self, job: RenderJob, part: Path, scratch: Path) -> None:
+        """Replace the tiles of ``part`` by strips."""
+        from qpmask.ometiff.stripfile import write_in_strips
+
+        write_in_strips(part, scratch, on_row=self._watch(job).check)
+        scratch.replace(part)
 
     def _verify(self, job: RenderJob, verifier: Engine, part: Path, n_tiles: int) -> None:
         """Draw a second time by another engine; an error if a single pixel differs."""
@@ -312,8 +321,12 @@ def _layout(job: RenderJob) -> MaskLayout:
         size_z=job.entry.size_z,
         size_t=job.entry.size_t,
         compression=job.file.compression,
-        pyramid=job.file.pyramid,
+        pyramid=_has_levels(job),
     )
+
+
+def _has_levels(job: RenderJob) -> bool:
+    return job.file.pyramid and job.file.made_for is None
 
 
 def _metadata(image: ImagePlan, info: EngineInfo) -> MaskMetadata:
@@ -417,7 +430,7 @@ def _sidecar(
             "channels": job.n_channels,
             "z_slices": job.entry.size_z,
             "time_points": job.entry.size_t,
-            "levels": len(pyramid_sizes(job.size, job.tile_px)) if job.file.pyramid else 1,
+            "levels": len(pyramid_sizes(job.size, job.tile_px)) if _has_levels(job) else 1,
             "downsample": job.downsample,
             "pixel_width_um": record.pixel_width_um,
             "pixel_height_um": record.pixel_height_um,

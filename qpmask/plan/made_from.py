@@ -39,6 +39,8 @@ def fingerprint(plan: ImagePlan, class_map: ClassMap, pixel_rules: str) -> dict[
         "pyramid": job.file.pyramid,
         "classes": class_map.fingerprint(),
         "rules": [[r.class_name, r.label] for r in job.rules],
+        # Absent from masks for all programs, as in those of the Groovy scripts.
+        **({} if job.file.made_for is None else {"made_for": job.file.made_for}),
     }  # fmt: skip
 
 
