@@ -9,7 +9,7 @@
  * In         The project as it was last saved. It is only read.
  * Out        In the output folder, for every image: NAME.ome.tif (tiled pyramidal OME-TIFF, uint8,
  *            or uint16 for labels above 255; 0 is the background) and NAME.ome.tif.json (what it was
- *            made from); and report.json, report.csv and classes.yaml, the class map as used.
+ *            made from); and report.json, report.csv, areas.csv and classes.yaml, the class map as used.
  *            Files and pixels are those of `qpmask export`, so that a run begun with one is taken up
  *            by the other, and `qpmask check` reads them back. Masks that still hold are skipped.
  * QuPath     0.4 to 0.7.
@@ -847,8 +847,34 @@ class MaskExport {
         }
         writeText('classes.yaml', classes.toYaml())
         writeText('report.csv', lines.collect { row -> row.collect { csv(it) }.join(',') + '\n' }.join(''))
+        writeText('areas.csv', areaTable(all).collect { row -> row.collect { csv(it) }.join(',') + '\n' }.join(''))
         writeText('report.json', MaskJson.text(data) + '\n')
         return data
+    }
+
+    /** Area and pixels of each class (columns) in each image (rows), from the sidecars. */
+    private List<List> areaTable(List records) {
+        def found = records.findAll { it.status in ['done', 'skipped'] && it.mask }.findResults { record ->
+            def sidecar = MaskJson.read(new File(out, record.mask + '.json'))
+            if (!(sidecar instanceof Map && sidecar.classes instanceof List))
+                return null
+            def pixels = [:]
+            sidecar.classes.each { pixels[it.name] = (pixels[it.name] ?: 0L) + (it.pixels as long) }
+            pixels['(background)'] = (record.pixels['0'] ?: 0L) as long
+            [record, pixels]
+        }
+        def names = found.collectMany { it[1].keySet() }.unique() - '(background)' + (found ? ['(background)'] : [])
+        def mm2 = { record, n ->
+            if (n == null || record.pixel_width_um == null)
+                return null
+            def area = (n as double) * (record.pixel_width_um as double) * (record.pixel_height_um as double) / 1e6d
+            new BigDecimal(area).round(new java.math.MathContext(9)).stripTrailingZeros().toPlainString()
+        }
+        return [['entry_id', 'image', 'mask'] + names.collect { "${it} (mm2)" } + names.collect { "${it} (px)" }] +
+                found.collect { record, pixels ->
+                    [record.entry_id, record.image, record.mask] + names.collect { mm2(record, pixels[it]) } +
+                            names.collect { pixels[it] }
+                }
     }
 
     private static String csv(value) {

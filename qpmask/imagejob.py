@@ -403,8 +403,11 @@ def _sidecar(
     classes = []
     for channel, row in enumerate(image.legend):
         pixels = (
-            written.counts_by_label(channel).get(255, 0)
-            if job.render.multichannel and job.n_planes == job.n_channels
+            sum(
+                written.counts_by_label(plane).get(255, 0)
+                for plane in range(channel, job.n_planes, job.n_channels)
+            )
+            if job.render.multichannel
             else record.pixels.get(row.label, 0)
         )
         classes.append(

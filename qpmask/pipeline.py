@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from qpmask.areas import area_table
 from qpmask.arguments import check_callable, check_kind, path_of
 from qpmask.classes import ClassMap, class_map_from_dict, load_class_map
 from qpmask.engines.base import Engine, EngineInfo
@@ -33,6 +34,7 @@ from qpmask.events import (
 from qpmask.imagejob import MaskMaker, record_for, standing_record
 from qpmask.options import ExportOptions
 from qpmask.outputs import (
+    AREAS_CSV,
     CLASSES_FILE,
     REPORT_CSV,
     REPORT_JSON,
@@ -94,9 +96,10 @@ def export_masks(
     """Write one label mask for every image of a QuPath project.
 
     Each mask is a pyramidal OME-TIFF (uint8, uint16 or uint32, the smallest that holds its labels;
-    background 0) beside a JSON sidecar; the folder also gets ``report.json``, ``report.csv`` and
-    ``classes.yaml``, the class map as used. Masks that are there and still hold are skipped. An
-    image that fails does not keep the others from being made; look at :attr:`Report.ok`.
+    background 0) beside a JSON sidecar; the folder also gets ``report.json``, ``report.csv``, ``areas.csv`` (the area of
+    each class in each image) and ``classes.yaml``, the class map as used. Masks that are there and
+    still hold are skipped. An image that fails does not keep the others from being made; look at
+    :attr:`Report.ok`.
 
     Parameters
     ----------
@@ -172,6 +175,7 @@ def export_masks(
         )
         folder.write_text(CLASSES_FILE, plan.class_map.to_yaml())
         folder.write_csv(REPORT_CSV, CSV_COLUMNS, (r.as_row() for r in report))
+        folder.write_csv(AREAS_CSV, *area_table(out, report))
         folder.write_json(REPORT_JSON, report.as_dict())
     emit(RunFinished(report))
     if isinstance(error, KeyboardInterrupt):

@@ -114,7 +114,7 @@ def test_an_export(cli: Cli, three: Path) -> None:
     assert code == 0
     assert names(Path("masks")) == {
         *(f"{n}.ome.tif{tail}" for n in ("squares", "stack", "cells") for tail in ("", ".json")),
-        "classes.yaml", "report.json", "report.csv",
+        "areas.csv", "classes.yaml", "report.json", "report.csv",
     }  # fmt: skip
     assert "Masks in" in out and "3 done" in out
     assert "Starting" in err and "warning: 3 slides not found" in err
