@@ -96,10 +96,10 @@ def export_masks(
     """Write one label mask for every image of a QuPath project.
 
     Each mask is a pyramidal OME-TIFF (uint8, uint16 or uint32, the smallest that holds its labels;
-    background 0) beside a JSON sidecar; the folder also gets ``report.json``, ``report.csv``, ``areas.csv`` (the area of
-    each class in each image) and ``classes.yaml``, the class map as used. Masks that are there and
-    still hold are skipped. An image that fails does not keep the others from being made; look at
-    :attr:`Report.ok`.
+    background 0) beside a JSON sidecar; the folder also gets ``report.json``, ``report.csv``,
+    ``areas.csv`` (the area of each class in each image) and ``classes.yaml``, the class map as
+    used. Masks that are there and still hold are skipped. An image that fails does not keep the
+    others from being made; look at :attr:`Report.ok`.
 
     Parameters
     ----------
