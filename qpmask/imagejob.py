@@ -344,7 +344,7 @@ def _metadata(image: ImagePlan, info: EngineInfo) -> MaskMetadata:
         "objects": job.render.objects,
         "kind": _kind(job),
         "engine": str(info),
-        FRAME_KEY: json.dumps(_frame(job), ensure_ascii=False),
+        FRAME_KEY: json.dumps(_frame(job), ensure_ascii=False, separators=(",", ":")),
     }
     if job.render.multichannel:
         extra["channel_labels"] = ",".join(str(r.label) for r in rows)

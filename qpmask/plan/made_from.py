@@ -29,6 +29,7 @@ def fingerprint(plan: ImagePlan, class_map: ClassMap, pixel_rules: str) -> dict[
         if plan.pixel_size is None
         else [plan.pixel_size.width_um, plan.pixel_size.height_um],
         "downsample": job.downsample,
+        "frame": job.entry.frame.to_json()["mask_to_file"],
         "tile_px": job.render.tile_px,
         "objects": job.render.objects,
         "line_thickness": job.render.line_thickness,

@@ -20,7 +20,7 @@ import projects
 import pytest
 from conftest import DEMO, QUPATH, ROOT, TINY, hash_tree
 
-from qpmask import export_masks, export_options, plan_export
+from qpmask import export_masks, export_options, open_mask, plan_export
 from qpmask.agreement import compare_masks
 from qpmask.classes import ClassMap, class_map_from_dict
 from qpmask.engines.jvm import QuPathInstall
@@ -237,6 +237,24 @@ def odd_names(folder: Path) -> Path:
     return folder / "names"
 
 
+def turned_and_cropped(data: dict[str, Any]) -> None:
+    """Images that are not their files: QuPath turns one, crops another, composes a third."""
+    for name, how in {
+        "squares.ome.tif": {"builderType": "rotated", "rotation": "ROTATE_180"},
+        "cells.ome.tif": {"builderType": "cropped",
+                          "region": {"x": 3, "y": 5, "width": 40, "height": 40}},
+        "empty.ome.tif": {"builderType": "sparse", "regions": []},
+    }.items():  # fmt: skip
+        entry = projects.entry(data, name)
+        inner = entry["serverBuilder"]
+        if how["builderType"] == "cropped":
+            outer = inner["metadata"]
+            inner = {**inner, "metadata": {**outer, "width": 50, "height": 60}}
+            entry["serverBuilder"] = {**how, "builder": inner, "metadata": outer}
+        else:
+            entry["serverBuilder"] = {**how, "builder": inner, "metadata": inner["metadata"]}
+
+
 def damaged(runs: Runs) -> Path:
     """A project whose data files are damaged in many ways, and one that is well."""
     project = runs.copy(TINY, "damaged")
@@ -273,6 +291,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     demo = runs.watch(runs.copy(DEMO, "demo"))
     tiny = runs.copy(TINY, "tiny")
     projects.edit(tiny, lambda data: data["images"].pop())  # the unsaved one has no size
+    projects.edit(tiny, turned_and_cropped)
     runs.watch(tiny)
     rois = runs.watch(every_roi(runs.folder))
     bad = runs.watch(damaged(runs))
@@ -440,6 +459,14 @@ def test_the_tiny_project_is_the_same(runs: Runs, tmp_path: Path) -> None:
         assert mask.dtype == np.uint16
     with MaskFile(runs.out("tiny") / "stack.ome.tif") as mask:
         assert mask.n_planes == 6
+    frames = {
+        name: open_mask(runs.out("tiny") / name).frame
+        for name in ("squares.ome.tif", "cells.ome.tif", "empty.ome.tif")
+    }
+    assert [frame is not None and frame.words() for frame in frames.values()] == [
+        "rotated by 180 degrees", "cropped to 40 x 40 pixels at x 3, y 5", "",
+    ]  # fmt: skip
+    assert frames["empty.ome.tif"] is not None and frames["empty.ome.tif"].matrix is None
 
 
 @pytest.mark.parametrize("name", VARIANTS)
