@@ -27,12 +27,15 @@ if TYPE_CHECKING:
     from qpmask.options import FileOptions as FileOptions
     from qpmask.options import RenderOptions as RenderOptions
     from qpmask.options import export_options as export_options
+    from qpmask.patches import Patches as Patches
+    from qpmask.patches import open_patches as open_patches
+    from qpmask.patches import patch_options as patch_options
+    from qpmask.patches.run import make_patches as make_patches
     from qpmask.pipeline import export_masks as export_masks
     from qpmask.pipeline import plan_export as plan_export
     from qpmask.project import Project as Project
     from qpmask.project import open_project as open_project
     from qpmask.report import Report as Report
-    from qpmask.viewer.picture import save_picture as save_picture
 
 _HOMES = {
     "ClassEntry": "classes",
@@ -42,6 +45,7 @@ _HOMES = {
     "Mask": "mask",
     "MaskComparison": "agreement",
     "MaskWriter": "maskwriter",
+    "Patches": "patches",
     "Project": "project",
     "QpmaskError": "errors",
     "RenderOptions": "options",
@@ -53,10 +57,12 @@ _HOMES = {
     "finalize": "maskwriter",
     "load_class_map": "classes",
     "load_preset": "classes",
+    "make_patches": "patches.run",
     "open_mask": "mask",
+    "open_patches": "patches",
     "open_project": "project",
+    "patch_options": "patches",
     "plan_export": "pipeline",
-    "save_picture": "viewer.picture",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

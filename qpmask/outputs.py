@@ -31,7 +31,6 @@ INSTANCES_SUFFIX = ".instances.csv"
 CLASSES_FILE = "classes.yaml"
 REPORT_JSON = "report.json"
 REPORT_CSV = "report.csv"
-AREAS_CSV = "areas.csv"
 _WORK_FOLDER = ".qpmask"
 
 #: Endings that name a slide format; a mask is called like its slide without them.
@@ -53,7 +52,7 @@ def mask_names(entries: Iterable[ImageEntry]) -> dict[str, str]:
     appended. A name depends on the project alone, not on the images that are selected.
     """
     listed = list(entries)
-    stems = {e.id: _stem(e.name) for e in listed}
+    stems = {e.id: slide_stem(e.name) for e in listed}
     seen: dict[str, int] = {}
     for stem in stems.values():
         seen[_folded(stem)] = seen.get(_folded(stem), 0) + 1
@@ -62,7 +61,7 @@ def mask_names(entries: Iterable[ImageEntry]) -> dict[str, str]:
     for entry in listed:
         stem = stems[entry.id]
         if seen[_folded(stem)] > 1:
-            tail = f"_id{_short(_stem(entry.id))}"
+            tail = f"_id{_short(slide_stem(entry.id))}"
             stem += tail
             while _folded(stem) in taken:
                 stem += "_"
@@ -71,7 +70,8 @@ def mask_names(entries: Iterable[ImageEntry]) -> dict[str, str]:
     return names
 
 
-def _stem(name: str) -> str:
+def slide_stem(name: str) -> str:
+    """What is made from a slide, or an image, is called: its name without what no system takes."""
     text = unicodedata.normalize("NFC", name).strip()
     lower = text.lower()
     for suffix in _SLIDE_SUFFIXES:

@@ -21,6 +21,7 @@ COMMANDS = {
     "check": "check",
     "compare": "compare",
     "view": "view",
+    "patches": "patches",
     "finalize": "finalize",
     "groovy": "groovy",
     "doctor": "doctor",

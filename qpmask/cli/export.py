@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +9,10 @@ import click
 
 from qpmask.cli import exits
 from qpmask.cli.config import load_config
+from qpmask.cli.signals import stop_signals
 from qpmask.cli.types import UNCLASSIFIED
 from qpmask.errors import OptionsError
-from qpmask.options import (
-    COMPRESSIONS,
-    ENGINES,
-    OBJECTS,
-    PROGRAMS_WITH_MASKS,
-    UNKNOWN_POLICIES,
-)
+from qpmask.options import COMPRESSIONS, ENGINES, OBJECTS, UNKNOWN_POLICIES
 
 
 class _Export(click.Command):
@@ -92,10 +83,6 @@ def _overrule(ctx: click.Context, values: dict[str, Any]) -> None:
     "--compression", type=click.Choice(COMPRESSIONS), default="lzw", show_default=True,
     help="Of the tiles; all are lossless.",
 )  # fmt: skip
-@click.option(
-    "--for", "made_for", type=click.Choice(PROGRAMS_WITH_MASKS),
-    help="Masks in strips, for SimpleITK, ITK and ImageJ. [default: tiles, for all others]",
-)  # fmt: skip
 @click.option("--pyramid/--no-pyramid", default=True, show_default=True, help="Smaller levels.")
 @click.option("--images", multiple=True, metavar="NAME|ID|PATTERN", help="Only these; repeatable.")
 @click.option(
@@ -160,7 +147,7 @@ def command(
         show_plan(plan, as_json=as_json)
         return exits.FAILED if any(p.error for p in plan.images) else exits.OK
     assert out is not None
-    with Display(quiet=quiet or as_json) as display, _stop_signals() as (stop, begun):
+    with Display(quiet=quiet or as_json) as display, stop_signals() as (stop, begun):
 
         def listen(event: Any) -> None:
             begun.set()
@@ -171,32 +158,3 @@ def command(
     if report.interrupted:
         return exits.INTERRUPTED
     return exits.OK if report.ok else exits.FAILED
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[tuple[threading.Event, threading.Event]]:
-    """Make Ctrl-C and SIGTERM end a run cleanly, and a second one at once.
-
-    Yields the event that asks a run to stop, and the one that says that it has begun; before that
-    a signal ends the command where it is, since nothing has been written.
-    """
-    stop, begun = threading.Event(), threading.Event()
-
-    def handle(number: int, frame: object) -> None:
-        if not begun.is_set():
-            # No QpmaskError: those are caught where data files are read, as an image's own.
-            raise KeyboardInterrupt("Interrupted before anything was written.")
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    previous: dict[int, Callable[..., Any] | int | None] = {}
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and threading.current_thread() is threading.main_thread():
-            previous[number] = signal.signal(number, handle)
-    try:
-        yield stop, begun
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

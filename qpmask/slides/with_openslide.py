@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from qpmask.errors import MissingExtraError, OptionsError
 from qpmask.geometry import Bounds, PixelSize, Size
-from qpmask.pyramids import level_scales
-from qpmask.slides.slide import GLASS, INSTALL_HINT, Slide
+from qpmask.slides.slide import GLASS, INSTALL_HINT, Slide, block_of
 from qpmask.slides.with_tifffile import TiffSlide
 
 
@@ -28,29 +27,11 @@ class OpenSlideSlide:
     def __init__(self, handle: Any) -> None:
         self._handle = handle
         self._levels = tuple(Size(int(w), int(h)) for w, h in handle.level_dimensions)
-        self._scales = level_scales(
-            self._levels, [self._tile(level) for level in range(len(self._levels))]
-        )
 
     @property
     def levels(self) -> tuple[Size, ...]:
         """Sizes of the levels."""
         return self._levels
-
-    @property
-    def scales(self) -> tuple[tuple[float, float], ...]:
-        """Pixels of level 0 in a pixel of each level; OpenSlide's own are ratios of the sizes."""
-        return self._scales
-
-    def _tile(self, level: int) -> Size | None:
-        try:
-            width, height = (
-                int(self._handle.properties[f"openslide.level[{level}].tile-{side}"])
-                for side in ("width", "height")
-            )
-        except (KeyError, ValueError):
-            return None
-        return Size(width, height) if width > 0 and height > 0 else None
 
     @property
     def bounds(self) -> Bounds | None:
@@ -73,16 +54,39 @@ class OpenSlideSlide:
             return None
         return PixelSize(x, y) if 0 < x < math.inf and 0 < y < math.inf else None
 
+    @property
+    def magnification(self) -> float | None:
+        """``openslide.objective-power``."""
+        return self._number("openslide.objective-power")
+
+    @property
+    def reader(self) -> str:
+        """OpenSlide and its name of the format."""
+        return f"openslide ({self._handle.properties.get('openslide.vendor', 'unknown')})"
+
+    def block_size(self, level: int) -> Size:
+        """Tiles that make about 1024 x 1024 pixels; a call for each tile would cost too much."""
+        sides = (self._number(f"openslide.level[{level}].tile-{n}") for n in ("width", "height"))
+        width, height = (int(side or 512) for side in sides)
+        return block_of(Size(width, height), self._levels[level], least_px=1024)
+
+    def _number(self, name: str) -> float | None:
+        try:
+            value = float(self._handle.properties[name])
+        except (KeyError, ValueError):
+            return None
+        return value if 0 < value < math.inf else None
+
     def read(self, level: int, x_px: int, y_px: int, size: Size) -> NDArray[np.uint8]:
         """Pixels of a rectangle; where there are none, glass."""
         from PIL import Image
 
-        # OpenSlide takes the size in pixels of the level, the corner in those of level 0, which it
-        # brings to the level by a ratio of its own: the mean of both sides'.
-        down = float(self._handle.level_downsamples[level])
+        down_x = self._levels[0].width_px / self._levels[level].width_px
+        down_y = self._levels[0].height_px / self._levels[level].height_px
         try:
+            # OpenSlide takes the corner in pixels of level 0, the size in those of the level.
             region = self._handle.read_region(
-                (round(x_px * down), round(y_px * down)),
+                (round(x_px * down_x), round(y_px * down_y)),
                 level,
                 (size.width_px, size.height_px),
             )

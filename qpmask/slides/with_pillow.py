@@ -26,9 +26,14 @@ class ImageSlide:
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
         self._pixels = pixels
         self.levels: tuple[Size, ...] = (Size(pixels.shape[1], pixels.shape[0]),)
-        self.scales: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
         self.bounds: Bounds | None = None
         self.pixel_size: PixelSize | None = None
+        self.magnification: float | None = None
+        self.reader = "pillow"
+
+    def block_size(self, level: int) -> Size:
+        """All of it: nothing has to be decoded."""
+        return self.levels[0]
 
     def read(self, level: int, x_px: int, y_px: int, size: Size) -> NDArray[np.uint8]:
         """Pixels of a rectangle."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from qpmask.errors import OptionsError
 from qpmask.geometry import Bounds, PixelSize, Size
-from qpmask.pyramids import level_scales
+from qpmask.slides.slide import block_of
 
 _STRETCHED_PX = 4_000_000  # pixels that the contrast of a fluorescence image is taken from
 
@@ -52,11 +52,10 @@ class TiffSlide:
             self.levels: tuple[Size, ...] = tuple(
                 Size(int(page.imagewidth), int(page.imagelength)) for page in self._pages
             )
-            self.scales: tuple[tuple[float, float], ...] = level_scales(
-                self.levels, [_tile_of(page) for page in self._pages]
-            )
             self.bounds: Bounds | None = None
             self.pixel_size: PixelSize | None = _pixel_size(first)
+            self.magnification: float | None = None
+            self.reader = "tifffile"
             self.is_rgb = first.samplesperpixel in (3, 4) and first.dtype == np.uint8
             self._black, self._white = (0.0, 255.0) if self.is_rgb else self._contrast()
         except BaseException:
@@ -77,6 +76,14 @@ class TiffSlide:
             return pixels[:, :, :3]
         return self._gray(pixels[:, :, 0])
 
+    def block_size(self, level: int) -> Size:
+        """A tile, or a strip."""
+        return block_of(_segment_size(self._pages[level]), self.levels[level], least_px=64)
+
+    def is_complete(self, level: int) -> bool:
+        """Whether all tiles of a level are there; some scanners leave out empty ones."""
+        return all(self._pages[level].databytecounts)
+
     # --- behind the scenes --------------------------------------------------------------------
 
     def _read(self, level: int, x_px: int, y_px: int, size: Size) -> NDArray[Any]:
@@ -85,11 +92,8 @@ class TiffSlide:
         is_planar = page.planarconfig == 2 and page.samplesperpixel > 1
         n_samples = int(page.samplesperpixel) if self.is_rgb or not is_planar else 1
         out = np.zeros((size.height_px, size.width_px, n_samples), page.dtype)
-        if page.is_tiled:
-            width, height = int(page.tilewidth), int(page.tilelength)
-        else:
-            width, height = int(page.imagewidth), int(page.rowsperstrip)
-            height = min(height, int(page.imagelength))
+        segment_size = _segment_size(page)
+        width, height = segment_size.width_px, segment_size.height_px
         n_cols, n_rows = -(-page.imagewidth // width), -(-page.imagelength // height)
         for row in range(y_px // height, min(n_rows, -(-(y_px + size.height_px) // height))):
             for col in range(x_px // width, min(n_cols, -(-(x_px + size.width_px) // width))):
@@ -132,6 +136,13 @@ class TiffSlide:
         return np.repeat(gray[:, :, None], 3, axis=2)
 
 
+def _segment_size(page: Any) -> Size:
+    """Width and height of the tiles of a page, or of its strips."""
+    if page.is_tiled:
+        return Size(int(page.tilewidth), int(page.tilelength))
+    return Size(int(page.imagewidth), min(int(page.rowsperstrip), int(page.imagelength)))
+
+
 def _paste(out: NDArray[Any], segment: NDArray[Any], top: int, left: int) -> None:
     """Write a segment whose corner lies at (top, left) of `out` to the part that both share."""
     height, width = segment.shape[:2]
@@ -139,10 +150,6 @@ def _paste(out: NDArray[Any], segment: NDArray[Any], top: int, left: int) -> Non
     cols = slice(max(0, left), min(out.shape[1], left + width))
     out[rows, cols] = segment[rows.start - top : rows.stop - top,
                               cols.start - left : cols.stop - left, : out.shape[2]]  # fmt: skip
-
-
-def _tile_of(page: Any) -> Size | None:
-    return Size(int(page.tilewidth), int(page.tilelength)) if page.is_tiled else None
 
 
 def _pixel_size(page: Any) -> PixelSize | None:

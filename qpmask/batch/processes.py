@@ -1,0 +1,124 @@
+"""The same in several processes: items handed out one by one, events brought back.
+
+A process that dies costs at most the item it was at: the others that it had are tried again, each
+in a process of its own.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from qpmask.batch.events import BatchListener
+from qpmask.batch.machine import ItemT, RecordT, Work, attempt
+from qpmask.errors import Interrupted
+
+_POLL_S = 0.1
+
+
+def in_processes(
+    work: Work[ItemT, RecordT],
+    items: list[ItemT],
+    workers: int,
+    emit: BatchListener,
+    stop: threading.Event,
+) -> Iterator[tuple[ItemT, RecordT]]:
+    """Items and their records as they come, in any order.
+
+    Raises
+    ------
+    Interrupted
+        The run was asked to stop; processes end after the step they are at.
+    """
+    # Not fork: threads and open slides do not survive it.
+    context = multiprocessing.get_context("spawn")
+    events: Any = context.Queue()
+    stop_them: Any = context.Event()
+
+    def pass_on() -> None:
+        while True:
+            try:
+                emit(events.get_nowait())
+            except (queue.Empty, EOFError, OSError):
+                return
+
+    def run(some: list[ItemT], n: int, lost: list[ItemT]) -> Iterator[tuple[ItemT, RecordT]]:
+        pool = ProcessPoolExecutor(
+            n, mp_context=context, initializer=_begin, initargs=(work, events, stop_them)
+        )
+        try:
+            pending: dict[Future[RecordT], ItemT] = {pool.submit(_do, item): item for item in some}
+            while pending:
+                pass_on()
+                if stop.is_set():
+                    stop_them.set()
+                    for future in pending:
+                        future.cancel()
+                done, _ = wait(pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+                for future in done:
+                    item = pending.pop(future)
+                    if future.cancelled():
+                        continue
+                    try:
+                        record = future.result()
+                    except BrokenProcessPool:
+                        lost.append(item)
+                        continue
+                    pass_on()
+                    yield item, record
+            if stop.is_set():
+                raise Interrupted("The run was interrupted.")
+        except BaseException:
+            stop_them.set()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+            pass_on()
+
+    try:
+        lost: list[ItemT] = []
+        yield from run(items, workers, lost)
+        for item in lost:
+            again: list[ItemT] = []
+            yield from run([item], 1, again)
+            if again:
+                yield item, work.record(
+                    item, "failed", "The process that worked on it died, twice. It may have run "
+                    "out of memory: use fewer workers.",
+                )  # fmt: skip
+    finally:
+        stop_them.set()
+        events.cancel_join_thread()
+        events.close()
+
+
+# -- in the process -----------------------------------------------------------------------------
+
+_mine: tuple[Any, Any, Any]
+
+
+def _begin(work: Any, events: Any, stop: Any) -> None:
+    global _mine
+    # Ctrl-C reaches all processes of a terminal; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    _mine = work, events, stop
+
+
+def _do(item: Any) -> Any:
+    work, events, stop = _mine
+    return attempt(work, item, events.put, stop)
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,114 @@
+"""Plans and reports of patches as tables or JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from qpmask.cli.words import (
+    count_of,
+    error_console,
+    human_bytes,
+    human_seconds,
+    out_console,
+    print_json,
+)
+from qpmask.patches.report import PatchRecord, PatchReport
+
+_STYLES = {"done": "green", "skipped": "cyan", "failed": "bold red", "interrupted": "yellow"}
+_WIDE = 100
+
+
+def show_patch_plan(records: Sequence[PatchRecord], *, as_json: bool = False) -> None:
+    """Print what a run would cut."""
+    if as_json:
+        print_json({"slides": [record.as_dict() for record in records]})
+        return
+    console = out_console()
+    table = Table(title="Plan", title_justify="left")
+    columns = [
+        "slide",
+        "µm/px",
+        "patch",
+        "at level 0",
+        "step",
+        "level",
+        "µm/px of a patch",
+        "places",
+    ]
+    for name in columns:
+        table.add_column(name, justify="left" if name == "slide" else "right", overflow="fold")
+    for r in records:
+        if r.status == "failed":
+            table.add_row(Text(r.name), Text("cannot be cut", "bold red"))
+            continue
+        table.add_row(
+            Text(r.name), f"{r.mpp:.4g}", f"{r.patch_size}", f"{r.patch_size_level0}",
+            f"{r.step_level0}", f"{r.level}", f"{r.patch_mpp:.4g}", f"{r.cells:,}",
+        )  # fmt: skip
+    console.print(table)
+    _print_trouble(records, warnings=True)
+    ready = sum(r.ok for r in records)
+    console.print(f"{ready} of {count_of(len(records), 'slide')} can be cut. Places are all cells "
+                  "of the lattice; those without tissue are left out.", soft_wrap=True)  # fmt: skip
+
+
+def show_patch_report(report: PatchReport, *, as_json: bool = False, quiet: bool = False) -> None:
+    """Print what a run did: a table or JSON on stdout, what went wrong on stderr."""
+    if as_json:
+        print_json(report.as_dict())
+        return
+    if not quiet:
+        _print_summary(report)
+    _print_trouble(report.records, warnings=not quiet)
+    if report.interrupted:
+        error_console().print(
+            Text("Interrupted. ", "yellow")
+            + Text(f"{sum(r.ok for r in report)} of {count_of(len(report), 'slide')} are done; the "
+                   "same command goes on from there.")
+        )  # fmt: skip
+
+
+def _print_summary(report: PatchReport) -> None:
+    console = out_console()
+    table = Table(title=f"Patches in {report.output}", title_justify="left")
+    names = ["slide", "status", "patches", "of", "tissue", "file", "time"]
+    if console.width < _WIDE:
+        names = ["slide", "status", "patches", "tissue"]
+    for name in names:
+        left = name in ("slide", "status")
+        table.add_column(name, justify="left" if left else "right", overflow="fold")
+    for r in report:
+        cells: dict[str, Text | str] = {
+            "slide": Text(r.name),
+            "status": Text(r.status, _STYLES[r.status]),
+            "patches": "" if r.patches is None else f"{r.patches:,}",
+            "of": "" if r.cells is None else f"{r.cells:,}",
+            "tissue": "" if r.tissue_mm2 is None else f"{r.tissue_mm2:,.1f} mm²",
+            "file": human_bytes(r.bytes),
+            "time": human_seconds(r.seconds) if r.status == "done" else "",
+        }
+        table.add_row(*(cells[name] for name in names))
+    console.print(table)
+    majority: Counter[str] = Counter()
+    for r in report:
+        majority.update({name: n for name, n in r.majority.items() if n})
+    if majority:
+        shares = ", ".join(f"{name} {n:,}" for name, n in majority.most_common())
+        console.print(f"Patches by majority class: {shares}", soft_wrap=True)
+    counts = Counter(r.status for r in report)
+    n = sum(r.patches or 0 for r in report)
+    parts = ", ".join(f"{counts[s]} {s}" for s in _STYLES if counts[s])
+    console.print(f"{parts}; {n:,} patches in {human_seconds(report.seconds)}", soft_wrap=True)
+
+
+def _print_trouble(records: Sequence[PatchRecord], *, warnings: bool) -> None:
+    errors = error_console()
+    for r in records:
+        for warning in r.warnings if warnings else ():
+            errors.print(Text("warning: ", "yellow") + Text(f"{r.name}: {warning}"), soft_wrap=True)
+        if r.status == "failed":
+            errors.print(Text("error: ", "bold red") + Text(f"{r.name}: {r.error}"), soft_wrap=True)

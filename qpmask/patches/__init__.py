@@ -1,0 +1,13 @@
+"""Patches: a slide, its tissue and its mask become the places to train on, in one HDF5 a slide.
+
+From the bottom up: ``options`` (what is asked for), ``lattice`` (sizes and places, rounded once),
+``table`` (the columns of a patch file), ``h5file`` (the file; nothing else writes HDF5),
+``fractions`` (classes of the cells, from the runs of a mask), ``sources`` (inputs become slides),
+``job`` (one slide), ``run`` (all of them: :func:`make_patches`); ``reading`` and ``rows``
+(:func:`open_patches`).
+"""
+
+from qpmask.patches.options import PatchOptions, patch_options
+from qpmask.patches.reading import Patch, Patches, open_patches
+
+__all__ = ["Patch", "PatchOptions", "Patches", "open_patches", "patch_options"]

@@ -1,0 +1,164 @@
+"""What is written down about patches: in their file, in the report, for the next run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qpmask._version import __version__
+from qpmask.errors import OptionsError
+from qpmask.patches import h5file
+from qpmask.patches.cutplan import CutPlan
+from qpmask.patches.maskcount import SlideMask
+from qpmask.patches.options import PatchOptions
+from qpmask.patches.report import PatchRecord
+from qpmask.patches.sources import SlideSource
+from qpmask.patches.table import PatchTable
+
+PATCHES_FOLDER = "patches"
+_HASHED = 1 << 20  # bytes at either end of a slide that stand for all of it
+
+
+def file_of(source: SlideSource) -> str:
+    """The patch file of a slide, below the output folder."""
+    return f"{PATCHES_FOLDER}/{source.name}.h5"
+
+
+def attributes_of(
+    options: PatchOptions, source: SlideSource, plan: CutPlan, out: Path, n: int
+) -> dict[str, Any]:
+    """What stands on a patch file and on its ``coords``; names of AtlasPatch, TRIDENT and CLAM.
+
+    Parameters
+    ----------
+    options : PatchOptions
+        What was asked for.
+    source : SlideSource
+        The slide.
+    plan : CutPlan
+        What is cut of it.
+    out : Path
+        The output folder.
+    n : int
+        Number of patches.
+    """
+    size, scale, slide = plan.size, plan.scale, plan.slide
+    assert source.path is not None
+    level0 = slide.levels[0]
+    found: dict[str, Any] = {
+        "patch_size": size.patch_px,
+        "patch_size_level0": size.patch_px0,
+        "step_size": size.step_px,
+        "step_level0": size.step_px0,
+        "overlap": size.patch_px - size.step_px,
+        "level0_magnification": _whole(scale.magnification),
+        "target_magnification": _whole(size.target_magnification),
+        "magnification": _whole(scale.magnification),
+        "level0_width": level0.width_px,
+        "level0_height": level0.height_px,
+        "mpp": scale.mpp,
+        "mpp_source": scale.source,
+        "target_mpp": size.target_mpp,
+        "patch_mpp": size.mpp,
+        "size_rule": options.grid.by,
+        "edge": options.grid.edge,
+        "order": "rows: by y, then by x",
+        "tissue_method": options.choice.tissue,
+        "min_tissue": options.choice.min_tissue,
+        "name": source.name,
+        "savetodir": str(out / PATCHES_FOLDER),
+        "wsi_path": str(source.path),
+        "filename": source.path.name,
+        "num_patches": n,
+        "vendor": slide.reader,
+        "creation_date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "qpmask_version": __version__,
+    }
+    if size.is_exact:  # CLAM reads patch_size pixels of this level
+        level = slide.levels[size.level]
+        found["patch_level"] = size.level
+        found["downsample"] = np.array([size.level_scale] * 2)
+        found["downsampled_level_dim"] = np.array([level.width_px, level.height_px])
+        found["level_dim"] = np.array([level0.width_px, level0.height_px])
+    return found
+
+
+def made_from(
+    options: PatchOptions, source: SlideSource, plan: CutPlan, mask: SlideMask | None
+) -> dict[str, Any]:
+    """All that decides the patches, as plain data: a file made from the same still holds."""
+    data = {
+        "format": h5file.FORMAT,
+        "slide": _mark_of(source.path),
+        "mpp": plan.scale.mpp,
+        "size": asdict(plan.size),
+        "edge": options.grid.edge,
+        "choice": asdict(options.choice),
+        "tissue_file": _tissue_mark(options.choice.tissue),
+        "mask": None if mask is None else mask.fingerprint,
+        "labels": options.labels,
+    }
+    found: dict[str, Any] = json.loads(json.dumps(data))
+    return found
+
+
+def record_of(
+    options: PatchOptions, source: SlideSource, plan: CutPlan, table: PatchTable | None
+) -> PatchRecord:
+    """The record of a slide that was cut; without `table` of one that would be."""
+    size = plan.size
+    record = PatchRecord(
+        source.key, source.name, "done", slide=str(source.path),
+        mask=None if source.mask is None else str(source.mask), file=file_of(source),
+        cells=plan.lattice.n_cells, patch_size=size.patch_px, patch_size_level0=size.patch_px0,
+        step_level0=size.step_px0, level=size.level, mpp=plan.scale.mpp, patch_mpp=size.mpp,
+        warnings=plan.warnings,
+    )  # fmt: skip
+    if table is None:
+        return replace(record, status="planned")
+    warnings = list(plan.warnings)
+    if len(table) == 0 and plan.lattice.n_cells:
+        warnings.append("No patch was kept.")
+    if source.mask is None and options.labels and options.masks is not None:
+        warnings.append("There is no mask of this slide; its patches have no labels.")
+    counts: dict[str, int] = {}
+    if table.labels is not None:
+        for name, value in zip(table.labels.names, table.labels.values, strict=True):
+            counts[name] = int(np.count_nonzero(table.labels.majority == value))
+    patch_mm2 = (size.patch_px0 * plan.scale.mpp) ** 2 / 1e6
+    tissue_mm2 = round(float(table.tissue.sum(dtype=np.float64)) * patch_mm2, 4)
+    return replace(
+        record, patches=len(table), majority=counts, warnings=tuple(warnings),
+        tissue_mm2=None if options.choice.tissue == "none" else tissue_mm2,
+    )  # fmt: skip
+
+
+def _whole(value: float) -> int | float:
+    """A whole number as such: TRIDENT divides by it."""
+    return int(value) if value == int(value) else value
+
+
+def _mark_of(path: Path | None) -> dict[str, Any]:
+    """What tells a file's content from another's, without reading gigabytes."""
+    assert path is not None
+    try:
+        n_bytes = path.stat().st_size
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            digest.update(file.read(_HASHED))
+            file.seek(max(0, n_bytes - _HASHED))
+            digest.update(file.read(_HASHED))
+    except OSError as error:
+        raise OptionsError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return {"name": path.name, "bytes": n_bytes, "ends_sha256": digest.hexdigest()}
+
+
+def _tissue_mark(tissue: str) -> dict[str, Any] | None:
+    path = Path(tissue)
+    return _mark_of(path) if path.suffix and path.is_file() else None

@@ -1,0 +1,116 @@
+"""One slide, from its file to a patch file that is checked and has its name.
+
+:class:`PatchWork` is the work of a :class:`~qpmask.batch.Batch`; it may be pickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from qpmask.batch import Reporter
+from qpmask.errors import OutputError, QpmaskError
+from qpmask.outputs import OutputWriter
+from qpmask.patches import h5file
+from qpmask.patches.choosing import Chooser
+from qpmask.patches.cutplan import planned
+from qpmask.patches.describe import file_of, made_from, record_of
+from qpmask.patches.maskcount import SlideMask
+from qpmask.patches.options import PatchOptions
+from qpmask.patches.report import PatchRecord
+from qpmask.patches.sources import SlideSource
+from qpmask.slides import Slide
+
+
+@dataclass(frozen=True)
+class PatchWork:
+    """Makes patch files.
+
+    Attributes
+    ----------
+    options : PatchOptions
+        What is asked for.
+    out : Path
+        The output folder, whose lock is held.
+    """
+
+    options: PatchOptions
+    out: Path
+
+    def standing(self, source: SlideSource) -> PatchRecord | None:
+        """The record of a slide whose patch file still holds, or that cannot be cut."""
+        if source.error is not None:
+            return self.record(source, "failed", source.error)
+        target = self.out / file_of(source)
+        if self.options.force or not target.is_file():
+            return None
+        try:
+            with planned(source, self.options) as plan, self._mask(source, plan.slide) as mask:
+                if h5file.made_from(target) != made_from(self.options, source, plan, mask):
+                    return None
+                record = record_of(self.options, source, plan, h5file.read_patch_file(target))
+        except QpmaskError:
+            return None  # doing it says what is wrong
+        return replace(record, status="skipped", bytes=target.stat().st_size)
+
+    def do(self, source: SlideSource, reporter: Reporter) -> PatchRecord:
+        """Cut one slide; an older file of the same name stays until the new one is checked."""
+        began = time.monotonic()
+        writer = OutputWriter(self.out)
+        target = file_of(source)
+        self._check_features(self.out / target)
+        part = writer.work_file(f"{source.name}.{os.getpid()}.part.h5")
+        try:
+            with planned(source, self.options) as plan, self._mask(source, plan.slide) as mask:
+                marks = made_from(self.options, source, plan, mask)
+                table = Chooser(self.options, source, plan, mask, self.out, reporter).table()
+                reporter.phase("writing")
+                h5file.write_patch_file(part, table, marks)
+                record = record_of(self.options, source, plan, table)
+            (self.out / target).parent.mkdir(parents=True, exist_ok=True)
+            made = writer.publish(part, target)
+        finally:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+        seconds = round(time.monotonic() - began, 3)
+        return replace(record, seconds=seconds, bytes=made.stat().st_size)
+
+    def record(self, source: SlideSource, status: str, error: QpmaskError | str) -> PatchRecord:
+        """Record of a slide that came to nothing."""
+        return PatchRecord(
+            source.key, source.name, status, slide=str(source.path or ""), error=str(error),
+            mask=None if source.mask is None else str(source.mask),
+            error_type=type(error).__name__ if isinstance(error, QpmaskError) else None,
+        )  # fmt: skip
+
+    def dry_run(self, source: SlideSource) -> PatchRecord:
+        """What would be cut: sizes and places, without looking for tissue. Writes nothing."""
+        if source.error is not None:
+            return self.record(source, "failed", source.error)
+        try:
+            with planned(source, self.options) as plan:
+                return record_of(self.options, source, plan, None)
+        except QpmaskError as error:
+            return self.record(source, "failed", error)
+
+    @contextlib.contextmanager
+    def _mask(self, source: SlideSource, slide: Slide) -> Iterator[SlideMask | None]:
+        if source.mask is None:
+            yield None
+            return
+        trusted = self.options.mask_frame == "slide"
+        with SlideMask(source.mask, slide, source.entry, trusted=trusted) as mask:
+            yield mask
+
+    def _check_features(self, target: Path) -> None:
+        """Raise if a file that would be replaced holds features, which may have taken hours."""
+        names = () if self.options.force else h5file.feature_names(target)
+        if names:
+            raise OutputError(
+                f"{target} holds features ({', '.join(names)}) of other patches than these.",
+                hint="Use --force to replace it, or another folder.",
+            )

@@ -1,0 +1,130 @@
+"""What was done, as records that JSON and CSV can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+CSV_COLUMNS = (
+    "slide", "name", "status", "file", "patches", "cells", "patch_size", "patch_size_level0",
+    "step_level0", "level", "mpp", "patch_mpp", "tissue_mm2", "images", "seconds", "bytes", "error",
+    "warnings",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PatchRecord:
+    """What became of one slide.
+
+    Attributes
+    ----------
+    status : str
+        ``done``, ``skipped`` (a file was there and still holds), ``failed``, ``interrupted``, or
+        ``planned`` in a dry run.
+    file : str or None
+        The patch file, below the output folder.
+    patches, cells : int or None
+        Patches that were kept, of so many places.
+    mpp, patch_mpp : float or None
+        Micrometres per pixel of level 0, and of the patches.
+    tissue_mm2 : float or None
+        Area of tissue in the patches that were kept; where they overlap it counts twice.
+    majority : mapping of str to int
+        Patches by the class that covers most of them.
+    images : int or None
+        Patch images that were saved.
+    """
+
+    key: str
+    name: str
+    status: str
+    slide: str = ""
+    mask: str | None = None
+    file: str | None = None
+    patches: int | None = None
+    cells: int | None = None
+    patch_size: int | None = None
+    patch_size_level0: int | None = None
+    step_level0: int | None = None
+    level: int | None = None
+    mpp: float | None = None
+    patch_mpp: float | None = None
+    tissue_mm2: float | None = None
+    majority: Mapping[str, int] = field(default_factory=dict)
+    pictures: tuple[str, ...] = ()
+    images: int | None = None
+    seconds: float = 0.0
+    bytes: int | None = None
+    error: str | None = None
+    error_type: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether a patch file that holds is there, or would be."""
+        return self.status in ("done", "skipped", "planned")
+
+    @property
+    def summary(self) -> str:
+        """In a few words."""
+        if self.error is not None:
+            return self.error
+        if self.status == "skipped":
+            return f"holds already ({self.file})"
+        return f"{self.file}, {self.patches or 0:,} patches in {self.seconds:.1f} s"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        data = asdict(self)
+        data["majority"] = dict(self.majority)
+        data["pictures"], data["warnings"] = list(self.pictures), list(self.warnings)
+        return data
+
+    def as_row(self) -> list[object]:
+        """One line of the CSV."""
+        data = self.as_dict()
+        data["warnings"] = " | ".join(self.warnings)
+        data["seconds"] = f"{self.seconds:.2f}"
+        return ["" if data[c] is None else data[c] for c in CSV_COLUMNS]
+
+
+@dataclass(frozen=True)
+class PatchReport:
+    """What a run did. Iterates over its records, one a slide."""
+
+    output: Path
+    started: str
+    seconds: float
+    options: Mapping[str, Any]
+    records: tuple[PatchRecord, ...]
+    warnings: tuple[str, ...] = ()
+    interrupted: bool = False
+
+    def __iter__(self) -> Iterator[PatchRecord]:
+        return iter(self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every slide has a patch file that holds."""
+        return not self.interrupted and all(record.ok for record in self.records)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        from qpmask._version import __version__
+
+        return {
+            "qpmask": __version__,
+            "output": str(self.output),
+            "started": self.started,
+            "seconds": round(self.seconds, 2),
+            "ok": self.ok,
+            "interrupted": self.interrupted,
+            "options": dict(self.options),
+            "warnings": list(self.warnings),
+            "slides": [record.as_dict() for record in self.records],
+        }

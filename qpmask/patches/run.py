@@ -1,0 +1,222 @@
+"""All slides: :func:`make_patches`, which is what the command line calls."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from qpmask.batch import Batch
+from qpmask.batch.events import BatchListener, BatchStarted
+from qpmask.errors import OptionsError
+from qpmask.events import Listener
+from qpmask.options import export_options
+from qpmask.outputs import REPORT_CSV, REPORT_JSON, OutputFolder
+from qpmask.patches.h5file import require_h5py
+from qpmask.patches.job import PatchWork
+from qpmask.patches.options import PatchOptions
+from qpmask.patches.report import CSV_COLUMNS, PatchRecord, PatchReport
+from qpmask.patches.sources import SlideSource, images_of, project_of, slides_of, with_masks
+from qpmask.pipeline import export_masks
+from qpmask.project import Project
+from qpmask.report import Report
+
+PathLike = str | os.PathLike[str]
+MASKS_FOLDER = "masks"
+
+
+@dataclass(frozen=True)
+class PatchPlan:
+    """The slides of a run.
+
+    Attributes
+    ----------
+    options : PatchOptions
+        What is asked for.
+    sources : tuple of SlideSource
+        The slides; those of a project do not have their masks yet.
+    project : Project or None
+        The project, if that is the input.
+    """
+
+    options: PatchOptions
+    sources: tuple[SlideSource, ...]
+    project: Project | None
+
+
+def plan_patches(inputs: PathLike | Sequence[PathLike], options: PatchOptions) -> PatchPlan:
+    """The slides of some inputs. Opens no slide, writes nothing.
+
+    Raises
+    ------
+    OptionsError, ProjectError
+        An input is not there, or options contradict each other.
+    """
+    many = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+    paths = [Path(path).expanduser() for path in many]
+    if not paths:
+        raise OptionsError("There is no input.", hint="Name slides, a folder, a list or a project.")
+    project = project_of(paths)
+    if project is None:
+        if options.images:
+            raise OptionsError("--images chooses images of a project, and there is none.")
+        sources = slides_of(paths, recursive=options.recursive, mpp_by_name=options.mpp_by_name)
+    else:
+        sources = images_of(project, options.images, options.slides, options.mpp_by_name)
+    if options.masks is not None:
+        sources = with_masks(sources, options.masks.expanduser())
+    _check(options, project)
+    return PatchPlan(options, tuple(sources), project)
+
+
+def _check(options: PatchOptions, project: Project | None) -> None:
+    has_masks = options.masks is not None or (project is not None and options.labels)
+    choice = options.choice
+    if choice.tissue == "annotations" and not has_masks:
+        raise OptionsError(
+            "--tissue annotations needs masks.", hint="Give a QuPath project, or --masks."
+        )
+    if choice.only and not (has_masks and options.labels):
+        raise OptionsError("--only needs labels.", hint="Give a QuPath project, or --masks.")
+    if choice.tissue not in ("auto", "annotations", "none", "sam2"):
+        path = Path(choice.tissue)
+        if not path.is_file():
+            raise OptionsError(
+                f"--tissue is {choice.tissue!r}, which is no file.",
+                hint="It is auto, annotations, none, sam2, or a mask or GeoJSON.",
+            )
+
+
+def dry_run(plan: PatchPlan) -> tuple[PatchRecord, ...]:
+    """What would be cut of each slide: sizes and places. Writes nothing."""
+    work = PatchWork(plan.options, Path())
+    return tuple(work.dry_run(source) for source in plan.sources)
+
+
+def make_patches(
+    inputs: PathLike | Sequence[PathLike],
+    out: PathLike,
+    options: PatchOptions,
+    progress: BatchListener | None = None,
+    stop: threading.Event | None = None,
+    *,
+    export_progress: Listener | None = None,
+) -> PatchReport:
+    """Cut slides into patches: one HDF5 a slide, in ``out/patches``.
+
+    A file holds the corners of the patches in pixels of level 0, their share of tissue and, where
+    there is a mask, the share of every class; :func:`qpmask.open_patches` reads it. Files that are
+    there and still hold are skipped. A slide that fails does not keep the others from being made;
+    look at :attr:`~qpmask.patches.report.PatchReport.ok`.
+
+    Parameters
+    ----------
+    inputs : path-like or sequence of them
+        Slides, folders, CSV or text lists, or a QuPath project, whose masks are made first (in
+        ``out/masks``, as :func:`qpmask.export_masks` does).
+    out : path-like
+        The output folder; made if needed. It also gets ``report.json`` and ``report.csv``.
+    options : PatchOptions
+        What to cut; :func:`qpmask.patch_options` builds it from plain names.
+    progress : callable, optional
+        Called with each event of :mod:`qpmask.batch.events`.
+    stop : threading.Event, optional
+        Set it to end the run cleanly: the report is written, and says it was interrupted.
+    export_progress : callable, optional
+        Called with the events of the export of a project's masks.
+
+    Returns
+    -------
+    PatchReport
+        One record a slide, in the order of the inputs.
+
+    Raises
+    ------
+    OptionsError, ProjectError, ClassMapError
+        Something about the whole run makes no sense.
+    MissingExtraError
+        h5py is not installed (the extra ``patches``).
+    OutputError
+        The output folder cannot be written to.
+    """
+    started, clock = datetime.now(timezone.utc), time.monotonic()
+    require_h5py()
+    plan = plan_patches(inputs, options)
+    folder_path = Path(out).expanduser().absolute()
+    stop = stop or threading.Event()
+    emit = progress or (lambda event: None)
+    with OutputFolder(folder_path) as folder:
+        sources, warnings, stopped = _with_project_masks(plan, folder_path, stop, export_progress)
+        emit(BatchStarted(f"Patches in {folder_path}", len(sources), "slide", tuple(warnings)))
+        batch = Batch(
+            PatchWork(plan.options, folder_path), sources, plan.options.workers, emit, stop
+        )
+        records = batch.run()
+        error = batch.interrupted
+        report = PatchReport(
+            output=folder_path,
+            started=started.isoformat(timespec="seconds"),
+            seconds=time.monotonic() - clock,
+            options=_options_data(plan.options),
+            records=records,
+            warnings=tuple(warnings),
+            interrupted=error is not None or stopped,
+        )
+        folder.write_csv(REPORT_CSV, CSV_COLUMNS, (r.as_row() for r in report))
+        folder.write_json(REPORT_JSON, report.as_dict())
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+    return report
+
+
+def _with_project_masks(
+    plan: PatchPlan, out: Path, stop: threading.Event, progress: Listener | None
+) -> tuple[list[SlideSource], list[str], bool]:
+    """The slides of a project with masks of their annotations, made now unless they stand."""
+    options, project = plan.options, plan.project
+    if project is None or not options.labels or options.masks is not None:
+        return list(plan.sources), [], False
+    wanted = [s.entry.id for s in plan.sources if s.error is None and s.entry is not None]
+    if not wanted:
+        return list(plan.sources), [], False
+    report = export_masks(
+        project,
+        out / MASKS_FOLDER,
+        options.classes,
+        export_options(images=tuple(wanted), engine=options.engine, workers=options.workers,
+                       slides=options.slides),
+        progress,
+        stop,
+    )  # fmt: skip
+    return (
+        [_with_record(s, report, out) for s in plan.sources],
+        list(report.warnings),
+        (report.interrupted),
+    )
+
+
+def _with_record(source: SlideSource, report: Report, out: Path) -> SlideSource:
+    record = next((r for r in report if r.entry_id == source.key), None)
+    if record is None or source.error is not None:
+        return source
+    if not record.ok or record.mask is None:
+        return replace(source, error=f"Its mask could not be made: {record.error}")
+    return replace(source, mask=out / MASKS_FOLDER / record.mask)
+
+
+def _options_data(options: PatchOptions) -> dict[str, Any]:
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {str(k): plain(v) for k, v in value.items()}
+        if isinstance(value, tuple | list):
+            return [plain(v) for v in value]
+        return str(value) if isinstance(value, Path) else value
+
+    found = plain(asdict(options))
+    assert isinstance(found, dict)
+    return found

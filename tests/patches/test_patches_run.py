@@ -1,0 +1,399 @@
+"""From slides and masks to patch files: what is kept, what is written, what goes wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+import threading
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from conftest import hash_tree
+from mask_files import blobs
+from patches.patch_slides import mask_file, slide_file, tissue_picture
+
+from qpmask import make_patches, open_patches, patch_options
+from qpmask.batch.events import StepsDone
+from qpmask.errors import OptionsError
+from qpmask.geometry import Affine
+from qpmask.patches import h5file
+from qpmask.patches.run import dry_run, plan_patches
+
+HEIGHT, WIDTH, SIDE = 900, 1300, 64
+PIXELS, TISSUE = tissue_picture(HEIGHT, WIDTH)
+LABELS = blobs(HEIGHT, WIDTH, n=9, seed=4)
+
+
+@pytest.fixture
+def slide(tmp_path: Path) -> Path:
+    return slide_file(tmp_path / "a.tif", PIXELS, um=2.0)
+
+
+def run(inputs, tmp_path: Path, **options):
+    options = {"patch_size": SIDE, "target_mpp": 2.0, **options}
+    return make_patches(inputs, tmp_path / "out", patch_options(**options))
+
+
+def one(inputs, tmp_path: Path, **options):
+    report = run(inputs, tmp_path, **options)
+    assert report.ok, [r.error for r in report]
+    return open_patches(tmp_path / "out" / report.records[0].file)
+
+
+def cells(pad: bool = False) -> list[tuple[int, int]]:
+    return [
+        (x, y)
+        for y in range(0, HEIGHT if pad else HEIGHT - SIDE + 1, SIDE)
+        for x in range(0, WIDTH if pad else WIDTH - SIDE + 1, SIDE)
+    ]
+
+
+def share(found: np.ndarray, x: int, y: int) -> float:
+    return float(found[y : y + SIDE, x : x + SIDE].sum()) / SIDE**2
+
+
+# --- tissue ---------------------------------------------------------------------------------------
+
+
+def test_tissue_is_found(tmp_path: Path, slide: Path) -> None:
+    patches = one(slide, tmp_path, min_tissue=0.3)
+    truth = {c: share(TISSUE, *c) for c in cells()}
+    kept = {tuple(c) for c in patches.coords.tolist()}
+    assert all(c in kept for c, s in truth.items() if s > 0.4)
+    assert not any(c in kept for c, s in truth.items() if s < 0.2)
+    for (x, y), found in zip(patches.coords.tolist(), patches.tissue.tolist(), strict=True):
+        assert found >= 0.3
+        assert abs(found - truth[x, y]) < 0.1
+
+
+def test_no_tissue_is_looked_for(tmp_path: Path, slide: Path) -> None:
+    patches = one(slide, tmp_path, tissue="none", edge="pad")
+    assert [tuple(c) for c in patches.coords.tolist()] == cells(pad=True)
+    assert (patches.tissue == 1).all()
+
+
+def test_tissue_from_geojson(tmp_path: Path, slide: Path) -> None:
+    ring = [[100, 100], [700, 100], [700, 500], [100, 500], [100, 100]]
+    path = tmp_path / "tissue.geojson"
+    path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    patches = one(slide, tmp_path, tissue=str(path), min_tissue=0.5)
+    inside = np.zeros((HEIGHT, WIDTH), bool)
+    inside[100:500, 100:700] = True
+    expected = [c for c in cells() if share(inside, *c) >= 0.5]
+    assert [tuple(c) for c in patches.coords.tolist()] == expected
+    np.testing.assert_allclose(patches.tissue, [share(inside, *c) for c in expected], atol=1e-6)
+
+
+def test_tissue_where_the_mask_has_a_class(tmp_path: Path, slide: Path) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    mask_file(masks / "a.ome.tif", LABELS, Affine(), slide, (WIDTH, HEIGHT))
+    for classes, found in (((), LABELS > 0), (("Tumor",), LABELS == 2)):
+        if classes:
+            names = one(slide, tmp_path, tissue="none", masks=masks, force=True).classes
+            classes = (names[1],)
+            found = LABELS == 2
+        patches = one(slide, tmp_path, tissue="annotations", tissue_classes=classes, masks=masks,
+                      min_tissue=0.25, force=True)  # fmt: skip
+        expected = [c for c in cells() if share(found, *c) >= 0.25]
+        assert [tuple(c) for c in patches.coords.tolist()] == expected
+        np.testing.assert_allclose(patches.tissue, [share(found, *c) for c in expected], rtol=1e-6)
+
+
+def test_white_and_black_patches_go(tmp_path: Path) -> None:
+    pixels = np.full((SIDE, 4 * SIDE, 3), 128, np.uint8)
+    pixels[:, :SIDE] = 240
+    pixels[:, SIDE : 2 * SIDE] = 10
+    pixels[:, 2 * SIDE : 2 * SIDE + 16] = 255  # a quarter
+    slide = slide_file(tmp_path / "a.tif", pixels, um=2.0)
+    for options, expected in (
+        ({}, [0, 1, 2, 3]), ({"white_thresh": 0.5}, [1, 2, 3]), ({"black_thresh": 0.5}, [0, 2, 3]),
+        ({"white_thresh": 0.2, "black_thresh": 0.2}, [3]),
+    ):  # fmt: skip
+        patches = one(slide, tmp_path, tissue="none", **options)
+        assert (patches.coords[:, 0] // SIDE).tolist() == expected
+        assert patches.attributes["num_patches"] == len(expected)
+
+
+# --- labels ---------------------------------------------------------------------------------------
+
+TURNED = {
+    "as it is": (Affine(), LABELS),
+    "cropped": (Affine.shift(70, 33), LABELS[33:800, 70:1200]),
+    # A mask pixel (x, y) lies at (y, HEIGHT - x) of the slide: the image is turned clockwise.
+    "turned by 90 degrees": (Affine(0, 1, 0, -1, 0, HEIGHT), np.rot90(LABELS, -1)),
+    "turned by 180 degrees": (Affine(-1, 0, WIDTH, 0, -1, HEIGHT), LABELS[::-1, ::-1]),
+    "mirrored": (Affine(-1, 0, WIDTH, 0, 1, 0), LABELS[:, ::-1]),
+}
+
+
+@pytest.mark.parametrize("name", TURNED)
+def test_labels_lie_where_the_frame_says(tmp_path: Path, slide: Path, name: str) -> None:
+    matrix, labels = TURNED[name]
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    mask_file(masks / "a.ome.tif", np.ascontiguousarray(labels), matrix, slide, (WIDTH, HEIGHT))
+    patches = one(slide, tmp_path, tissue="none", masks=masks, overlap=20, min_coverage=0.4)
+    seen = LABELS.copy()
+    if name == "cropped":
+        seen[:] = 0
+        seen[33:800, 70:1200] = LABELS[33:800, 70:1200]
+    with h5py.File(patches.path) as file:
+        values = file["labels/values"][()]
+    for i, (x, y) in enumerate(patches.coords.tolist()):
+        cell = seen[y : y + SIDE, x : x + SIDE]
+        expected = [np.float32(np.count_nonzero(cell == v) / SIDE**2) for v in values]
+        assert patches.fractions[i].tolist() == expected
+        assert patches.fractions[i].sum() == pytest.approx((cell > 0).mean())
+        best = int(np.argmax(expected))
+        assert patches.majority[i] == (values[best] if expected[best] >= 0.4 else 0)
+
+
+def test_a_mask_with_a_downsample(tmp_path: Path, slide: Path) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    small = LABELS[::4, ::4]
+    mask_file(masks / "a.ome.tif", small, Affine.scale(4), slide, (WIDTH, HEIGHT))
+    patches = one(slide, tmp_path, tissue="none", masks=masks, patch_size=50)
+    full = small.repeat(4, 0).repeat(4, 1)
+    for i, (x, y) in enumerate(patches.coords.tolist()):
+        cell = full[y : y + 50, x : x + 50]
+        assert patches.fractions[i].sum() == pytest.approx((cell > 0).mean(), abs=1e-6)
+
+
+def test_where_a_mask_lies_is_never_guessed(tmp_path: Path, slide: Path) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    path = mask_file(masks / "a.ome.tif", LABELS, None, slide, (WIDTH, HEIGHT))
+    report = run(slide, tmp_path, tissue="none", masks=masks)
+    assert "is not known" in report.records[0].error
+    assert "--mask-frame slide" in report.records[0].error
+    patches = one(slide, tmp_path, tissue="none", masks=masks, mask_frame="slide")
+    assert patches.fractions.any()
+    mask_file(path, LABELS, Affine(), slide, (WIDTH + 1, HEIGHT))
+    report = run(slide, tmp_path, tissue="none", masks=masks)
+    assert "QuPath read 1,301 x 900" in report.records[0].error
+    mask_file(path, LABELS, Affine(0.8, -0.6, 0, 0.6, 0.8, 0), slide, (WIDTH, HEIGHT))
+    report = run(slide, tmp_path, tissue="none", masks=masks)
+    assert "turned by an angle" in report.records[0].error
+
+
+def test_only_patches_of_a_class(tmp_path: Path, slide: Path) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    mask_file(masks / "a.ome.tif", LABELS, Affine(), slide, (WIDTH, HEIGHT))
+    everything = one(slide, tmp_path, tissue="none", masks=masks)
+    name = everything.classes[0]
+    chosen = one(slide, tmp_path, tissue="none", masks=masks, only=name)
+    with h5py.File(chosen.path) as file:
+        value = file["labels/values"][0]
+    assert 0 < len(chosen) == np.count_nonzero(everything.majority == value) < len(everything)
+    assert (chosen.majority == value).all() and (chosen.fractions[:, 0] >= 0.5).all()
+    report = run(slide, tmp_path, tissue="none", masks=masks, only="Tumour ")
+    assert "has no class 'Tumour '" in report.records[0].error
+    with pytest.raises(OptionsError, match="--only needs labels"):
+        run(slide, tmp_path, only="Tumor")
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def test_the_layout(tmp_path: Path, slide: Path) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    mask_file(masks / "a.ome.tif", LABELS, Affine(), slide, (WIDTH, HEIGHT))
+    report = run(slide, tmp_path, masks=masks)
+    with h5py.File(tmp_path / "out" / "patches" / "a.h5") as file:
+        n = len(file["coords"])
+        assert n == report.records[0].patches > 10
+        assert file["coords"].shape == (n, 2) and file["coords"].dtype == np.int64
+        assert file["coords_ext"].shape == (n, 5) and file["coords_ext"].dtype == np.int32
+        np.testing.assert_array_equal(file["coords_ext"][:, :2], file["coords"])
+        assert (file["coords_ext"][:, 2:] == (SIDE, SIDE, 0)).all()
+        for name, kind in (("tissue", "f4"), ("padded", "f4"), ("labels/majority", "i4")):
+            assert file[name].shape == (n,) and file[name].dtype == kind
+        names = file["labels/names"].asstr()[()]
+        assert file["labels/fractions"].shape == (n, len(names))
+        assert file["labels/fractions"].dtype == np.float32
+        expected = {
+            "patch_size": SIDE, "patch_size_level0": SIDE, "overlap": 0, "level0_width": WIDTH,
+            "level0_height": HEIGHT, "level0_magnification": 5, "target_magnification": 5,
+            "mpp": 2.0, "patch_level": 0, "name": "a", "wsi_path": str(slide), "num_patches": n,
+        }  # fmt: skip
+        for holder in (file, file["coords"]):
+            assert {k: holder.attrs[k] for k in expected} == expected
+            assert isinstance(holder.attrs["patch_size"], np.int64), "TRIDENT computes with it"
+            assert holder.attrs["downsample"].tolist() == [1, 1]
+
+
+def test_a_second_run_skips_what_holds(tmp_path: Path, slide: Path) -> None:
+    run(slide, tmp_path)
+    before = hash_tree(tmp_path / "out" / "patches")
+    assert [r.status for r in run(slide, tmp_path)] == ["skipped"]
+    assert hash_tree(tmp_path / "out" / "patches") == before
+    assert [r.status for r in run(slide, tmp_path, min_tissue=0.2)] == ["done"]
+    assert [r.status for r in run(slide, tmp_path, min_tissue=0.2, force=True)] == ["done"]
+    slide_file(slide, np.roll(PIXELS, 64, axis=1), um=2.0)
+    assert [r.status for r in run(slide, tmp_path, min_tissue=0.2)] == ["done"]
+    target = tmp_path / "out" / "patches" / "a.h5"
+    target.write_bytes(target.read_bytes()[:2000])
+    assert [r.status for r in run(slide, tmp_path, min_tissue=0.2)] == ["done"]
+
+
+def test_features_are_not_thrown_away(tmp_path: Path, slide: Path) -> None:
+    run(slide, tmp_path)
+    target = tmp_path / "out" / "patches" / "a.h5"
+    with h5py.File(target, "a") as file:
+        file["features/resnet"] = np.ones((len(file["coords"]), 4), np.float32)
+    assert [r.status for r in run(slide, tmp_path)] == ["skipped"], "the patches are the same"
+    before = hash_tree(target.parent)
+    report = run(slide, tmp_path, min_tissue=0.5)
+    assert "holds features (resnet)" in report.records[0].error
+    assert hash_tree(target.parent) == before
+    assert run(slide, tmp_path, min_tissue=0.5, force=True).ok
+
+
+def test_a_file_that_reads_back_wrongly_is_not_kept(
+    tmp_path: Path, slide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(slide, tmp_path)
+    before = hash_tree(tmp_path / "out" / "patches")
+    real = h5file.read_patch_file
+
+    def shifted(path: Path):
+        table = real(path)
+        table.coords[0] += 1
+        return table
+
+    monkeypatch.setattr(h5file, "read_patch_file", shifted)
+    report = run(slide, tmp_path, min_tissue=0.3)
+    assert "reads back as something else" in report.records[0].error
+    assert hash_tree(tmp_path / "out" / "patches") == before
+    assert not (tmp_path / "out" / ".qpmask").exists()
+
+
+# --- inputs ---------------------------------------------------------------------------------------
+
+
+def test_one_bad_slide_does_not_stop_the_others(tmp_path: Path) -> None:
+    folder = tmp_path / "slides"
+    (folder / "more").mkdir(parents=True)
+    slide_file(folder / "good.tif", PIXELS, um=2.0)
+    (folder / "bad.svs").write_bytes(b"no slide")
+    slide_file(folder / "unknown.tif", PIXELS, um=None)
+    slide_file(folder / "more" / "good.tif", PIXELS[:, ::-1], um=2.0)
+    (folder / "notes.md").write_text("no slide")
+    report = run(folder, tmp_path, tissue="none")
+    assert {r.name: r.status for r in report} == {
+        "bad": "failed", "good": "done", "unknown": "failed",
+    }  # fmt: skip
+    errors = {r.name: r.error for r in report}
+    assert "bad.svs cannot be opened" in errors["bad"]
+    assert "unknown.tif does not say how large its pixels are" in errors["unknown"]
+    with (tmp_path / "out" / "report.csv").open() as file:
+        assert [row["status"] for row in csv.DictReader(file)] == ["failed", "done", "failed"]
+    said = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (said["ok"], len(said["slides"])) == (False, 3)
+    report = run(folder, tmp_path, tissue="none", recursive=True, mpp_by_name={"unknown": 2.0})
+    names = [r.name for r in report if r.ok]
+    assert len(names) == 3 and len(set(names)) == 3, "two slides of one name have two files"
+    assert run(folder, tmp_path, tissue="none", slide_mpp=2.0).records[2].ok
+
+
+def test_lists(tmp_path: Path, slide: Path) -> None:
+    plain = slide_file(tmp_path / "b.tif", PIXELS, um=None)
+    listed = tmp_path / "list.csv"
+    listed.write_text(f"wsi,mpp\n{slide.name},\n{plain},4\n")
+    report = run(listed, tmp_path, tissue="none", target_mpp=4.0)
+    assert [(r.name, r.mpp) for r in report] == [("a", 2.0), ("b", 4.0)]
+    text = tmp_path / "list.txt"
+    text.write_text("# mine\na.tif\n\nmissing.tif\n")
+    report = run(text, tmp_path, tissue="none")
+    assert [r.status for r in report] == ["done", "failed"]
+    listed.write_text("name\na.tif\n")
+    with pytest.raises(OptionsError, match="no column of slides"):
+        run(listed, tmp_path)
+    with pytest.raises(OptionsError, match="There is no slide, folder or list"):
+        run(tmp_path / "nothing", tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(OptionsError, match="There are no slides in"):
+        run(tmp_path / "empty", tmp_path)
+
+
+def test_a_slide_smaller_than_a_patch(tmp_path: Path) -> None:
+    slide = slide_file(tmp_path / "a.tif", PIXELS[:40, :50], um=2.0)
+    report = run(slide, tmp_path, tissue="none")
+    assert report.records[0].patches == 0
+    assert "--edge pad" in report.records[0].warnings[0]
+    assert len(one(slide, tmp_path, tissue="none", edge="pad")) == 1
+
+
+def test_a_project_gives_labels(tmp_path: Path, demo: Path) -> None:
+    """Its masks are drawn first; its third slide is missing."""
+    before = hash_tree(demo)
+    report = run(demo, tmp_path, target_mpp=1.0, engine="native")
+    assert [r.status for r in report] == ["done", "done", "failed"]
+    assert "is not on this machine" in report.records[2].error
+    import tifffile
+
+    labels = tifffile.imread(tmp_path / "out" / "masks" / "Prostate A.ome.tif", series=0, level=0)
+    with open_patches(tmp_path / "out" / "patches" / "Prostate A.h5") as patches:
+        with h5py.File(patches.path) as file:
+            values = file["labels/values"][()]
+        for i, (x, y) in enumerate(patches.coords.tolist()):
+            cell = labels[y : y + 128, x : x + 128]
+            expected = [np.float32((cell == v).mean()) for v in values]
+            np.testing.assert_array_equal(patches.fractions[i], expected)
+        assert "Tumor" in patches.classes and patches.fractions.any()
+    assert hash_tree(demo) == before
+    again = run(demo, tmp_path, target_mpp=1.0, engine="native", workers=2)
+    assert [r.status for r in again] == ["skipped", "skipped", "failed"]
+
+
+# --- runs -----------------------------------------------------------------------------------------
+
+
+def test_several_processes_do_the_same(tmp_path: Path) -> None:
+    slides = [slide_file(tmp_path / f"{k}.tif", np.roll(PIXELS, k, 1), um=2.0) for k in range(3)]
+    seen = []
+    report = make_patches(
+        slides, tmp_path / "two", patch_options(target_mpp=2.0, patch_size=SIDE, workers=2),
+        seen.append,
+    )  # fmt: skip
+    assert report.ok and [r.name for r in report] == ["0", "1", "2"]
+    run(slides, tmp_path)
+    for k in range(3):
+        one, two = (open_patches(tmp_path / d / "patches" / f"{k}.h5") for d in ("out", "two"))
+        np.testing.assert_array_equal(one.coords, two.coords)
+        np.testing.assert_array_equal(one.tissue, two.tissue)
+    assert seen
+
+
+def test_an_interrupted_run_leaves_whole_files_and_goes_on(tmp_path: Path) -> None:
+    slides = [slide_file(tmp_path / f"{k}.tif", PIXELS, um=2.0) for k in range(3)]
+    options = patch_options(target_mpp=2.0, patch_size=SIDE, tissue="none", white_thresh=1.0)
+    stop = threading.Event()
+    reached = []
+
+    def listen(event: object) -> None:
+        if isinstance(event, StepsDone):
+            reached.append(event.key)
+            if len(set(reached)) == 2:  # the second slide is being looked at
+                stop.set()
+
+    report = make_patches(slides, tmp_path / "out", options, listen, stop)
+    assert report.interrupted and not report.ok
+    assert [r.status for r in report] == ["done", "interrupted", "interrupted"]
+    files = [p.name for p in (tmp_path / "out").rglob("*") if p.is_file()]
+    assert sorted(files) == ["0.h5", "report.csv", "report.json"]
+    report = make_patches(slides, tmp_path / "out", options)
+    assert [r.status for r in report] == ["skipped", "done", "done"]
+
+
+def test_the_dry_run_opens_slides_and_writes_nothing(tmp_path: Path, slide: Path) -> None:
+    before = hash_tree(tmp_path)
+    records = dry_run(plan_patches(slide, patch_options(target_mpp=4.0, patch_size=SIDE)))
+    assert [(r.status, r.cells, r.patch_size_level0) for r in records] == [("planned", 70, 128)]
+    assert hash_tree(tmp_path) == before
