@@ -9,7 +9,7 @@
  * In         The project as it was last saved. It is only read.
  * Out        In the output folder, for every image: NAME.ome.tif (tiled pyramidal OME-TIFF, uint8,
  *            or uint16 for labels above 255; 0 is the background) and NAME.ome.tif.json (what it was
- *            made from); and report.json, report.csv and classes.yaml, the class map as used.
+ *            made from); and report.json, report.csv, areas.csv and classes.yaml, the class map as used.
  *            Files and pixels are those of `qpmask export`, so that a run begun with one is taken up
  *            by the other, and `qpmask check` reads them back. Masks that still hold are skipped.
  * QuPath     0.4 to 0.7.
@@ -232,6 +232,7 @@ class MaskExport {
             throw new MaskStop(only == null ? "${projectFile} has no images. Add some in QuPath."
                     : "The open image is not in ${projectFile}.")
         say("qpmask: ${entries.size()} image(s) of ${projectFile} -> ${out}")
+        checkOwner()
         def plans = entries.collect { entry -> [entry: entry, mask: names[entry.id], findings: []] }
         plans.each { readCounts(it) }
         decideClasses(plans)
@@ -255,7 +256,10 @@ class MaskExport {
                     }
                 }
                 records << record
+                if (record.status == 'done')
+                    record.made_again = plan.again ? plan.again.join('; ') : null
                 say("${where}: ${record.status}" + (record.status == 'done' ? " in ${record.seconds} s" : '') +
+                        (record.made_again ? "; made again: ${record.made_again}" : '') +
                         (record.error ? ". ${record.error}" : ''))
                 plan.findings.each { say("    note: ${it}") }
             }
@@ -269,6 +273,32 @@ class MaskExport {
                     : records[0].error]
         } finally {
             unlockFolder(lock)
+        }
+    }
+
+    /** Masks of another project are not written over unless asked for: names and labels mean other things. */
+    private void checkOwner() {
+        if (settings.overwrite)
+            return
+        def images = project.images.collect { [it.id, it.name] } as Set
+        def foreign = [:]
+        (out.listFiles() ?: []).findAll { it.name.endsWith('.json') }.sort { it.name }.each { file ->
+            def image = MaskJson.read(file)
+            image = image instanceof Map ? image.image : null
+            def owner = image instanceof Map ? image.project : null
+            def mask = file.name[0..<-5]
+            if (!(owner instanceof String) || !new File(out, mask).exists() || composed(owner) == composed(projectFile.path))
+                return
+            // A project that has moved is the same one.
+            def other = new File(owner)
+            if (other.exists() ? Files.isSameFile(other.toPath(), projectFile.toPath()) : [image.entry_id, image.name] in images)
+                return
+            foreign.computeIfAbsent(owner, { [] }) << mask
+        }
+        foreign.each { owner, masks ->
+            throw new MaskStop("${out} holds ${masks.size()} mask${masks.size() == 1 ? '' : 's'} of another project, ${owner}, " +
+                    "such as ${masks[0]}. Choose another folder. The setting overwrite = true goes on: masks of the same name " +
+                    "are replaced, and labels follow the folder's classes.yaml.")
         }
     }
 
@@ -346,7 +376,7 @@ class MaskExport {
                 width: side(metadata.width), height: side(metadata.height),
                 sizeZ: count(metadata.sizeZ), sizeT: count(metadata.sizeT),
                 pixelSize: sizes.contains(null) ? null : sizes, uris: uris(builder, 0),
-                provider: inner.providerClassName,
+                frame: MaskFrame.read(builder as Map, MaskFrame.sizeIn(metadata)), provider: inner.providerClassName,
                 providerArgs: inner.args instanceof List ? inner.args*.toString() : []]
     }
 
@@ -601,6 +631,7 @@ class MaskExport {
         plan.drawn = plan.counts.findAll { name, n -> name in drawn }.values().sum(0)
         if (!plan.drawn)
             plan.findings << 'No objects to draw: the mask is all background.'
+        plan.findings.addAll(entry.frame.findings())
         if (plan.slide == 'missing')
             plan.findings << ('The slide is not ' + (!entry.uris ? 'found: the project does not say where'
                     : entry.uris[0].startsWith('file:') ? "at ${entry.uris[0]}" : "looked for: it is no file (${entry.uris[0]})") +
@@ -617,25 +648,31 @@ class MaskExport {
         plan.madeFrom = [
                 format: 1, pixel_rules: engine.pixel_rules, data_sha256: plan.sha256,
                 image: [entry.width, entry.height, entry.sizeZ, entry.sizeT], pixel_size_um: plan.pixelSize,
-                downsample: downsample, tile_px: tilePx, objects: settings.objects, line_thickness: 1.0d,
+                downsample: downsample, frame: entry.frame.record(1.0d).mask_to_file, tile_px: tilePx, objects: settings.objects, line_thickness: 1.0d,
                 boundary_label: null, instances: null, multichannel: false, compression: 'lzw', pyramid: true,
                 classes: classes.fingerprint(), rules: plan.rules]
     }
 
     // -- one mask ---------------------------------------------------------------------------------
 
-    /** The record of a mask that is there and still holds, or null. */
+    /** The record of a mask that is there and still holds, or null; plan.again says why one is made again. */
     private Map standing(Map plan) {
-        if (settings.overwrite)
-            return null
         def mask = new File(out, plan.mask)
-        def sidecar = MaskJson.read(new File(out, "${plan.mask}.json"))
-        if (!(sidecar instanceof Map) || !(sidecar.mask instanceof Map) || !(sidecar.pixels instanceof Map))
+        def file = new File(out, "${plan.mask}.json")
+        if (!mask.exists() && !file.exists())
             return null
+        def sidecar = MaskJson.read(file)
         // Through text and back, so that both sides hold the same types of numbers.
-        if (sidecar.made_from != MaskJson.parse(MaskJson.text(plan.madeFrom)))
-            return null
-        if (!mask.isFile() || mask.length() != sidecar.mask.bytes || MaskBytes.sha256(mask) != sidecar.mask.sha256)
+        plan.again = MaskChanges.of(sidecar, MaskJson.parse(MaskJson.text(plan.madeFrom)) as Map, plan.legend)
+        if (!plan.again && settings.overwrite)
+            plan.again = ['as asked (force)']
+        if (!plan.again && !(sidecar.mask instanceof Map && sidecar.pixels instanceof Map))
+            plan.again = ['it has no sidecar that can be read']
+        if (!plan.again && !mask.isFile())
+            plan.again = ['it is not there any more']
+        if (!plan.again && (mask.length() != sidecar.mask.bytes || MaskBytes.sha256(mask) != sidecar.mask.sha256))
+            plan.again = ['its file is not what was written']
+        if (plan.again)
             return null
         def record = recordFor(plan, 'skipped', null, sidecar.pixels.collectEntries { k, v -> [(k.toInteger()): v] }, mask.length())
         if (sidecar.engine instanceof Map)
@@ -677,9 +714,10 @@ class MaskExport {
         hierarchy = null
         def metadata = new MaskXml(name: entry.name, width: plan.width, height: plan.height, bits: plan.bits,
                 sizeZ: entry.sizeZ, sizeT: entry.sizeT, pixelSize: plan.pixelSize as List<Double>, legend: plan.legend,
-                creator: "qpmask ${VERSION}", extra: [
+                creator: "qpmask ${VERSION}", levels: MaskWriter.levels(plan.width, plan.height, tilePx), extra: [
                     image: entry.name, entry_id: entry.id, image_width_px: "${entry.width}", image_height_px: "${entry.height}",
                     downsample: "${downsample}", objects: settings.objects, kind: 'classes',
+                    frame: MaskJson.line(entry.frame.record(downsample as double)),
                     engine: "${engine.name} ${engine.version}"])
         def writer = new MaskWriter(part, plan.width, plan.height, tilePx, plan.bits, plan.planes,
                 plan.pixelSize as List<Double>, metadata.bytes(), "qpmask ${VERSION}")
@@ -752,7 +790,8 @@ class MaskExport {
                 pixel_width_um: ok ? plan.pixelSize?.get(0) : null, pixel_height_um: ok ? plan.pixelSize?.get(1) : null,
                 dtype: ok ? "uint${plan.bits}".toString() : null, planes: ok ? plan.planes : null,
                 pixels: (pixels ?: [:]).collectEntries { k, v -> [(k.toString()): v] }, objects: ok ? plan.drawn : null,
-                seconds: 0.0d, bytes: bytes, engine: null, verified_by: null, slide: plan.slide, error: error,
+                seconds: 0.0d, bytes: bytes, engine: null, verified_by: null,
+                made_again: null, slide: plan.slide, error: error,
                 error_type: status == 'failed' ? 'QpmaskError' : null, warnings: plan.findings*.toString()]
     }
 
@@ -767,6 +806,7 @@ class MaskExport {
                 image: [name: entry.name, entry_id: entry.id, width_px: entry.width, height_px: entry.height,
                         uris: entry.uris, slide: plan.slide, provider: entry.provider, provider_args: entry.providerArgs,
                         project: projectFile.path],
+                frame: entry.frame.record(downsample as double),
                 classes: plan.legend.collect { row ->
                     def n = record.pixels["${row.label}".toString()] ?: 0
                     [label: row.label, name: row.name, color: row.color, objects: row.objects, pixels: n,
@@ -799,7 +839,8 @@ class MaskExport {
                               use_backup: false, engine: 'qupath', force: settings.overwrite, workers: 1, jvm_memory: null],
                     classes: classes.asMap(true), warnings: warnings, images: all]
         def columns = ['entry_id', 'image', 'status', 'mask', 'width_px', 'height_px', 'downsample', 'pixel_width_um',
-                       'pixel_height_um', 'dtype', 'planes', 'objects', 'seconds', 'bytes', 'slide', 'error', 'warnings']
+                       'pixel_height_um', 'dtype', 'planes', 'objects', 'seconds', 'bytes', 'made_again', 'slide', 'error',
+                       'warnings']
         def lines = [columns] + all.collect { record ->
             columns.collect { name ->
                 def value = record[name]
@@ -809,8 +850,34 @@ class MaskExport {
         }
         writeText('classes.yaml', classes.toYaml())
         writeText('report.csv', lines.collect { row -> row.collect { csv(it) }.join(',') + '\n' }.join(''))
+        writeText('areas.csv', areaTable(all).collect { row -> row.collect { csv(it) }.join(',') + '\n' }.join(''))
         writeText('report.json', MaskJson.text(data) + '\n')
         return data
+    }
+
+    /** Area and pixels of each class (columns) in each image (rows), from the sidecars. */
+    private List<List> areaTable(List records) {
+        def found = records.findAll { it.status in ['done', 'skipped'] && it.mask }.findResults { record ->
+            def sidecar = MaskJson.read(new File(out, record.mask + '.json'))
+            if (!(sidecar instanceof Map && sidecar.classes instanceof List))
+                return null
+            def pixels = [:]
+            sidecar.classes.each { pixels[it.name] = (pixels[it.name] ?: 0L) + (it.pixels as long) }
+            pixels['(background)'] = (record.pixels['0'] ?: 0L) as long
+            [record, pixels]
+        }
+        def names = found.collectMany { it[1].keySet() }.unique() - '(background)' + (found ? ['(background)'] : [])
+        def mm2 = { record, n ->
+            if (n == null || record.pixel_width_um == null)
+                return null
+            def area = (n as double) * (record.pixel_width_um as double) * (record.pixel_height_um as double) / 1e6d
+            new BigDecimal(area).round(new java.math.MathContext(9)).stripTrailingZeros().toPlainString()
+        }
+        return [['entry_id', 'image', 'mask'] + names.collect { "${it} (mm2)" } + names.collect { "${it} (px)" }] +
+                found.collect { record, pixels ->
+                    [record.entry_id, record.image, record.mask] + names.collect { mm2(record, pixels[it]) } +
+                            names.collect { pixels[it] }
+                }
     }
 
     private static String csv(value) {
@@ -1154,6 +1221,72 @@ class ClassNames {
     }
 }
 
+/** What changed since a mask was made, in the words of qpmask's plan.standing. */
+class MaskChanges {
+    static final Map WORDS = [tile_px: 'tile size', image: 'size of the image', pixel_size_um: 'pixel size in \u00b5m',
+                              boundary_label: 'label of outlines']
+
+    static List<String> of(sidecar, Map now, List<Map> legend) {
+        def old = sidecar instanceof Map ? sidecar.made_from : null
+        if (!(old instanceof Map))
+            return ['it has no sidecar that can be read']
+        def changed = (old + now).keySet().findAll { old[it] != now[it] }
+        def found = []
+        changed.each { key ->
+            def a = old[key]
+            def b = now[key]
+            if (key == 'data_sha256')
+                found << (a == null ? 'annotated since' : 'saved in QuPath since')
+            else if (key == 'format')
+                found << 'made by another version of qpmask'
+            else if (key == 'instances')
+                found << "instances ${text(a != null)} -> ${text(b != null)}"
+            else if (key == 'image' && a instanceof List && a.drop(2) == b.drop(2))
+                found << "${WORDS[key]} ${text(a.take(2))} -> ${text(b.take(2))}"
+            else if (!(key in ['classes', 'rules']) && !(key == 'pixel_size_um' && 'downsample' in changed))
+                found << "${WORDS[key] ?: key.toString().replace('_', ' ')} ${text(a)} -> ${text(b)}"
+        }
+        if (('classes' in changed || 'rules' in changed) && !('instances' in changed)) {
+            def more = labels(old.rules, now.rules) + colors(sidecar.classes, legend)
+            found.addAll(more ? more.take(4) : ['the class map'])
+            if (more.size() > 4)
+                found << "${more.size() - 4} more changes of classes"
+        }
+        return found*.toString()
+    }
+
+    private static List labels(old, List now) {
+        if (!(old instanceof List) || old.any { !(it instanceof List) || it.size() < 2 })
+            return []
+        def before = old.collectEntries { [(it[0]): it[1]] }
+        def after = now.collectEntries { [(it[0]): it[1]] }
+        def found = (before + after).keySet().findAll { before[it] != after[it] }.collect {
+            "label of ${it == null ? 'unclassified objects' : "'${it}'"} ${text(before[it])} -> ${text(after[it])}"
+        }
+        return before == after && before.keySet() as List != after.keySet() as List ? found + ['order of the classes'] : found
+    }
+
+    private static List colors(old, List<Map> legend) {
+        def rows = old instanceof List ? old.findAll { it instanceof Map } : []
+        def before = rows.collectEntries { [(it.name): it.color] }
+        return legend.findAll { before.containsKey(it.name) && before[it.name] != it.color }.collect {
+            "colour of '${it.name}' ${text(before[it.name])} -> ${text(it.color)}"
+        }
+    }
+
+    private static String text(value) {
+        if (value == null)
+            return 'none'
+        if (value instanceof Boolean)
+            return value ? 'yes' : 'no'
+        if (value instanceof List)
+            return value.collect { text(it) }.join(' x ')
+        if (value instanceof Double)
+            return new BigDecimal(value.toString()).round(new java.math.MathContext(6)).stripTrailingZeros().toPlainString()
+        return value.toString()
+    }
+}
+
 /** File names of masks, as qpmask gives them: no collision, no name that some system refuses. */
 class MaskNames {
     static final List SUFFIXES = [
@@ -1199,6 +1332,231 @@ class MaskNames {
     }
 }
 
+// ---- frames -------------------------------------------------------------------------------------
+
+/**
+ * Where an image lies in its file: the chain of servers that QuPath wraps around it, as a matrix a to f
+ * from pixels of the image to those of the file, (a x + b y + c, d x + e y + f). Builders that are not
+ * known here give none. The same as qpmask/serverchain.py, number by number.
+ */
+class MaskFrame {
+    private static final List<String> IN_PLACE = ['pyramidize', 'color', 'swapRedBlue', 'color_deconvolved', 'normalized',
+            'typeConvert', 'channels', 'z_projected', 'sliced']
+    private static final Map NOTES = [sliced: "Its slices and time points are some of the file's.",
+            channels: 'Further images give it channels.', z_projected: "Its pixels are a projection of the file's slices."]
+    private static final Map READERS = [OpenslideServerBuilder: 'OpenSlide', BioFormatsServerBuilder: 'Bio-Formats',
+            ImageJServerBuilder: 'ImageJ']
+
+    double[] matrix = [1, 0, 0, 0, 1, 0] as double[]
+    List<Integer> size
+    String unknown
+    List<String> steps = []
+    List<String> notes = []
+    Map file
+
+    static MaskFrame read(Map builder, List<Integer> size) {
+        def frame = new MaskFrame(size: size)
+        try {
+            frame.follow(builder)
+        } catch (MaskStop why) {
+            frame.matrix = null
+            frame.unknown = why.message
+        }
+        return frame
+    }
+
+    /** Width and height, or null if they are none that QuPath could hold. */
+    static List<Integer> sizeIn(data) {
+        if (!(data instanceof Map))
+            return null
+        def found = [data.width, data.height].collect {
+            def n = it instanceof Number ? it.doubleValue() : 0d
+            Double.isFinite(n) && n == Math.rint(n) && n >= 1 && n < 2147483648d ? n as int : null
+        }
+        return found.contains(null) ? null : found
+    }
+
+    /** For a sidecar and a mask's OME-XML; of a mask drawn at a downsample. */
+    Map record(double downsample) {
+        def scaled = matrix == null ? null : product(matrix, [downsample, 0, 0, 0, downsample, 0] as double[])
+        return [mask_to_file: scaled?.collect { it + 0.0d }, unknown: unknown, steps: steps, notes: notes,
+                file: file?.name, reader: file?.reader, series: file?.series, series_name: file?.seriesName,
+                read_px0: file?.size, origin: file?.origin]
+    }
+
+    List<String> findings() {
+        def words = [*steps]
+        if (file?.seriesName != null)
+            words << "series '${file.seriesName}'".toString()
+        else if (file?.series)
+            words << "series ${file.series}".toString()
+        def said = unknown != null ? ["Where the image lies in its file is not known (${unknown}): the mask fits the image as " +
+                'QuPath shows it, and no file is to be put under it.']
+                : words ? ["QuPath shows the file ${words.join(', ')}: the mask fits what QuPath shows. Its sidecar holds the " +
+                "matrix to the file's pixels (frame)."] : []
+        return (said + notes)*.toString()
+    }
+
+    private void follow(Map builder) {
+        for (int i = 0; i < 64; i++) {
+            size = agreed(size, sizeIn(builder.metadata))
+            def kind = builder.builderType
+            if (kind == 'uri') {
+                readFile(builder)
+                return
+            }
+            step(kind, builder)
+            if (NOTES[kind])
+                notes << NOTES[kind]
+            if (!(builder.builder instanceof Map))
+                throw new MaskStop("the project has no image below its '${kind}' builder")
+            builder = builder.builder as Map
+        }
+        throw new MaskStop('it is wrapped more than 64 times')
+    }
+
+    private void step(kind, Map builder) {
+        if (kind in IN_PLACE)
+            return
+        if (kind == 'cropped')
+            crop(builder.region instanceof Map ? builder.region : [:])
+        else if (kind == 'affine')
+            transform(builder.transform instanceof Map ? builder.transform : [:])
+        else if (kind == 'rotated')
+            rotate(builder.rotation)
+        else if (kind == 'flipped')
+            flip(builder.flip)
+        else if (kind in ['sparse', 'z_concatenated'])
+            throw new MaskStop('QuPath composes it of several images')
+        else if (kind == null)
+            throw new MaskStop('the project does not say how it is made')
+        else
+            throw new MaskStop("QuPath makes it by '${kind}', which this version of qpmask does not know")
+    }
+
+    private void crop(Map region) {
+        def corner = [region.x, region.y].collect { it instanceof Number ? it.doubleValue() : null }
+        def part = sizeIn(region)
+        if (corner.contains(null) || part == null)
+            throw new MaskStop('its crop has no region')
+        agreed(size, part)
+        apply([1, 0, corner[0], 0, 1, corner[1]])
+        steps << String.format(Locale.ROOT, 'cropped to %,d x %,d pixels at x %,.0f, y %,.0f', part[0], part[1], corner[0], corner[1])
+        size = null
+    }
+
+    private void transform(Map raw) {
+        def m = ['m00', 'm01', 'm02', 'm10', 'm11', 'm12'].collect {
+            raw[it] instanceof Number && Double.isFinite(raw[it].doubleValue()) ? raw[it].doubleValue() : null
+        }
+        if (m.contains(null))
+            throw new MaskStop('its transform has no six numbers')
+        // QuPath's transform leads from the inner image to the outer one.
+        double area = m[0] * m[4] - m[1] * m[3]
+        if (!Double.isFinite(area) || area == 0)
+            throw new MaskStop('its transform cannot be inverted')
+        double a = m[4] / area + 0.0d, b = -m[1] / area + 0.0d, d = -m[3] / area + 0.0d, e = m[0] / area + 0.0d
+        apply([a, b, -(a * m[2] + b * m[5]) + 0.0d, d, e, -(d * m[2] + e * m[5]) + 0.0d])
+        if (m != [1d, 0d, 0d, 0d, 1d, 0d])
+            steps << 'transformed'
+        size = null
+    }
+
+    /** QuPath turns clockwise; the inner image is turned back. */
+    private void rotate(rotation) {
+        if (rotation == 'ROTATE_NONE')
+            return
+        if (!(rotation in ['ROTATE_90', 'ROTATE_180', 'ROTATE_270']))
+            throw new MaskStop("its rotation is '${rotation}'")
+        if (size == null)
+            throw new MaskStop('the project does not say how large what it rotates is')
+        def (width, height) = size
+        apply(rotation == 'ROTATE_90' ? [0, 1, 0, -1, 0, width] : rotation == 'ROTATE_180' ? [-1, 0, width, 0, -1, height]
+                : [0, -1, height, 1, 0, 0])
+        if (rotation != 'ROTATE_180')
+            size = [height, width]
+        steps << "rotated by ${rotation - 'ROTATE_'} degrees".toString()
+    }
+
+    private void flip(how) {
+        if (how == 'NONE')
+            return
+        if (!(how in ['HORIZONTAL', 'VERTICAL', 'BOTH']))
+            throw new MaskStop("its flip is '${how}'")
+        if (size == null)
+            throw new MaskStop('the project does not say how large what it flips is')
+        apply([how == 'VERTICAL' ? 1 : -1, 0, how == 'VERTICAL' ? 0 : size[0],
+               0, how == 'HORIZONTAL' ? 1 : -1, how == 'HORIZONTAL' ? 0 : size[1]])
+        steps << "flipped (${how.toLowerCase(Locale.ROOT)})".toString()
+    }
+
+    private void readFile(Map builder) {
+        if (!(builder.uri instanceof String) || !builder.uri)
+            throw new MaskStop('the project does not name its file')
+        def className = builder.providerClassName
+        def reader = className == null ? null : READERS["${className}".toString().tokenize('.')[-1]]
+        if (className != null && reader == null)
+            throw new MaskStop("${className} reads it, which qpmask does not know")
+        List<String> args = builder.args instanceof List ? builder.args*.toString() : []
+        boolean isCut = reader in ['OpenSlide', null] && !args.contains('--no-crop')
+        def series = null
+        def name = null
+        if (reader in ['Bio-Formats', null]) {
+            def text = option(args, ['--series', '-s'])
+            if (text != null && !(text ==~ /-?\d{1,9}/))
+                throw new MaskStop("its series is '${text}'")
+            if (text != null && text.toInteger() >= 0)
+                series = text.toInteger()
+            else
+                name = option(args, ['--name', '-n']) ?: null
+            def dims = option(args, ['--dims'])
+            if (dims && !dims.toUpperCase(Locale.ROOT).startsWith('XY'))
+                throw new MaskStop("its arguments swap its dimensions (${dims})")
+        }
+        def turned = reader == null ? option(args, ['--rotate']) : null
+        if (turned != null) {
+            rotate(turned)
+            if (turned != 'ROTATE_NONE')
+                steps[-1] = 'rotated by its arguments'
+        }
+        file = [name: fileName(builder.uri as String), reader: reader, series: series, seriesName: name, size: size,
+                origin: !isCut ? 'level 0' : reader == null ? 'unclear' : 'scanned part']
+    }
+
+    private static String fileName(String uri) {
+        def name = uri.substring(uri.lastIndexOf('/') + 1)
+        try {
+            return URLDecoder.decode(name.replace('+', '%2B'), 'UTF-8')
+        } catch (IllegalArgumentException ignored) {
+            return name
+        }
+    }
+
+    private static String option(List<String> args, List<String> names) {
+        for (int i = 0; i < args.size(); i++) {
+            int equals = args[i].indexOf('=')
+            if ((equals < 0 ? args[i] : args[i].substring(0, equals)) in names)
+                return equals >= 0 ? args[i].substring(equals + 1) : i + 1 < args.size() ? args[i + 1] : ''
+        }
+        return null
+    }
+
+    private static List<Integer> agreed(List<Integer> one, List<Integer> other) {
+        if (one != null && other != null && one != other)
+            throw new MaskStop(String.format(Locale.ROOT, 'the project contradicts itself: %,d x %,d pixels or %,d x %,d', *one, *other))
+        return one ?: other
+    }
+
+    private void apply(List step) {
+        matrix = product(step as double[], matrix)
+    }
+
+    private static double[] product(double[] s, double[] m) {
+        return [s[0] * m[0] + s[1] * m[3], s[0] * m[1] + s[1] * m[4], s[0] * m[2] + s[1] * m[5] + s[2],
+                s[3] * m[0] + s[4] * m[3], s[3] * m[1] + s[4] * m[4], s[3] * m[2] + s[4] * m[5] + s[5]] as double[]
+    }
+}
+
 // ---- files --------------------------------------------------------------------------------------
 
 /** JSON as Python reads and writes it: 1 is a whole number, 1.0 is not. */
@@ -1221,6 +1579,10 @@ class MaskJson {
 
     static String text(Object data) {
         return GSON.toJson(data)
+    }
+
+    static String line(Object data) {
+        return new GsonBuilder().serializeNulls().disableHtmlEscaping().create().toJson(data)
     }
 
     static String quoted(String text, boolean ascii) {
@@ -1346,6 +1708,7 @@ class MaskXml {
     List<Double> pixelSize
     List<Map> legend
     Map<String, String> extra
+    List<int[]> levels
 
     byte[] bytes() {
         def ns = 'http://www.openmicroscopy.org/Schemas/OME/2016-06'
@@ -1362,6 +1725,10 @@ class MaskXml {
         lines << '</Pixels>'
         def maps = legend ? [['qpmask/classes', legend.collect { ["${it.label}", classText(it)] }]] : []
         maps << ['qpmask/mask', extra.collect { k, v -> [k, v.toString()] }]
+        // As Bio-Formats lists the levels; fastslide looks for them here.
+        if (levels.size() > 1)
+            maps << ['openmicroscopy.org/PyramidResolution',
+                     (1..<levels.size()).collect { ["${it}", "${levels[it][0]} ${levels[it][1]}"] }]
         maps.eachWithIndex { map, i -> lines << "<AnnotationRef ID=\"Annotation:${i}\"/>" }
         lines << '</Image>' << '<StructuredAnnotations>'
         maps.eachWithIndex { map, i ->

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from qpmask.project import Project as Project
     from qpmask.project import open_project as open_project
     from qpmask.report import Report as Report
+    from qpmask.viewer.picture import save_picture as save_picture
 
 _HOMES = {
     "ClassEntry": "classes",
@@ -63,6 +64,7 @@ _HOMES = {
     "open_project": "project",
     "patch_options": "patches",
     "plan_export": "pipeline",
+    "save_picture": "viewer.picture",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qpmask._version import __version__
-from qpmask.classes import ClassMap, format_color
+from qpmask.classes import format_color
 from qpmask.engines.base import Engine, EngineInfo, RenderJob, Watch
 from qpmask.errors import (
     DataFileError,
@@ -35,9 +35,8 @@ from qpmask.outputs import (
     OutputWriter,
     file_sha256,
     output_error,
-    read_json,
 )
-from qpmask.plan import ImagePlan, Plan, fingerprint, same_fingerprint
+from qpmask.plan import ImagePlan, Plan, fingerprint
 from qpmask.report import ImageRecord, Status
 
 if TYPE_CHECKING:
@@ -124,6 +123,8 @@ class MaskMaker:
         self._check(image, job, written, part, n_tiles)
         if self.verifier is not None:
             self._verify(job, self.verifier, part, n_tiles)
+        if job.file.made_for is not None:
+            self._in_strips(job, part, self.folder.work_file(_scratch(image)))
         data = image.entry.data_path
         if image.data_sha256 is not None and file_sha256(data) != image.data_sha256:
             raise DataFileError(
@@ -182,6 +183,13 @@ class MaskMaker:
                 hint="Is the disk full or faulty? The file was not kept.",
             )
 
+    def _in_strips(self, job: RenderJob, part: Path, scratch: Path) -> None:
+        """Replace the tiles of ``part`` by strips."""
+        from qpmask.ometiff.stripfile import write_in_strips
+
+        write_in_strips(part, scratch, on_row=self._watch(job).check)
+        scratch.replace(part)
+
     def _verify(self, job: RenderJob, verifier: Engine, part: Path, n_tiles: int) -> None:
         """Draw a second time by another engine; an error if a single pixel differs."""
         from qpmask.ometiff.compare import compare_with_tiles
@@ -227,42 +235,13 @@ class MaskMaker:
 # -- what stands already ------------------------------------------------------------------------
 
 
-def standing_mask(
-    image: ImagePlan,
-    class_map: ClassMap,
-    engine: EngineInfo,
-    folder: OutputWriter,
-    *,
-    verified: bool = False,
-) -> ImageRecord | None:
-    """The record of a mask that is there and still holds, or None if it has to be made.
-
-    It holds if it was made from the same data file with the same classes and options by a format
-    and pixel rules of the same version, and if its bytes are those that were checked then.
-    ``verified`` asks for one that a second engine has verified.
-    """
-    job = image.job
-    if job is None:
-        return None
-    path = folder.path / image.mask_name
-    sidecar = read_json(folder.path / (image.mask_name + SIDECAR_SUFFIX))
-    if sidecar is None:
-        return None
-    wanted = fingerprint(image, class_map, engine.pixel_rules)
-    if not same_fingerprint(sidecar.get("made_from"), wanted):
-        return None
-    mask = sidecar.get("mask")
-    if not isinstance(mask, dict) or (verified and not sidecar.get("verified_by")):
-        return None
-    try:
-        if path.stat().st_size != mask.get("bytes") or file_sha256(path) != mask.get("sha256"):
-            return None
-        pixels = {int(k): int(v) for k, v in sidecar["pixels"].items()}
-    except (OSError, KeyError, TypeError, ValueError, AttributeError):
-        return None
-    if job.render.instances and not (folder.path / (image.mask_name + INSTANCES_SUFFIX)).is_file():
-        return None
-    record = _done_record(image, job, pixels, path.stat().st_size)
+def standing_record(image: ImagePlan, folder: OutputWriter) -> ImageRecord:
+    """The record of a mask that is there and holds (:attr:`ImagePlan.standing` says so)."""
+    standing, job = image.standing, image.job
+    assert standing is not None and standing.sidecar is not None and job is not None
+    sidecar = standing.sidecar
+    pixels = {int(k): int(v) for k, v in sidecar["pixels"].items()}
+    record = _done_record(image, job, pixels, (folder.path / image.mask_name).stat().st_size)
     made_by, verified_by = sidecar.get("engine"), sidecar.get("verified_by")
     return replace(
         record,
@@ -342,8 +321,12 @@ def _layout(job: RenderJob) -> MaskLayout:
         size_z=job.entry.size_z,
         size_t=job.entry.size_t,
         compression=job.file.compression,
-        pyramid=job.file.pyramid,
+        pyramid=_has_levels(job),
     )
+
+
+def _has_levels(job: RenderJob) -> bool:
+    return job.file.pyramid and job.file.made_for is None
 
 
 def _metadata(image: ImagePlan, info: EngineInfo) -> MaskMetadata:
@@ -361,7 +344,7 @@ def _metadata(image: ImagePlan, info: EngineInfo) -> MaskMetadata:
         "objects": job.render.objects,
         "kind": _kind(job),
         "engine": str(info),
-        FRAME_KEY: json.dumps(_frame(job), ensure_ascii=False),
+        FRAME_KEY: json.dumps(_frame(job), ensure_ascii=False, separators=(",", ":")),
     }
     if job.render.multichannel:
         extra["channel_labels"] = ",".join(str(r.label) for r in rows)
@@ -420,8 +403,11 @@ def _sidecar(
     classes = []
     for channel, row in enumerate(image.legend):
         pixels = (
-            written.counts_by_label(channel).get(255, 0)
-            if job.render.multichannel and job.n_planes == job.n_channels
+            sum(
+                written.counts_by_label(plane).get(255, 0)
+                for plane in range(channel, job.n_planes, job.n_channels)
+            )
+            if job.render.multichannel
             else record.pixels.get(row.label, 0)
         )
         classes.append(
@@ -447,7 +433,7 @@ def _sidecar(
             "channels": job.n_channels,
             "z_slices": job.entry.size_z,
             "time_points": job.entry.size_t,
-            "levels": len(pyramid_sizes(job.size, job.tile_px)) if job.file.pyramid else 1,
+            "levels": len(pyramid_sizes(job.size, job.tile_px)) if _has_levels(job) else 1,
             "downsample": job.downsample,
             "pixel_width_um": record.pixel_width_um,
             "pixel_height_um": record.pixel_height_um,

@@ -15,10 +15,12 @@ Objects = Literal["annotations", "detections", "cells", "nuclei"]
 Compression = Literal["lzw", "zlib", "zstd", "none"]
 UnknownPolicy = Literal["error", "ignore"]
 Unclassified = Literal["ignore", "error"] | int
+MadeFor = Literal["simpleitk"]
 EngineName = Literal["auto", "qupath", "native", "both"]
 
 OBJECTS: tuple[Objects, ...] = ("annotations", "detections", "cells", "nuclei")
 COMPRESSIONS: tuple[Compression, ...] = ("lzw", "zlib", "zstd", "none")
+PROGRAMS_WITH_MASKS: tuple[MadeFor, ...] = ("simpleitk",)
 ENGINES: tuple[EngineName, ...] = ("auto", "qupath", "native", "both")
 UNKNOWN_POLICIES: tuple[UnknownPolicy, ...] = ("error", "ignore")
 
@@ -116,16 +118,29 @@ class FileOptions:
     pyramid : bool
         Smaller levels for viewers. They are subsampled, so that none holds a label that
         level 0 lacks there.
+    made_for : str or None
+        ``simpleitk``: one level in strips, which SimpleITK, ITK and ImageJ read and slide readers
+        do not. Default: tiles and levels, which all others read.
     """
 
     compression: Compression = "lzw"
     pyramid: bool = True
+    made_for: MadeFor | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
         if self.compression not in COMPRESSIONS:
             raise OptionsError(
                 f"compression is {self.compression!r}; it must be one of {_names(COMPRESSIONS)}."
+            )
+        if self.made_for not in (None, *PROGRAMS_WITH_MASKS):
+            raise OptionsError(
+                f"made_for is {self.made_for!r}; it must be one of {_names(PROGRAMS_WITH_MASKS)}."
+            )
+        if self.made_for is not None and self.compression == "zstd":
+            raise OptionsError(
+                f"{self.made_for} does not read zstd, so masks made for it cannot have it.",
+                hint="Leave the compression out, or use zlib.",
             )
 
 
@@ -250,6 +265,7 @@ def export_options(
     multichannel: bool = False,
     compression: Compression = "lzw",
     pyramid: bool = True,
+    made_for: MadeFor | None = None,
     images: str | Iterable[str] = (),
     unknown: UnknownPolicy = "error",
     unclassified: Unclassified | None = None,

@@ -31,6 +31,7 @@ INSTANCES_SUFFIX = ".instances.csv"
 CLASSES_FILE = "classes.yaml"
 REPORT_JSON = "report.json"
 REPORT_CSV = "report.csv"
+AREAS_CSV = "areas.csv"
 _WORK_FOLDER = ".qpmask"
 
 #: Endings that name a slide format; a mask is called like its slide without them.

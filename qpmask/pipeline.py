@@ -16,11 +16,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from qpmask.areas import area_table
 from qpmask.arguments import check_callable, check_kind, path_of
 from qpmask.classes import ClassMap, class_map_from_dict, load_class_map
 from qpmask.engines.base import Engine, EngineInfo
 from qpmask.engines.choice import EngineChoice, choose_engine, make_engines
-from qpmask.errors import Interrupted, OutputError
+from qpmask.errors import EngineUnavailableError, Interrupted, OutputError
 from qpmask.events import (
     EngineReady,
     EngineStarting,
@@ -30,9 +31,10 @@ from qpmask.events import (
     RunStarted,
     ignore,
 )
-from qpmask.imagejob import MaskMaker, record_for, standing_mask
+from qpmask.imagejob import MaskMaker, record_for, standing_record
 from qpmask.options import ExportOptions
 from qpmask.outputs import (
+    AREAS_CSV,
     CLASSES_FILE,
     REPORT_CSV,
     REPORT_JSON,
@@ -41,7 +43,8 @@ from qpmask.outputs import (
     OutputWriter,
     read_json,
 )
-from qpmask.plan import ImagePlan, Plan, make_plan
+from qpmask.plan import ImagePlan, Plan, foreign_masks, look_at, make_plan
+from qpmask.plan.words import masks_text
 from qpmask.project import Project, open_project
 from qpmask.report import CSV_COLUMNS, ImageRecord, Report
 
@@ -59,19 +62,27 @@ def plan_export(
     Returns
     -------
     Plan
-        One record an image with its size, classes, output name and findings.
+        One record an image with its size, classes, output name and findings, and with `out` what
+        stands there already.
 
     Raises
     ------
-    ProjectError, ClassMapError, OptionsError
+    ProjectError, ClassMapError, OptionsError, OutputError
         As :func:`export_masks`.
     """
     folder = None if out is None else path_of(out, "out").expanduser()
     options = _options(options)
-    class_map = _class_map(classes, folder)
-    if not isinstance(project, Project):
-        project = open_project(project)
-    return make_plan(project, class_map, options)
+    plan = _plan(project, folder, classes, options)
+    if folder is None:
+        return plan
+    _check_out(folder, plan.project, options)
+    rules, verified = _rules_of(options)
+    standing = (
+        look_at(p, plan.class_map, rules, folder, verified=verified, force=options.force)
+        for p in plan.images
+    )
+    images = (replace(p, standing=s) for p, s in zip(plan.images, standing, strict=True))
+    return replace(plan, images=tuple(images))
 
 
 def export_masks(
@@ -85,9 +96,10 @@ def export_masks(
     """Write one label mask for every image of a QuPath project.
 
     Each mask is a pyramidal OME-TIFF (uint8, uint16 or uint32, the smallest that holds its labels;
-    background 0) beside a JSON sidecar; the folder also gets ``report.json``, ``report.csv`` and
-    ``classes.yaml``, the class map as used. Masks that are there and still hold are skipped. An
-    image that fails does not keep the others from being made; look at :attr:`Report.ok`.
+    background 0) beside a JSON sidecar; the folder also gets ``report.json``, ``report.csv``,
+    ``areas.csv`` (the area of each class in each image) and ``classes.yaml``, the class map as
+    used. Masks that are there and still hold are skipped. An image that fails does not keep the
+    others from being made; look at :attr:`Report.ok`.
 
     Parameters
     ----------
@@ -122,7 +134,7 @@ def export_masks(
     NoQuPathError
         There is no usable QuPath.
     OutputError
-        The output folder cannot be written to.
+        The output folder cannot be written to, or holds masks of another project (`force` goes on).
     """
     started = datetime.now(timezone.utc)
     clock = time.monotonic()
@@ -131,8 +143,8 @@ def export_masks(
     check_callable(progress, "progress", "a function that takes an event")
     check_kind(stop, threading.Event | None, "stop", "a threading.Event")
     emit = progress or ignore
-    plan = plan_export(project, out, classes, options)
-    _check_out(out, plan.project)
+    plan = _plan(project, out, classes, options)
+    _check_out(out, plan.project, options)
     choice = choose_engine(options)
     engine, verifier = make_engines(choice, options)
     info = engine.probe()
@@ -163,6 +175,7 @@ def export_masks(
         )
         folder.write_text(CLASSES_FILE, plan.class_map.to_yaml())
         folder.write_csv(REPORT_CSV, CSV_COLUMNS, (r.as_row() for r in report))
+        folder.write_csv(AREAS_CSV, *area_table(out, report))
         folder.write_json(REPORT_JSON, report.as_dict())
     emit(RunFinished(report))
     if isinstance(error, KeyboardInterrupt):
@@ -193,6 +206,7 @@ class _Run:
         self._emit = emit
         self._stop = stop
         self._records: dict[str, ImageRecord] = {}
+        self._again: dict[str, str] = {}  # why a mask is made again, by entry id
         self.info: EngineInfo | None = None
 
     def all_images(self) -> None:
@@ -228,12 +242,19 @@ class _Run:
     def _without_drawing(self, image: ImagePlan) -> ImageRecord | None:
         if image.error is not None:
             return record_for(image, "failed", error=image.error)
-        if self._plan.options.force:
-            return None
-        verified = self._choice.verifier is not None
-        return standing_mask(
-            image, self._plan.class_map, self._probed, self._folder, verified=verified
+        standing = look_at(
+            image,
+            self._plan.class_map,
+            self._probed.pixel_rules,
+            self._folder.path,
+            verified=self._choice.verifier is not None,
+            force=self._plan.options.force,
         )
+        if standing.holds:
+            return standing_record(replace(image, standing=standing), self._folder)
+        if standing.changes:
+            self._again[image.entry.id] = "; ".join(standing.changes)
+        return None
 
     def _here(self, todo: Iterable[ImagePlan]) -> Iterator[ImageRecord]:
         self._emit(EngineStarting(self._probed.name, self._engine.compiles))
@@ -261,6 +282,8 @@ class _Run:
             yield from pool.make_masks(todo)
 
     def _finish(self, record: ImageRecord) -> None:
+        if record.status == "done":
+            record = replace(record, made_again=self._again.get(record.entry_id))
         self._records[record.entry_id] = record
         self._emit(ImageFinished(record))
         if record.status == "interrupted":
@@ -271,14 +294,49 @@ class _Run:
             raise Interrupted("The run was interrupted.")
 
 
-def _check_out(out: Path, project: Project) -> None:
-    """Raise :class:`OutputError` if the output folder is one that QuPath keeps its own files in."""
+def _plan(
+    project: Project | str | os.PathLike[str],
+    out: Path | None,
+    classes: Classes,
+    options: ExportOptions,
+) -> Plan:
+    class_map = _class_map(classes, out)
+    if not isinstance(project, Project):
+        project = open_project(project)
+    return make_plan(project, class_map, options)
+
+
+def _rules_of(options: ExportOptions) -> tuple[str | None, bool]:
+    """Pixel rules of the engine that a run would use, if there is one, and whether it verifies."""
+    try:
+        choice = choose_engine(options)
+        engine, _ = make_engines(choice, options)
+        return engine.probe().pixel_rules, choice.verifier is not None
+    except EngineUnavailableError:
+        return None, options.engine == "both"
+
+
+def _check_out(out: Path, project: Project, options: ExportOptions) -> None:
+    """Raise :class:`OutputError` unless a run of this project may write to the folder.
+
+    It may not where QuPath keeps its own files, nor, unless forced, where masks of another project
+    are: their names and labels would be taken for those of this one.
+    """
     folder = project.folder.resolve()
     data = folder / "data"
     if out.resolve() == folder or out.resolve().is_relative_to(data):
         raise OutputError(
             f"{out} belongs to the project, which is never written to.",
             hint=f"Choose another folder, such as {folder / 'masks'}.",
+        )
+    if options.force:
+        return
+    for owner, masks in foreign_masks(out, project).items():
+        raise OutputError(
+            f"{out} holds {masks_text(len(masks))} of another project, {owner}, such as "
+            f"{masks[0]}.",
+            hint="Choose another folder. --force (in Python force=True) goes on: masks of the same "
+            "name are replaced, and labels follow the folder's classes.yaml.",
         )
 
 

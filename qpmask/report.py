@@ -14,8 +14,8 @@ STATUSES: tuple[Status, ...] = ("done", "skipped", "failed", "interrupted")
 
 CSV_COLUMNS = (
     "entry_id", "image", "status", "mask", "width_px", "height_px", "downsample", "pixel_width_um",
-    "pixel_height_um", "dtype", "planes", "objects", "seconds", "bytes", "slide", "error",
-    "warnings",
+    "pixel_height_um", "dtype", "planes", "objects", "seconds", "bytes", "made_again", "slide",
+    "error", "warnings",
 )  # fmt: skip
 
 
@@ -37,6 +37,8 @@ class ImageRecord:
         What drew the mask, which may have been an earlier run; with its version.
     verified_by : str or None
         The engine that drew it a second time, for comparison.
+    made_again : str or None
+        Why a mask that was there was made anew: what changed.
     slide : str
         Where the slide is on this machine, or ``missing``.
     warnings : tuple of str
@@ -60,6 +62,7 @@ class ImageRecord:
     bytes: int | None = None
     engine: str | None = None
     verified_by: str | None = None
+    made_again: str | None = None
     slide: str = ""
     error: str | None = None
     error_type: str | None = None

@@ -61,7 +61,7 @@ def read_frame(builder: Mapping[str, Any], size: Size | None = None) -> Frame:
             kind = builder.get("builderType")
             if kind == "uri":
                 file, turned = _read_file(builder, size)
-                if turned is not None:
+                if turned != Affine():
                     matrix = turned @ matrix
                     steps.append("rotated by its arguments")
                 break
@@ -131,7 +131,7 @@ def _transformed(builder: Mapping[str, Any]) -> tuple[Affine, list[str], Size | 
         raise _NotKnownError("its transform cannot be inverted") from None
     if outwards == Affine():
         return matrix, [], None
-    return matrix, [f"transformed ({', '.join(f'{n:.6g}' for n in numbers)})"], None
+    return matrix, ["transformed"], None
 
 
 def _rotated(rotation: object, size: Size | None) -> tuple[Affine, list[str], Size | None]:
@@ -176,7 +176,7 @@ def _notes_of(kind: object, builder: Mapping[str, Any]) -> Iterator[str]:
         yield note
 
 
-def _read_file(builder: Mapping[str, Any], size: Size | None) -> tuple[SlideFile, Affine | None]:
+def _read_file(builder: Mapping[str, Any], size: Size | None) -> tuple[SlideFile, Affine]:
     """Read the innermost builder: the file, and a rotation that its arguments may ask for."""
     uri = builder.get("uri")
     if not isinstance(uri, str) or not uri:
@@ -198,7 +198,7 @@ def _read_file(builder: Mapping[str, Any], size: Size | None) -> tuple[SlideFile
         dims = _option(args, "--dims")
         if dims and not dims.upper().startswith("XY"):
             raise _NotKnownError(f"its arguments swap its dimensions ({dims})")
-    turned = None
+    turned = Affine()
     if provider is None and (rotation := _option(args, "--rotate")) is not None:
         turned, _, size = _rotated(rotation, size)
     return SlideFile(uri, provider, series, name, size, cut), turned

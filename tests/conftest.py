@@ -7,6 +7,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -80,6 +81,14 @@ def qupath() -> object:
     from qpmask.engines import jvm
 
     return jvm.start()
+
+
+@pytest.fixture(scope="session")
+def java_class(qupath: object) -> Any:
+    """JClass of the running QuPath. Tests that ask for it are marked ``qupath``."""
+    import jpype
+
+    return jpype.JClass
 
 
 @pytest.fixture

@@ -72,6 +72,15 @@ def test_a_rotated_image_is_warned_about_once_and_its_mask_knows(
     assert frame_from_json(sidecar["frame"]) == in_file
 
 
+def test_a_mask_is_made_again_when_its_image_is_turned(tiny: Path, tmp_path: Path) -> None:
+    projects.keep(tiny, ROTATED)
+    out = tmp_path / "out"
+    assert [r.status for r in export(tiny, out)] == ["done"]
+    assert [r.status for r in export(tiny, out)] == ["skipped"]
+    wrap(tiny, "rotated", 64, 48, rotation="ROTATE_180")
+    assert [r.status for r in export(tiny, out)] == ["done"]
+
+
 def test_an_image_as_it_is_in_its_file_is_no_news(tiny: Path, tmp_path: Path) -> None:
     projects.keep(tiny, ROTATED)
     (record,) = export(tiny, tmp_path / "out")

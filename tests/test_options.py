@@ -104,6 +104,8 @@ def test_numbers_of_numpy_are_numbers() -> None:
         ({"instances": True, "multichannel": True}, "exclude each other"),
         ({"boundary_label": 3, "multichannel": True}, "exclude each other"),
         ({"compression": "jpeg"}, "lzw, zlib, zstd, none"),
+        ({"made_for": "word"}, "simpleitk"),
+        ({"made_for": "simpleitk", "compression": "zstd"}, "does not read zstd"),
         ({"unknown": "warn"}, "error, ignore"),
         ({"unclassified": "skip"}, "'ignore', 'error' or a label"),
         ({"unclassified": 0}, "1 to 2,147,483,647"),

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from qpmask.errors import MaskError
 from qpmask.geometry import PixelSize, Size
 from qpmask.mask.about import pixel_size_of
-from qpmask.mask.scaling import scale_of
 from qpmask.ometiff.reader import MaskFile
+from qpmask.pyramids import scale_of
 
 _TOLERANCE = 0.05  # of a scale by pixel sizes: some programs round these to two digits
 

@@ -12,7 +12,13 @@ from qpmask.cli.config import load_config
 from qpmask.cli.signals import stop_signals
 from qpmask.cli.types import UNCLASSIFIED
 from qpmask.errors import OptionsError
-from qpmask.options import COMPRESSIONS, ENGINES, OBJECTS, UNKNOWN_POLICIES
+from qpmask.options import (
+    COMPRESSIONS,
+    ENGINES,
+    OBJECTS,
+    PROGRAMS_WITH_MASKS,
+    UNKNOWN_POLICIES,
+)
 
 
 class _Export(click.Command):
@@ -82,6 +88,10 @@ def _overrule(ctx: click.Context, values: dict[str, Any]) -> None:
 @click.option(
     "--compression", type=click.Choice(COMPRESSIONS), default="lzw", show_default=True,
     help="Of the tiles; all are lossless.",
+)  # fmt: skip
+@click.option(
+    "--for", "made_for", type=click.Choice(PROGRAMS_WITH_MASKS),
+    help="Masks in strips, for SimpleITK, ITK and ImageJ. [default: tiles, for all others]",
 )  # fmt: skip
 @click.option("--pyramid/--no-pyramid", default=True, show_default=True, help="Smaller levels.")
 @click.option("--images", multiple=True, metavar="NAME|ID|PATTERN", help="Only these; repeatable.")

@@ -205,6 +205,7 @@ class Display:
             self._say(
                 f"{place} {record.image}: {record.mask}, {human_bytes(record.bytes)} "
                 f"in {human_seconds(record.seconds)}"
+                + (f"; made again: {record.made_again}" if record.made_again else "")
             )
 
     def _place(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -71,7 +72,14 @@ def show_plan(plan: Plan, *, as_json: bool = False) -> None:
             Text("error: ", "bold red") + Text(f"{image.entry.name}: {image.error}"),
             soft_wrap=True,
         )
-    console.print(f"{len(plan.images) - len(failed)} of {len(plan.images)} images can be drawn.")
+    text = f"{len(plan.images) - len(failed)} of {len(plan.images)} images can be drawn"
+    standing = Counter(p.standing.action for p in plan.images if p.standing and not p.error)
+    if standing["skip"] or standing["make again"]:
+        text += (
+            f": {standing['make']} new, {standing['make again']} made again, {standing['skip']} "
+            "skipped, as they hold"
+        )
+    console.print(f"{text}.", soft_wrap=True)
 
 
 def _plan_cells(image: ImagePlan) -> list[Text | str]:
@@ -90,8 +98,18 @@ def _plan_cells(image: ImagePlan) -> list[Text | str]:
         f"{image.drawn:,}",
         Text(", ".join(used) or ("one label each" if job.render.instances else "none")),
         _slide_cell(image),
-        Text(image.mask_name),
+        Text(image.mask_name) + _standing_text(image),
     ]
+
+
+def _standing_text(image: ImagePlan) -> Text:
+    """What would be done about a mask that an earlier run left."""
+    standing = image.standing
+    if standing is None or not standing.is_there:
+        return Text()
+    if standing.holds:
+        return Text("\nholds, skipped", "cyan")
+    return Text(f"\nmade again: {'; '.join(standing.changes)}", "yellow")
 
 
 def _slide_cell(image: ImagePlan) -> Text:
@@ -112,6 +130,8 @@ def _plan_row(image: ImagePlan) -> dict[str, Any]:
         "objects": image.drawn,
         "classes": {row.name: row.objects for row in image.legend},
         "slide": None if image.slide is None else str(image.slide),
+        "action": None if image.standing is None or image.error else image.standing.action,
+        "changes": [] if image.standing is None else list(image.standing.changes),
         "warnings": list(image.findings),
         "error": None if image.error is None else str(image.error),
     }
@@ -163,6 +183,7 @@ def show_report(
         )  # fmt: skip
 
 
+_MAX_REASONS = 5  # why masks were made again, one a line
 _WIDE = 110  # columns of a terminal that has room for all of the summary
 
 
@@ -194,6 +215,11 @@ def _print_summary(report: Report) -> None:
             human_seconds(r.seconds) if r.status == "done" else "",
         )
     console.print(table)
+    again = Counter(r.made_again for r in report if r.made_again)
+    for why, n in again.most_common(_MAX_REASONS):
+        console.print(Text(f"{count_of(n, 'mask')} made again: {why}"), soft_wrap=True)
+    if len(again) > _MAX_REASONS:
+        console.print(f"and {len(again) - _MAX_REASONS} more reasons (see report.json)")
     parts = [f"{report.count(s)} {s}" for s in STATUSES if report.count(s)]
     text = f"{', '.join(parts)} in {human_seconds(report.seconds)}"
     if report.count("done"):

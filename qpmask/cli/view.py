@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from qpmask.cli import exits
-from qpmask.errors import OptionsError
 
 
 @click.command("view", short_help="Look at a mask, with its legend and its slide.")
@@ -72,11 +71,12 @@ def command(
     from qpmask.cli.paths import mask_file
     from qpmask.cli.words import error_console
     from qpmask.viewer.opening import open_scene
-    from qpmask.viewer.png import save_picture
+    from qpmask.viewer.picture import check_target
+    from qpmask.viewer.png import save_scene
     from qpmask.viewer.viewport import clip_region, picture_viewport
 
     mask_file(mask)
-    _check_target(save, mask, slide)
+    check_target(save, mask, slide)
     with open_scene(mask, plane=plane, slide_path=slide, opacity=opacity) as scene:
         for note in scene.notes:
             error_console().print(f"note: {note}")
@@ -85,17 +85,6 @@ def command(
 
             show(scene, FirstView(clip_region(scene.size, region), downsample))
             return exits.OK
-        saved = save_picture(scene, picture_viewport(scene.size, region, downsample), save)
+        saved = save_scene(scene, picture_viewport(scene.size, region, downsample), save)
     click.echo(f"{save}: {saved} pixels")
     return exits.OK
-
-
-def _check_target(save: Path | None, *sources: Path | None) -> None:
-    """The picture must not take the place of what it shows."""
-    if save is None:
-        return
-    for source in sources:
-        if source is not None and save.exists() and source.exists() and save.samefile(source):
-            raise OptionsError(
-                f"{save} is what should be looked at.", hint="Save the picture elsewhere."
-            )

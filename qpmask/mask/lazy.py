@@ -16,9 +16,10 @@ from qpmask.arguments import whole_number
 from qpmask.errors import OptionsError, OutsideMaskError
 from qpmask.geometry import Size
 from qpmask.mask.indexing import select
-from qpmask.mask.scaling import fitting_level, n_samples, sampled, scale_of
+from qpmask.mask.scaling import fitting_level, n_samples, sampled
 from qpmask.ometiff.cuts import Positions
 from qpmask.ometiff.structure import Level
+from qpmask.pyramids import level_scales
 
 MAX_SILENT_BYTES = 2**30
 """Largest array that ``np.asarray`` makes of a mask."""
@@ -83,7 +84,9 @@ class LazyPixels(abc.ABC):
     @property
     def level_scales(self) -> tuple[tuple[float, float], ...]:
         """How many pixels of level 0 a pixel of each level spans, in x and y."""
-        return tuple(scale_of(self.levels[0].size, level.size) for level in self.levels)
+        return level_scales(
+            [level.size for level in self.levels], [level.tile for level in self.levels]
+        )
 
     def fitting_level(self, downsample: float) -> int:
         """The level that :meth:`region` reads at a downsample."""

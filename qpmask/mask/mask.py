@@ -83,6 +83,11 @@ def open_mask(
                 hint="Export it as labels. In Python, open_mask(path, plane=0) reads the values of "
                 "one colour.",
             )
+        if file.structure.n_absent:
+            _log.warning(
+                "%s: %s tiles are not in the file, as in sparse TIFFs; they count as background.",
+                file.path, f"{file.structure.n_absent:,}",
+            )  # fmt: skip
         return Mask(file, 0 if plane is None else whole_number(plane, "plane"))
     except BaseException:
         file.close()
@@ -196,8 +201,7 @@ class Mask(LazyPixels):
     @property
     def _is_ours(self) -> bool:
         """Whether qpmask made the file; then its levels were compared with level 0."""
-        m = self.metadata
-        return m is not None and bool(m.classes or m.extra)
+        return self._file.structure.writer == "qpmask"
 
     @property
     def mpp(self) -> tuple[float, float] | None:

@@ -11,31 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qpmask.geometry import Size
 from qpmask.ometiff.cuts import Positions, as_range
 
 # 4 / 1.15 * 1.15 and the like must not fall below the whole number that they are.
 _ROUNDING = 1e-9
-
-
-def scale_of(base: Size, level: Size) -> tuple[float, float]:
-    """How many pixels of level 0 a pixel of a level spans, in x and y.
-
-    A power of two where one explains the sizes, rounded up as ours or down as QuPath's; else a
-    whole number that does; else the ratio of the sizes.
-    """
-    ratio = max(base.width_px / level.width_px, base.height_px / level.height_px)
-    nearest = 2 ** round(math.log2(ratio)) if ratio > 1 else 1
-    for scale in (nearest, max(1, nearest // 2), nearest * 2, max(1, round(ratio))):
-        if _explains(scale, base.width_px, level.width_px) and _explains(
-            scale, base.height_px, level.height_px
-        ):
-            return float(scale), float(scale)
-    return base.width_px / level.width_px, base.height_px / level.height_px
-
-
-def _explains(scale: int, base_px: int, level_px: int) -> bool:
-    return level_px in (max(1, base_px // scale), -(-base_px // scale))
 
 
 def fitting_level(scales: Sequence[tuple[float, float]], downsample: float) -> int:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qpmask.arguments import check_callable, check_kind, path_of
-from qpmask.errors import MaskError
+from qpmask.errors import MaskError, OptionsError
 from qpmask.geometry import PixelSize
 from qpmask.maskwriter.blocks import take_block
 from qpmask.maskwriter.finish import OnTile, publish
@@ -22,6 +22,9 @@ from qpmask.ometiff.layout import WriteResult
 
 _END = object()
 
+Order = Literal["rows"]
+ORDERS: tuple[Order, ...] = get_args(Order)
+
 OrderedItem: TypeAlias = "tuple[int, int, ArrayLike] | NDArray[Any] | int"
 
 
@@ -31,6 +34,7 @@ def from_tiles(
     height: int,
     tiles: Iterable[OrderedItem],
     *,
+    order: Order | None = None,
     classes: Classes | None = None,
     mpp: float | tuple[float, float] | PixelSize | None = None,
     tile_size: int = 512,
@@ -51,9 +55,13 @@ def from_tiles(
         As for :class:`qpmask.MaskWriter`, and so are all options that are not explained here.
     tiles : iterable
         All tiles, row by row from the top left: ``(x, y, tile)`` with the place of the tile in
-        pixels, which is checked, or the tile alone. A tile is an array of shape
+        pixels, which is checked, or, with `order`, the tile alone. A tile is an array of shape
         ``(tile_size, tile_size)`` (at the right and lower edge also cropped to the mask), or a
         number where all pixels have one label.
+    order : {"rows"}, optional
+        The order of tiles that do not say their place: ``"rows"`` is row by row from the top left.
+        It must be stated since it cannot be checked: tiles that come column by column fill a square
+        mask too, and transpose it.
     dtype : {"uint8", "uint16", "uint32"}
         Pixel type, which must be known from the start here.
     on_tile : callable, optional
@@ -69,13 +77,21 @@ def from_tiles(
     MaskError
         If a tile has another place, shape, type or labels than it should, or there are too few
         or too many. No file is left, and an older one of that name stays.
-    OptionsError, OutputError
+    OptionsError
+        If a tile does not say its place and there is no `order`, and as for
+        :class:`qpmask.MaskWriter`.
+    OutputError
         As for :class:`qpmask.MaskWriter`.
     """
     path = path_of(path, "path")
     check_threads(threads)
     check_callable(on_tile, "on_tile", "a function that takes a number")
     check_kind(tiles, Iterable, "tiles", "tiles in the order of the file")
+    if order not in (None, *ORDERS):
+        raise OptionsError(
+            f"order is {order!r}; it must be one of {', '.join(ORDERS)}.",
+            hint="For tiles in any other order use MaskWriter.write, which takes their places.",
+        )
     plan = plan_mask(
         path, width, height, classes=classes, mpp=mpp, tile_size=tile_size, dtype=dtype,
         compression=compression, pyramid=pyramid, bits=bits, name=name, extra=extra,
@@ -83,13 +99,15 @@ def from_tiles(
     release = lock(path)
     try:
         make_room(path, discard=None)
-        stream = in_order(plan, tiles, tile_size)
+        stream = in_order(plan, tiles, tile_size, order)
         return publish(path, plan.layout(), plan.metadata(), stream, on_tile, threads)
     finally:
         release()
 
 
-def in_order(plan: WriterPlan, tiles: Iterable[OrderedItem], padded_px: int) -> Iterator[Pixels]:
+def in_order(
+    plan: WriterPlan, tiles: Iterable[OrderedItem], padded_px: int, order: Order | None
+) -> Iterator[Pixels]:
     """The tiles as the file's writer takes them.
 
     Parameters
@@ -100,11 +118,15 @@ def in_order(plan: WriterPlan, tiles: Iterable[OrderedItem], padded_px: int) -> 
         See :meth:`qpmask.MaskWriter.from_tiles`.
     padded_px : int
         Edge of tiles that are not cropped: the tile size that was asked for.
+    order : {"rows"}, optional
+        The order of tiles that do not say their place.
 
     Raises
     ------
     MaskError
         If a tile is not what it should be.
+    OptionsError
+        If a tile does not say its place, and there is no `order`.
     """
     dtype = plan.layout().pixel_dtype
     grid = plan.grid
@@ -118,7 +140,7 @@ def in_order(plan: WriterPlan, tiles: Iterable[OrderedItem], padded_px: int) -> 
                 hint="For tiles in another order, or with gaps, use MaskWriter.write.",
             ) from None
         x_px, y_px = col * plan.tile_px, row * plan.tile_px
-        tile = _at(item, x_px, y_px, number)
+        tile = _at(item, x_px, y_px, number, order)
         height_px, width_px = grid.shape(row, col)
         shapes = {(height_px, width_px), (padded_px, padded_px)}
         # What is masked is not there, here as in MaskWriter.write.
@@ -141,9 +163,15 @@ def in_order(plan: WriterPlan, tiles: Iterable[OrderedItem], padded_px: int) -> 
         raise MaskError(f"There are more tiles than the {grid.n_tiles:,} of {plan.size} pixels.")
 
 
-def _at(item: OrderedItem, x_px: int, y_px: int, number: int) -> Any:
+def _at(item: OrderedItem, x_px: int, y_px: int, number: int, order: Order | None) -> Any:
     """The tile of an item that says its place, or none."""
     if not (isinstance(item, tuple) and len(item) == 3):
+        if order is None:
+            raise OptionsError(
+                f"Tile {number:,} does not say its place, and the order of the tiles is not given.",
+                hint="Give each tile as (x, y, tile), and its place is checked; or say "
+                "order='rows' where they certainly come row by row from the top left.",
+            )
         return item
     try:
         place = operator.index(item[0]), operator.index(item[1])

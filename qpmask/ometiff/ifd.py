@@ -43,7 +43,7 @@ class Directory:
     size : Size
         Size of the image.
     tile_px : int
-        Edge of a tile.
+        Edge of a tile, or rows of a strip.
     bits : int
         Bits per pixel.
     compression : str
@@ -61,6 +61,8 @@ class Directory:
         Indices of the directories that are this one's levels (its SubIFDs).
     following : int, optional
         Index of the next directory in the chain.
+    in_strips : bool
+        Whether it has strips, as wide as the image, instead of tiles.
     """
 
     size: Size
@@ -74,6 +76,7 @@ class Directory:
     description: bytes | None = None
     levels: tuple[int, ...] = ()
     following: int | None = None
+    in_strips: bool = False
 
 
 def resolution_per_cm(pixel_size: PixelSize, level: int = 0) -> tuple[Fraction, Fraction]:
@@ -167,12 +170,12 @@ def _entries(d: Directory, starts: Sequence[int], *, big: bool) -> list[_Entry]:
         _short(284, 1),  # PlanarConfiguration
         _short(296, 3 if d.resolution else 1),  # ResolutionUnit: centimetre or none
         (305, _ASCII, len(software) + 1, software + b"\0"),
-        _longs(322, d.tile_px),
-        _longs(323, d.tile_px),
-        (324, offset_type, n_tiles, d.offsets.astype(offset_dtype).tobytes()),
-        (325, _LONG, n_tiles, d.bytecounts.astype("<u4").tobytes()),
+        (_strip_tag(d, 324), offset_type, n_tiles, d.offsets.astype(offset_dtype).tobytes()),
+        (_strip_tag(d, 325), _LONG, n_tiles, d.bytecounts.astype("<u4").tobytes()),
         _short(339, 1),  # SampleFormat: unsigned integer
     ]
+    # RowsPerStrip, or TileWidth and TileLength
+    entries += [_longs(tag, d.tile_px) for tag in ((278,) if d.in_strips else (322, 323))]
     if d.description is not None:
         text = d.description + b"\0"
         entries.append((270, _ASCII, len(text), text))
@@ -182,6 +185,11 @@ def _entries(d: Directory, starts: Sequence[int], *, big: bool) -> list[_Entry]:
         )
         entries.append((330, _IFD8 if big else _IFD, len(d.levels), places))
     return sorted(entries)
+
+
+def _strip_tag(d: Directory, tag: int) -> int:
+    """StripOffsets for TileOffsets, StripByteCounts for TileByteCounts, in a file of strips."""
+    return {324: 273, 325: 279}[tag] if d.in_strips else tag
 
 
 def _short(tag: int, value: int) -> _Entry:

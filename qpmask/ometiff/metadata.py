@@ -6,7 +6,9 @@ unit of the pixel size is left out: the schema's default is the micrometre.
 
 The class table is a ``MapAnnotation`` with the namespace ``qpmask/classes``: one ``<M K="label">``
 per class whose text is a small JSON object, ``{"name": "Tumor", "color": "#c80000"}``. JSON writes
-control characters and lone surrogates as ASCII escapes, so every name survives XML.
+control characters and lone surrogates as ASCII escapes, so every name survives XML. The sizes of
+the smaller levels are one more such map, under the name that Bio-Formats writes them by: fastslide
+sees levels that are listed there only.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from xml.etree import ElementTree
 
@@ -25,6 +27,7 @@ from qpmask.geometry import PixelSize, Size
 OME_NAMESPACE = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 CLASSES_NAMESPACE = "qpmask/classes"
 MASK_NAMESPACE = "qpmask/mask"
+LEVELS_NAMESPACE = "openmicroscopy.org/PyramidResolution"
 
 Color = tuple[int, int, int]
 
@@ -130,13 +133,15 @@ class MaskMetadata:
         return self.size_c * self.size_z * self.size_t
 
 
-def to_ome_xml(metadata: MaskMetadata) -> bytes:
+def to_ome_xml(metadata: MaskMetadata, smaller: Sequence[Size] = ()) -> bytes:
     """Write the record as OME-XML for the first directory of the mask file.
 
     Parameters
     ----------
     metadata : MaskMetadata
         What to say.
+    smaller : sequence of Size
+        Sizes of the levels below level 0, the largest first.
 
     Returns
     -------
@@ -183,6 +188,9 @@ def to_ome_xml(metadata: MaskMetadata) -> bytes:
         )
     if m.extra:
         annotations.append((MASK_NAMESPACE, m.extra.items()))
+    if smaller:
+        levels = [(str(i), f"{s.width_px} {s.height_px}") for i, s in enumerate(smaller, 1)]
+        annotations.append((LEVELS_NAMESPACE, levels))
     parts += [f'<AnnotationRef ID="Annotation:{i}"/>' for i in range(len(annotations))]
     parts.append("</Image>")
     if annotations:

@@ -20,7 +20,7 @@ from qpmask.ometiff.codecs import decode_segment
 from qpmask.ometiff.cuts import Cut, cut_axis
 from qpmask.ometiff.labels import constant_label
 from qpmask.ometiff.metadata import MaskMetadata
-from qpmask.ometiff.segmentfile import SegmentFile
+from qpmask.ometiff.segmentfile import ABSENT, SegmentFile
 from qpmask.ometiff.structure import Level, Structure, read_structure
 from qpmask.ometiff.threads import in_threads
 from qpmask.ometiff.tilecache import TileCache
@@ -203,6 +203,8 @@ class MaskFile:
         Costs nothing: neither reads nor decodes.
         """
         segment = self._segments.find(level, plane, row, col)
+        if segment == ABSENT:
+            return 0
         return self._labels.get((*segment, self._crop_key(level, plane, row, col)))
 
     def read(

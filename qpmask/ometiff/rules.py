@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from qpmask.ometiff.stripfile import LAYOUT_KEY, STRIPS
 from qpmask.ometiff.structure import Image, Structure
 
 _RELATIVE_TOLERANCE = 1e-6  # of the pixel size: TIFF holds it as a fraction of 32-bit numbers
@@ -24,13 +25,15 @@ def structure_problems(structure: Structure) -> Iterator[str]:
         One sentence without a full stop for each problem.
     """
     first = structure.images[0][0]
+    metadata = structure.metadata
+    in_strips = metadata is not None and metadata.extra.get(LAYOUT_KEY) == STRIPS
     if structure.byte_order != "<":
         yield "the file is big-endian, which OpenSlide does not read"
     if first.directory_offset >= 2**32:
         yield "its first directory lies beyond 4 GiB, where Pillow reads wrong pixels"
     for plane, images in enumerate(structure.images):
         for level, image in enumerate(images):
-            yield from _image_problems(image, first, plane, level)
+            yield from _image_problems(image, first, plane, level, in_strips)
         for level in range(1, len(images)):
             size, half = images[level].level.size, images[level - 1].level.size.halved()
             if size != half:
@@ -40,9 +43,11 @@ def structure_problems(structure: Structure) -> Iterator[str]:
     yield from _metadata_problems(structure)
 
 
-def _image_problems(image: Image, first: Image, plane: int, level: int) -> Iterator[str]:
+def _image_problems(
+    image: Image, first: Image, plane: int, level: int, in_strips: bool
+) -> Iterator[str]:
     where = f"level {level}" if plane == 0 else f"level {level} of plane {plane}"
-    if not image.is_tiled:
+    if not image.is_tiled and not in_strips:
         yield f"{where} is stored in strips, not in tiles, so that parts of it are slow to read"
     if image.is_signed:
         yield f"{where} has signed integers, which not every reader takes for labels"

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from qpmask.errors import MaskError, OptionsError, TileError
 from qpmask.ometiff.structure import Image, Structure
 
-__all__ = ["SegmentFile"]
+__all__ = ["ABSENT", "SegmentFile"]
+
+#: Place of a tile that a sparse file of another program leaves out: background.
+ABSENT = (0, 0)
 
 _MISSING = "it is missing from the file"
 
@@ -41,6 +44,7 @@ class SegmentFile:
         self._n_samples = structure.n_samples
         self._n_planes = structure.n_planes
         self._file_bytes = structure.file_bytes
+        self._may_be_sparse = structure.n_absent > 0
         self._lock = threading.Lock()
         try:
             self._file = path.open("rb", buffering=0)
@@ -98,7 +102,7 @@ class SegmentFile:
         return first.astype(np.int64), which.reshape(-1).astype(np.int64)
 
     def find(self, level: int, plane: int, row: int, col: int) -> tuple[int, int]:
-        """Offset and length of one tile.
+        """Offset and length of one tile; `ABSENT` where a sparse file leaves it out.
 
         Raises
         ------
@@ -116,6 +120,8 @@ class SegmentFile:
             )
         index = row * place.n_cols + col + (sample * place.n_tiles if image.is_planar else 0)
         offset, n_bytes = int(image.offsets[index]), int(image.bytecounts[index])
+        if offset == n_bytes == 0 and self._may_be_sparse:
+            return ABSENT
         if offset == 0 or n_bytes == 0:
             raise self.error((level, plane, row, col), _MISSING)
         return offset, n_bytes
@@ -130,6 +136,8 @@ class SegmentFile:
         MaskError
             If the file was closed.
         """
+        if (offset, n_bytes) == ABSENT:
+            raise self.error(where, _MISSING)
         if offset + n_bytes > self._file_bytes:
             raise self.error(
                 where, f"its bytes lie beyond the file's end of {self._file_bytes:,} bytes"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -134,6 +135,9 @@ class Image:
         return pixels[:, :, 0 if self.is_planar else sample]
 
 
+_CREATOR = re.compile(r"""\bCreator\s*=\s*["']([^"']*)""")
+
+
 @dataclass(frozen=True, eq=False)
 class Structure:
     """The whole file.
@@ -166,6 +170,28 @@ class Structure:
     def metadata(self) -> MaskMetadata | None:
         """What the OME-XML says, read when it is asked for."""
         return self._parsed[0]
+
+    @property
+    def writer(self) -> str:
+        """What wrote the file: "qpmask", "Bio-Formats" (and so QuPath), or "other"."""
+        xml = self.ome_xml or ""
+        creator = _CREATOR.search(xml[:4096])
+        name = creator.group(1) if creator is not None else ""
+        m = self.metadata
+        if name.startswith("qpmask") or (m is not None and (m.classes or m.extra)):
+            return "qpmask"
+        return "Bio-Formats" if "Bio-Formats" in name else "other"
+
+    @functools.cached_property
+    def n_absent(self) -> int:
+        """Tiles that a sparse file of another program leaves out: they are background."""
+        if self.writer != "other":
+            return 0
+        return sum(
+            int(np.count_nonzero((image.offsets == 0) & (image.bytecounts == 0)))
+            for levels in self.images
+            for image in levels
+        )
 
     @property
     def metadata_problem(self) -> str | None:

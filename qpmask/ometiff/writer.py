@@ -425,7 +425,7 @@ def _directories(
                         if metadata.pixel_size is None
                         else resolution_per_cm(metadata.pixel_size, level)
                     ),
-                    description=to_ome_xml(metadata) if index == 0 else None,
+                    description=to_ome_xml(metadata, sizes[1:]) if index == 0 else None,
                     levels=tuple(range(index + 1, index + n_levels)) if level == 0 else (),
                     following=following,
                 )

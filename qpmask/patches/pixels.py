@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from qpmask.errors import OptionsError
 from qpmask.geometry import Size
-from qpmask.mask.scaling import scale_of
 from qpmask.patches.table import PatchTable
 from qpmask.slides import GLASS, Slide, open_slide
 from qpmask.slides.blocks import Region, RegionError, regions_in_order
@@ -22,7 +21,7 @@ _FEW = 32  # patches; for fewer, looking for something faster takes longer than 
 
 def level_scales(slide: Slide) -> tuple[float, ...]:
     """Pixels of level 0 in a pixel of each level."""
-    return tuple(float(np.mean(scale_of(slide.levels[0], level))) for level in slide.levels)
+    return tuple((x + y) / 2 for x, y in slide.scales)
 
 
 class PatchReader:

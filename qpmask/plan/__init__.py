@@ -4,7 +4,8 @@ Every annotation of every selected image is read (without Java) before the first
 so that a class that the map lacks stops the run at its beginning and not in its 200th image.
 
 ``run`` plans all images: ``classcheck`` compares the class map with the classes in use, ``image``
-decides what is drawn of one image. ``made_from`` holds as plain data what decides a mask.
+decides what is drawn of one image. ``made_from`` holds as plain data what decides a mask, and
+``standing`` compares it with what an earlier run left.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from __future__ import annotations
 from qpmask.plan.classcheck import count_classes
 from qpmask.plan.image import BOUNDARY_NAME, NO_SLIDE, UNCLASSIFIED_NAME
 from qpmask.plan.made_from import fingerprint, same_fingerprint
-from qpmask.plan.records import ImagePlan, LegendRow, Plan
+from qpmask.plan.records import ImagePlan, LegendRow, Plan, Standing
 from qpmask.plan.run import make_plan
+from qpmask.plan.standing import foreign_masks, look_at
 
 __all__ = [
     "BOUNDARY_NAME",
@@ -22,8 +24,11 @@ __all__ = [
     "ImagePlan",
     "LegendRow",
     "Plan",
+    "Standing",
     "count_classes",
     "fingerprint",
+    "foreign_masks",
+    "look_at",
     "make_plan",
     "same_fingerprint",
 ]

@@ -29,6 +29,7 @@ def fingerprint(plan: ImagePlan, class_map: ClassMap, pixel_rules: str) -> dict[
         if plan.pixel_size is None
         else [plan.pixel_size.width_um, plan.pixel_size.height_um],
         "downsample": job.downsample,
+        "frame": job.entry.frame.to_json()["mask_to_file"],
         "tile_px": job.render.tile_px,
         "objects": job.render.objects,
         "line_thickness": job.render.line_thickness,
@@ -39,6 +40,8 @@ def fingerprint(plan: ImagePlan, class_map: ClassMap, pixel_rules: str) -> dict[
         "pyramid": job.file.pyramid,
         "classes": class_map.fingerprint(),
         "rules": [[r.class_name, r.label] for r in job.rules],
+        # Absent from masks for all programs, as in those of the Groovy scripts.
+        **({} if job.file.made_for is None else {"made_for": job.file.made_for}),
     }  # fmt: skip
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from qpmask.classes import ClassMap
 from qpmask.engines.base import RenderJob
@@ -23,6 +24,37 @@ class LegendRow:
     name: str
     color: tuple[int, int, int] | None
     objects: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What an earlier run left of a mask.
+
+    Attributes
+    ----------
+    is_there : bool
+        Whether there is anything.
+    changes : tuple of str
+        Why the mask has to be made again; empty if it holds.
+    sidecar : dict or None
+        What the mask was made from, if that can be read.
+    """
+
+    is_there: bool = False
+    changes: tuple[str, ...] = ()
+    sidecar: Mapping[str, Any] | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the mask is what a new one would be."""
+        return self.is_there and not self.changes
+
+    @property
+    def action(self) -> str:
+        """``make``, ``skip`` or ``make again``."""
+        if not self.is_there:
+            return "make"
+        return "make again" if self.changes else "skip"
 
 
 @dataclass(frozen=True)
@@ -47,6 +79,8 @@ class ImagePlan:
         The slide on this machine, if it is there.
     findings : tuple of str
         What the user should know about this image.
+    standing : Standing or None
+        What an earlier run left; None where nobody has looked.
     """
 
     entry: ImageEntry
@@ -60,6 +94,7 @@ class ImagePlan:
     slide: Path | None = None
     findings: tuple[str, ...] = ()
     error: QpmaskError | None = None
+    standing: Standing | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from qpmask.classes import ClassMap
 from qpmask.errors import DataFileError, ProjectError, QpmaskError
 from qpmask.inventory import Inventory, read_inventory
+from qpmask.ometiff.programs import shut_out
 from qpmask.options import ExportOptions
 from qpmask.outputs import mask_names
 from qpmask.plan.classcheck import (
@@ -86,11 +87,6 @@ def make_plan(
             findings += everything.findings()
     assert class_map is not None
     findings += check_classes(class_map, options, used, follows_project)
-    if options.file.compression == "zstd":
-        findings.append(
-            "zstd is not known to all programs: Bio-Formats 6 (QuPath 0.4) and OpenCV do not read "
-            "such masks."
-        )
     unclassified = unclassified_label(class_map, options, used)
     check_labels(class_map, options, unclassified)
 
@@ -108,6 +104,7 @@ def make_plan(
             images.append(made)
         except QpmaskError as error:
             images.append(replace(base, inventory=result, error=error))
+    findings += _programs_shut_out(images, options)
     return Plan(project, class_map, options, tuple(images), tuple(findings))
 
 
@@ -142,6 +139,14 @@ class _AllImages:
             f"{self._failed[0].label}: classes that are only there get a label when they are "
             "exported."
         ]
+
+
+def _programs_shut_out(images: list[ImagePlan], options: ExportOptions) -> list[str]:
+    """Which programs the masks of a run are not for: once, not once an image."""
+    dtypes = sorted({plan.job.dtype for plan in images if plan.job is not None})
+    strips = options.file.made_for is not None
+    said = (shut_out(dtype, options.file.compression, strips=strips) for dtype in dtypes)
+    return list(dict.fromkeys(sentence for sentences in said for sentence in sentences))
 
 
 def _both_damaged(error: Inventory | QpmaskError, of_backup: QpmaskError) -> QpmaskError:

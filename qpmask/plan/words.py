@@ -11,3 +11,8 @@ def objects_text(count: int) -> str:
 def images_text(count: int) -> str:
     """``1 image``, ``2,000 images``."""
     return f"{count:,} image" + ("" if count == 1 else "s")
+
+
+def masks_text(count: int) -> str:
+    """``1 mask``, ``2,000 masks``."""
+    return f"{count:,} mask" + ("" if count == 1 else "s")

@@ -22,6 +22,13 @@ class Slide(Protocol):
         """Sizes of the levels, level 0 first."""
 
     @property
+    def scales(self) -> tuple[tuple[float, float], ...]:
+        """Pixels of level 0 in a pixel of each level, in x and y.
+
+        Not the ratio of the sizes where levels are padded to whole tiles (CAMELYON).
+        """
+
+    @property
     def bounds(self) -> Bounds | None:
         """The part that was scanned, where the slide says so."""
 

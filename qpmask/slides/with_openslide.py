@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from qpmask.errors import MissingExtraError, OptionsError
 from qpmask.geometry import Bounds, PixelSize, Size
+from qpmask.pyramids import level_scales
 from qpmask.slides.slide import GLASS, INSTALL_HINT, Slide, block_of
 from qpmask.slides.with_tifffile import TiffSlide
 
@@ -27,11 +28,29 @@ class OpenSlideSlide:
     def __init__(self, handle: Any) -> None:
         self._handle = handle
         self._levels = tuple(Size(int(w), int(h)) for w, h in handle.level_dimensions)
+        self._scales = level_scales(
+            self._levels, [self._tile(level) for level in range(len(self._levels))]
+        )
 
     @property
     def levels(self) -> tuple[Size, ...]:
         """Sizes of the levels."""
         return self._levels
+
+    @property
+    def scales(self) -> tuple[tuple[float, float], ...]:
+        """Pixels of level 0 in a pixel of each level; OpenSlide's own are ratios of the sizes."""
+        return self._scales
+
+    def _tile(self, level: int) -> Size | None:
+        try:
+            width, height = (
+                int(self._handle.properties[f"openslide.level[{level}].tile-{side}"])
+                for side in ("width", "height")
+            )
+        except (KeyError, ValueError):
+            return None
+        return Size(width, height) if width > 0 and height > 0 else None
 
     @property
     def bounds(self) -> Bounds | None:
@@ -81,12 +100,12 @@ class OpenSlideSlide:
         """Pixels of a rectangle; where there are none, glass."""
         from PIL import Image
 
-        down_x = self._levels[0].width_px / self._levels[level].width_px
-        down_y = self._levels[0].height_px / self._levels[level].height_px
+        # OpenSlide takes the size in pixels of the level, the corner in those of level 0, which it
+        # brings to the level by a ratio of its own: the mean of both sides'.
+        down = float(self._handle.level_downsamples[level])
         try:
-            # OpenSlide takes the corner in pixels of level 0, the size in those of the level.
             region = self._handle.read_region(
-                (round(x_px * down_x), round(y_px * down_y)),
+                (round(x_px * down), round(y_px * down)),
                 level,
                 (size.width_px, size.height_px),
             )

@@ -26,6 +26,7 @@ class ImageSlide:
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
         self._pixels = pixels
         self.levels: tuple[Size, ...] = (Size(pixels.shape[1], pixels.shape[0]),)
+        self.scales: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
         self.bounds: Bounds | None = None
         self.pixel_size: PixelSize | None = None
         self.magnification: float | None = None

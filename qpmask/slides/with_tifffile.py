@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from qpmask.errors import OptionsError
 from qpmask.geometry import Bounds, PixelSize, Size
+from qpmask.pyramids import level_scales
 from qpmask.slides.slide import block_of
 
 _STRETCHED_PX = 4_000_000  # pixels that the contrast of a fluorescence image is taken from
@@ -51,6 +52,9 @@ class TiffSlide:
                 raise ValueError("it is a volume")
             self.levels: tuple[Size, ...] = tuple(
                 Size(int(page.imagewidth), int(page.imagelength)) for page in self._pages
+            )
+            self.scales: tuple[tuple[float, float], ...] = level_scales(
+                self.levels, [_tile_of(page) for page in self._pages]
             )
             self.bounds: Bounds | None = None
             self.pixel_size: PixelSize | None = _pixel_size(first)
@@ -150,6 +154,10 @@ def _paste(out: NDArray[Any], segment: NDArray[Any], top: int, left: int) -> Non
     cols = slice(max(0, left), min(out.shape[1], left + width))
     out[rows, cols] = segment[rows.start - top : rows.stop - top,
                               cols.start - left : cols.stop - left, : out.shape[2]]  # fmt: skip
+
+
+def _tile_of(page: Any) -> Size | None:
+    return Size(int(page.tilewidth), int(page.tilelength)) if page.is_tiled else None
 
 
 def _pixel_size(page: Any) -> PixelSize | None:

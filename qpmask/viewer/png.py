@@ -18,7 +18,7 @@ from qpmask.viewer.scene import OUTSIDE, Picture, Scene
 from qpmask.viewer.viewport import Viewport
 
 
-def save_picture(scene: Scene, viewport: Viewport, path: Path) -> Size:
+def save_scene(scene: Scene, viewport: Viewport, path: Path) -> Size:
     """Save what a viewport shows, pixel by pixel, with the legend at its right.
 
     Parameters

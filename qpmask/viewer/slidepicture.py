@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from qpmask.errors import OptionsError
 from qpmask.geometry import Affine, Size
-from qpmask.mask.scaling import fitting_level, scale_of
+from qpmask.mask.scaling import fitting_level
 from qpmask.slides import GLASS, Slide
 from qpmask.viewer.viewport import Viewport
 
@@ -143,9 +143,8 @@ def _resampled(
 
 def _level_for(slide: Slide, step: float) -> tuple[int, tuple[float, float]]:
     """The level to read for pixels so large, in those of level 0, and its scale."""
-    scales = [scale_of(slide.levels[0], each) for each in slide.levels]
-    level = fitting_level(scales, step * 1.001)
-    return level, scales[level]
+    level = fitting_level(slide.scales, step * 1.001)
+    return level, slide.scales[level]
 
 
 def _read(slide: Slide, level: int, x: _Stretch, y: _Stretch) -> NDArray[np.uint8]:

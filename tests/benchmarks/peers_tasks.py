@@ -156,7 +156,7 @@ def ours(source: Source, out: Path, codec: str, *, pyramid: bool = True) -> Path
 
     path = out / "m.ome.tif"
     MaskWriter.from_tiles(
-        path, source.side, source.side, source.tiles(), classes=CLASSES, mpp=0.25,
+        path, source.side, source.side, source.tiles(), order="rows", classes=CLASSES, mpp=0.25,
         compression=codec, pyramid=pyramid,
     )  # fmt: skip
     return path

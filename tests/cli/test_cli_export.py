@@ -27,6 +27,7 @@ from qpmask.cli.exits import code_for, run
 from qpmask.engines.base import Engine, EngineInfo, Rendering, RenderJob, Watch
 from qpmask.engines.choice import EngineChoice
 from qpmask.geometry import TileGrid
+from qpmask.ometiff import MaskFile
 
 SQUARES = "squares.ome.tif"
 ALL = "classes:\n  Alpha: 1\n  Beta: 2\n  Gamma: 3\n  'Alpha: Positive': 4\n"
@@ -113,7 +114,7 @@ def test_an_export(cli: Cli, three: Path) -> None:
     assert code == 0
     assert names(Path("masks")) == {
         *(f"{n}.ome.tif{tail}" for n in ("squares", "stack", "cells") for tail in ("", ".json")),
-        "classes.yaml", "report.json", "report.csv",
+        "areas.csv", "classes.yaml", "report.json", "report.csv",
     }  # fmt: skip
     assert "Masks in" in out and "3 done" in out
     assert "Starting" in err and "warning: 3 slides not found" in err
@@ -166,7 +167,8 @@ def test_all_options_reach_the_plan(cli: Cli, three: Path) -> None:
     code, out, err = cli(
         three, "-o", "masks", "--classes", "map.yaml", "--images", SQUARES, "--images", "3",
         "--unclassified", 9, "--boundary", 300, "--line-thickness", 2, "--mpp", 1,
-        "--tile-size", 32, "--compression", "zlib", "--no-pyramid", "--slides", ".", "--json",
+        "--tile-size", 32, "--compression", "zlib", "--no-pyramid", "--for", "simpleitk",
+        "--slides", ".", "--json",
     )  # fmt: skip
     assert (code, err) == (0, "")
     data = json.loads(out)
@@ -178,8 +180,51 @@ def test_all_options_reach_the_plan(cli: Cli, three: Path) -> None:
         "line_thickness": 2.0, "boundary_label": 300, "instances": False, "multichannel": False,
         "x": 0,
     }  # fmt: skip
-    assert data["options"]["file"] == {"compression": "zlib", "pyramid": False}
+    assert data["options"]["file"] == {
+        "compression": "zlib", "pyramid": False, "made_for": "simpleitk",
+    }  # fmt: skip
     assert data["classes"]["origin"] == "map.yaml"
+
+
+# -- masks for programs -------------------------------------------------------------------------
+
+
+def test_masks_for_simpleitk(cli: Cli, three: Path, engine: PlainEngine) -> None:
+    cli(three, "-o", "masks")
+    with MaskFile("masks/stack.ome.tif") as mask:
+        tiles = [mask.read(0, plane) for plane in range(mask.n_planes)]
+    code, out, err = cli(three, "-o", "masks", "--for", "simpleitk")
+    assert code == 0 and "3 done" in out and len(engine.drawn) == 6
+    assert err.count("In strips (--for simpleitk): such masks cannot be read by") == 1
+    with MaskFile("masks/stack.ome.tif") as mask:
+        assert not mask.structure.images[0][0].is_tiled and len(mask.levels) == 1
+        assert np.array_equal([mask.read(0, plane) for plane in range(mask.n_planes)], tiles)
+    sidecar = json.loads(Path("masks/stack.ome.tif.json").read_text("utf-8"))
+    assert sidecar["mask"]["levels"] == 1
+    assert "3 skipped" in cli(three, "-o", "masks", "--for", "simpleitk")[1]
+    assert "3 done" in cli(three, "-o", "masks")[1], "masks for all programs are another kind"
+    assert not [name for name in names(Path("masks")) if "scratch" in name or "part" in name]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--compression", "zstd"), "Compressed by zstd: such masks give wrong labels, without"),
+        (("--boundary", "300"), "uint16 (labels above 255): such masks give wrong labels, without"),
+        (("--boundary", "70000"), "uint32 (labels above 65,535): such masks cannot be read by"),
+    ],
+)
+def test_programs_that_are_shut_out_are_named_once(
+    cli: Cli, three: Path, args: tuple[str, ...], words: str
+) -> None:
+    assert "such masks" not in cli(three, "-o", "masks")[2]
+    code, _, err = cli(three, "-o", "masks", *args)
+    assert code == 0 and err.count(words) == 1
+    assert any(
+        w.startswith(words)
+        for w in json.loads(Path("masks/report.json").read_text("utf-8"))["warnings"]
+    )
+    assert words in cli(three, "--dry-run", *args)[1]
 
 
 # -- the plan alone -----------------------------------------------------------------------------

@@ -119,12 +119,12 @@ def test_a_downsampled_region_is_a_slice(path: Path, data: st.DataObject) -> Non
 
 
 def test_a_region_comes_from_the_level_that_fits(tmp_path: Path) -> None:
-    """Levels with a lie about one place, where nobody looks for lies, show which one was read."""
+    """Levels with a lie about a place without an edge show which one was read."""
     path = tmp_path / "x.tif"
     with tifffile.TiffWriter(path) as tif:
         for level in range(4):
             pixels = np.zeros((2000 >> level, 3000 >> level), np.uint8)
-            pixels[: 1000 >> level] = 7  # an edge in the middle
+            pixels[1000 >> level :] = 7  # an edge in the middle
             pixels[0, 0] = level
             tif.write(pixels, tile=(1024, 1024), subfiletype=int(level > 0), metadata=None)
     with open_mask(path) as mask:
@@ -185,7 +185,7 @@ def test_averages_of_labels_are_never_returned(
 def test_scales_are_found_for_sizes_rounded_up_and_down(
     width: int, height: int, k: int, is_up: bool
 ) -> None:
-    from qpmask.mask.scaling import scale_of
+    from qpmask.pyramids import scale_of
 
     s = 2**k
     if max(width, height) < 2 * s:

@@ -432,7 +432,8 @@ def test_tiles_in_order(tmp_path: Path, items: list[Any], codec: str) -> None:
     path = tmp_path / "m.ome.tif"
     seen: list[int] = []
     result = MaskWriter.from_tiles(
-        path, 55, 40, iter(items), tile_size=16, classes={i: str(i) for i in range(5)},
+        path, 55, 40, iter(items), order="rows", tile_size=16,
+        classes={i: str(i) for i in range(5)},
         compression=codec, on_tile=seen.append,
     )  # fmt: skip
     assert_mask(path, ARRAY)
@@ -462,10 +463,38 @@ def test_tiles_that_do_not_follow(tmp_path: Path, items: list[Any], words: str) 
     path.write_text("old")
     with pytest.raises(MaskError, match=words):
         MaskWriter.from_tiles(
-            path, 55, 40, items, tile_size=16, classes={i: str(i) for i in range(5)}
+            path,
+            55,
+            40,
+            items,
+            order="rows",
+            tile_size=16,
+            classes={i: str(i) for i in range(5)},
         )
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["m.ome.tif"]
+
+
+def test_tiles_column_by_column_do_not_pass_for_rows(tmp_path: Path) -> None:
+    """On a square grid they would make a whole mask, transposed."""
+    path = tmp_path / "m.ome.tif"
+    square = ARRAY[:32, :32]
+    columns = [(x, y, square[y : y + 16, x : x + 16]) for x in (0, 16) for y in (0, 16)]
+    bare = [tile for *_, tile in columns]
+    with pytest.raises(OptionsError, match="does not say its place") as caught:
+        MaskWriter.from_tiles(path, 32, 32, bare, tile_size=16)
+    assert caught.value.hint is not None and "order='rows'" in caught.value.hint
+    with pytest.raises(OptionsError, match="does not say its place"):
+        MaskWriter.from_tiles(path, 32, 32, [columns[0], *bare[1:]], tile_size=16)
+    with pytest.raises(MaskError, match="at x = 0, y = 16; the next"):
+        MaskWriter.from_tiles(path, 32, 32, columns, tile_size=16)
+    with pytest.raises(OptionsError, match="one of rows"):
+        MaskWriter.from_tiles(path, 32, 32, bare, order="columns", tile_size=16)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+    by_row = sorted(columns, key=lambda item: item[1::-1])
+    for tiles, order in ((by_row, None), ([tile for *_, tile in by_row], "rows")):
+        MaskWriter.from_tiles(path, 32, 32, tiles, order=order, tile_size=16)
+        assert_mask(path, square)
 
 
 def test_the_iterator_of_tiles_fails(tmp_path: Path) -> None:
@@ -474,7 +503,7 @@ def test_the_iterator_of_tiles_fails(tmp_path: Path) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        MaskWriter.from_tiles(tmp_path / "m.ome.tif", 55, 40, tiles(), tile_size=16)
+        MaskWriter.from_tiles(tmp_path / "m.ome.tif", 55, 40, tiles(), order="rows", tile_size=16)
     assert list(tmp_path.iterdir()) == []
 
 

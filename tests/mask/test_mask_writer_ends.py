@@ -121,7 +121,7 @@ def test_masked_pixels_are_not_written(tmp_path: Path) -> None:
         assert np.array_equal(mask[:], expected)
     tiles = [np.ma.masked_array(np.full((16, 16), 3), mask=np.eye(16, dtype=bool)), np.ma.masked]
     tiles[1] = np.ma.masked_all((16, 16), np.uint8)
-    MaskWriter.from_tiles(path, 32, 16, tiles, tile_size=16, classes={3: "x"})
+    MaskWriter.from_tiles(path, 32, 16, tiles, order="rows", tile_size=16, classes={3: "x"})
     with open_mask(path) as mask:
         assert np.array_equal(mask[:, :16], 3 * (1 - np.eye(16)))
         assert not mask[:, 16:].any()

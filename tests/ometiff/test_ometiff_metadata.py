@@ -38,6 +38,21 @@ def test_a_plain_mask_needs_no_annotations() -> None:
     assert from_ome_xml(xml) == plain
 
 
+def test_the_levels_are_listed_as_bio_formats_does() -> None:
+    xml = to_ome_xml(FULL, [Size(2502, 2049), Size(1251, 1025)])
+    root = ElementTree.fromstring(xml)
+    by_namespace = {
+        part.get("Namespace"): {row.get("K"): row.text for row in part.iter() if row.get("K")}
+        for part in root.findall(".//{*}MapAnnotation")
+    }
+    assert by_namespace["openmicroscopy.org/PyramidResolution"] == {
+        "1": "2502 2049",
+        "2": "1251 1025",
+    }
+    assert len(root.findall(".//{*}AnnotationRef")) == len(by_namespace) == 3
+    assert from_ome_xml(xml) == FULL
+
+
 def test_bytes_are_raw_utf8_without_character_references() -> None:
     xml = to_ome_xml(FULL)
     assert "µm".encode() in xml

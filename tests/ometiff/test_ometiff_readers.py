@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from ometiff.mask_samples import (
     size_of,
     write,
 )
+from readers.javacalls import bio_formats_planes, qupath_planes, qupath_server
 
 from qpmask import MaskWriter
 from qpmask.errors import MaskError
@@ -159,62 +159,6 @@ def test_ome_types(sample) -> None:
 
 
 # --- Bio-Formats and QuPath -------------------------------------------------------------------
-
-
-def bio_formats_planes(java_class: Any, path: Path) -> tuple[Any, list[list[np.ndarray]]]:
-    """The metadata and, by level, the planes that Bio-Formats reads."""
-    reader = java_class("loci.formats.ImageReader")()
-    metadata = java_class("loci.formats.MetadataTools").createOMEXMLMetadata()
-    reader.setMetadataStore(metadata)
-    reader.setFlattenedResolutions(False)
-    reader.setId(str(path))
-    assert str(reader.getFormat()) == "OME-TIFF" and reader.getSeriesCount() == 1
-    levels = []
-    try:
-        for level in range(reader.getResolutionCount()):
-            reader.setResolution(level)
-            bits = reader.getBitsPerPixel()
-            dtype = np.dtype(f"{'<' if reader.isLittleEndian() else '>'}u{bits // 8}")
-            shape = (reader.getSizeY(), reader.getSizeX())
-            levels.append(
-                [
-                    np.frombuffer(bytes(reader.openBytes(plane)), dtype).reshape(shape)
-                    for plane in range(reader.getImageCount())
-                ]
-            )
-    finally:
-        reader.close()
-    return metadata, levels
-
-
-def qupath_server(java_class: Any, path: Path) -> Any:
-    builder = java_class("qupath.lib.images.servers.bioformats.BioFormatsServerBuilder")()
-    return builder.buildServer(java_class("java.io.File")(str(path)).toURI())
-
-
-def qupath_planes(java_class: Any, server: Any, z: int = 0, t: int = 0) -> list[np.ndarray]:
-    """By level, the channels that QuPath's own server reads, shape (channels, rows, columns)."""
-    import jpype
-
-    tiles = server.getTileRequestManager()
-    levels = []
-    for level in range(server.nResolutions()):
-        md = server.getMetadata()
-        out = np.zeros(
-            (server.nChannels(), md.getLevel(level).getHeight(), md.getLevel(level).getWidth()), int
-        )
-        for request in tiles.getTileRequestsForLevel(level):
-            if request.getZ() != z or request.getT() != t:
-                continue
-            raster = server.readRegion(request.getRegionRequest()).getRaster()
-            height, width = raster.getHeight(), raster.getWidth()
-            y, x = request.getTileY(), request.getTileX()
-            for c in range(server.nChannels()):
-                samples = jpype.JArray(jpype.JInt)(height * width)
-                raster.getSamples(0, 0, width, height, c, samples)
-                out[c, y : y + height, x : x + width] = np.array(samples).reshape(height, width)
-        levels.append(out)
-    return levels
 
 
 @pytest.mark.qupath
@@ -361,7 +305,7 @@ def test_tiny_masks(tmp_path: Path, size: tuple[int, int], tile_size: int) -> No
     with MaskWriter(written, *size, tile_size=tile_size) as writer:
         writer.write(0, 0, base)
     tiles = cut(np.pad(base, ((0, -size[1] % tile_size), (0, -size[0] % tile_size))), tile_size)
-    MaskWriter.from_tiles(streamed, *size, tiles, tile_size=tile_size)
+    MaskWriter.from_tiles(streamed, *size, tiles, tile_size=tile_size, order="rows")
     for path in (written, streamed):
         assert np.array_equal(pyvips.Image.tiffload(str(path)).numpy(), base)
         assert np.array_equal(tifffile.imread(path, series=0, level=0), base)

@@ -33,7 +33,8 @@ def test_the_demo_project(demo: Path, tmp_path: Path) -> None:
     assert hash_tree(demo) == before, "the project was written to"
     names = [f"Prostate {letter}.ome.tif" for letter in "ABC"]
     assert files(out) == {
-        *names, *(f"{n}.json" for n in names), "classes.yaml", "report.json", "report.csv",
+        *names, *(f"{n}.json" for n in names), "areas.csv", "classes.yaml",
+        "report.json", "report.csv",
     }  # fmt: skip
     for name in names:
         assert check_mask(out / name).ok

@@ -60,7 +60,7 @@ def test_signals_end_a_run_cleanly(big: Path, tmp_path: Path, number: int) -> No
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Interrupted" in err and "Traceback" not in err
-    assert files(out) == {"classes.yaml", "report.json", "report.csv"}
+    assert files(out) == {"areas.csv", "classes.yaml", "report.json", "report.csv"}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals on Windows")
@@ -96,7 +96,7 @@ def test_a_full_disk_fails_the_image_and_says_so(big: Path, tmp_path: Path) -> N
     assert process.returncode == 1, err
     assert "error: Prostate B" in err and "Traceback" not in err
     assert "Exception" not in err and "java." not in err
-    assert files(out) == {"classes.yaml", "report.json", "report.csv"}
+    assert files(out) == {"areas.csv", "classes.yaml", "report.json", "report.csv"}
 
 
 def test_worker_processes_make_the_same_masks(demo: Path, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_stopping_stops_the_workers(big: Path, tmp_path: Path) -> None:
         progress=listen, stop=stop,
     )  # fmt: skip
     assert report.interrupted
-    assert files(tmp_path / "m") == {"classes.yaml", "report.json", "report.csv"}
+    assert files(tmp_path / "m") == {"areas.csv", "classes.yaml", "report.json", "report.csv"}
 
 
 @pytest.mark.parametrize("memory", ["100000g", "64m"])

@@ -103,7 +103,7 @@ def test_a_run_that_is_stopped_leaves_no_partial_file(demo: Path, tmp_path: Path
         "Prostate A": "done", "Prostate B": "interrupted", "Prostate C": "interrupted",
     }  # fmt: skip
     assert files(out) == {
-        "Prostate A.ome.tif", "Prostate A.ome.tif.json", "classes.yaml", "report.json",
+        "Prostate A.ome.tif", "Prostate A.ome.tif.json", "areas.csv", "classes.yaml", "report.json",
         "report.csv",
     }  # fmt: skip
     assert json.loads((out / "report.json").read_text())["interrupted"]
@@ -125,7 +125,7 @@ def test_ctrl_c_at_any_time_leaves_a_report_and_no_partial_file(
 
     with pytest.raises(KeyboardInterrupt):
         export_masks(demo, out, options=export_options(images=("*A",)), progress=listen)
-    assert files(out) == {"classes.yaml", "report.json", "report.csv"}
+    assert files(out) == {"areas.csv", "classes.yaml", "report.json", "report.csv"}
 
 
 def test_two_runs_cannot_share_a_folder(demo: Path, tmp_path: Path) -> None:

@@ -34,6 +34,10 @@ class FakeOpenSlide:
     def __init__(self, pixels: np.ndarray, properties: dict[str, str], n_levels: int = 1) -> None:
         self.levels = [pixels[:: 2**k, :: 2**k] for k in range(n_levels)]
         self.level_dimensions = tuple((p.shape[1], p.shape[0]) for p in self.levels)
+        width, height = self.level_dimensions[0]
+        self.level_downsamples = tuple(
+            (width / w + height / h) / 2 for w, h in self.level_dimensions
+        )
         self.properties = properties
         self.reads: list[tuple[Any, int, Any]] = []
         self.is_closed = False
@@ -42,7 +46,7 @@ class FakeOpenSlide:
         from PIL import Image
 
         self.reads.append((corner, level, size))
-        x, y = (round(c / 2**level) for c in corner)
+        x, y = (round(c / self.level_downsamples[level]) for c in corner)
         rgba = np.zeros((size[1], size[0], 4), np.uint8)
         part = self.levels[level][y : y + size[1], x : x + size[0]]
         rgba[: part.shape[0], : part.shape[1], :3] = part

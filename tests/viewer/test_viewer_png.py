@@ -17,7 +17,7 @@ from qpmask.ometiff.reader import MaskFile
 from qpmask.viewer import png, slidepicture
 from qpmask.viewer.opening import open_scene
 from qpmask.viewer.panel import WIDTH_PX
-from qpmask.viewer.png import panel_text, save_picture, with_legend, write_png
+from qpmask.viewer.png import panel_text, save_scene, with_legend, write_png
 from qpmask.viewer.viewport import Viewport, picture_viewport
 
 
@@ -32,7 +32,7 @@ def test_the_file_holds_the_picture_and_the_legend(mask_path: Path, tmp_path: Pa
     path = tmp_path / "shown.png"
     with open_scene(mask_path) as scene:
         view = picture_viewport(scene.size, (0, 0, 500, 300), 2)
-        size = save_picture(scene, view, path)
+        size = save_scene(scene, view, path)
         expected = scene.picture(view).pixels
     with Image.open(path) as image:
         assert (image.format, image.mode) == ("PNG", "RGB")
@@ -58,7 +58,7 @@ def test_an_older_picture_is_replaced(mask_path: Path, tmp_path: Path) -> None:
     path = tmp_path / "Größe 肝.PNG"
     path.write_text("old")
     with open_scene(mask_path) as scene:
-        save_picture(scene, picture_viewport(scene.size), path)
+        save_scene(scene, picture_viewport(scene.size), path)
     with Image.open(path) as image:
         image.verify()
 
@@ -99,7 +99,7 @@ def test_a_picture_may_be_read_like_any_other_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.jpg", "a", "png", "a.png.tif"])
 def test_only_png(mask_path: Path, tmp_path: Path, name: str) -> None:
     with open_scene(mask_path) as scene, pytest.raises(OptionsError, match=r"end in \.png"):
-        save_picture(scene, picture_viewport(scene.size), tmp_path / name)
+        save_scene(scene, picture_viewport(scene.size), tmp_path / name)
     assert not (tmp_path / name).exists()
 
 
@@ -110,7 +110,7 @@ def test_a_damaged_mask_gives_no_picture(mask_path: Path, tmp_path: Path) -> Non
     raw[offset : offset + count] = bytes(count)
     mask_path.write_bytes(raw)
     with open_scene(mask_path) as scene, pytest.raises(MaskError, match="level 0, row"):
-        save_picture(scene, picture_viewport(scene.size), tmp_path / "a.png")
+        save_scene(scene, picture_viewport(scene.size), tmp_path / "a.png")
     assert [p.name for p in tmp_path.iterdir()] == ["mask.ome.tif"]
 
 
@@ -123,7 +123,7 @@ def test_a_picture_without_the_slide_that_was_asked_for_is_refused(
         open_scene(mask_path, slide_path=slide) as scene,
         pytest.raises(OptionsError, match="no smaller levels"),
     ):
-        save_picture(scene, picture_viewport(scene.size), tmp_path / "a.png")
+        save_scene(scene, picture_viewport(scene.size), tmp_path / "a.png")
 
 
 def test_the_text_says_what_is_shown(mask_path: Path) -> None:

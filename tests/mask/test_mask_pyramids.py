@@ -1,0 +1,168 @@
+"""Pyramids that other programs made: padded levels, averaged labels, tiles left out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from mask_files import blobs, write
+
+from qpmask import open_mask
+from qpmask.errors import TileError
+
+T = 16
+
+
+def blocks(pixels: np.ndarray, step: int) -> np.ndarray:
+    """Blocks of a label image, shape (rows, columns, step * step); those at the edge are filled."""
+    rows, cols = (-(-n // step) * step for n in pixels.shape)
+    filled = np.pad(pixels, [(0, rows - pixels.shape[0]), (0, cols - pixels.shape[1])], mode="edge")
+    cut = filled.reshape(rows // step, step, cols // step, step).swapaxes(1, 2)
+    return cut.reshape(rows // step, cols // step, step * step)
+
+
+REDUCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "mean": lambda b: np.rint(b.mean(2)),
+    "median": lambda b: np.median(b, axis=2).astype(int),
+    "max": lambda b: b.max(2),
+    "nearest": lambda b: b[:, :, -1],
+}
+
+
+def write_pyramid(path: Path, base: np.ndarray, levels: list[np.ndarray], tile: int = T) -> None:
+    with tifffile.TiffWriter(path) as tif:
+        for number, pixels in enumerate([base, *levels]):
+            tif.write(pixels, tile=(tile, tile), subfiletype=int(number > 0), metadata=None,
+                      compression="lzw")  # fmt: skip
+
+
+def padded(pixels: np.ndarray, tile: int) -> np.ndarray:
+    """Filled with background to whole tiles, as ASAP writes levels."""
+    return np.pad(pixels, [(0, -n % tile) for n in pixels.shape])
+
+
+@given(
+    arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40)),
+           elements=st.sampled_from([0, 0, 0, 1, 2, 4, 200])),
+    st.sampled_from(sorted(REDUCTIONS)),
+    st.booleans(),
+)  # fmt: skip
+@settings(max_examples=60)
+def test_no_label_comes_out_that_level_0_lacks_there(
+    tmp_path: Path, base: np.ndarray, reduction: str, pads: bool
+) -> None:
+    """Any label image, by any reduction, padded or not."""
+    reduced = [REDUCTIONS[reduction](blocks(base, step)).astype(np.uint8) for step in (2, 4)]
+    reduced = [padded(level, T) if pads else level for level in reduced]
+    path = tmp_path / "m.tif"
+    path.unlink(missing_ok=True)
+    write_pyramid(path, base, [level for level in reduced if level.size < base.size])
+    with open_mask(path) as mask:
+        for step in (2, 4):
+            found = mask.region(0, 0, base.shape[1], base.shape[0], step)
+            assert (blocks(base, step) == found[:, :, None]).any(2).all()
+            if reduction in ("max", "nearest"):  # these levels hold labels, and are used
+                assert mask.fitting_level(step) == max(
+                    k for k, (scale, _) in enumerate(mask.level_scales) if scale <= step
+                )
+
+
+def test_a_few_averages_are_found_among_straight_even_edges(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A map of even squares hides the 42 pixels that are wrong, if tiles are counted together."""
+    base = np.kron(np.arange(64 * 64).reshape(64, 64) % 2 * 4, np.ones((16, 16))).astype(np.uint8)
+    base[100:184, 333] = 2
+    base[100:184, 332] = 0
+    level = REDUCTIONS["mean"](blocks(base, 2)).astype(np.uint8)
+    possible = (blocks(base, 2) == level[:, :, None]).any(2)
+    assert np.count_nonzero(~possible) == 42
+    write_pyramid(tmp_path / "m.tif", base, [level], tile=64)
+    with open_mask(tmp_path / "m.tif") as mask:
+        assert mask.fitting_level(2) == 0
+    assert "mixes labels" in caplog.text
+
+
+def test_levels_that_are_filled_up_to_tiles_are_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the ratio of sizes they would lie up to a quarter of the picture away."""
+    base = blobs(700, 900, n=20)
+    levels = [padded(base[:: 2**k, :: 2**k], 256) for k in (1, 2)]
+    write_pyramid(tmp_path / "m.tif", base, levels, tile=256)
+    with open_mask(tmp_path / "m.tif") as mask:
+        assert mask.level_scales == ((1, 1), (2, 2), (4, 4))
+        for step in (2, 4):
+            assert mask.fitting_level(step) == int(np.log2(step))
+            found = mask.region(0, 0, 900, 700, step)
+            np.testing.assert_array_equal(found, base[::step, ::step])
+        part = mask.region(300, 200, 500, 400, 4)
+        np.testing.assert_array_equal(part, base[200:600:4, 300:800:4])
+    assert caplog.text == ""
+
+
+# -- sparse files -------------------------------------------------------------------------------
+
+
+def leave_out(path: Path, numbers: list[int]) -> None:
+    """Let a TIFF's first directory say of some tiles that they are not there."""
+    with tifffile.TiffFile(path) as tif:
+        tags = [tif.pages[0].tags[name] for name in ("TileOffsets", "TileByteCounts")]
+        order = tif.byteorder
+    with path.open("r+b") as file:
+        for tag in tags:
+            for number in numbers:
+                width = np.dtype(order + {3: "u2", 4: "u4", 16: "u8"}[tag.dtype]).itemsize
+                file.seek(tag.valueoffset + number * width)
+                file.write(b"\0" * width)
+
+
+def test_tiles_that_a_sparse_file_leaves_out_are_background(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    base = blobs(200, 300, n=9) + 1
+    path = tmp_path / "m.tif"
+    write_pyramid(path, base, [], tile=64)
+    leave_out(path, [0, 7, 19])
+    expected = base.copy()
+    for number in (0, 7, 19):
+        row, col = divmod(number, 5)
+        expected[row * 64 : (row + 1) * 64, col * 64 : (col + 1) * 64] = 0
+    with open_mask(path) as mask:
+        np.testing.assert_array_equal(mask[:], expected)
+        assert mask.counts() == {
+            int(k): int(n) for k, n in zip(*np.unique(expected, return_counts=True), strict=True)
+        }
+        np.testing.assert_array_equal(mask.region(0, 0, 300, 200, 4), expected[::4, ::4])
+    said = [r for r in caplog.records if r.levelno == logging.WARNING]
+    assert len(said) == 1 and "3 tiles are not in the file" in said[0].getMessage()
+
+
+@pytest.mark.parametrize("how", ["ours", "QuPath's"])
+def test_in_our_files_and_in_qupath_s_a_tile_that_is_not_there_is_damage(
+    tmp_path: Path, how: str
+) -> None:
+    base = blobs(200, 300, n=9) + 1
+    path = tmp_path / "m.ome.tif"
+    options: dict[str, Any] = {}
+    if how == "ours":
+        write(path, base)
+    else:
+        xml = (
+            '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+            'Creator="OME Bio-Formats 7.3.0"><Image ID="Image:0"><Pixels SizeX="300" SizeY="200" '
+            'Type="uint8" SizeC="1" SizeZ="1" SizeT="1" DimensionOrder="XYCZT"/></Image></OME>'
+        )
+        options = {"description": xml}
+        tifffile.imwrite(path, base, tile=(64, 64), metadata=None, **options)
+    leave_out(path, [7])
+    with open_mask(path) as mask, pytest.raises(TileError, match="missing from the file"):
+        mask[:]
