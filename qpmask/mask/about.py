@@ -20,6 +20,7 @@ from qpmask.frames import FRAME_KEY, Frame, frame_from_json
 from qpmask.geometry import PixelSize
 from qpmask.ometiff.metadata import ClassRow, MaskMetadata
 from qpmask.ometiff.reader import MaskFile
+from qpmask.units import um_per_unit
 
 BACKGROUND = "(background)"
 _UM_PER_UNIT = {2: 25_400.0, 3: 10_000.0}
@@ -29,10 +30,17 @@ _COARSEST_UM = 80.0
 
 
 def pixel_size_of(file: MaskFile) -> PixelSize | None:
-    """Size of a pixel of level 0: from the OME-XML, else from the TIFF's resolution."""
+    """Size of a pixel of level 0: from the OME-XML, else from the TIFF's resolution.
+
+    ImageJ gives the resolution in a unit that its description names (``unit=micron``).
+    """
     if file.metadata is not None and file.metadata.pixel_size is not None:
         return file.metadata.pixel_size
     resolution = file.structure.images[0][0].resolution
+    unit = file.structure.imagej_unit
+    if resolution is not None and unit is not None and min(resolution[:2]) > 0:
+        factor = um_per_unit(unit)
+        return PixelSize(*(factor / n for n in resolution[:2])) if factor is not None else None
     if resolution is None or resolution[2] not in _UM_PER_UNIT or min(resolution[:2]) <= 0:
         return None
     if resolution[2] == 2 and all(n == int(n) <= _FINEST_DPI for n in resolution[:2]):

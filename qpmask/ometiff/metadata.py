@@ -23,6 +23,7 @@ from xml.etree import ElementTree
 from qpmask._version import __version__
 from qpmask.errors import MaskError, OptionsError
 from qpmask.geometry import PixelSize, Size
+from qpmask.units import um_per_unit
 
 OME_NAMESPACE = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 CLASSES_NAMESPACE = "qpmask/classes"
@@ -35,7 +36,6 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 # A line break or tab in an attribute would come back as a space anyway.
 _BREAKS = re.compile("[\t\n\r]")
 _HEX_COLOR = re.compile("#[0-9a-fA-F]{6}")
-_UM_PER_UNIT = {"µm": 1.0, "μm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6}
 
 
 @dataclass(frozen=True)
@@ -283,10 +283,10 @@ def _pixel_size(pixels: ElementTree.Element) -> PixelSize | None:
     lengths_um = []
     for axis in "XY":
         value = pixels.get(f"PhysicalSize{axis}")
-        um_per_unit = _UM_PER_UNIT.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
-        if value is None or um_per_unit is None:
+        factor = um_per_unit(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+        if value is None or factor is None:
             return None
-        lengths_um.append(float(value) * um_per_unit)
+        lengths_um.append(float(value) * factor)
     if not all(map(_is_length, lengths_um)):
         return None
     return PixelSize(lengths_um[0], lengths_um[1])

@@ -135,6 +135,7 @@ class Image:
         return pixels[:, :, 0 if self.is_planar else sample]
 
 
+_IMAGEJ_UNIT = re.compile(r"^unit=(.+)$", re.MULTILINE)
 _CREATOR = re.compile(r"""\bCreator\s*=\s*["']([^"']*)""")
 
 
@@ -156,6 +157,8 @@ class Structure:
         Offsets of the directories in the main chain, and of the first one's SubIFDs.
     ome_xml : str, optional
         The description of the first directory, if it is OME-XML.
+    imagej_unit : str, optional
+        The unit of the resolution in a file of ImageJ, which TIFF's own tag does not know.
     """
 
     byte_order: str
@@ -165,6 +168,7 @@ class Structure:
     chain: tuple[int, ...]
     sub_directories: tuple[int, ...]
     ome_xml: str | None
+    imagej_unit: str | None = None
 
     @property
     def metadata(self) -> MaskMetadata | None:
@@ -332,6 +336,7 @@ def _read(tif: Any, path: Path) -> Structure:
         chain=tuple(int(page.offset) for page in pages),
         sub_directories=tuple(int(offset) for offset in pages[0].subifds or ()),
         ome_xml=_ome_xml(pages[0]),
+        imagej_unit=_imagej_unit(pages[0]),
     )
 
 
@@ -462,9 +467,19 @@ def _resolution(page: Any) -> tuple[float, float, int] | None:
 
 
 def _ome_xml(page: Any) -> str | None:
+    text = _description(page)
+    return text if "<OME" in text else None
+
+
+def _imagej_unit(page: Any) -> str | None:
+    text = _description(page)
+    unit = _IMAGEJ_UNIT.search(text) if text.startswith("ImageJ=") else None
+    return unit.group(1) if unit is not None else None
+
+
+def _description(page: Any) -> str:
     description = page.tags.get(270)
     if description is None:
-        return None
+        return ""
     value = description.value
-    text = value if isinstance(value, str) else bytes(value).decode("utf-8", "replace")
-    return text if "<OME" in text else None
+    return value if isinstance(value, str) else bytes(value).decode("utf-8", "replace")

@@ -11,7 +11,7 @@ from qpmask.classnames import UNCLASSIFIED
 from qpmask.engines.base import LabelRule, RenderJob
 from qpmask.errors import OptionsError, ProjectError
 from qpmask.frames import Frame
-from qpmask.geometry import TileGrid
+from qpmask.geometry import PixelSize, TileGrid
 from qpmask.inventory import Inventory
 from qpmask.options import ExportOptions, RenderOptions
 from qpmask.outputs import file_sha256
@@ -106,6 +106,7 @@ def plan_image(
     if not drawn:
         findings.append("No objects to draw: the mask is all background.")
     findings += _frame_words(entry.frame)
+    findings += _unequal_sides(entry.pixel_size, render.mpp, downsample)
     if base.slide is None:
         findings.append(_missing_slide(entry))
 
@@ -210,6 +211,17 @@ def _instance_rows(
         return not class_map.ignores(name)
 
     return inventory.rows(options.render.objects, wanted)
+
+
+def _unequal_sides(pixel: PixelSize | None, mpp: float | None, downsample: float) -> Iterator[str]:
+    """What ``--mpp`` means where pixels are not square: their mean, as QuPath takes it."""
+    if mpp is None or pixel is None or math.isclose(pixel.width_um, pixel.height_um, rel_tol=1e-3):
+        return
+    made = pixel.scaled(downsample)
+    yield (
+        f"Its pixels are not square ({pixel.width_um:.4g} x {pixel.height_um:.4g} µm): {mpp:g} µm "
+        f"is the mean of the mask's, which are {made.width_um:.4g} x {made.height_um:.4g} µm."
+    )
 
 
 def _frame_words(frame: Frame) -> Iterator[str]:

@@ -5,6 +5,7 @@ Only the tiles or strips that a rectangle touches are read and decoded.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from qpmask.errors import OptionsError
+from qpmask.errors import MaskError, OptionsError
 from qpmask.geometry import Bounds, PixelSize, Size
+from qpmask.ometiff.metadata import from_ome_xml
 from qpmask.pyramids import level_scales
 from qpmask.slides.slide import block_of
+from qpmask.units import um_per_unit
 
 _STRETCHED_PX = 4_000_000  # pixels that the contrast of a fluorescence image is taken from
 
@@ -57,7 +60,7 @@ class TiffSlide:
                 self.levels, [_tile_of(page) for page in self._pages]
             )
             self.bounds: Bounds | None = None
-            self.pixel_size: PixelSize | None = _pixel_size(first)
+            self.pixel_size: PixelSize | None = _pixel_size(self._tif, first)
             self.magnification: float | None = None
             self.reader = "tifffile"
             self.is_rgb = first.samplesperpixel in (3, 4) and first.dtype == np.uint8
@@ -160,14 +163,23 @@ def _tile_of(page: Any) -> Size | None:
     return Size(int(page.tilewidth), int(page.tilelength)) if page.is_tiled else None
 
 
-def _pixel_size(page: Any) -> PixelSize | None:
-    um_per_unit = {2: 25_400.0, 3: 10_000.0}.get(int(page.resolutionunit or 1))
+def _pixel_size(tif: tifffile.TiffFile, page: Any) -> PixelSize | None:
+    """Of the first series of an OME-TIFF; else from the resolution, in ImageJ's unit or TIFF's."""
+    if tif.is_ome and page is tif.series[0].keyframe:
+        with contextlib.suppress(MaskError):
+            found = from_ome_xml(tif.ome_metadata or "").pixel_size
+            if found is not None:
+                return found
+    factor = {2: 25_400.0, 3: 10_000.0}.get(int(page.resolutionunit or 1))
+    unit = (tif.imagej_metadata or {}).get("unit") if tif.is_imagej else None
+    if isinstance(unit, str):
+        factor = um_per_unit(unit)
     try:
         x, y = page.resolution
     except (TypeError, ValueError):
         return None
-    if um_per_unit is None or not (x > 0 and y > 0):
+    if factor is None or not (x > 0 and y > 0):
         return None
-    width_um, height_um = um_per_unit / x, um_per_unit / y
+    width_um, height_um = factor / x, factor / y
     # 72 or 96 dots per inch are a screen's, not a microscope's.
     return PixelSize(width_um, height_um) if max(width_um, height_um) < 100 else None

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from mask_files import BASE, CLASSES, blobs, write, write_foreign
 from ometiff.mask_samples import AWKWARD_NAME, PIXEL_SIZE, histogram
 
@@ -88,6 +89,18 @@ def test_pixel_size_from_the_resolution(
     write_foreign(path, BASE, resolution=resolution, resolutionunit=unit)
     with open_mask(path) as mask:
         assert mask.mpp == (None if mpp is None else pytest.approx(mpp))
+
+
+@pytest.mark.parametrize(
+    ("unit", "mpp"),
+    [("micron", 0.5), ("\\u00B5m", 0.5), ("um", 0.5), ("Angstrom", 0.5e-4), ("inch", 12_700.0),
+     ("cm", 5_000.0), ("mm", 500.0), ("nm", 0.5e-3), ("pixel", None), ("parsec", None)],
+)  # fmt: skip
+def test_pixel_size_in_the_unit_of_imagej(tmp_path: Path, unit: str, mpp: float | None) -> None:
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, BASE, imagej=True, resolution=(2, 4), metadata={"unit": unit})
+    with open_mask(path) as mask:
+        assert mask.mpp == (None if mpp is None else pytest.approx((mpp, mpp / 2)))
 
 
 # --- as an array ------------------------------------------------------------------------------

@@ -151,6 +151,10 @@ def test_other_programs_xml() -> None:
         ('PhysicalSizeX="nan" PhysicalSizeY="1"', None),
         ('PhysicalSizeX="1" PhysicalSizeY="1" PhysicalSizeXUnit="pixel"', None),
         ('PhysicalSizeX="1" PhysicalSizeY="2"', PixelSize(1, 2)),
+        (
+            'PhysicalSizeX="1" PhysicalSizeXUnit="in" PhysicalSizeY="2500" PhysicalSizeYUnit="Å"',
+            PixelSize(25_400, 0.25),
+        ),
     ],
 )
 def test_pixel_sizes_that_say_nothing(attributes: str, expected: PixelSize | None) -> None:

@@ -151,6 +151,19 @@ def test_a_pixel_size_for_each_image_by_its_own(three: Path) -> None:
     assert [p.job.downsample for p in made.images if p.job] == [4.0, 4.0, 2.0]
 
 
+def test_pixels_that_are_not_square_are_said_with_mpp(three: Path) -> None:
+    def flat(meta: dict[str, Any]) -> None:
+        meta["pixelCalibration"]["pixelHeight"]["value"] = 1.5
+
+    metadata_of(three, SQUARES, flat)
+    image = one(three, SQUARES, mpp=2.0)
+    assert image.job is not None and image.job.downsample == 2.0
+    (said,) = [text for text in image.findings if "not square" in text]
+    assert "0.5 x 1.5" in said and "1 x 3" in said
+    assert not any("not square" in text for text in one(three, CELLS, mpp=2.0).findings)
+    assert not any("not square" in text for text in one(three, SQUARES, downsample=2).findings)
+
+
 def test_an_image_without_pixel_size_fails_alone(three: Path) -> None:
     metadata_of(three, STACK, lambda m: m.pop("pixelCalibration"))
     squares, stack, cells = plan(three, mpp=1.0).images
