@@ -21,7 +21,8 @@ built-in exception that a Python programmer would expect::
     │   └── UnsupportedDataError (NotImplementedError)   a format we do not know
     ├── EngineError (RuntimeError)             the engine failed
     │   ├── EngineUnavailableError             what the engine needs is not there: exit code 3
-    │   │   └── NoQuPathError (FileNotFoundError)  no usable QuPath or JVM
+    │   │   ├── NoQuPathError (FileNotFoundError)  no usable QuPath or JVM
+    │   │   └── KernelsUnavailableError (ImportError)  compiled parts of qpmask cannot be loaded
     │   ├── EngineOutOfMemoryError (MemoryError)
     │   ├── LostTilesError                     QuPath could not draw or write some tiles
     │   └── UnsupportedByEngineError (NotImplementedError)
@@ -137,6 +138,10 @@ class EngineUnavailableError(EngineError):
 
 class NoQuPathError(EngineUnavailableError, FileNotFoundError):
     """No usable QuPath, or a JVM that does not start."""
+
+
+class KernelsUnavailableError(EngineUnavailableError, ImportError):
+    """What qpmask compiles cannot be loaded: its sources were changed, or LLVM refuses."""
 
 
 class EngineOutOfMemoryError(EngineError, MemoryError):

@@ -18,7 +18,7 @@ from qpmask.classes import ClassEntry, ClassMap
 from qpmask.engines.base import Engine, Watch
 from qpmask.errors import Interrupted
 from qpmask.geometry import TileGrid
-from qpmask.ometiff.layout import PackedTile, single_tiles
+from qpmask.ometiff.layout import single_tiles
 from qpmask.options import ExportOptions, export_options
 from qpmask.plan import ImagePlan, make_plan
 from qpmask.project import open_project
@@ -69,12 +69,11 @@ class EngineContract:
             with engine.render(job, tmp_path / "scratch.ome.tif", watch or Watch()) as rendering:
                 tiles = list(single_tiles(rendering.tiles()))
             assert len(tiles) == grid.n_tiles * job.n_planes
-            for i, tile in enumerate(tiles):
+            for i, pixels in enumerate(tiles):
                 plane, rest = divmod(i, grid.n_tiles)
                 row, col = divmod(rest, grid.n_cols)
                 height, width = grid.shape(row, col)
                 y, x = row * grid.tile_px, col * grid.tile_px
-                pixels = tile.pixels if isinstance(tile, PackedTile) else tile
                 if not isinstance(pixels, int):
                     assert pixels.shape == (height, width)
                     assert pixels.dtype == job.dtype

@@ -14,9 +14,9 @@ COMPILING = "Making machine code for this processor first: some seconds, once."
 
 def say_if_compiling(console: Console) -> None:
     """Say so where reading or writing masks will begin with compiling."""
-    from qpmask.ometiff.backend import must_compile
+    from qpmask.ometiff.kernels.library import LIBRARY
 
-    if must_compile():
+    if LIBRARY.must_compile:
         console.print(COMPILING, style="dim")
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from qpmask.errors import Interrupted
 from qpmask.geometry import Size, useful_tile_px
-from qpmask.ometiff.backend import is_compiled, must_compile
+from qpmask.ometiff.kernels.library import LIBRARY as STRIPS
 from qpmask.options import pixel_type
 from qpmask.qpdata import ObjectKind
 
@@ -190,17 +190,17 @@ class Engine(ABC):
     @property
     def compiles(self) -> bool:
         """Whether something is compiled when it starts, for the first time on this machine."""
-        return must_compile()
+        return STRIPS.must_compile
 
     def compile(self) -> None:
         """Compile what is not compiled yet.
 
         Raises
         ------
-        EngineUnavailableError
-            It cannot be compiled, and the engine cannot do without.
+        KernelsUnavailableError
+            It cannot be compiled.
         """
-        is_compiled()
+        STRIPS.load()
 
     @abstractmethod
     def start(self) -> EngineInfo:

@@ -43,7 +43,7 @@ from qpmask.jit.arguments import (
     Record,
     packed,
 )
-from qpmask.jit.library import KernelsUnavailableError, Library, kernel
+from qpmask.jit.library import Library, kernel
 
 __all__ = [
     "BOOL",
@@ -65,7 +65,6 @@ __all__ = [
     "U16_2D",
     "U32_1D",
     "U64_2D",
-    "KernelsUnavailableError",
     "Library",
     "Record",
     "kernel",

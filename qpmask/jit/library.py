@@ -21,6 +21,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from qpmask.errors import KernelsUnavailableError
 from qpmask.jit import machine
 from qpmask.jit.arguments import Argument
 
@@ -31,10 +32,6 @@ LIBRARIES: dict[str, Library] = {}
 
 _log = logging.getLogger(__name__)
 _helpers: set[Callable[..., Any]] = set()
-
-
-class KernelsUnavailableError(ImportError):
-    """Kernels cannot be made: they were changed and there is no Numba, or LLVM refuses."""
 
 
 def kernel(function: Function) -> Function:
@@ -103,10 +100,10 @@ class Library:
             if self._engine is None:
                 try:
                     self._engine = self._loaded()
-                except ImportError as error:
-                    raise KernelsUnavailableError(str(error)) from error
+                except KernelsUnavailableError:
+                    raise
                 except Exception as error:  # whatever a compiler that is set up oddly may raise
-                    raise KernelsUnavailableError(f"they cannot be compiled: {error}") from error
+                    raise _unavailable(self.name, " ".join(str(error).split())) from error
 
     def _loaded(self) -> Any:
         for module in self.modules:
@@ -133,10 +130,8 @@ class Library:
             raise KeyboardInterrupt
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip().splitlines()
-            raise KernelsUnavailableError(
-                f"the kernels ({self.name}) are not those that qpmask was shipped with, and "
-                f"compiling them failed: {said[-1] if said else done.returncode}"
-            )
+            why = said[-1] if said else f"exit code {done.returncode}"
+            raise _unavailable(self.name, f"they are not those that it brings compiled, and {why}")
         return done.stdout
 
     @property
@@ -148,6 +143,14 @@ class Library:
     def shipped(self) -> Path:
         """Where the bitcode that the package brings is, or belongs."""
         return Path(__file__).with_name("shipped") / f"{self.name}.bitcode"
+
+
+def _unavailable(name: str, why: str) -> KernelsUnavailableError:
+    return KernelsUnavailableError(
+        f"The kernels of qpmask ({name}) cannot be loaded: {why}.",
+        hint="Install qpmask and llvmlite again (pip install --force-reinstall qpmask llvmlite); "
+        "whoever changes kernels needs Numba (pip install numba).",
+    )
 
 
 def hash_of_sources(modules: Sequence[str]) -> str:

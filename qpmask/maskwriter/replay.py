@@ -13,7 +13,7 @@ from qpmask.geometry import Size
 from qpmask.maskwriter.blocks import RULES, Rule
 from qpmask.maskwriter.journal import Contents, JournalReader, by_tile
 from qpmask.maskwriter.records import Pixels
-from qpmask.ometiff.backend import as_words, best_backend
+from qpmask.ometiff import kernels
 from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.runs import TileRuns, joined
 from qpmask.ometiff.strips import MIXED, StripGrid, StripShape, TileStrip
@@ -47,7 +47,6 @@ def replay(
     plan = contents.plan
     threads = threads or max(1, (os.cpu_count() or 1) // 2)
     grid = StripGrid(plan.size, Size(plan.tile_px, plan.tile_px))
-    backend = best_backend()
     chunk = max(1, _CHUNK_PX // plan.tile_px**2)
 
     def strip_of(work: tuple[StripShape, dict[int, NDArray[Any]]]) -> TileRuns:
@@ -63,7 +62,7 @@ def replay(
                 if first + k in pieces:
                     label = put_together(pieces[first + k], reader.arrays, tiles.tile(k))
                     labels[k] = MIXED if label is None else label
-            parts.append(backend.runs_of(tiles.pixels, as_words(tiles.pixels), labels, part))
+            parts.append(kernels.runs_of(tiles.pixels, labels, part))
         give_back(pixels)
         return TileRuns(shape, joined(parts), dtype)
 

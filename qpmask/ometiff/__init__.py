@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qpmask.ometiff.check import CheckReport, Problem, check_mask
-    from qpmask.ometiff.layout import MaskLayout, PackedTile, Tile, WriteResult
+    from qpmask.ometiff.layout import MaskLayout, Tile, WriteResult
     from qpmask.ometiff.lzw import encode_lzw
     from qpmask.ometiff.metadata import ClassRow, MaskMetadata, from_ome_xml, to_ome_xml
     from qpmask.ometiff.reader import Level, MaskFile
@@ -23,7 +23,6 @@ _HOMES = {
     "MaskFile": "reader",
     "MaskLayout": "layout",
     "MaskMetadata": "metadata",
-    "PackedTile": "layout",
     "Problem": "check",
     "Tile": "layout",
     "WriteResult": "layout",
@@ -41,7 +40,6 @@ __all__ = [
     "MaskFile",
     "MaskLayout",
     "MaskMetadata",
-    "PackedTile",
     "Problem",
     "Tile",
     "WriteResult",

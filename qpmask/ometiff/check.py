@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from qpmask.arguments import check_callable, path_of, shown, whole_number
 from qpmask.errors import MaskError, WrongTypeError
 from qpmask.geometry import Size
-from qpmask.ometiff.backend import best_backend
+from qpmask.ometiff import kernels
 from qpmask.ometiff.labels import LabelCounter
 from qpmask.ometiff.line import StripLine
 from qpmask.ometiff.metadata import ClassRow, MaskMetadata
@@ -205,7 +205,6 @@ class _Check:
         self.counts: list[dict[int, int]] = [{} for _ in range(mask.n_planes)]
         self._n_done = 0
         self._reader = StripReader(mask)
-        self._backend = best_backend()
         self._n_compared = _n_comparable(mask)
         self._counter = LabelCounter(mask.dtype)
         # Labels that no class has: where first.
@@ -293,14 +292,14 @@ class _Check:
             read = self._reader.read(place.level, place.plane, place.row, place.number)
         if whole is None:
             if above is not None:
-                above.take(self._backend, read.tiles, place.row, place.number)
+                above.take(read.tiles, place.row, place.number)
             return _Found(read, self._counter.count(read.tiles.runs))
-        expected = whole.assemble(self._backend)
+        expected = whole.assemble()
         # What a level holds is compared with level 0, not with the level below as it happens to be.
         if above is not None:
-            above.take(self._backend, expected, place.row, place.number)
+            above.take(expected, place.row, place.number)
         n_wrong = np.zeros(expected.shape.n_tiles, np.int64)
-        self._backend.compare(read.tiles.runs, expected.runs, n_wrong)
+        kernels.compare(read.tiles.runs, expected.runs, n_wrong)
         if not n_wrong.any():
             return _Found(read, {})
         return _Found(read, self._counter.count(read.tiles.runs), n_wrong)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.ometiff.layout import PackedTile, Tiles, single_tiles
+from qpmask.ometiff.layout import Tiles, single_tiles
 from qpmask.ometiff.reader import MaskFile
 from qpmask.ometiff.runs import RunStrip, runs_of_tiles
 from qpmask.ometiff.strips import StripShape
@@ -227,9 +227,7 @@ def compare_with_tiles(
         done = 0
         for plane in range(file.n_planes):
             for row, col, mine in file.iter_tiles(0, plane):
-                other = next(others)
-                pixels = other.pixels if isinstance(other, PackedTile) else other
-                tally.add_tile(plane, row, col, mine, pixels)
+                tally.add_tile(plane, row, col, mine, next(others))
                 done += 1
                 if on_tile is not None:
                     on_tile(done)

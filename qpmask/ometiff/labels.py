@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.ometiff.backend import Backend, best_backend
+from qpmask.ometiff import kernels
 from qpmask.ometiff.runs import RunStrip
 
 
 class LabelCounter:
     """Counts the pixels of strips by label; each thread with room of its own."""
 
-    def __init__(self, dtype: np.dtype[Any], backend: Backend | None = None) -> None:
-        self._backend = backend or best_backend()
+    def __init__(self, dtype: np.dtype[Any]) -> None:
         self._n_labels = int(np.iinfo(dtype).max) + 1
         self._room = threading.local()
 
@@ -28,7 +27,7 @@ class LabelCounter:
         room = getattr(self._room, "counts", None)
         if room is None:
             room = self._room.counts = np.zeros(self._n_labels, np.int64)
-        self._backend.count(runs, room)
+        kernels.count(runs, room)
         labels = np.flatnonzero(room)
         by_label = dict(zip(labels.tolist(), room[labels].tolist(), strict=True))
         room[labels] = 0

@@ -122,25 +122,8 @@ class MaskLayout:
         return np.dtype(self.dtype)
 
 
-@dataclass(frozen=True, eq=False)
-class PackedTile:
-    """A tile that is compressed already, so that its bytes are stored as they are.
-
-    Parameters
-    ----------
-    data : bytes
-        The full tile, padded at the right and lower edge of the image, little-endian, in the
-        layout's compression. It is not decoded here; :func:`qpmask.ometiff.check_mask` does that.
-    pixels : ndarray or int
-        The same tile uncompressed, cropped to the image; a number if it has one label.
-    """
-
-    data: bytes
-    pixels: NDArray[Any] | int
-
-
-Tile: TypeAlias = "int | NDArray[Any] | PackedTile"
-"""A tile of level 0: one label, or pixels cropped to the image, or packed bytes."""
+Tile: TypeAlias = "int | NDArray[Any]"
+"""A tile of level 0: one label, or pixels cropped to the image."""
 
 Tiles: TypeAlias = "Tile | TileStrip | TileRuns"
 """What a stream of tiles consists of: single ones, or a strip of them."""

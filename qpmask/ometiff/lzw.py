@@ -1,9 +1,8 @@
 """LZW as TIFF has it (codes start with their high bits, width grows one code early).
 
-With Numba, tiles are packed by an encoder that knows runs of one label only: masks are runs, and
-looking for nothing else makes it a hundred times faster than a general encoder for less than a
-percent more bytes. Tiles that it does not suit, and all tiles without Numba, go to ``imagecodecs``.
-Every LZW decoder reads both.
+Tiles are packed by an encoder that knows runs of one label only: masks are runs, and looking for
+nothing else makes it a hundred times faster than a general encoder for less than a percent more
+bytes. Tiles that it does not suit go to ``imagecodecs``. Every LZW decoder reads both.
 """
 
 from __future__ import annotations
@@ -14,9 +13,8 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.ometiff.backend import Backend, as_words, best_backend
+from qpmask.ometiff import kernels
 from qpmask.ometiff.pixelpool import give_back, new_pixels
-from qpmask.ometiff.plain import padded
 from qpmask.ometiff.runs import TileRuns
 from qpmask.ometiff.strips import MIXED, StripShape
 
@@ -38,24 +36,21 @@ def encode_lzw(tile: NDArray[Any]) -> bytes:
     height, width = tile.shape
     if tile.size == 0 or (tile == tile.flat[0]).all():
         return _encode_general(tile)
-    backend = best_backend()
     shape = StripShape(1, width, height, width, height)
     pixels = new_pixels(1, tile.size, native)
     pixels[0, : tile.size].reshape(tile.shape)[:] = tile
-    runs = backend.runs_of(pixels, as_words(pixels), np.array([MIXED]), shape)
+    runs = kernels.runs_of(pixels, np.array([MIXED]), shape)
     give_back(pixels)
-    return encode_strip(TileRuns(shape, runs, native), backend)[0]
+    return encode_strip(TileRuns(shape, runs, native))[0]
 
 
-def encode_strip(strip: TileRuns, backend: Backend) -> tuple[bytes, NDArray[np.int64]]:
+def encode_strip(strip: TileRuns) -> tuple[bytes, NDArray[np.int64]]:
     """Compress the tiles of a strip that have more than one run, padded with 0.
 
     Parameters
     ----------
     strip : TileRuns
         The tiles.
-    backend : Backend
-        What does it.
 
     Returns
     -------
@@ -67,7 +62,7 @@ def encode_strip(strip: TileRuns, backend: Backend) -> tuple[bytes, NDArray[np.i
     shape, dtype = strip.shape, strip.dtype
     if not strip.runs.has_mixed:
         return b"", np.zeros(shape.n_tiles, np.int64)
-    packed, n_bytes = backend.encode_lzw(strip.runs, dtype.itemsize, shape)
+    packed, n_bytes = kernels.encode_lzw(strip.runs, dtype.itemsize, shape)
     tile_bytes = shape.tile_width * shape.tile_height * dtype.itemsize
     if not (n_bytes * 4 > tile_bytes).any():
         return packed.tobytes(), n_bytes
@@ -77,7 +72,9 @@ def encode_strip(strip: TileRuns, backend: Backend) -> tuple[bytes, NDArray[np.i
     for k, (n, end) in enumerate(zip(n_bytes.tolist(), ends, strict=True)):
         data = packed[end - n : end].tobytes()
         if n * 4 > tile_bytes:
-            data = min(data, _encode_general(padded(strip.runs, k, shape, dtype)), key=len)
+            tile = np.empty(shape.tile_width * shape.tile_height, dtype)
+            kernels.paint(strip.runs, k, shape, tile)
+            data = min(data, _encode_general(tile), key=len)
         parts.append(data)
     return b"".join(parts), np.array([len(data) for data in parts], np.int64)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from qpmask.ometiff.backend import Backend
+from qpmask.ometiff import kernels
 from qpmask.ometiff.runs import RunStrip, TileRuns, no_runs
 from qpmask.ometiff.strips import StripGrid, StripShape
 
@@ -39,9 +39,9 @@ class Above:
     _quarters: list[RunStrip] = field(default_factory=lambda: [no_runs()] * 4)
     _dtype: np.dtype[Any] = field(init=False)
 
-    def take(self, backend: Backend, below: TileRuns, row: int, number: int) -> None:
+    def take(self, below: TileRuns, row: int, number: int) -> None:
         """Subsample strip ``number`` of tile row ``row`` of the level below; from any thread."""
-        self._quarters[2 * (row % 2) + number % 2] = backend.halve(below.runs, below.shape)
+        self._quarters[2 * (row % 2) + number % 2] = kernels.halve(below.runs, below.shape)
         self._dtype = below.dtype
 
     @property
@@ -49,9 +49,9 @@ class Above:
         """Whether all quarters have one label each, so that putting them together is no work."""
         return not any(quarter.has_mixed for quarter in self._quarters)
 
-    def assemble(self, backend: Backend) -> TileRuns:
+    def assemble(self) -> TileRuns:
         """The strip, when all of the level below have been there."""
-        runs = backend.assemble(*self._quarters, self.shape)
+        runs = kernels.assemble(self._quarters, self.shape)
         self._quarters.clear()
         return TileRuns(self.shape, runs, self._dtype)
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.errors import TileError
-from qpmask.ometiff.backend import as_words, best_backend
+from qpmask.ometiff import kernels
 from qpmask.ometiff.codecs import decode_into
 from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.reader import MaskFile
@@ -55,7 +55,6 @@ class StripReader:
 
     def __init__(self, mask: MaskFile) -> None:
         self._mask = mask
-        self._backend = best_backend()
         self._constants: dict[tuple[int, ...], int] = {}
         self.grids = tuple(StripGrid(level.size, level.tile) for level in mask.levels)
 
@@ -119,7 +118,7 @@ class StripReader:
         data, starts = gathered
         n_bytes = np.array([segments.lengths[k] for k in sound], np.int64)
         tiles = np.array(sound, np.int64)
-        runs = self._backend.decode_lzw_runs(data, starts, n_bytes, tiles, shape, labels)
+        runs = kernels.decode_lzw_runs(data, starts, n_bytes, tiles, shape, labels)
         return None if (runs.start[1:] == runs.start[:-1]).any() else runs
 
     def _decode_pixels(
@@ -147,7 +146,7 @@ class StripReader:
             if not image.dtype.isnative and image.dtype.itemsize > 1:
                 pixels[k].byteswap(inplace=True)
             if shape.width(k) < shape.tile_width:
-                self._backend.crop(pixels, shape, k)
+                kernels.crop(pixels, shape, k)
         level, plane, row, first_col = where
         for k in unread:
             if k in sound:
@@ -162,7 +161,7 @@ class StripReader:
                 labels[k] = tile
             else:
                 pixels[k, : tile.size].reshape(tile.shape)[:] = tile
-        runs = self._backend.runs_of(pixels, as_words(pixels), labels, shape)
+        runs = kernels.runs_of(pixels, labels, shape)
         give_back(pixels)
         return runs
 
@@ -173,7 +172,7 @@ class StripReader:
             return []
         n_bytes = np.array([segments.lengths[k] for k in tiles], np.int64)
         failed = np.zeros(len(tiles), np.bool_)
-        self._backend.decode_lzw(
+        kernels.decode_lzw(
             *gathered, n_bytes, np.array(tiles, np.int64), pixels.view(np.uint8), failed
         )
         return [k for k, bad in zip(tiles, failed.tolist(), strict=True) if not bad]

@@ -121,14 +121,11 @@ class TileStrip:
     pixels : ndarray of uint8, uint16 or uint32, shape (n_tiles, tile_width * tile_height)
         Of a mixed tile the first ``width * height`` values, row by row, are its pixels; nothing
         else of it counts.
-    packed : tuple of bytes or None
-        Tiles that are compressed already, for the file to hold as they are.
     """
 
     shape: StripShape
     labels: NDArray[np.int64]
     pixels: NDArray[Any]
-    packed: tuple[bytes | None, ...] = ()
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -16,8 +16,7 @@ from __future__ import annotations
 import hashlib
 import operator
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from itertools import zip_longest
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,11 @@ from numpy.typing import NDArray
 
 from qpmask.errors import MaskError, OptionsError
 from qpmask.geometry import Size, TileGrid
-from qpmask.ometiff.backend import as_words, best_backend
+from qpmask.ometiff import kernels
 from qpmask.ometiff.codecs import encode_tile
 from qpmask.ometiff.ifd import Directory, pack_directories, resolution_per_cm
 from qpmask.ometiff.labels import LabelCounter
-from qpmask.ometiff.layout import MaskLayout, PackedTile, Tile, Tiles, WriteResult
+from qpmask.ometiff.layout import MaskLayout, Tile, Tiles, WriteResult
 from qpmask.ometiff.line import StripLine
 from qpmask.ometiff.lzw import encode_strip
 from qpmask.ometiff.metadata import MaskMetadata, to_ome_xml
@@ -42,7 +41,6 @@ from qpmask.ometiff.strips import MIXED, StripGrid, StripPlace, StripShape, Tile
 
 __all__ = [
     "MaskLayout",
-    "PackedTile",
     "Tile",
     "TileRuns",
     "TileStrip",
@@ -134,7 +132,6 @@ class _Job:
         self._n_levels = len(layout.level_sizes)
         tile = Size(layout.tile_px, layout.tile_px)
         self._grids = [StripGrid(size, tile) for size in layout.level_sizes]
-        self._backend = best_backend()
         self._directories = _directories(layout, metadata, layout.level_sizes)
         self._counter = LabelCounter(layout.pixel_dtype)
         self._segments: dict[bytes, tuple[int, int]] = {}
@@ -198,7 +195,6 @@ class _Job:
         shape = grid.shape(place.row, place.number)
         first_col = place.number * grid.tiles_per_strip
         gathered: TileStrip | None = None
-        packed: list[bytes | None] = []
         for k in range(shape.n_tiles):
             where = self._where(place.plane, place.row, first_col + k)
             item = next(stream, None)
@@ -213,10 +209,8 @@ class _Job:
                 return item
             if gathered is None:
                 gathered = self._empty_strip(shape)
-            packed.append(self._put(gathered, k, item, where))
+            self._put(gathered, k, item, where)
         assert gathered is not None
-        if any(data is not None for data in packed):
-            return replace(gathered, packed=tuple(packed))
         return gathered
 
     def _check_labels(self, strip: TileStrip | TileRuns, where: str) -> None:
@@ -237,13 +231,8 @@ class _Job:
             pixels=new_pixels(shape.n_tiles, area_px, self._layout.pixel_dtype),
         )
 
-    def _put(self, strip: TileStrip, k: int, tile: Tile, where: str) -> bytes | None:
-        """Check a single tile and put it into its strip; its bytes if it came packed."""
-        data = None
-        if isinstance(tile, PackedTile):
-            if not tile.data:
-                raise MaskError(f"The packed {where} has no bytes.")
-            data, tile = tile.data, tile.pixels
+    def _put(self, strip: TileStrip, k: int, tile: Tile, where: str) -> None:
+        """Check a single tile and put it into its strip."""
         shape = (strip.shape.height, strip.shape.width(k))
         if isinstance(tile, np.ndarray) and tile.ndim > 0:
             if tile.shape != shape or tile.dtype != self._layout.pixel_dtype:
@@ -252,7 +241,7 @@ class _Job:
                     f"expected {self._layout.dtype} of shape {shape} (rows, columns)."
                 )
             strip.tile(k)[:] = tile
-            return data
+            return
         try:
             label = operator.index(tile)
         except TypeError as error:
@@ -264,7 +253,6 @@ class _Job:
                 f"The {where} has the label {label}, which {self._layout.dtype} cannot hold."
             )
         strip.labels[k] = label
-        return data
 
     # --- what is done with a strip ----------------------------------------------------------------
 
@@ -283,18 +271,16 @@ class _Job:
         self, place: StripPlace, strip: TileStrip | TileRuns | Above, above: Above | None
     ) -> _Ready:
         """Count, subsample and compress the tiles of a strip; runs on any thread."""
-        packed: tuple[bytes | None, ...] = ()
         if isinstance(strip, TileStrip):
-            packed = strip.packed
             pixels, shape = strip.pixels, strip.shape
-            runs = self._backend.runs_of(pixels, as_words(pixels), strip.labels, shape)
+            runs = kernels.runs_of(pixels, strip.labels, shape)
             give_back(pixels)
             strip = TileRuns(shape, runs, pixels.dtype)
         elif isinstance(strip, Above):
-            strip = strip.assemble(self._backend)
+            strip = strip.assemble()
         if above is not None:
-            above.take(self._backend, strip, place.row, place.number)
-        data, n_bytes = self._encode(strip, packed)
+            above.take(strip, place.row, place.number)
+        data, n_bytes = self._encode(strip)
         digests = []
         end = 0
         for n in n_bytes.tolist():
@@ -304,22 +290,19 @@ class _Job:
         counts = self._counter.count(strip.runs) if place.level == 0 else {}
         return _Ready(strip.runs.labels(), data, n_bytes, tuple(digests), counts)
 
-    def _encode(
-        self, strip: TileRuns, packed: tuple[bytes | None, ...]
-    ) -> tuple[bytes, NDArray[np.int64]]:
-        """The mixed tiles and those that came packed, one behind the other; their lengths."""
+    def _encode(self, strip: TileRuns) -> tuple[bytes, NDArray[np.int64]]:
+        """The mixed tiles, compressed, one behind the other; their lengths."""
         layout = self._layout
-        if layout.compression == "lzw" and not (packed or layout.one_bit):
-            return encode_strip(strip, self._backend)
+        if layout.compression == "lzw" and not layout.one_bit:
+            return encode_strip(strip)
         n_bytes = np.zeros(strip.shape.n_tiles, np.int64)
         parts = []
         tile = np.empty(layout.tile_px**2, layout.pixel_dtype)
         labels = strip.runs.labels().tolist()
-        for k, (label, data) in enumerate(zip_longest(labels, packed)):
-            if data is None and label == MIXED:
-                self._backend.paint(strip.runs, k, strip.shape, tile)
+        for k, label in enumerate(labels):
+            if label == MIXED:
+                kernels.paint(strip.runs, k, strip.shape, tile)
                 data = self._encode_tile(tile.reshape(layout.tile_px, layout.tile_px))
-            if data is not None:
                 n_bytes[k] = len(data)
                 parts.append(data)
         return b"".join(parts), n_bytes

@@ -1,8 +1,7 @@
-"""What is done with strips, by either backend, against NumPy."""
+"""What is done with strips, against NumPy."""
 
 from __future__ import annotations
 
-import importlib
 from collections import Counter
 from pathlib import Path
 
@@ -15,8 +14,7 @@ from hypothesis import strategies as st
 from ometiff.mask_samples import histogram
 
 from qpmask.geometry import Size, pyramid_sizes
-from qpmask.ometiff import MaskFile, check_mask, pixelpool
-from qpmask.ometiff.backend import as_words
+from qpmask.ometiff import MaskFile, check_mask, kernels, pixelpool
 from qpmask.ometiff.codecs import decode_segment
 from qpmask.ometiff.labels import LabelCounter
 from qpmask.ometiff.pixelpool import new_pixels
@@ -34,11 +32,6 @@ from qpmask.ometiff.strips import (
 )
 
 GARBAGE = 77  # behind the pixels of a tile, where nobody may look
-
-
-@pytest.fixture(params=["kernels", "plain"])
-def backend(request: pytest.FixtureRequest):
-    return importlib.import_module(f"qpmask.ometiff.{request.param}")
 
 
 @st.composite
@@ -95,9 +88,8 @@ def test_strips_of_a_level_are_two_by_two_of_the_level_below() -> None:
     assert shape.part(1, 2) == StripShape(1, 512, 512, 104, 188)
 
 
-def runs_of(backend, strip: TileStrip) -> TileRuns:
-    words = as_words(strip.pixels)
-    runs = backend.runs_of(strip.pixels, words, strip.labels, strip.shape)
+def runs_of(strip: TileStrip) -> TileRuns:
+    runs = kernels.runs_of(strip.pixels, strip.labels, strip.shape)
     return TileRuns(strip.shape, runs, strip.dtype)
 
 
@@ -105,18 +97,18 @@ def equal(a: TileRuns, b: TileRuns) -> bool:
     return all(np.array_equal(x, y) for x, y in zip(a.runs, b.runs, strict=True))
 
 
-def lots(backend, case):
+def lots(case):
     """Strips of a mask as runs."""
     mask, tile_px = case
     for grid, row, number, strip in strips_of(mask, tile_px):
-        yield grid, row, number, strip, runs_of(backend, strip)
+        yield grid, row, number, strip, runs_of(strip)
 
 
 @given(masks())
-def test_pixels_to_runs_and_back(backend, case) -> None:
+def test_pixels_to_runs_and_back(case) -> None:
     counts = Counter[int]()
-    counter = LabelCounter(case[0].dtype, backend)
-    for *_, strip, tiles in lots(backend, case):
+    counter = LabelCounter(case[0].dtype)
+    for *_, strip, tiles in lots(case):
         runs = tiles.runs
         counts.update(counter.count(runs))
         for k, (before, after) in enumerate(zip(strip, tiles, strict=True)):
@@ -128,7 +120,7 @@ def test_pixels_to_runs_and_back(backend, case) -> None:
         shape = strip.shape
         for k, tile in enumerate(strip):
             painted = np.full(shape.tile_width * shape.tile_height, GARBAGE, strip.dtype)
-            backend.paint(runs, k, shape, painted)
+            kernels.paint(runs, k, shape, painted)
             whole = np.zeros((shape.tile_height, shape.tile_width), strip.dtype)
             whole[: shape.height, : shape.width(k)] = tile
             assert np.array_equal(painted, whole.ravel())
@@ -136,18 +128,18 @@ def test_pixels_to_runs_and_back(backend, case) -> None:
     assert counts == histogram(mask)
 
 
-def test_hand_made_runs(backend) -> None:
+def test_hand_made_runs() -> None:
     shape = StripShape(3, 16, 16, 2, 3)
     pixels = new_pixels(3, 256, np.dtype(np.uint8))
     pixels[:] = GARBAGE
     pixels[2, :6] = [1, 1, 1, 5, 5, 1]
     labels = np.array([UNKNOWN, 3, MIXED])
-    runs = backend.runs_of(pixels, as_words(pixels), labels, shape)
+    runs = kernels.runs_of(pixels, labels, shape)
     assert runs.values.tolist() == [3, 1, 5, 1]
     assert runs.ends.tolist() == [48, 3, 5, 6]
     assert runs.start.tolist() == [0, 0, 1, 4]
     assert runs.labels().tolist() == [UNKNOWN, 3, MIXED]
-    half = backend.halve(runs, shape)
+    half = kernels.halve(runs, shape)
     assert half.values.tolist() == [3, 1, 5]
     assert half.ends.tolist() == [16, 1, 2]
     with pytest.raises(ValueError, match="tile 0"):
@@ -155,30 +147,30 @@ def test_hand_made_runs(backend) -> None:
 
 
 @given(masks())
-def test_a_pyramid_is_the_subsampling_of_its_base(backend, case) -> None:
+def test_a_pyramid_is_the_subsampling_of_its_base(case) -> None:
     mask, tile_px = case
     size = Size(mask.shape[1], mask.shape[0])
     tile = Size(tile_px, tile_px)
     grids = tuple(StripGrid(level, tile) for level in pyramid_sizes(size, tile_px))
     pyramid = Pyramid(grids)
-    todo = [(0, row, number, tiles) for _, row, number, _, tiles in lots(backend, case)]
+    todo = [(0, row, number, tiles) for _, row, number, _, tiles in lots(case)]
     np.random.default_rng(len(todo)).shuffle(todo)  # the order must not matter
     n_tiles = 0
     while todo:
         level, row, number, tiles = todo.pop()
         expected = strip_of(mask[:: 2**level, :: 2**level], grids[level], row, number)
-        assert equal(tiles, runs_of(backend, expected))
+        assert equal(tiles, runs_of(expected))
         n_tiles += tiles.shape.n_tiles
         above = pyramid.above(level, row, number)
         if above is not None:
-            above.take(backend, tiles, row, number)
+            above.take(tiles, row, number)
             if pyramid.arrived(above):
-                todo.append((above.level, above.row, above.number, above.assemble(backend)))
+                todo.append((above.level, above.row, above.number, above.assemble()))
     assert n_tiles == sum(grid.n_rows * grid.n_cols for grid in grids)
     assert pyramid.n_waiting == 0
 
 
-def test_what_is_unknown_below_is_unknown_above(backend) -> None:
+def test_what_is_unknown_below_is_unknown_above() -> None:
     tile = Size(16, 16)
     pyramid = Pyramid((StripGrid(Size(64, 32), tile), StripGrid(Size(32, 16), tile)))
     shape = StripShape(4, 16, 16, 16, 16)
@@ -187,53 +179,53 @@ def test_what_is_unknown_below_is_unknown_above(backend) -> None:
         strip = TileStrip(shape, labels, new_pixels(4, 256, np.dtype("u1")))
         above = pyramid.above(0, row, 0)
         assert above is not None
-        above.take(backend, runs_of(backend, strip), row, 0)
+        above.take(runs_of(strip), row, 0)
         assert pyramid.arrived(above) == (row == 1)
-    assert above.assemble(backend).runs.labels().tolist() == [1, UNKNOWN]
+    assert above.assemble().runs.labels().tolist() == [1, UNKNOWN]
 
 
 @given(masks())
-def test_lzw_there_and_back(backend, case) -> None:
+def test_lzw_there_and_back(case) -> None:
     mask, tile_px = case
     period = mask.dtype.itemsize
-    plain = importlib.import_module("qpmask.ometiff.plain")
-    for grid, _, _, strip, tiles in lots(backend, case):
+    for grid, _, _, strip, tiles in lots(case):
         shape, runs = strip.shape, tiles.runs
-        data, n_bytes = backend.encode_lzw(runs, period, shape)
+        data, n_bytes = kernels.encode_lzw(runs, period, shape)
         assert ((n_bytes > 0) == (runs.labels() == MIXED)).all()
         mixed = np.flatnonzero(n_bytes)
         starts = (np.cumsum(n_bytes) - n_bytes)[mixed]
         back = new_pixels(shape.n_tiles, grid.tile.area_px, mask.dtype)
         failed = np.ones(len(mixed), bool)
-        backend.decode_lzw(data, starts, n_bytes[mixed], mixed, back.view(np.uint8), failed)
+        kernels.decode_lzw(data, starts, n_bytes[mixed], mixed, back.view(np.uint8), failed)
         assert not failed.any()
         for k, start in zip(mixed.tolist(), starts.tolist(), strict=True):
             packed = data[start : start + int(n_bytes[k])].tobytes()
-            full = plain.padded(runs, k, shape, mask.dtype)
+            full = np.zeros((tile_px, tile_px), mask.dtype)
+            full[: shape.height, : shape.width(k)] = strip.tile(k)
             raw = imagecodecs.lzw_decode(packed, out=full.nbytes)
             assert raw == full.tobytes() == back[k].tobytes()
             if shape.width(k) < tile_px:
-                backend.crop(back, shape, k)
+                kernels.crop(back, shape, k)
             found = back[k, : shape.area(k)].reshape(shape.height, shape.width(k))
             assert np.array_equal(found, strip.tile(k))
         if period == 1:
             labels = runs.labels()
-            read = backend.decode_lzw_runs(data, starts, n_bytes[mixed], mixed, shape, labels)
+            read = kernels.decode_lzw_runs(data, starts, n_bytes[mixed], mixed, shape, labels)
             assert equal(TileRuns(shape, read, mask.dtype), tiles)
 
 
-def decoded(backend, data: bytes, edge: int) -> tuple[bytes | None, bytes | None]:
+def decoded(data: bytes, edge: int) -> tuple[bytes | None, bytes | None]:
     """A segment of edge x edge pixels of one byte, decoded to pixels and to runs."""
     # A wall around the tile: nothing may be written beyond it.
     out = np.full((3, edge * edge), GARBAGE, np.uint8)
     failed = np.zeros(1, bool)
     packed = np.frombuffer(data + b"\0", np.uint8)[: len(data)]
     starts, n_bytes = np.array([0]), np.array([len(data)])
-    backend.decode_lzw(packed, starts, n_bytes, np.array([1]), out, failed)
+    kernels.decode_lzw(packed, starts, n_bytes, np.array([1]), out, failed)
     assert (out[[0, 2]] == GARBAGE).all()
     shape = StripShape(1, edge, edge, edge, edge)
     unread = np.array([MIXED])
-    runs = backend.decode_lzw_runs(packed, starts, n_bytes, np.array([0]), shape, unread)
+    runs = kernels.decode_lzw_runs(packed, starts, n_bytes, np.array([0]), shape, unread)
     pixels = None
     if len(runs.values):
         pixels = TileRuns(shape, runs, out.dtype).tile(0).tobytes()
@@ -241,47 +233,45 @@ def decoded(backend, data: bytes, edge: int) -> tuple[bytes | None, bytes | None
 
 
 @given(masks())
-def test_lzw_of_other_encoders(backend, case) -> None:
+def test_lzw_of_other_encoders(case) -> None:
     """Decoding must not rely on what our encoder does."""
     mask, _ = case
     base = np.resize(mask.astype(np.uint8), (64, 64)).tobytes()
-    pixels, by_runs = decoded(backend, imagecodecs.lzw_encode(base), 64)
+    pixels, by_runs = decoded(imagecodecs.lzw_encode(base), 64)
     assert pixels == base
     assert by_runs in (base, None)
 
 
-def test_noise_of_another_encoder(backend) -> None:
+def test_noise_of_another_encoder() -> None:
     rng = np.random.default_rng(0)
     base = rng.integers(0, 256, (64, 64), np.uint8).tobytes()
-    assert decoded(backend, imagecodecs.lzw_encode(base), 64)[0] == base
+    assert decoded(imagecodecs.lzw_encode(base), 64)[0] == base
 
 
 @given(st.binary(max_size=80), st.integers(0, 2**32 - 1), st.integers(0, 40))
-def test_damaged_lzw_is_refused_or_what_other_decoders_read(backend, noise, seed, n_flips) -> None:
+def test_damaged_lzw_is_refused_or_what_other_decoders_read(noise, seed, n_flips) -> None:
     rng = np.random.default_rng(seed)
     base = np.repeat(rng.integers(0, 4, 64), 64).astype(np.uint8)
     good = bytearray(imagecodecs.lzw_encode(base.tobytes()))
     for at in rng.integers(0, len(good), n_flips):
         good[at] ^= 1 << rng.integers(8)
     for data in (bytes(good), noise, bytes(good[: len(good) // 2]), b"\x80" + noise):
-        for found in decoded(backend, data, 64):
+        for found in decoded(data, 64):
             if found is not None:
                 assert found == decode_segment(data, "lzw", 4096).tobytes()
 
 
 @given(masks())
-def test_compare_counts_pixels_that_differ(backend, case) -> None:
+def test_compare_counts_pixels_that_differ(case) -> None:
     mask, tile_px = case
     rng = np.random.default_rng(mask.size)
     other = mask.copy()
     hit = rng.random(mask.shape) < 0.01
     other[hit] ^= 1
     edge = tile_px
-    for (grid, row, number, _, a), (*_, b) in zip(
-        lots(backend, case), lots(backend, (other, tile_px)), strict=True
-    ):
+    for (grid, row, number, _, a), (*_, b) in zip(lots(case), lots((other, tile_px)), strict=True):
         n_wrong = np.full(a.shape.n_tiles, -1, np.int64)
-        backend.compare(a.runs, b.runs, n_wrong)
+        kernels.compare(a.runs, b.runs, n_wrong)
         first = number * grid.tiles_per_strip
         expected = [
             np.count_nonzero(hit[row * edge :, (first + k) * edge :][:edge, :edge])
@@ -292,7 +282,7 @@ def test_compare_counts_pixels_that_differ(backend, case) -> None:
         n_first = int(start[1])  # the first tile cannot be read
         start[1:] -= n_first
         unknown = RunStrip(b.runs.values[n_first:].copy(), b.runs.ends[n_first:].copy(), start)
-        backend.compare(a.runs, unknown, n_wrong)
+        kernels.compare(a.runs, unknown, n_wrong)
         assert n_wrong.tolist() == [0, *expected[1:]]
 
 

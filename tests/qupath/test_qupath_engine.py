@@ -21,7 +21,7 @@ from qpmask.errors import (
     LostTilesError,
     UnsupportedByEngineError,
 )
-from qpmask.ometiff.layout import PackedTile, single_tiles
+from qpmask.ometiff.layout import single_tiles
 from qpmask.plan import ImagePlan
 
 
@@ -68,20 +68,6 @@ class TestQuPathEngine(EngineContract):
             for _ in rendering.tiles():
                 watch.stop.set()
         assert list(tmp_path.iterdir()) == []
-
-    @pytest.mark.parametrize(
-        "change",
-        [{"downsample": 2.7}, {"multichannel": True}, {"boundary_label": 10}, {"instances": True}],
-        ids=str,
-    )
-    def test_without_numba_the_pixels_are_the_same(
-        self, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict
-    ) -> None:
-        plan = plan_one("squares", tile_px=16, **change)
-        expected = drawn(engine, plan, tmp_path)
-        monkeypatch.setattr(bands, "is_compiled", lambda: False)
-        for a, b in zip(expected, drawn(engine, plan, tmp_path), strict=True):
-            assert np.array_equal(*np.broadcast_arrays(a, b))
 
     def test_more_labels_than_qupath_can_hold_are_refused(
         self, engine: Engine, tmp_path: Path
@@ -145,15 +131,12 @@ class TestQuPathEngine(EngineContract):
         with pytest.raises(EngineOutOfMemoryError, match="--jvm-memory"):
             drawn(engine, plan_one("squares", tile_px=16), tmp_path)
 
-    @pytest.mark.parametrize("compiled", [True, False])
     def test_a_tile_that_is_not_in_qupaths_file_is_an_error(
         self,
         engine: Engine,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
-        compiled: bool,
     ) -> None:
-        monkeypatch.setattr(bands, "is_compiled", lambda: compiled)
         real = bands.QuPathRendering._finish
 
         def finish_and_damage(self: Any) -> None:
@@ -181,7 +164,7 @@ def drawn(engine: Engine, plan: ImagePlan, folder: Path, watch: Watch | None = N
     assert plan.job is not None
     with engine.render(plan.job, folder / "s.ome.tif", watch or Watch()) as rendering:
         tiles = single_tiles(rendering.tiles())
-        return [tile.pixels if isinstance(tile, PackedTile) else tile for tile in tiles]
+        return list(tiles)
 
 
 @pytest.mark.qupath

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from qpmask._version import __version__
 from qpmask.engines.base import Engine, EngineInfo, Rendering, RenderJob, Watch
-from qpmask.errors import EngineUnavailableError, UnsupportedByEngineError
-from qpmask.jit import KernelsUnavailableError
+from qpmask.errors import UnsupportedByEngineError
 from qpmask.qpdata import ImageObjects, read_qpdata
 from qpmask.qpdata.wkb import MULTI_POLYGON
 
@@ -60,17 +59,10 @@ class NativeEngine(Engine):
 
         Raises
         ------
-        EngineUnavailableError
+        KernelsUnavailableError
             They cannot be loaded.
         """
-        try:
-            LIBRARY.load()
-        except KernelsUnavailableError as error:
-            raise EngineUnavailableError(
-                f"The native engine cannot be loaded: {error}.",
-                hint="Does 'pip check' find anything? With Numba (pip install numba) it may work; "
-                "or install QuPath (--engine qupath).",
-            ) from error
+        LIBRARY.load()
         super().compile()
 
     def start(self) -> EngineInfo:

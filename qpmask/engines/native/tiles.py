@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from qpmask.errors import OptionsError, UnsupportedByEngineError
 from qpmask.geometry import Size, TileGrid
 from qpmask.jit import CANVAS_TYPES, packed
-from qpmask.ometiff.backend import as_words
 from qpmask.ometiff.kernels.calls import Rooms, copied
 from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.runs import RunStrip, TileRuns, constant_runs
@@ -200,7 +199,7 @@ class Plane:
         n_pixels = self.options.tile_px**2
         canvas = next(dtype for dtype in CANVAS_TYPES if dtype.itemsize >= self.dtype.itemsize)
         pixels = new_pixels(min(shape.n_tiles, self._chunk_tiles), n_pixels, canvas)
-        words, states = as_words(pixels), np.empty(len(pixels), np.int64)
+        words, states = pixels.view(np.uint64), np.empty(len(pixels), np.int64)
         while True:
             out = room.runs(shape.n_tiles)
             found = draw_strip(

@@ -22,8 +22,6 @@ from qpmask.engines.qupath.labels import label_server
 from qpmask.engines.qupath.watched import WatchedServer
 from qpmask.errors import EngineError, EngineOutOfMemoryError, LostTilesError, MaskError
 from qpmask.geometry import Size
-from qpmask.ometiff.backend import is_compiled
-from qpmask.ometiff.layout import PackedTile
 from qpmask.ometiff.reader import MaskFile
 from qpmask.ometiff.stripreader import StripReader
 from qpmask.ometiff.threads import in_threads
@@ -197,10 +195,7 @@ class QuPathRendering(Rendering):
                     f"of {self._job.n_planes} of {band.size}.",
                     hint="Please report this with the QuPath version.",
                 )
-            if is_compiled():
-                yield from self._strips(file, band.y_px // self._job.tile_px)
-            else:
-                yield from self._packed(file)
+            yield from self._strips(file, band.y_px // self._job.tile_px)
 
     def _strips(self, file: MaskFile, first_row: int) -> Iterator[Tiles]:
         reader = StripReader(file)
@@ -220,26 +215,6 @@ class QuPathRendering(Rendering):
                 raise self._lost(f"the tile in row {row}, column {col}: {error}.")
             yield read.tiles
 
-    def _packed(self, file: MaskFile) -> Iterator[Tiles]:
-        """Without Numba, QuPath's LZW is faster than ours: take its tiles as they are."""
-        # The bytes of a compressed uint8 tile are the same in QuPath's big-endian file and ours.
-        job = self._job
-        as_they_are = (
-            job.dtype == "uint8"
-            and not job.render.multichannel
-            and file.compression == job.file.compression != "none"
-        )
-        try:
-            for plane in range(job.n_planes):
-                for row, col, pixels in file.iter_tiles(0, plane):
-                    self._watch.check()
-                    if as_they_are and not isinstance(pixels, int):
-                        yield PackedTile(file.packed(0, plane, row, col), pixels)
-                    else:
-                        yield pixels
-        except MaskError as error:
-            raise self._lost(error.message) from error
-
     def _lost(self, why: str) -> LostTilesError:
         return LostTilesError(
             f"QuPath lost a tile of {self._job.entry.label}: {why}",
@@ -252,7 +227,7 @@ def _bands(job: RenderJob, scratch: Path) -> list[Band]:
     size, tile_px = job.size, job.tile_px
     row_bytes = size.width_px * tile_px * (2 if job.dtype == "uint16" else 1)
     n_rows = max(1, _BAND_BYTES // row_bytes)
-    if job.n_planes > 1 or job.downsample != 1 or not is_compiled():
+    if job.n_planes > 1 or job.downsample != 1:
         return [Band(0, size, scratch)]
     files = (scratch, scratch.with_name(f"next-{scratch.name}"))
     return [
@@ -264,8 +239,6 @@ def _bands(job: RenderJob, scratch: Path) -> list[Band]:
 def _compression(job: RenderJob, folder: Path) -> str:
     """How QuPath compresses a mask that is one band: ``none``, ``zlib`` or ``lzw``."""
     packed = "zlib" if job.file.compression == "zlib" else "lzw"
-    if job.file.compression == "lzw" and not is_compiled():
-        return packed
     raw_bytes = job.size.area_px * job.n_planes * (2 if job.dtype == "uint16" else 1)
     if raw_bytes <= _MAX_RAW_BYTES and shutil.disk_usage(folder).free > 4 * raw_bytes:
         return "none"

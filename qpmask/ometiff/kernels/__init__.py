@@ -1,8 +1,7 @@
-"""What is done with the tiles of a strip, compiled by Numba.
+"""What is done with the tiles of a strip: kernels (see :mod:`qpmask.jit`).
 
-:mod:`qpmask.ometiff.plain` does the same without Numba, and says what each function does; tests
-run both. :mod:`.pixels` turns pixels to runs and back, :mod:`.levels` works on the runs of tiles,
-:mod:`.lzw` packs and unpacks them; :mod:`.calls` calls them.
+:mod:`.pixels` turns pixels to runs and back, :mod:`.levels` works on the runs of tiles,
+:mod:`.lzw` packs and unpacks them; :mod:`.calls` calls them and says what each does.
 """
 
 from qpmask.ometiff.kernels.calls import (

@@ -1,4 +1,7 @@
-"""The functions of :mod:`qpmask.ometiff.plain`, done by kernels: room for them, and what is in it.
+"""What is done with the tiles of strips: room for the kernels, and what is in it afterwards.
+
+Arrays of pixels have the shape (n_tiles, tile area or more) and hold cropped tiles (see
+:class:`~qpmask.ometiff.strips.TileStrip`).
 
 Room is kept for the next call of the same thread, so that its pages are there already.
 """
@@ -6,6 +9,7 @@ Room is kept for the next call of the same thread, so that its pages are there a
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -73,10 +77,9 @@ def copied(runs: RunStrip) -> RunStrip:
     return RunStrip(runs.values[:n].copy(), runs.ends[:n].copy(), runs.start)
 
 
-def runs_of(
-    pixels_of: Pixels, words: NDArray[np.uint64], labels: I64, shape: StripShape
-) -> RunStrip:
-    """See :func:`.plain.runs_of`."""
+def runs_of(pixels_of: Pixels, labels: I64, shape: StripShape) -> RunStrip:
+    """Runs of tiles, whose states are in ``labels``."""
+    words = pixels_of.view(np.uint64)
     room = _rooms.runs(1 << 14, shape.n_tiles)
     while pixels.runs_of(pixels_of, words, labels, shape, room) < 0:
         room = _rooms.runs(2 * len(room.values), shape.n_tiles)
@@ -84,30 +87,42 @@ def runs_of(
 
 
 def halve(runs: RunStrip, shape: StripShape) -> RunStrip:
-    """See :func:`.plain.halve`."""
+    """Every second pixel of every second row of each tile, starting with the first."""
     n = len(runs.values) + shape.n_tiles * ((shape.height + 1) // 2)
     room = _rooms.runs(n, shape.n_tiles)
     levels.halve(runs, shape, room)
     return copied(room)
 
 
-def assemble(
-    upper_left: RunStrip,
-    upper_right: RunStrip,
-    lower_left: RunStrip,
-    lower_right: RunStrip,
-    shape: StripShape,
-) -> RunStrip:
-    """See :func:`.plain.assemble`."""
-    quarters = upper_left, upper_right, lower_left, lower_right
+def assemble(quarters: Sequence[RunStrip], shape: StripShape) -> RunStrip:
+    """Make a strip of a level of four halved strips of the level below; some may have no tiles.
+
+    These are the upper left, upper right, lower left and lower right one. Tiles 2 k and 2 k + 1 of
+    the upper strips and those of the lower strips make tile k, of which ``shape`` knows the size.
+    If one of them cannot be read, neither can it.
+    """
     n = sum(len(quarter.values) for quarter in quarters) + 2 * shape.n_tiles * shape.height
     room = _rooms.runs(n, shape.n_tiles)
-    levels.assemble(*quarters, shape, room)
+    upper_left, upper_right, lower_left, lower_right = quarters
+    levels.assemble(upper_left, upper_right, lower_left, lower_right, shape, room)
     return copied(room)
 
 
 def encode_lzw(runs: RunStrip, period: int, shape: StripShape) -> tuple[U8, I64]:
-    """See :func:`.plain.encode_lzw`."""
+    """Pack the tiles of more than one run by LZW, padded with 0.
+
+    Parameters
+    ----------
+    period : int
+        Bytes a pixel, 1, 2 or 4; little-endian.
+
+    Returns
+    -------
+    packed : ndarray of uint8
+        One segment a tile, one behind the other.
+    n_bytes : ndarray of int64, shape (n_tiles,)
+        Their lengths, 0 for tiles of one run.
+    """
     most = int(np.diff(runs.start).max(initial=0))
     room = _rooms.encoder(period, most + 2 * shape.tile_height + 2)
     n_bytes = np.empty(shape.n_tiles, np.int64)
@@ -120,7 +135,12 @@ def encode_lzw(runs: RunStrip, period: int, shape: StripShape) -> tuple[U8, I64]
 def decode_lzw_runs(
     data: U8, starts: I64, n_bytes: I64, tiles: I64, shape: StripShape, labels: I64
 ) -> RunStrip:
-    """See :func:`.plain.decode_lzw_runs`."""
+    """Decode LZW segments of one byte a pixel, without making pixels of them.
+
+    Segment i is ``n_bytes[i]`` bytes of ``data`` from ``starts[i]`` on and holds tile ``tiles[i]``;
+    ``labels`` are the states of the others. A tile has no runs if it is damaged, or if this cannot
+    decode it; :func:`decode_lzw` can, or says so.
+    """
     n = int(n_bytes.sum()) + shape.n_tiles * (shape.tile_height + 8)
     room = _rooms.runs(n, shape.n_tiles)
     whole = _rooms.runs(n, 1, "whole")
@@ -131,5 +151,9 @@ def decode_lzw_runs(
 def decode_lzw(
     data: U8, starts: I64, n_bytes: I64, tiles: I64, out: U8, failed: NDArray[np.bool_]
 ) -> None:
-    """See :func:`.plain.decode_lzw`."""
+    """Decode LZW segments to pixels.
+
+    Segment i is ``n_bytes[i]`` bytes of ``data`` from ``starts[i]`` on and goes to
+    ``out[tiles[i]]``, which it must fill exactly; otherwise, or if it is damaged, ``failed[i]``.
+    """
     lzw.decode_lzw(data, starts, n_bytes, tiles, out, failed.view(np.uint8), _rooms.phrases())

@@ -24,7 +24,7 @@ def add(values: U32, ends: I32, first: int, n_runs: int, label: int, end: int) -
 
 @LIBRARY.entry(RUNS, SHAPE, RUNS)
 def halve(runs: RunStrip, shape: StripShape, out: RunStrip) -> None:
-    """See :func:`.plain.halve`; ``out`` has room for a run more for each row of each tile."""
+    """See :func:`.calls.halve`; ``out`` has room for a run more for each row of each tile."""
     n_rows = (shape.height + 1) // 2
     values, ends, start = out.values, out.ends, out.start
     n_runs = 0
@@ -63,7 +63,7 @@ def assemble(
     shape: StripShape,
     out: RunStrip,
 ) -> None:
-    """See :func:`.plain.assemble`; ``out`` has room for two runs more for each row of each tile."""
+    """See :func:`.calls.assemble`; ``out`` has room for two runs more for each row of each tile."""
     half_width, half_height = shape.tile_width // 2, shape.tile_height // 2
     values, ends, start = out.values, out.ends, out.start
     n_runs = 0
@@ -132,7 +132,7 @@ def _add_row(
 
 @LIBRARY.entry(RUNS, RUNS, jit.I64_1D)
 def compare(runs: RunStrip, expected: RunStrip, n_wrong: I64) -> None:
-    """See :func:`.plain.compare`."""
+    """Count the pixels of each tile that differ; where either cannot be read, there are none."""
     for k in range(len(runs.start) - 1):
         i, i_end = runs.start[k], runs.start[k + 1]
         j, j_end = expected.start[k], expected.start[k + 1]

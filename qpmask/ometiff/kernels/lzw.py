@@ -55,7 +55,7 @@ _ENCODER_ROOM = jit.Record(
 def encode_lzw(
     runs: RunStrip, period: int, shape: StripShape, out: U8, n_bytes: I64, room: EncoderRoom
 ) -> int:
-    """See :func:`.plain.encode_lzw`; the number of bytes, or -1 where there is not room for all."""
+    """See :func:`.calls.encode_lzw`; the number of bytes, or -1 where there is not room for all."""
     at = 0
     for k in range(shape.n_tiles):
         n_bytes[k] = 0
@@ -188,7 +188,7 @@ def decode_lzw_runs(
     whole: RunStrip,
     phrases: I64,
 ) -> None:
-    """See :func:`.plain.decode_lzw_runs`.
+    """See :func:`.calls.decode_lzw_runs`.
 
     ``out`` has room for a run for each byte, and each row of each tile and eight more; so has
     ``whole``, room to work in, with two numbers in ``start``. ``phrases``: shape (2, 4096).
@@ -301,7 +301,7 @@ def _decode_runs(packed: U8, area: int, values: U32, ends: I32, phrases: I64) ->
 def decode_lzw(
     data: U8, starts: I64, n_bytes: I64, tiles: I64, out: U8, failed: U8, phrases: I64
 ) -> None:
-    """See :func:`.plain.decode_lzw`; ``phrases`` is room to work in, shape (2, 4096)."""
+    """See :func:`.calls.decode_lzw`; ``phrases`` is room to work in, shape (2, 4096)."""
     for i in range(len(tiles)):
         packed = data[starts[i] : starts[i] + n_bytes[i]]
         is_sound = _decode_tile(packed, out[tiles[i]], phrases[0], phrases[1])

@@ -13,7 +13,7 @@ from qpmask.ometiff.strips import MIXED, StripShape
 
 @LIBRARY.entry(jit.PIXELS_2D, jit.U64_2D, jit.I64_1D, SHAPE, RUNS)
 def runs_of(pixels: Pixels, words: U64, labels: I64, shape: StripShape, out: RunStrip) -> int:
-    """See :func:`.plain.runs_of`; the number of runs, or -1 where there is not room for all."""
+    """See :func:`.calls.runs_of`; the number of runs, or -1 where there is not room for all."""
     return add_runs(pixels, words, labels, shape, np.int64(0), shape.n_tiles, out)
 
 
@@ -117,7 +117,7 @@ def _first_pixel(different: np.uint64, per_word: int) -> int:
 
 @LIBRARY.entry(RUNS, jit.I64, SHAPE, jit.PIXELS_1D)
 def paint(runs: RunStrip, k: int, shape: StripShape, out: Pixels) -> None:
-    """See :func:`.plain.paint`."""
+    """Pixels of tile ``k`` in full, row by row into ``out``; 0 outside the image."""
     width = np.int64(shape.last_width if k == shape.n_tiles - 1 else shape.tile_width)
     is_full = width == shape.tile_width
     if not (is_full and shape.height == shape.tile_height):
@@ -139,7 +139,7 @@ def paint(runs: RunStrip, k: int, shape: StripShape, out: Pixels) -> None:
 
 @LIBRARY.entry(RUNS, jit.I64_1D)
 def count(runs: RunStrip, counts: I64) -> None:
-    """See :func:`.plain.count`."""
+    """Add the pixels of each label to ``counts``."""
     for k in range(len(runs.start) - 1):
         at = 0
         for i in range(runs.start[k], runs.start[k + 1]):
@@ -149,7 +149,7 @@ def count(runs: RunStrip, counts: I64) -> None:
 
 @LIBRARY.entry(jit.PIXELS_2D, SHAPE, jit.I64)
 def crop(pixels: Pixels, shape: StripShape, k: int) -> None:
-    """See :func:`.plain.crop`."""
+    """Turn a full tile into one that is cropped to the image, in place."""
     width = shape.last_width if k == shape.n_tiles - 1 else shape.tile_width
     for y in range(1, shape.height):
         source, target = y * shape.tile_width, y * width
