@@ -132,10 +132,10 @@ class EngineContract:
         plan = plan_one("many", None)
         assert plan.job is not None and plan.job.dtype == "uint16"
         mask = draw(plan)[0]
-        # Three classes come first on the project's list, so Class 000 has the label 4.
-        assert mask[0, 0] == 4
+        # Before Class 000 come three on the project's list, and one that another image has in use.
+        assert mask[0, 0] == 5
         assert mask[59, 57] == 0
-        assert mask[56, 57] == 303
+        assert mask[56, 57] == 304
         assert len(np.unique(mask)) == 301
 
     @pytest.mark.parametrize("label", [255, 256])

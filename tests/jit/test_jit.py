@@ -250,7 +250,7 @@ class TestShipped:
         monkeypatch.setattr(Library, "shipped", tmp_path / "sample.bitcode")
         again = loaded_anew()
         library.write_shipped(again, b"of a later LLVM")
-        with pytest.raises(KernelsUnavailableError, match="cannot be loaded.*[Bb]itcode"):
+        with pytest.raises(KernelsUnavailableError, match=r"cannot be loaded.*[Bb]itcode"):
             again.load()
         assert not cache.exists()
 
