@@ -172,6 +172,9 @@ class ExportOptions:
         Processes, each with a JVM of its own. Default 1: one JVM already uses all cores.
     jvm_memory : str or None
         Java heap of each process as Java writes it (``4g``, ``800m``). Default: paquo's setting.
+    previews : bool
+        A picture of each mask in ``previews/``, upon its slide where that is there, and all of them
+        in ``contact_sheet.png``. Of a mask of several planes, the first. Needs the extra ``view``.
     """
 
     render: RenderOptions = RenderOptions()
@@ -185,6 +188,7 @@ class ExportOptions:
     force: bool = False
     workers: int = 1
     jvm_memory: str | None = None
+    previews: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -275,6 +279,7 @@ def export_options(
     force: bool = False,
     workers: int = 1,
     jvm_memory: str | None = None,
+    previews: bool = False,
 ) -> ExportOptions:
     """Build :class:`ExportOptions` from plain names, wherever each option has its home.
 

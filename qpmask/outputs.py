@@ -119,14 +119,18 @@ class OutputWriter:
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a small text file, whole or not at all."""
-        made = self.work_file(f"{name}.part")
-        with (
-            writing(self.path / name, "The file"),
-            made.open("w", encoding="utf-8", errors="replace", newline="") as file,
-        ):
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        return self.write_bytes(name, text.encode("utf-8", errors="replace"))
+
+    def write_bytes(self, name: str, data: bytes) -> Path:
+        """Write a file, whole or not at all; ``name`` may hold a folder, which is made."""
+        target = self.path / name
+        made = self.work_file(f"{target.name}.part")
+        with writing(target, "The file"):
+            target.parent.mkdir(exist_ok=True)
+            with made.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
         return self.publish(made, name)
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> Path:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qpmask.areas import area_table
 from qpmask.arguments import check_callable, check_kind, path_of
@@ -47,6 +47,9 @@ from qpmask.plan import ImagePlan, Plan, foreign_masks, look_at, make_plan
 from qpmask.plan.words import masks_text
 from qpmask.project import Project, open_project
 from qpmask.report import CSV_COLUMNS, ImageRecord, Report
+
+if TYPE_CHECKING:
+    from qpmask.previews import Previews
 
 Classes = ClassMap | Mapping[str, int] | str | os.PathLike[str] | None
 
@@ -148,9 +151,12 @@ def export_masks(
     choice = choose_engine(options)
     engine, verifier = make_engines(choice, options)
     info = engine.probe()
+    previews = _previews() if options.previews else None
     with OutputFolder(out) as folder:
         emit(RunStarted(plan))
-        run = _Run(plan, choice, engine, verifier, info, folder, emit, stop or threading.Event())
+        run = _Run(
+            plan, choice, engine, verifier, info, folder, emit, stop or threading.Event(), previews
+        )
         error: BaseException | None = None
         try:
             run.all_images()
@@ -158,6 +164,7 @@ def export_masks(
             error = caught
         finally:
             engine.close()
+        trouble = previews.finish(folder) if previews is not None and error is None else []
         if run.info is not None:
             info = run.info
         report = Report(
@@ -170,7 +177,7 @@ def export_masks(
             options=_options_data(options),
             classes=plan.class_map.as_dict(),
             records=run.finished_records(),
-            warnings=(*plan.findings, *_stale_masks(out, plan)),
+            warnings=(*plan.findings, *_stale_masks(out, plan), *trouble),
             interrupted=error is not None,
         )
         folder.write_text(CLASSES_FILE, plan.class_map.to_yaml())
@@ -196,6 +203,7 @@ class _Run:
         folder: OutputWriter,
         emit: Listener,
         stop: threading.Event,
+        previews: Previews | None,
     ) -> None:
         self._plan = plan
         self._choice = choice
@@ -206,6 +214,8 @@ class _Run:
         self._emit = emit
         self._stop = stop
         self._records: dict[str, ImageRecord] = {}
+        self._previews = previews
+        self._by_id = {image.entry.id: image for image in plan.images}
         self._again: dict[str, str] = {}  # why a mask is made again, by entry id
         self.info: EngineInfo | None = None
 
@@ -284,6 +294,8 @@ class _Run:
     def _finish(self, record: ImageRecord) -> None:
         if record.status == "done":
             record = replace(record, made_again=self._again.get(record.entry_id))
+        if self._previews is not None:
+            record = self._previews.add(self._folder, self._by_id[record.entry_id], record)
         self._records[record.entry_id] = record
         self._emit(ImageFinished(record))
         if record.status == "interrupted":
@@ -292,6 +304,13 @@ class _Run:
     def _check_stop(self) -> None:
         if self._stop.is_set():
             raise Interrupted("The run was interrupted.")
+
+
+def _previews() -> Previews:
+    """What makes previews; an error where what it needs is not installed."""
+    from qpmask.previews import Previews
+
+    return Previews()
 
 
 def _plan(

@@ -112,6 +112,10 @@ def _overrule(ctx: click.Context, values: dict[str, Any]) -> None:
     "--use-backup", is_flag=True,
     help="Read QuPath's backup where a data file is damaged or gone.",
 )  # fmt: skip
+@click.option(
+    "--previews", is_flag=True,
+    help="Also a picture of each mask, upon its slide, and all on one sheet.",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show the plan and write nothing.")
 @click.option("--force", is_flag=True, help="Make masks anew that are there and still hold.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")

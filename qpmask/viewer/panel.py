@@ -11,6 +11,7 @@ import functools
 import math
 import unicodedata
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,6 +141,34 @@ def readable(name: str) -> str:
     return " ".join("".join(kept).split())
 
 
+def draw_captions(
+    words: Sequence[str], width_px: int, gap_px: int, n_cols: int
+) -> NDArray[np.uint8]:
+    """Captions side by side, each in the middle of its column; what is too long loses its middle.
+
+    Parameters
+    ----------
+    words : sequence of str
+        At most `n_cols`.
+    width_px, gap_px : int
+        Width of a column, and of the gap before, between and behind them.
+    n_cols : int
+        Number of columns.
+
+    Returns
+    -------
+    ndarray of uint8, shape (rows, n_cols * (width_px + gap_px) + gap_px, 3)
+    """
+    with _quiet_about_glyphs():
+        pen = _Pen(1.0)
+        pen.start(1.4 * _LINE, n_cols * (width_px + gap_px) + gap_px)
+        for k, text in enumerate(words):
+            (line,) = pen.wrapped(readable(text), width_px, 1)
+            pen.text(gap_px + k * (width_px + gap_px) + width_px / 2, 0.2 * _LINE, line,
+                     align="center")  # fmt: skip
+        return pen.pixels()
+
+
 # --- behind the scenes ----------------------------------------------------------------------------
 
 
@@ -238,9 +267,9 @@ class _Pen:
         self._points = _FONT_PX * scale * 72 / 100
         self._height = 1.0
 
-    def start(self, height: float) -> None:
+    def start(self, height: float, width: float = WIDTH_PX) -> None:
         height_px = max(1, round(height * self._scale))
-        self._figure.set_size_inches(round(WIDTH_PX * self._scale) / 100, height_px / 100)
+        self._figure.set_size_inches(round(width * self._scale) / 100, height_px / 100)
         self._height = height_px
 
     def text(

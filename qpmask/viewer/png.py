@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -48,13 +50,25 @@ def save_scene(scene: Scene, viewport: Viewport, path: Path) -> Size:
         raise OptionsError(
             f"A picture cannot be saved as {path.name!r}.", hint="Its name must end in .png."
         )
+    page, _ = page_of(scene, viewport)
+    write_png(page, path)
+    return Size(page.shape[1], page.shape[0])
+
+
+def page_of(scene: Scene, viewport: Viewport) -> tuple[NDArray[np.uint8], Size]:
+    """What :func:`save_scene` saves, and the size of the picture at its left.
+
+    Raises
+    ------
+    OptionsError, MaskError
+        As there.
+    """
     picture = scene.picture(viewport)
     if picture.note:
         # On a screen one can zoom in; a file would stay without its slide.
         raise OptionsError(picture.note)
     page = with_legend(picture.pixels, draw_panel(panel_text(scene, picture), picture.legend))
-    write_png(page, path)
-    return Size(page.shape[1], page.shape[0])
+    return page, viewport.out
 
 
 def panel_text(scene: Scene, picture: Picture, scale: float = 1.0) -> PanelText:
@@ -107,13 +121,11 @@ def write_png(pixels: NDArray[np.uint8], path: Path) -> None:
     OutputError
         It cannot be written. Nothing is left then, and an older file stays.
     """
-    from PIL import Image
-
     made = path.with_name(f".{path.name[:80]}.{secrets.token_hex(4)}.part")
     with writing(path, "The picture"):
         try:
             with made.open("xb") as file:
-                Image.fromarray(pixels).save(file, format="PNG")
+                file.write(encode_png(pixels))
                 file.flush()
                 os.fsync(file.fileno())
             made.replace(path)
@@ -121,3 +133,24 @@ def write_png(pixels: NDArray[np.uint8], path: Path) -> None:
             with contextlib.suppress(OSError):
                 made.unlink()
             raise
+
+
+def encode_png(pixels: NDArray[np.uint8], about: Mapping[str, str] | None = None) -> bytes:
+    """Pixels as the bytes of a PNG file.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (rows, columns, 3)
+        Red, green, blue.
+    about : mapping of str to str, optional
+        What the file says about itself (tEXt), in ASCII.
+    """
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    texts = PngInfo()
+    for name, text in (about or {}).items():
+        texts.add_text(name, text)
+    target = io.BytesIO()
+    Image.fromarray(pixels).save(target, format="PNG", pnginfo=texts)
+    return target.getvalue()
