@@ -71,7 +71,8 @@ def settings = [
     outputFolder: 'masks',        // a path; a relative one begins in the project's folder
     tileSize    : 512,            // edge of a tile in pixels, a multiple of 16
     downsample  : 1.0d,           // pixels of the slide for one pixel of the mask; 1 is full size
-    objects     : 'annotations',  // annotations, detections, cells or nuclei
+    objects     : 'annotations',  // annotations, detections, cells, nuclei, or cores: those of a tissue
+                                  // microarray (all-cores: also those that are marked as missing)
     unclassified: null,           // objects without a class: 'ignore', 'error' or a label (a number);
                                   // null: as the class map says, else left out with a warning
     unknown     : 'error',        // a class that the map lacks: 'error' stops, 'ignore' leaves it out
@@ -134,8 +135,10 @@ class MaskStop extends RuntimeException {
 /** One run: reads the project, decides on labels, makes masks, writes the report. */
 class MaskExport {
     static final String VERSION = '0.1.0.dev0'
-    static final List OBJECTS = ['annotations', 'detections', 'cells', 'nuclei']
+    static final List OBJECTS = ['annotations', 'detections', 'cells', 'nuclei', 'cores', 'all-cores']
+    static final List CORES = ['cores', 'all-cores']
     static final int MAX_LABEL = 65535
+    static final String MORE_LABELS = "Where QuPath's label images end, 'qpmask export --engine native' goes on."
 
     final Map settings
     final Closure say
@@ -217,7 +220,7 @@ class MaskExport {
         if (settings.unclassified instanceof String && settings.unclassified ==~ /\d{1,9}/)
             settings.unclassified = settings.unclassified.toInteger()
         if (!MaskClasses.isUnclassified(settings.unclassified))
-            wrong('unclassified', "null, 'ignore', 'error' or a label from 1 to ${MAX_LABEL}")
+            wrong('unclassified', "null, 'ignore', 'error' or a label from 1 to ${MAX_LABEL} (${MORE_LABELS})")
         settings.overwrite = settings.overwrite.toString() == 'true'
         if (!settings.outputFolder)
             wrong('outputFolder', 'a path')
@@ -476,7 +479,13 @@ class MaskExport {
             }
             plan.sha256 = MaskBytes.sha256(file)
             int lost = 0
+            plan.cores = []
             MaskData.read(file).hierarchy.getRootObject().getDescendantObjects(null).each { object ->
+                if (object.isTMACore() && settings.objects in CORES) {
+                    def ofCore = object.getPathClass()
+                    plan.cores << [name: object.getName() ?: null, missing: object.isMissing(),
+                                   class: ofCore == null ? null : ClassNames.form(ofCore.toString())]
+                }
                 if (!isKind(object))
                     return
                 def roi = object.getROI()
@@ -502,6 +511,8 @@ class MaskExport {
         switch (settings.objects) {
             case 'annotations': return object.isAnnotation()
             case 'detections': return object.isDetection()
+            case 'cores': return object.isTMACore() && !object.isMissing()
+            case 'all-cores': return object.isTMACore()
             default: return object.isCell()
         }
     }
@@ -615,6 +626,10 @@ class MaskExport {
             plan.findings << "${objects(plan.counts[null])} without a class left out.".toString()
         if (plan.lost)
             plan.findings << "${objects(plan.lost)} on slices or time points that the image does not have.".toString()
+        int missing = settings.objects == 'cores' ? plan.cores?.count { it.missing } ?: 0 : 0
+        if (missing)
+            plan.findings << ("${missing} TMA core${missing == 1 ? '' : 's'} marked as missing left out " +
+                    "('all-cores' instead of 'cores' draws them too).").toString()
         plan.rules = []
         plan.legend = []
         if (label != null) {
@@ -754,6 +769,7 @@ class MaskExport {
             case 'annotations': builder.useAnnotations(); break
             case 'detections': builder.useDetections(); break
             case 'cells': builder.useCells(); break
+            case CORES: builder.useFilter { isKind(it) }; break
             default: builder.useCellNuclei()
         }
         plan.rules.each { name, label ->
@@ -812,8 +828,18 @@ class MaskExport {
                     [label: row.label, name: row.name, color: row.color, objects: row.objects, pixels: n,
                      area_mm2: areaMm2 == null ? null : n * areaMm2]
                 },
-                pixels: record.pixels, objects_drawn: plan.drawn, instances: null, engine: engine, verified_by: null,
+                cores: cores(plan), pixels: record.pixels, objects_drawn: plan.drawn, instances: null, engine: engine, verified_by: null,
                 warnings: record.warnings, made_from: plan.madeFrom]
+    }
+
+    /** The TMA cores of an image, drawn or not; null where other objects are drawn. */
+    private List cores(Map plan) {
+        if (!(settings.objects in CORES))
+            return null
+        return (plan.cores ?: []).collect { core ->
+            def rule = plan.rules.find { it[0] == core.class }
+            core + [label: rule == null || core.missing && settings.objects == 'cores' ? null : rule[1]]
+        }
     }
 
     private Map writeReport(List records, Instant started) {
@@ -1003,7 +1029,7 @@ class MaskClasses {
                 row.remove('aliases')
             if (!(row.label instanceof Integer) || row.label < 1 || row.label > MaskExport.MAX_LABEL)
                 throw new MaskStop("The class '${row.name}' has the label ${row.label}; labels are whole numbers from 1 to " +
-                        "${MaskExport.MAX_LABEL}, and 0 is the background.")
+                        "${MaskExport.MAX_LABEL}, and 0 is the background. ${MaskExport.MORE_LABELS}")
             [names, spelled].transpose().each { name, text ->
                 def known = byName[name]
                 if (known != null && known.is(row) && spellings[name] != text)

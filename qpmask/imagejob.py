@@ -451,6 +451,7 @@ def _sidecar(
         },
         FRAME_KEY: _frame(job),
         "classes": classes,
+        "cores": _cores(image, job),
         "pixels": {str(k): v for k, v in record.pixels.items()},
         "objects_drawn": image.drawn,
         "instances": image.mask_name + INSTANCES_SUFFIX if job.render.instances else None,
@@ -459,6 +460,27 @@ def _sidecar(
         "warnings": list(image.findings),
         "made_from": fingerprint(image, plan.class_map, info.pixel_rules),
     }
+
+
+def _cores(image: ImagePlan, job: RenderJob) -> list[dict[str, Any]] | None:
+    """The TMA cores of an image, drawn or not; None where other objects are drawn."""
+    if job.render.objects not in ("cores", "all-cores") or image.inventory is None:
+        return None
+    of_row = {row: label for label, row in enumerate(job.instance_rows, 1)}
+    of_class = {rule.class_name: rule.label for rule in job.rules}
+    rows = []
+    for row, core in image.inventory.cores.items():
+        is_taken = job.render.objects == "all-cores" or not core.missing
+        label = of_row.get(row) if job.render.instances else of_class.get(core.class_name)
+        rows.append(
+            {
+                "name": core.name or None,
+                "class": core.class_name,
+                "missing": core.missing,
+                "label": label if is_taken else None,
+            }
+        )
+    return rows
 
 
 def _part(image: ImagePlan) -> str:

@@ -14,13 +14,32 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from qpmask.engines.base import OBJECT_KINDS
+from qpmask.engines.base import takes_part
 from qpmask.errors import DataFileMissingError
 from qpmask.options import OBJECTS
 from qpmask.outputs import read_json
 from qpmask.project import BACKUP_FILE, ImageEntry
 from qpmask.projectjson import unpack_color
-from qpmask.qpdata import ImageObjects, read_qpdata
+from qpmask.qpdata import ImageObjects, ObjectKind, read_qpdata
+
+
+@dataclass(frozen=True)
+class Core:
+    """A core of a tissue microarray.
+
+    Attributes
+    ----------
+    name : str
+        As QuPath has it, such as ``A-1``; empty for one without a name.
+    missing : bool
+        Whether it is marked as missing.
+    class_name : str or None
+        Its class.
+    """
+
+    name: str
+    missing: bool
+    class_name: str | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,16 +54,20 @@ class Inventory:
         (red, green, blue) of the classes as the data file has them.
     findings : tuple of str
         What the user should know.
+    cores : dict of int to Core
+        TMA cores by their position in the data file.
     """
 
     has_data: bool
     colors: Mapping[str, tuple[int, int, int] | None]
     findings: tuple[str, ...]
+    cores: Mapping[int, Core]
     _kind: npt.NDArray[np.uint8]
     _class: npt.NDArray[np.int32]
     _off_plane: npt.NDArray[np.bool_]
     _classes: tuple[str, ...]
     _ids: npt.NDArray[np.bytes_]
+    _missing: npt.NDArray[np.bool_]
 
     def counts(self, objects: str) -> dict[str | None, int]:
         """Objects of each class by name, None for those without; ``objects`` as in the options.
@@ -60,7 +83,13 @@ class Inventory:
 
     def all_counts(self) -> dict[str, int]:
         """Number of objects for each choice of ``objects`` (nuclei are counted as cells)."""
-        return {name: int(self._of(name).sum()) for name in OBJECTS if name != "nuclei"}
+        left_out = {"nuclei"} if self.n_missing_cores else {"nuclei", "all-cores"}
+        return {name: int(self._of(name).sum()) for name in OBJECTS if name not in left_out}
+
+    @property
+    def n_missing_cores(self) -> int:
+        """Number of TMA cores that are marked as missing."""
+        return sum(core.missing for core in self.cores.values())
 
     def outside_planes(self, objects: str) -> int:
         """Objects on a z-slice or time point that the image does not have."""
@@ -78,7 +107,7 @@ class Inventory:
         return tuple(i.decode("ascii") or None for i in self._ids[list(rows)].tolist())
 
     def _of(self, objects: str) -> npt.NDArray[np.bool_]:
-        return np.isin(self._kind, OBJECT_KINDS[objects])
+        return takes_part(objects, self._kind, self._missing)
 
 
 def read_inventory(entry: ImageEntry) -> Inventory:
@@ -101,12 +130,26 @@ def read_inventory(entry: ImageEntry) -> Inventory:
         has_data=True,
         colors=colors,
         findings=_against_summary(entry, len(objects)),
+        cores=_cores(objects),
         _kind=objects.kind,
         _class=objects.class_index,
         _off_plane=(z < 0) | (z >= entry.size_z) | (t < 0) | (t >= entry.size_t),
         _classes=names,
         _ids=objects.ids,
+        _missing=objects.missing,
     )
+
+
+def _cores(objects: ImageObjects) -> dict[int, Core]:
+    cores = {}
+    for row in np.flatnonzero(objects.kind == ObjectKind.TMA_CORE).tolist():
+        path_class = objects.class_of(row)
+        cores[row] = Core(
+            name=objects.names[row] or "",
+            missing=bool(objects.missing[row]),
+            class_name=None if path_class is None else path_class.name,
+        )
+    return cores
 
 
 def instance_table(entry: ImageEntry, rows: tuple[int, ...]) -> Iterator[list[object]]:
@@ -190,9 +233,11 @@ def _without_data(entry: ImageEntry) -> Inventory:
         has_data=False,
         colors={},
         findings=("Nothing was ever annotated: QuPath has no data file of this image.",),
+        cores={},
         _kind=np.zeros(0, np.uint8),
         _class=np.zeros(0, np.int32),
         _off_plane=np.zeros(0, bool),
         _classes=(),
         _ids=np.zeros(0, "S36"),
+        _missing=np.zeros(0, bool),
     )

@@ -6,19 +6,19 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from qpmask.arguments import check_fields, check_kind, path_of, shown
 from qpmask.errors import OptionsError, WrongTypeError
 
-Objects = Literal["annotations", "detections", "cells", "nuclei"]
+Objects = Literal["annotations", "detections", "cells", "nuclei", "cores", "all-cores"]
 Compression = Literal["lzw", "zlib", "zstd", "none"]
 UnknownPolicy = Literal["error", "ignore"]
 Unclassified = Literal["ignore", "error"] | int
 MadeFor = Literal["simpleitk"]
 EngineName = Literal["auto", "qupath", "native", "both"]
 
-OBJECTS: tuple[Objects, ...] = ("annotations", "detections", "cells", "nuclei")
+OBJECTS: tuple[Objects, ...] = get_args(Objects)
 COMPRESSIONS: tuple[Compression, ...] = ("lzw", "zlib", "zstd", "none")
 PROGRAMS_WITH_MASKS: tuple[MadeFor, ...] = ("simpleitk",)
 ENGINES: tuple[EngineName, ...] = ("auto", "qupath", "native", "both")
@@ -43,8 +43,9 @@ class RenderOptions:
     ----------
     objects : str
         ``annotations`` (what pathologists draw), ``detections`` (cells and tiles included),
-        ``cells`` (their outer boundary) or ``nuclei`` (of cells; a cell without one is drawn
-        whole, as QuPath does).
+        ``cells`` (their outer boundary), ``nuclei`` (of cells; a cell without one is drawn
+        whole, as QuPath does), ``cores`` (of a tissue microarray, but for those that are marked
+        as missing) or ``all-cores`` (those too).
     downsample : float or None
         Full-resolution pixels per mask pixel, 1 or more. Default 1: nothing is lost.
     mpp : float or None

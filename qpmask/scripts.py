@@ -20,6 +20,7 @@ SCRIPTS = ("export_masks.groovy", "export_current_image.groovy", "import_mask.gr
 
 _MAP_BLOCK = re.compile(r"(?<=// <class map>\n).*?(?=// </class map>\n)", re.DOTALL)
 _VERSION_LINE = re.compile(r"(?<=static final String VERSION = ')[^']*(?=')")
+_MAX_LABEL = 65535  # of QuPath's label images
 _LONGEST_LITERAL = 65535  # bytes: what a Java class file can hold
 
 
@@ -51,8 +52,14 @@ def groovy_literal(class_map: ClassMap) -> str:
     Raises
     ------
     ClassMapError
-        A name is longer than Java takes.
+        A name is longer than Java takes, or a label greater than QuPath's label images do.
     """
+    if class_map.max_label > _MAX_LABEL:
+        raise ClassMapError(
+            f"The class map has labels up to {class_map.max_label:,}; QuPath's label images end at "
+            f"{_MAX_LABEL:,}, and so do the scripts.",
+            hint="Use smaller labels, or 'qpmask export --engine native', which writes uint32.",
+        )
     lines = [f"[origin: {_quoted(class_map.origin)}, classes: ["]
     for entry in class_map.entries:
         parts = [f"label: {entry.label}", f"name: {_quoted(entry.name)}"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import projects
 import pytest
 from conftest import TINY
 
@@ -34,10 +35,12 @@ CLASSES = ClassMap(
 )
 
 
-def plan_one(name: str, class_map: ClassMap | None = CLASSES, **options: Any) -> ImagePlan:
-    """The plan of one image of the small project."""
+def plan_one(
+    name: str, class_map: ClassMap | None = CLASSES, *, project: Path = TINY, **options: Any
+) -> ImagePlan:
+    """The plan of one image of the small project, or of a copy of it."""
     chosen: ExportOptions = export_options(images=(f"{name}.ome.tif",), unknown="ignore", **options)
-    plan = make_plan(open_project(TINY), class_map, chosen)
+    plan = make_plan(open_project(project), class_map, chosen)
     assert plan.images[0].error is None, plan.images[0].error
     return plan.images[0]
 
@@ -159,6 +162,30 @@ class EngineContract:
     ) -> None:
         mask = draw(plan_one("cells", objects=objects))[0]
         np.testing.assert_array_equal(mask, box((40, 40), *expected))
+
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            ({"objects": "cores"}, [(4, 4, 16, 16, 1)]),
+            ({"objects": "cores", "unclassified": 5}, [(4, 4, 16, 16, 1), (44, 4, 16, 16, 5)]),
+            ({"objects": "all-cores"}, [(4, 4, 16, 16, 1), (24, 4, 16, 16, 1)]),
+            ({"objects": "annotations"}, [(6, 6, 4, 4, 2)]),
+            (
+                {"objects": "cores", "instances": True},
+                [(4, 4, 16, 16, 1), (44, 4, 16, 16, 2)],
+            ),
+            (
+                {"objects": "all-cores", "instances": True},
+                [(4, 4, 16, 16, 1), (24, 4, 16, 16, 2), (44, 4, 16, 16, 3)],
+            ),
+        ],
+    )
+    def test_cores_of_a_tissue_microarray(
+        self, draw: Any, tiny: Path, options: dict[str, Any], expected: list[Any]
+    ) -> None:
+        projects.put_cores(tiny, "squares.ome.tif")
+        plan = plan_one("squares", project=tiny, **options)
+        np.testing.assert_array_equal(draw(plan)[0], box((48, 64), *expected))
 
     def test_instances_get_a_label_each_in_the_order_of_the_file(self, draw: Any) -> None:
         plan = plan_one("cells", objects="detections", instances=True)

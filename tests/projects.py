@@ -8,6 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from qpdata import qpdata_builder
+from qpdata.qpdata_builder import Obj, Roi
+
 
 def edit(project: Path, change: Callable[[dict[str, Any]], None]) -> None:
     """Change the project file of a copied project."""
@@ -58,6 +61,23 @@ def multiply(project: Path, name: str, names: list[str]) -> None:
         data["lastID"] = 1000 + len(names)
 
     edit(project, change)
+
+
+def put_cores(project: Path, name: str) -> None:
+    """Make a tissue microarray of an image: cores of 16 pixels a side, and an annotation in one."""
+    cores = [
+        ("A-1", 4, ("Alpha",), False), ("A-2", 24, ("Alpha",), True), (None, 44, None, False)
+    ]  # fmt: skip
+    square = Obj(roi=Roi("RectangleROI", (6, 6, 10, 10)), path_class=("Beta",))
+    objects = [
+        Obj(
+            "TMACoreObject", name=label, roi=Roi("RectangleROI", (x, 4, x + 16, 20)),
+            path_class=path_class, missing=missing, children=[square] if x == 4 else [],
+            metadata={"Object ID": f"00000000-0000-4000-8000-0000000000{x:02}"},
+        )
+        for label, x, path_class, missing in cores
+    ]  # fmt: skip
+    data_file(project, name).write_bytes(qpdata_builder.data_file(objects))
 
 
 def data_file(project: Path, name: str) -> Path:

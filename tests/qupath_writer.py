@@ -23,6 +23,7 @@ class ImageWriter:
         self._plane = jpype.JClass("qupath.lib.regions.ImagePlane")
         self._tools = jpype.JClass("qupath.lib.roi.GeometryTools")
         self.made: list[Any] = []
+        self.cores: list[Any] = []
 
     def plane(self, z: int = 0, t: int = 0) -> Any:
         return self._plane.getPlane(z, t)
@@ -76,6 +77,19 @@ class ImageWriter:
         self.made.append(self._objects.createCellObject(roi, nucleus, self._class(name), None))
         return self.made[-1]
 
+    def core(
+        self, x: float, y: float, side: float, name: str | None, label: str, missing: bool = False
+    ) -> Any:
+        """A round TMA core of a class ``name``; all cores of an image make one row."""
+        core = self._objects.createTMACoreObject(
+            float(x), float(y), float(side), float(side), missing
+        )
+        core.setName(label)
+        if name is not None:
+            core.setPathClass(self._class(name))
+        self.cores.append(core)
+        return core
+
 
 class ProjectWriter:
     """A new QuPath project in an empty folder.
@@ -116,6 +130,10 @@ class ProjectWriter:
         writer = ImageWriter()
         yield writer
         data.getHierarchy().addObjects(self._jpype.JClass("java.util.ArrayList")(writer.made))
+        if writer.cores:
+            grid = self._jpype.JClass("qupath.lib.objects.hierarchy.DefaultTMAGrid")
+            cores = self._jpype.JClass("java.util.ArrayList")(writer.cores)
+            data.getHierarchy().setTMAGrid(grid.create(cores, len(writer.cores)))
         entry.java_object.saveImageData(data)
         data.getServer().close()
 

@@ -88,7 +88,8 @@ def _plan_cells(image: ImagePlan) -> list[Text | str]:
         return [image.entry.id, Text(image.entry.name), Text("cannot be drawn", "bold red"),
                 "", "", "", "", _slide_cell(image), ""]  # fmt: skip
     planes = f" x {job.n_planes}" if job.n_planes > 1 else ""
-    used = [f"{row.name} ({row.objects})" for row in image.legend if row.objects]
+    is_by_class = not job.render.instances
+    used = [f"{row.name} ({row.objects})" for row in image.legend if row.objects and is_by_class]
     return [
         image.entry.id,
         Text(image.entry.name),
@@ -128,7 +129,9 @@ def _plan_row(image: ImagePlan) -> dict[str, Any]:
         "dtype": None if job is None else job.dtype,
         "downsample": None if job is None else job.downsample,
         "objects": image.drawn,
-        "classes": {row.name: row.objects for row in image.legend},
+        "classes": {}
+        if job is not None and job.render.instances
+        else {row.name: row.objects for row in image.legend},
         "slide": None if image.slide is None else str(image.slide),
         "action": None if image.standing is None or image.error else image.standing.action,
         "changes": [] if image.standing is None else list(image.standing.changes),

@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from qpmask.errors import Interrupted
 from qpmask.geometry import Size, useful_tile_px
 from qpmask.ometiff.kernels.library import LIBRARY as STRIPS
@@ -33,7 +36,27 @@ OBJECT_KINDS: Mapping[str, tuple[ObjectKind, ...]] = {
     "detections": (ObjectKind.DETECTION, ObjectKind.CELL, ObjectKind.TILE),
     "cells": (ObjectKind.CELL,),
     "nuclei": (ObjectKind.CELL,),
+    "cores": (ObjectKind.TMA_CORE,),
+    "all-cores": (ObjectKind.TMA_CORE,),
 }
+
+
+def takes_part(
+    objects: str, kind: NDArray[np.uint8], missing: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Which objects a choice of ``--objects`` takes.
+
+    Parameters
+    ----------
+    objects : str
+        The choice.
+    kind : ndarray of uint8, shape (n,)
+        :class:`~qpmask.qpdata.ObjectKind` of each object.
+    missing : ndarray of bool, shape (n,)
+        Whether it is a TMA core that is marked as missing.
+    """
+    taken: NDArray[np.bool_] = np.isin(kind, OBJECT_KINDS[objects])
+    return taken & ~missing if objects == "cores" else taken
 
 
 @dataclass(frozen=True)

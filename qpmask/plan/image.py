@@ -16,7 +16,7 @@ from qpmask.inventory import Inventory
 from qpmask.options import ExportOptions, RenderOptions
 from qpmask.outputs import file_sha256
 from qpmask.plan.records import ImagePlan, LegendRow
-from qpmask.plan.words import objects_text
+from qpmask.plan.words import cores_text, objects_text
 from qpmask.project import ImageEntry, Project
 
 #: How a finding about a slide that is not there begins; the mask is made all the same.
@@ -79,6 +79,12 @@ def plan_image(
             f"{objects_text(lost)} on slices or time points that the image does not have."
         )
 
+    if render.objects == "cores" and inventory.n_missing_cores:
+        findings.append(
+            f"{cores_text(inventory.n_missing_cores)} marked as missing left out "
+            "('all-cores' instead of 'cores' draws them too)."
+        )
+
     rules, legend = _rules(class_map, unclassified, counts, render)
     rows: tuple[int, ...] = ()
     if render.instances:
@@ -94,7 +100,7 @@ def plan_image(
         left = sum(counts.values()) - drawn
         if left:
             findings.append(f"{objects_text(left)} left out, as the class map and the options say.")
-        legend = ()
+        legend = _names_of_cores(inventory, rows)
     else:
         names = {r.class_name for r in rules}
         drawn = sum(n for name, n in counts.items() if name in names)
@@ -237,6 +243,15 @@ def _frame_words(frame: Frame) -> Iterator[str]:
             "the matrix to the file's pixels (frame)."
         )
     yield from frame.notes
+
+
+def _names_of_cores(inventory: Inventory, rows: tuple[int, ...]) -> tuple[LegendRow, ...]:
+    """The name of each TMA core of an instance mask; nothing where the instances are no cores."""
+    return tuple(
+        LegendRow(label, inventory.cores[row].name or f"Core {label}", None, 1)
+        for label, row in enumerate(rows, 1)
+        if row in inventory.cores
+    )
 
 
 def _missing_slide(entry: ImageEntry) -> str:

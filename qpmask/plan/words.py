@@ -8,6 +8,11 @@ def objects_text(count: int) -> str:
     return f"{count:,} object" + ("" if count == 1 else "s")
 
 
+def cores_text(count: int) -> str:
+    """``1 TMA core``, ``2,000 TMA cores``."""
+    return f"{count:,} TMA core" + ("" if count == 1 else "s")
+
+
 def images_text(count: int) -> str:
     """``1 image``, ``2,000 images``."""
     return f"{count:,} image" + ("" if count == 1 else "s")

@@ -15,6 +15,7 @@ import platform
 import sys
 import tempfile
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 
@@ -54,8 +55,10 @@ def make_project(folder: Path, n_cells: int) -> Path:
         for scale in (1.0, 0.5):
             xs, ys = x + scale * radius * np.cos(angle), y + scale * radius * np.sin(angle)
             rois.append(Roi("PolygonROI", (xs.tolist(), ys.tolist())))
-        cell = Obj("PathCellObject", uuid=i + 1, path_class=(("Tumor", "Immune")[i % 2],),
-                   roi=rois[0], nucleus=rois[1])  # fmt: skip
+        cell = Obj(
+            "PathCellObject", metadata={"Object ID": str(UUID(int=i + 1))}, roi=rois[0],
+            nucleus=rois[1], path_class=(("Tumor", "Immune")[i % 2],),
+        )  # fmt: skip
         out.open_object(cell)
         out.close_object(cell)
         for roi in rois:

@@ -207,6 +207,10 @@ def every_roi(folder: Path) -> Path:
         w.tile(w.rectangle(900, 550, 64, 64), "Bening gland")
         w.cell(w.ellipse(200, 500, 90, 90), w.ellipse(220, 520, 40, 40), "Tumor")
         w.cell(w.ellipse(330, 500, 70, 90), None, "Tumor: Positive")
+        w.core(100.5, 100, 200, "Tumor", "A-1")
+        w.core(280, 120, 200, "Tumor", "A-2", missing=True)
+        w.core(460, 100, 200, None, "A-3")
+        w.core(640, 110.25, 200, "Bening gland", "A-4")
     for name in ("Same.svs", "same.tif", "  CON .x. ", "Straße", "STRASSE", LONG, "\u00a0é/..\\é"):
         with writer.image(slide, name) as w:
             w.add(w.rectangle(10, 10, 400, 300), "Tumor")
@@ -362,6 +366,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "detections": {"objects": "detections", "tileSize": 256},
     "cells": {"objects": "cells"},
     "nuclei": {"objects": "nuclei"},
+    "cores": {"objects": "cores", "unclassified": 9},
+    "all-cores": {"objects": "all-cores"},
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import projects
 import pytest
 from plan.planning import ALL, CELLS, SQUARES, STACK, failure, metadata_of, one, plan
 
@@ -197,3 +198,25 @@ def test_objects_on_other_slices_are_not_drawn(three: Path) -> None:
     image = one(three, STACK)
     assert image.drawn == 2
     assert image.legend[0].objects == 2
+
+
+# -- tissue microarrays ---------------------------------------------------------------------------
+
+
+def test_missing_cores_are_left_out_unless_asked_for(three: Path) -> None:
+    projects.put_cores(three, SQUARES)
+    cores = one(three, SQUARES, ALL, objects="cores")
+    everything = one(three, SQUARES, ALL, objects="all-cores")
+    assert (cores.drawn, everything.drawn) == (1, 2)
+    assert sum(cores.legend[i].objects for i in range(len(cores.legend))) == 1
+    told = "1 TMA core marked as missing left out ('all-cores' instead of 'cores' draws them too)."
+    assert told in cores.findings and told not in everything.findings
+
+
+def test_cores_give_their_names_to_instances(three: Path) -> None:
+    projects.put_cores(three, SQUARES)
+    cores = one(three, SQUARES, ALL, objects="cores", instances=True)
+    assert [(row.label, row.name) for row in cores.legend] == [(1, "A-1"), (2, "Core 2")]
+    everything = one(three, SQUARES, ALL, objects="all-cores", instances=True)
+    assert [row.name for row in everything.legend] == ["A-1", "A-2", "Core 3"]
+    assert one(three, SQUARES, ALL, instances=True).legend == ()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.engines.base import OBJECT_KINDS, RenderJob
+from qpmask.engines.base import RenderJob, takes_part
 from qpmask.errors import UnsupportedByEngineError
 from qpmask.qpdata import ImageObjects, RoiKind, Rois
 
@@ -62,7 +62,7 @@ def select(objects: ImageObjects, job: RenderJob) -> Drawn:
             if rule.class_name in names:
                 label_drawn = _CHANNEL_LABEL if job.render.multichannel else rule.label
                 by_class[names[rule.class_name]] = label_drawn, place, rule.channel
-        wanted = np.isin(objects.kind, OBJECT_KINDS[job.render.objects])
+        wanted = takes_part(job.render.objects, objects.kind, objects.missing)
         wanted &= by_class[objects.class_index, 0] >= 0
         rows = np.flatnonzero(wanted)
         label, order, channel = by_class[objects.class_index[rows]].T

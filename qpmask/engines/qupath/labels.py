@@ -48,12 +48,15 @@ def label_server(job: RenderJob, hierarchy: Any) -> Iterator[Any]:
     builder = jpype.JClass("qupath.lib.images.servers.LabeledImageServer").Builder(image_data)
     builder.downsample(job.downsample).tileSize(job.tile_px)
     builder.lineThickness(jpype.JFloat(job.render.line_thickness))
-    {
-        "annotations": builder.useAnnotations,
-        "detections": builder.useDetections,
-        "cells": builder.useCells,
-        "nuclei": builder.useCellNuclei,
-    }[job.render.objects]()
+    if job.render.objects in ("cores", "all-cores"):
+        builder.useFilter(_members(_cores(job, hierarchy)))
+    else:
+        {
+            "annotations": builder.useAnnotations,
+            "detections": builder.useDetections,
+            "cells": builder.useCells,
+            "nuclei": builder.useCellNuclei,
+        }[job.render.objects]()
     if job.render.instances:
         builder.useFilter(_members(_chosen(job, hierarchy)))
         builder.useInstanceLabels(True).shuffleInstanceLabels(False)
@@ -143,6 +146,17 @@ def _check_size(job: RenderJob, server: Any) -> None:
             f"{job.size}.",
             hint="Please report this with the QuPath version.",
         )
+
+
+def _cores(job: RenderJob, hierarchy: Any) -> Any:
+    """The Java set of the TMA cores that a job draws."""
+    import jpype
+
+    cores = jpype.JClass("java.util.HashSet")()
+    for item in hierarchy.getRootObject().getDescendantObjects(None):
+        if item.isTMACore() and (job.render.objects == "all-cores" or not item.isMissing()):
+            cores.add(item)
+    return cores
 
 
 def _chosen(job: RenderJob, hierarchy: Any) -> Any:
