@@ -2,7 +2,8 @@
  * export_masks.groovy: one label mask for every image of a QuPath project.
  *
  * Run it     Automate > Script editor > Run, with the project open; or without a window:
- *                QuPath script --args project.qpproj --args masks export_masks.groovy
+ *                QuPath script --args PROJECT --args masks export_masks.groovy
+ *            where PROJECT is a .qpproj file or the folder of one.
  *            This opens no slide. `QuPath script -p project.qpproj export_masks.groovy` works too,
  *            but opens the slide of the first image before the script has its turn, and ends if
  *            that slide is missing. Each setting below can be given as --args name=value.
@@ -163,6 +164,8 @@ class MaskExport {
             def setting = text =~ /^(\w+)=(.*)$/
             if (text.endsWith('.qpproj'))
                 file = new File(text)
+            else if (file == null && projectIn(text))
+                file = projectIn(text)
             else if (setting.matches() && settings.containsKey(setting.group(1)))
                 settings[setting.group(1)] = setting.group(2) in ['', 'null'] ? null : setting.group(2)
             else
@@ -193,6 +196,14 @@ class MaskExport {
         engine = [name: 'qupath', version: version, pixel_rules: rounds ? 'qupath-0.6' : 'qupath-0.4',
                   details: [java: System.getProperty('java.version'), script: 'export_masks.groovy']]
         classes = classMap == null ? null : MaskClasses.of(classMap, 'the script')
+    }
+
+    /** The project in a folder, or null where there is none: an argument may be the folder of a project. */
+    private static File projectIn(String folder) {
+        def found = (new File(folder).listFiles() ?: []).findAll { it.name.endsWith('.qpproj') && it.isFile() }.sort { it.name }
+        if (found.size() > 1)
+            throw new MaskStop("${folder} holds several QuPath projects: ${found*.name.join(', ')}. Name the one you mean.")
+        return found ? found[0] : null
     }
 
     private void checkSettings() {
@@ -459,11 +470,6 @@ class MaskExport {
         plan.slide = slide(entry)
         plan.counts = [:]
         plan.colors = [:]
-        if (entry.width == null || entry.height == null) {
-            plan.error = "The image ${entry.label} cannot be drawn: the project does not say how large it is. " +
-                    'Open it in QuPath and save it.'
-            return
-        }
         try {
             if (QP.getProjectEntry()?.getID() == entry.id && QP.getProject()?.getPath()?.toFile()?.canonicalFile == projectFile &&
                     QP.getCurrentImageData()?.isChanged()) {
@@ -504,6 +510,10 @@ class MaskExport {
             plan.error = stop.message
         } catch (Exception error) {
             plan.error = "${entry.data}/data.qpdata of ${entry.label} cannot be read: ${error.message ?: error}.".toString()
+        } finally {
+            if (!plan.error && (entry.width == null || entry.height == null))
+                plan.error = "The image ${entry.label} cannot be drawn: the project does not say how large it is. " +
+                        'Open it in QuPath and save it.'
         }
     }
 
@@ -523,9 +533,13 @@ class MaskExport {
         if (backup.exists())
             throw new MaskStop("The data file of ${entry.label} is gone: ${entry.data}/data.qpdata. " +
                     "QuPath keeps a backup: ${backup}.")
+        def data = entry.data.parentFile
+        if (!(data.listFiles() ?: []).any { it.isDirectory() })
+            throw new MaskStop("The project has lost its data: there is nothing in ${data}. Was the project file moved " +
+                    "without its 'data' folder? Bring it back, beside the project file.")
         if (!entry.data.isDirectory())
-            throw new MaskStop("The data folder of ${entry.label} is not there: ${entry.data}. " +
-                    "Was the project file moved without its 'data' folder?")
+            throw new MaskStop("There is no data folder of ${entry.label}: ${entry.data}; other images have theirs. It was never " +
+                    'saved in QuPath, or its folder was lost. Save the image in QuPath, or restore the folder from a backup.')
         def summary = MaskJson.read(new File(entry.data, 'summary.json'))
         def n = summary instanceof Map && summary.hierarchy instanceof Map ? summary.hierarchy.nObjects : null
         if (n instanceof Long && n > 1)

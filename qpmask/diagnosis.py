@@ -43,7 +43,9 @@ class Finding:
 
 
 def diagnose(memory: str | None = None) -> list[Finding]:
-    """Look at every part that an export by QuPath needs.
+    """Look at every part that an export needs, by QuPath or by the native engine.
+
+    A machine without QuPath is well: the native engine draws the same pixels.
 
     Parameters
     ----------
@@ -80,15 +82,18 @@ def _native() -> Finding:
 
 
 def _qupath(memory: str | None) -> list[Finding]:
-    from qpmask.engines.jvm import find_qupath
+    from qpmask.engines import jvm
 
     try:
-        install = find_qupath()
+        install = jvm.find_qupath()
     except QpmaskError as error:
-        return [
-            Finding("QuPath", False, error.message, error.hint),
-            Finding("JVM", None, "not tried without a QuPath"),
-        ]
+        if jvm.is_named():  # somebody wants a certain one
+            found = Finding("QuPath", False, error.message, error.hint)
+        else:
+            places = ", ".join(jvm.search_places())
+            text = f"{error.message.rstrip('.')}; looked for folders QuPath* in {places}"
+            found = Finding("QuPath", None, text, error.hint)
+        return [found, Finding("JVM", None, "not tried without a QuPath")]
     findings = [
         Finding("QuPath", True, f"{install.version} in {install.folder}"),
         Finding("Java library", True, str(install.jvm_path)),

@@ -209,6 +209,26 @@ def _against_summary(entry: ImageEntry, n_objects: int) -> tuple[str, ...]:
     )
 
 
+def _no_folder(entry: ImageEntry) -> DataFileMissingError:
+    """Tell a project that lost all its data from one image that has none.
+
+    QuPath makes the folder of an image when it saves its objects or its thumbnail.
+    """
+    data = entry.data_dir.parent
+    if not data.is_dir() or not any(p.is_dir() for p in data.iterdir()):
+        return DataFileMissingError(
+            f"The project has lost its data: there is nothing in {data}.",
+            hint="Was the project file moved without its 'data' folder? Bring it back, beside the "
+            "project file.",
+        )
+    return DataFileMissingError(
+        f"There is no data folder of {entry.label}: {entry.data_dir}; other images have theirs. It "
+        "was never saved in QuPath, or its folder was lost.",
+        hint="Save the image in QuPath, or restore the folder from a backup, or leave the image "
+        "out (--images).",
+    )
+
+
 def _without_data(entry: ImageEntry) -> Inventory:
     """An image that has no data file: never saved, or lost."""
     backup = entry.data_dir / BACKUP_FILE
@@ -218,10 +238,7 @@ def _without_data(entry: ImageEntry) -> Inventory:
             hint=f"QuPath keeps a backup: {backup}; --use-backup reads it.",
         )
     if not entry.data_dir.is_dir():
-        raise DataFileMissingError(
-            f"The data folder of {entry.label} is not there: {entry.data_dir}.",
-            hint="Was the project file moved without its 'data' folder?",
-        )
+        raise _no_folder(entry)
     n_objects = _objects_of_summary(entry)
     if n_objects:
         raise DataFileMissingError(

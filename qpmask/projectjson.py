@@ -72,17 +72,17 @@ def _server_json(data_dir: Path) -> Mapping[str, Any] | None:
     raw = load_json_quietly(data_dir / "server.json")
     if raw is None:
         return None
-    return _metadata_in(raw)
+    return metadata_in(raw)
 
 
-def _metadata_in(raw: object, depth: int = 0) -> Mapping[str, Any] | None:
+def metadata_in(raw: object, depth: int = 0) -> Mapping[str, Any] | None:
     """Metadata of the outermost server in what QuPath wraps around it in its versions."""
     if not isinstance(raw, dict) or depth > 2:
         return None
     found = raw.get("metadata")
     if isinstance(found, dict):
         return found
-    return _metadata_in(raw.get("server") or raw.get("builder"), depth + 1)
+    return metadata_in(raw.get("server") or raw.get("builder"), depth + 1)
 
 
 def _data_file_json(data_dir: Path) -> Mapping[str, Any] | None:
@@ -93,7 +93,7 @@ def _data_file_json(data_dir: Path) -> Mapping[str, Any] | None:
     if text is None or not text.startswith("{"):
         return None
     try:
-        return _metadata_in(json.loads(text))
+        return metadata_in(json.loads(text))
     except (ValueError, RecursionError):
         return None
 

@@ -37,6 +37,7 @@ def command(
     from rich.text import Text
 
     from qpmask.classes import class_map_from_classes
+    from qpmask.cli.faults import grouped
     from qpmask.cli.words import class_text, out_console, print_json
     from qpmask.inventory import read_inventory
     from qpmask.plan import count_classes
@@ -95,8 +96,9 @@ def command(
             label = "" if row["label"] is None else str(row["label"])
             table.add_row(label, text, f"{row['objects']:,}", f"{row['images']:,}", _note(row))
         console.print(table)
-    for entry, failure in failed:
-        exits.show_error(QpmaskError(f"{entry.name}: {failure.message}", hint=failure.hint))
+    wrong = [(entry.id, str(failure)) for entry, failure in failed]
+    for line in grouped(wrong, [(e.id, e.name) for e in opened], opened.path):
+        exits.show_error(QpmaskError(line))
     if out is not None:
         if out.suffix.lower() not in (".yaml", ".yml"):
             raise OutputError(f"{out} is not a .yaml file.", hint="Class maps are written as YAML.")

@@ -7,14 +7,15 @@ import click
 from qpmask.cli import exits
 
 
-@click.command("doctor", short_help="Tell whether QuPath is found and works.")
+@click.command("doctor", short_help="Tell which engines are there and work.")
 @click.option("--jvm-memory", metavar="SIZE", help="Java heap to try, such as 4g.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 @click.option("-v", "--verbose", count=True, help="Show what happens.")
 def command(jvm_memory: str | None, as_json: bool, verbose: int) -> int:
     """Find QuPath, start its JVM, and say what to do if that does not work.
 
-    Exit code 3 if there is no usable QuPath.
+    Where there is no QuPath, the native engine makes the same masks, and all is well. Exit code 3
+    if a QuPath that is there, or that is named, cannot be used.
     """
     exits.set_up_logging(verbose)
     from dataclasses import asdict
@@ -44,7 +45,12 @@ def command(jvm_memory: str | None, as_json: bool, verbose: int) -> int:
         )
         if finding.hint:
             console.print(Text("      " + finding.hint, "yellow"), soft_wrap=True)
-    can_do_without = any(f.part == "Native engine" and f.ok for f in findings)
-    without = " '--engine native' makes masks without it." if can_do_without else ""
-    console.print("QuPath is ready." if ok else f"QuPath cannot be used.{without}")
+    by_part = {f.part: f for f in findings}
+    without = " '--engine native' makes masks without it." if by_part["Native engine"].ok else ""
+    if not ok:
+        console.print(f"QuPath cannot be used.{without}")
+    elif by_part["QuPath"].ok:
+        console.print("QuPath is ready, and so is the native engine.")
+    else:
+        console.print("The native engine is ready; it makes the masks that QuPath would make.")
     return exits.OK if ok else exits.NO_QUPATH

@@ -53,8 +53,11 @@ def run(app: click.Command, args: list[str]) -> int:
         return USAGE
     except (QpmaskError, KeyboardInterrupt, click.Abort) as error:
         if isinstance(error, click.Abort):
-            cause = error.__cause__  # with what it was to say
-            error = cause if isinstance(cause, KeyboardInterrupt) else KeyboardInterrupt()
+            # With what it was to say. click takes any EOFError, as of a data file that ends too
+            # early, for a keyboard that was closed.
+            cause = error.__cause__
+            told = isinstance(cause, KeyboardInterrupt | QpmaskError)
+            error = cause if told else KeyboardInterrupt()  # type: ignore[assignment]
         show_error(error)
         return code_for(error)
     except BrokenPipeError:

@@ -1,4 +1,4 @@
-"""``qpmask info``: what a project or a mask is."""
+"""``qpmask info``: what a project, a mask or a data file is."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from qpmask.project import ImageEntry
 
 
-@click.command("info", short_help="Show what a project or a mask is.")
+@click.command("info", short_help="Show what a project, a mask or a data file is.")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 @click.option("-v", "--verbose", count=True, help="Show what happens.")
 def command(path: Path, as_json: bool, verbose: int) -> int:
-    """Show a QuPath project (its images, sizes and slides) or a mask (its levels and classes).
+    """Show a QuPath project, a mask, or a QuPath data file.
 
-    PATH is a .qpproj file, the folder of a project, or a mask. Starts no Java.
+    Of a project its images, sizes and slides; of a mask its levels and classes; of a data file its
+    image and objects. PATH is a .qpproj file, the folder of a project, a mask, or a .qpdata file.
+    Starts no Java.
     """
     exits.set_up_logging(verbose)
     if not path.exists():
@@ -36,6 +38,10 @@ def command(path: Path, as_json: bool, verbose: int) -> int:
         )
     if path.is_dir() or path.suffix.lower() == ".qpproj":
         return _project(path, as_json)
+    from qpmask.cli.datainfo import DATA_FILES, show_data_file
+
+    if path.name.lower().endswith(DATA_FILES):
+        return show_data_file(path, as_json)
     from qpmask.cli.maskinfo import show_mask
 
     return show_mask(path, as_json)
@@ -45,6 +51,7 @@ def _project(path: Path, as_json: bool) -> int:
     from rich.table import Table
     from rich.text import Text
 
+    from qpmask.cli.faults import grouped
     from qpmask.cli.words import class_text, out_console, print_json
     from qpmask.project import open_project
 
@@ -96,9 +103,9 @@ def _project(path: Path, as_json: bool) -> int:
             Text("missing", "yellow") if slide is None else Text(str(slide)),
         )
     console.print(table)
-    for e in project:
-        if isinstance(objects[e.id], str):
-            console.print(Text("error: ", "bold red") + Text(f"{e.name}: {objects[e.id]}"))
+    wrong = [(e.id, text) for e in project if isinstance(text := objects[e.id], str)]
+    for line in grouped(wrong, [(e.id, e.name) for e in project], project.path):
+        console.print(Text("error: ", "bold red") + Text(line), soft_wrap=True)
     if project.classes:
         console.print("Classes:")
         for c in project.classes:

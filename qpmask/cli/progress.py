@@ -6,6 +6,7 @@ All progress goes to stderr, so that results on stdout can be piped.
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -23,6 +24,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from qpmask.cli.faults import shown_names, without_image
 from qpmask.cli.words import (
     COMPILING,
     count_of,
@@ -68,7 +70,9 @@ class Display:
         self._n_finished = 0
         self._memory = ""
         self.said: tuple[str, ...] = ()  # warnings of the plan that were shown
-        self._names: dict[str, str] = {}
+        self._names: dict[str, str] = {}  # as shown, by entry id
+        self._project = Path()
+        self._reasons: set[str] = set()  # why images failed, as far as it was said
         self._tasks: dict[str, TaskID] = {}
         self._said: dict[str, float] = {}
         self._totals: dict[str, tuple[str, int]] = {}
@@ -131,6 +135,8 @@ class Display:
 
     def _on_run(self, plan: Plan) -> None:
         self._n_images = len(plan.images)
+        self._names = shown_names((e.id, e.name) for e in plan.project)
+        self._project = plan.project.path
         self._say(f"Project {plan.project.path}: {count_of(self._n_images, 'image')}")
         self.said = plan.findings
         for finding in plan.findings:
@@ -147,13 +153,13 @@ class Display:
             self._live.start()
 
     def _on_image(self, event: ImageStarted) -> None:
-        self._names[event.entry_id] = event.name
+        name = self._names.setdefault(event.entry_id, event.name)
         if self._fancy:
             self._tasks[event.entry_id] = self._images.add_task(
-                escape(shortened(event.name)), total=event.n_tiles, phase="reading"
+                escape(shortened(name)), total=event.n_tiles, phase="reading"
             )
         else:
-            self._say(f"{self._place()} {event.name}: {event.n_tiles:,} tiles")
+            self._say(f"{self._place()} {name}: {event.n_tiles:,} tiles")
             self._said[event.entry_id] = time.monotonic()
 
     def _on_phase(self, event: PhaseStarted) -> None:
@@ -192,21 +198,30 @@ class Display:
         if record.status == "interrupted":
             return
         place = f"[{self._n_finished}/{self._n_images}]"
+        name = self._names.get(record.entry_id, record.image)
         if record.status == "failed":
             self._console.print(
-                Text(f"{place} {record.image}: ")
+                Text(f"{place} {name}: ")
                 + Text("failed", "bold red")
-                + Text(f"\n      {record.error}"),
+                + Text(f"\n      {self._reason(record)}"),
                 soft_wrap=True,
             )
         elif record.status == "skipped":
-            self._say(f"{place} {record.image}: holds already ({record.mask})")
+            self._say(f"{place} {name}: holds already ({record.mask})")
         else:
             self._say(
-                f"{place} {record.image}: {record.mask}, {human_bytes(record.bytes)} "
+                f"{place} {name}: {record.mask}, {human_bytes(record.bytes)} "
                 f"in {human_seconds(record.seconds)}"
                 + (f"; made again: {record.made_again}" if record.made_again else "")
             )
+
+    def _reason(self, record: ImageRecord) -> str:
+        """Why an image failed; a reason that was said of another one is not said again."""
+        reason = without_image(str(record.error), record.entry_id, record.image, self._project)
+        if reason in self._reasons:
+            return "for the same reason"
+        self._reasons.add(reason)
+        return str(record.error)
 
     def _place(self) -> str:
         return f"[{self._n_finished + 1}/{self._n_images}]"

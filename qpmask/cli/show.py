@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from qpmask.cli.faults import grouped
 from qpmask.cli.words import (
     class_text,
     count_of,
@@ -58,20 +59,18 @@ def show_plan(plan: Plan, *, as_json: bool = False) -> None:
     console.print(f"Engine: {_ENGINE_WORDS[plan.options.engine]}", soft_wrap=True)
     for finding in plan.findings:
         console.print(Text("warning: ", "yellow") + Text(finding), soft_wrap=True)
-    for image in plan.images:
-        for finding in image.findings:
-            if image.slide is None and finding.startswith(NO_SLIDE):
-                continue  # the table says so
-            console.print(
-                Text("warning: ", "yellow") + Text(f"{image.entry.name}: {finding}"),
-                soft_wrap=True,
-            )
+    names = [(e.id, e.name) for e in plan.project]
+    said = [
+        (image.entry.id, finding)
+        for image in plan.images
+        for finding in image.findings
+        if image.slide is not None or not finding.startswith(NO_SLIDE)  # the table says so
+    ]
+    for line in grouped(said, names, plan.project.path):
+        console.print(Text("warning: ", "yellow") + Text(line), soft_wrap=True)
     failed = [p for p in plan.images if p.error is not None]
-    for image in failed:
-        console.print(
-            Text("error: ", "bold red") + Text(f"{image.entry.name}: {image.error}"),
-            soft_wrap=True,
-        )
+    for line in grouped([(p.entry.id, str(p.error)) for p in failed], names, plan.project.path):
+        console.print(Text("error: ", "bold red") + Text(line), soft_wrap=True)
     text = f"{len(plan.images) - len(failed)} of {len(plan.images)} images can be drawn"
     standing = Counter(p.standing.action for p in plan.images if p.standing and not p.error)
     if standing["skip"] or standing["make again"]:
@@ -172,12 +171,10 @@ def show_report(
     for warning in _warnings(report):
         if not quiet and warning not in said:
             errors.print(Text("warning: ", "yellow") + Text(warning), soft_wrap=True)
-    for record in report:
-        if record.status == "failed":
-            errors.print(
-                Text("error: ", "bold red") + Text(f"{record.image}: {record.error}"),
-                soft_wrap=True,
-            )
+    names = [(r.entry_id, r.image) for r in report]
+    failed = [(r.entry_id, str(r.error)) for r in report if r.status == "failed"]
+    for line in grouped(failed, names, report.project):
+        errors.print(Text("error: ", "bold red") + Text(line), soft_wrap=True)
     if report.interrupted:
         errors.print(
             Text("Interrupted. ", "yellow")
@@ -239,6 +236,8 @@ def _warnings(report: Report) -> list[str]:
             f"{count_of(len(missing), 'slide')} not found; the masks do not need them "
             "(see report.json)."
         )
-    for record in report:
-        lines += [f"{record.image}: {w}" for w in record.warnings if not w.startswith(NO_SLIDE)]
+    said = [
+        (r.entry_id, text) for r in report for text in r.warnings if not text.startswith(NO_SLIDE)
+    ]
+    lines += grouped(said, [(r.entry_id, r.image) for r in report], report.project)
     return lines

@@ -92,6 +92,19 @@ def find_qupath() -> QuPathInstall:
     return QuPathInstall(app_dir, runtime_dir, jvm_path, _version_of(app_dir))
 
 
+def search_places() -> tuple[str, ...]:
+    """Folders in which a QuPath is searched for, as paquo's settings have them."""
+    with _quiet_imports():
+        from paquo._config import settings, to_kwargs
+        from paquo.jpype_backend import _conda_qupath_dir
+    kwargs = to_kwargs(settings)
+    folders = kwargs.get("qupath_search_dirs") or []
+    places = [folders] if isinstance(folders, str) else list(folders)
+    if kwargs.get("qupath_search_conda"):
+        places += [folder for folder in [_conda_qupath_dir()] if folder is not None]
+    return tuple(str(Path(place).expanduser()) for place in places)
+
+
 def is_named() -> bool:
     """Whether paquo's settings name a folder of QuPath, so that it is not searched for."""
     with _quiet_imports():

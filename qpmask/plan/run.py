@@ -158,16 +158,18 @@ def _both_damaged(error: Inventory | QpmaskError, of_backup: QpmaskError) -> Qpm
 
 
 def _read(entry: ImageEntry) -> Inventory | QpmaskError:
-    if entry.problem is not None and entry.size is None:
-        return ProjectError(
-            f"The image {entry.label} cannot be drawn: {entry.problem}.",
-            hint="Open it in QuPath and save it, so that the project holds its size.",
-        )
+    """The objects of an image, or why it cannot be drawn: first what is wrong with its data."""
     try:
-        return read_inventory(entry)
+        found = read_inventory(entry)
     except QpmaskError as error:
         return error
     except OSError as error:
         return DataFileError(
             f"{entry.data_path} of {entry.label} cannot be read: {error.strerror or error}."
         )
+    if entry.problem is not None and entry.size is None:
+        return ProjectError(
+            f"The image {entry.label} cannot be drawn: {entry.problem}.",
+            hint="Open it in QuPath and save it, so that the project holds its size.",
+        )
+    return found

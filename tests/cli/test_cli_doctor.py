@@ -60,7 +60,7 @@ def test_all_is_well(
     code, out, err = cli("--jvm-memory", "4g")
     assert (code, err) == (0, "")
     assert "Java 21.0.7 with QuPath 0.6.0 starts, heap up to 4.0 GB" in out
-    assert str(installed.folder) in out and "QuPath is ready." in out
+    assert str(installed.folder) in out and "QuPath is ready" in out
     assert calls[0][-1] == "4g"
 
 
@@ -78,13 +78,28 @@ def test_no_qupath(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
         raise NoQuPathError("No QuPath was found on this machine.", hint="Install it.")
 
     monkeypatch.setattr(jvm, "find_qupath", nothing)
+    monkeypatch.setattr(jvm, "is_named", lambda: False)
     calls = answer(monkeypatch, READY)
     code, out, _ = cli()
-    assert code == 3 and calls == []
-    assert "WRONG QuPath: No QuPath was found" in out and "Install it." in out
-    assert "QuPath cannot be used." in out
+    assert code == 0 and calls == [], "the native engine makes masks"
+    assert "-     QuPath: No QuPath was found on this machine; looked for folders" in out
+    assert "Install it." in out
+    assert str(Path("~").expanduser()) in out and "/opt" in out, "the places it looked in"
+    assert out.endswith("The native engine is ready; it makes the masks that QuPath would make.\n")
     data = json.loads(cli("--json")[1])
-    assert data["ok"] is False
+    assert data["ok"] is True
+
+
+def test_a_qupath_that_is_named_must_be_there(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing() -> None:
+        raise NoQuPathError("There is no usable QuPath in /x.", hint="Name another.")
+
+    monkeypatch.setattr(jvm, "find_qupath", nothing)
+    monkeypatch.setattr(jvm, "is_named", lambda: True)
+    code, out, _ = cli()
+    assert code == 3
+    assert "WRONG QuPath: There is no usable QuPath in /x." in out
+    assert "QuPath cannot be used. '--engine native' makes masks without it." in out
 
 
 @pytest.mark.parametrize(

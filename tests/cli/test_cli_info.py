@@ -171,3 +171,41 @@ def test_a_pipe_that_cannot_take_every_letter(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"},
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+# -- data files ---------------------------------------------------------------------------------
+
+
+def test_a_data_file_as_a_table(cli: Cli, demo: Path) -> None:
+    path = projects.data_file(demo, "Prostate A")
+    code, out, err = cli("info", path)
+    assert (code, err) == (0, "")
+    assert f"{path}: QuPath data file of version 3 (QuPath 0.3 to 0.7), " in out
+    assert f"of: Prostate A (entry {path.parent.name}) in {demo / 'project.qpproj'}\n" in out
+    assert "image: 3,000 x 2,200 pixels, 0.5 x 0.5 µm/px\n" in out
+    assert (
+        "slide: file:/tmp/qpmask/demo_project/slides/A.ome.tif\n" in out
+        and "objects: " in out
+        and "annotations" in out
+    )
+    assert "Tumor" in out
+
+
+def test_a_data_file_as_json(cli: Cli, tiny: Path, tmp_path: Path) -> None:
+    path = projects.data_file(tiny, "squares.ome.tif")
+    data = json.loads(cli("info", path, "--json")[1])
+    assert (data["version"], data["image"]) == (3, "squares.ome.tif")
+    assert {c["class"]: c["objects"] for c in data["classes"]}[None] == 1
+    assert sum(data["objects"].values()) == sum(c["objects"] for c in data["classes"])
+    # A backup, and a file that belongs to no project.
+    lone = Path(shutil.copy(path, tmp_path / "data.qpdata.bkp"))
+    other = json.loads(cli("info", lone, "--json")[1])
+    assert other["project"] is None and other["objects"] == data["objects"]
+
+
+def test_a_damaged_data_file(cli: Cli, tiny: Path) -> None:
+    path = projects.data_file(tiny, "squares.ome.tif")
+    path.write_bytes(path.read_bytes()[:-9])
+    code, out, err = cli("info", path)
+    assert (code, out) == (1, ""), "a file that ends too early is no Ctrl-C"
+    assert f"error: {path}" in err.strip()

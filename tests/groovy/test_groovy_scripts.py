@@ -304,7 +304,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     export = "export_masks.groovy"
 
     names = runs.watch(odd_names(runs.folder))
-    runs.add("names", export, names / "project.qpproj", runs.out("names"), "unclassified=9")
+    runs.add("names", export, names, runs.out("names"), "unclassified=9")  # its folder
     runs.add("one of names", "export_current_image.groovy", runs.out("one of names"),
              project=names, image="one")  # fmt: skip
     runs.add("twice", script_of_one_name_twice(runs), demo / "project.qpproj", runs.out("twice"))

@@ -48,7 +48,12 @@ def test_a_lost_data_file_is_no_blank_mask(three: Path) -> None:
     shutil.rmtree(path.parent)
     error = failure(three, SQUARES)
     assert isinstance(error, DataFileMissingError)
-    assert "data folder" in error.message
+    assert "no data folder of" in error.message and SQUARES in error.message
+    assert "other images have theirs" in error.message
+    shutil.rmtree(three / "data")
+    errors = [str(image.error) for image in plan(three).images]
+    assert len(errors) == 3 and len(set(errors)) == 1, "one fault of the project, one reason"
+    assert errors[0].startswith("The project has lost its data: there is nothing in")
 
 
 def test_objects_that_qupath_counted_and_the_file_lacks_are_told(three: Path) -> None:
