@@ -163,7 +163,8 @@ class ExportOptions:
         Folders in which to look for slides that moved.
     engine : str
         ``qupath``, ``native`` (the same pixels without Java), ``auto`` (QuPath where one is found,
-        native where none is) or ``both`` (QuPath draws, native verifies every pixel).
+        native where none is) or ``both`` (QuPath draws, native verifies every pixel). The
+        environment variable ``QPMASK_ENGINE`` and ``qpmask.toml`` are the command line's alone.
     use_backup : bool
         Read QuPath's backup (``data.qpdata.bkp``) of an image whose data file is damaged or gone.
         Never done unasked: a backup is older than what was lost.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,28 @@ def load_config(command: click.Command, folder: Path | None = None) -> dict[str,
         assert name.name is not None
         values[name.name] = _checked(name, value, f"{path}: {key}")
     return values
+
+
+def say_what_the_file_gives(ctx: click.Context, values: Mapping[str, Any]) -> None:
+    """Name the file on stderr, and the options that it decides; nothing where it decides none.
+
+    ``values`` are the options as they count: what the command line overruled is None or False.
+    """
+    from rich.text import Text
+
+    from qpmask.cli.words import error_console
+
+    from_file = click.core.ParameterSource.DEFAULT_MAP
+    names = [
+        max(parameter.opts, key=len).removeprefix("--")
+        for parameter in ctx.command.params
+        if parameter.name is not None
+        and ctx.get_parameter_source(parameter.name) is from_file
+        and values.get(parameter.name, True) is not None
+    ]
+    if names:
+        text = f"Options from {Path.cwd() / CONFIG_FILE}: {', '.join(names)}"
+        error_console().print(Text(text), soft_wrap=True)
 
 
 def _checked(option: click.Option, value: Any, where: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from qpmask.cli import exits
-from qpmask.cli.config import load_config
+from qpmask.cli.config import load_config, say_what_the_file_gives
 from qpmask.cli.signals import stop_signals
 from qpmask.cli.types import UNCLASSIFIED
 from qpmask.errors import OptionsError
@@ -147,6 +147,8 @@ def command(
     from qpmask.pipeline import export_masks, plan_export
 
     _overrule(ctx, values)
+    if not quiet:
+        say_what_the_file_gives(ctx, values)
     classes, preset = values.pop("classes"), values.pop("preset")
     if classes is not None and preset is not None:
         raise OptionsError("--classes and --preset exclude each other.")

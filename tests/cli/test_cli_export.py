@@ -485,6 +485,18 @@ def test_the_command_line_goes_before_the_file(cli: Cli, three: Path) -> None:
     assert planned(cli, three, "--images", "1")["entry_id"] == "1"
 
 
+def test_a_file_that_is_in_use_is_named(cli: Cli, three: Path) -> None:
+    file = Path("qpmask.toml").absolute()
+    file.write_text("downsample = 4\ntile_size = 64\n")
+    run = (three, "--dry-run")
+    assert cli(*run)[2] == f"Options from {file}: downsample, tile-size\n"
+    assert cli(*run, "--mpp", 1)[2] == f"Options from {file}: tile-size\n"
+    assert cli(*run, "--downsample", 2, "--tile-size", 32)[2] == ""
+    assert cli(*run, "--quiet")[2] == ""
+    file.unlink()
+    assert cli(*run)[2] == ""
+
+
 def test_all_kinds_of_options_in_a_file(cli: Cli, three: Path) -> None:
     Path("map.yaml").write_text(ALL)
     Path("qpmask.toml").write_text(
