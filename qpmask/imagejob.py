@@ -37,7 +37,9 @@ from qpmask.outputs import (
     output_error,
 )
 from qpmask.plan import ImagePlan, Plan, fingerprint
+from qpmask.plan.image import frame_words
 from qpmask.report import ImageRecord, Status
+from qpmask.slides.located import located
 
 if TYPE_CHECKING:
     from qpmask.ometiff.layout import MaskLayout, WriteResult
@@ -114,6 +116,7 @@ class MaskMaker:
     def _make(self, image: ImagePlan) -> ImageRecord:
         job = image.job
         assert job is not None
+        image = _ask_slide(image)
         info = self.engine.start()
         n_tiles = TileGrid(job.size, job.tile_px).n_tiles * job.n_planes
         path = self.folder.path / image.mask_name
@@ -344,7 +347,7 @@ def _metadata(image: ImagePlan, info: EngineInfo) -> MaskMetadata:
         "objects": job.render.objects,
         "kind": _kind(job),
         "engine": str(info),
-        FRAME_KEY: json.dumps(_frame(job), ensure_ascii=False, separators=(",", ":")),
+        FRAME_KEY: json.dumps(_frame(image), ensure_ascii=False, separators=(",", ":")),
     }
     if job.render.multichannel:
         extra["channel_labels"] = ",".join(str(r.label) for r in rows)
@@ -365,9 +368,22 @@ def _metadata(image: ImagePlan, info: EngineInfo) -> MaskMetadata:
     )
 
 
-def _frame(job: RenderJob) -> dict[str, Any]:
+def _ask_slide(image: ImagePlan) -> ImagePlan:
+    """The plan with the image's place in the file, as far as the slide itself knows it."""
+    known = image.entry.frame
+    frame = located(known, image.slide)
+    said = tuple(text for text in frame_words(frame) if text not in image.findings)
+    if frame.steps == known.steps:
+        return replace(image, frame=frame)
+    before = tuple(frame_words(known))
+    kept = tuple(text for text in image.findings if text not in before)
+    return replace(image, frame=frame, findings=(*kept, *said))
+
+
+def _frame(image: ImagePlan) -> dict[str, Any]:
     """Where the mask lies in the slide's file, as plain data."""
-    return job.entry.frame.scaled(job.downsample).to_json()
+    assert image.job is not None
+    return (image.frame or image.entry.frame).scaled(image.job.downsample).to_json()
 
 
 def _kind(job: RenderJob) -> str:
@@ -449,7 +465,7 @@ def _sidecar(
             "provider_args": list(job.entry.provider_args),
             "project": str(plan.project.path),
         },
-        FRAME_KEY: _frame(job),
+        FRAME_KEY: _frame(image),
         "classes": classes,
         "cores": _cores(image, job),
         "pixels": {str(k): v for k, v in record.pixels.items()},

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mask_files import write
 from PIL import Image
-from slides.slide_samples import gradient, write_slide
+from slides.slide_samples import gradient, write_scn, write_slide
 
 from qpmask import export_masks, export_options, open_mask
 from qpmask.frames import Frame, SlideFile, frame_from_json
@@ -146,6 +146,40 @@ def test_the_series_that_the_image_is_is_opened(tmp_path: Path, qpmask_cli: Cli)
     plain = write_slide(tmp_path / "plain.tif", gradient(90, 70))
     code, _, err = qpmask_cli("view", mask, "--slide", plain, "--save", "b.png")
     assert code == 2 and "Series 1" in err
+
+
+def test_a_slide_that_qupath_cut_to_its_scanned_part(
+    tiny: Path, tmp_path: Path, qpmask_cli: Cli
+) -> None:
+    """The project does not say where that lies; the slide does, where it is there."""
+    pytest.importorskip("openslide", reason="only OpenSlide knows bounds")
+    pixels = gradient(48, 64)
+    slide = write_scn(tmp_path / "a.scn", pixels, 100, 40, (400, 300))
+
+    def change(data: dict[str, Any]) -> None:
+        builder = projects.entry(data, ROTATED)["serverBuilder"]
+        name = "qupath.lib.images.servers.openslide.OpenslideServerBuilder"
+        builder.update(uri=slide.as_uri(), providerClassName=name, args=[])
+
+    projects.keep(tiny, ROTATED)
+    projects.edit(tiny, change)
+    (record,) = export(tiny, tmp_path / "out")
+    assert sum("cut to 64 x 48 pixels at x 100, y 40" in text for text in record.warnings) == 1
+    path = tmp_path / "out" / record.mask
+    with open_mask(path) as mask:
+        assert mask.frame is not None
+        assert mask.frame.to_file(Size(400, 300)) == Affine.shift(100, 40)
+    shown, _ = picture(qpmask_cli, path, slide)
+    np.testing.assert_array_equal(shown[:48, :64], pixels)
+    assert [r.status for r in export(tiny, tmp_path / "out")] == ["skipped"]
+    # Without the slide the mask says what it counts from, and the viewer asks the slide.
+    slide.rename(tmp_path / "b.scn")
+    (record,) = export(tiny, tmp_path / "other")
+    with open_mask(tmp_path / "other" / record.mask) as mask:
+        assert mask.frame is not None and mask.frame.to_json()["origin"] == "scanned part"
+    shown, err = picture(qpmask_cli, tmp_path / "other" / record.mask, tmp_path / "b.scn")
+    np.testing.assert_array_equal(shown[:48, :64], pixels)
+    assert "scanned part" in err
 
 
 # -- the record ---------------------------------------------------------------------------------

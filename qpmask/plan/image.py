@@ -111,7 +111,7 @@ def plan_image(
             legend = (*legend, LegendRow(render.boundary_label, BOUNDARY_NAME, None, 0))
     if not drawn:
         findings.append("No objects to draw: the mask is all background.")
-    findings += _frame_words(entry.frame)
+    findings += frame_words(entry.frame)
     findings += _unequal_sides(entry.pixel_size, render.mpp, downsample)
     if base.slide is None:
         findings.append(_missing_slide(entry))
@@ -230,7 +230,7 @@ def _unequal_sides(pixel: PixelSize | None, mpp: float | None, downsample: float
     )
 
 
-def _frame_words(frame: Frame) -> Iterator[str]:
+def frame_words(frame: Frame) -> Iterator[str]:
     """What to know before a slide is put under the mask."""
     if frame.unknown is not None:
         yield (

@@ -10,6 +10,7 @@ from typing import Any
 from qpmask.classes import ClassMap
 from qpmask.engines.base import RenderJob
 from qpmask.errors import QpmaskError
+from qpmask.frames import Frame
 from qpmask.geometry import PixelSize
 from qpmask.inventory import Inventory
 from qpmask.options import ExportOptions
@@ -94,6 +95,7 @@ class ImagePlan:
     slide: Path | None = None
     findings: tuple[str, ...] = ()
     error: QpmaskError | None = None
+    frame: Frame | None = None
     standing: Standing | None = None
 
 

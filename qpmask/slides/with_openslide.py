@@ -120,6 +120,23 @@ class OpenSlideSlide:
         self._handle.close()
 
 
+def size_and_bounds(path: Path) -> tuple[Size, Bounds | None]:
+    """What OpenSlide says of a slide's level 0, and of the part that was scanned.
+
+    Raises
+    ------
+    ImportError
+        OpenSlide is not installed.
+    OSError, RuntimeError
+        It cannot open the slide.
+    """
+    import openslide
+
+    with openslide.OpenSlide(path) as handle:
+        slide = OpenSlideSlide(handle)
+        return slide.levels[0], slide.bounds
+
+
 def open_with_openslide(path: Path) -> Slide:
     """Open a slide with OpenSlide, or with tifffile where that sees more of the same image."""
     try:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from slides.slide_samples import write_scn
 
 from qpmask.frames import Frame
-from qpmask.geometry import Size
+from qpmask.geometry import Affine, Bounds, Size
 from qpmask.serverchain import read_frame
 
 pytestmark = pytest.mark.qupath
@@ -70,10 +71,15 @@ def pixels_of(server: Any) -> np.ndarray:
     return np.stack(bands, -1).reshape(height, width, 2)
 
 
-def compare(server: Any, *, off_px: int = 0, size: Size = SIZE) -> Frame:
+def compare(
+    server: Any, *, off_px: int = 0, size: Size = SIZE, bounds: Bounds | None = None
+) -> Frame:
     """Every pixel that QuPath shows is the one of the file that the matrix names."""
     frame = frame_of(server)
-    to_file = frame.to_file(size)
+    to_file = frame.to_file(size, bounds)
+    if bounds is not None:  # pixels say where they lie within the bounds
+        to_file = Affine.shift(-bounds.x_px0, -bounds.y_px0) @ to_file
+        size = bounds.size
     shown = pixels_of(server)
     assert shown.any()
     rows, cols = np.nonzero(shown.any(axis=2))  # black: beside the file
@@ -178,6 +184,23 @@ def test_a_series_is_named(slide: Path) -> None:
 def test_a_rotation_among_the_arguments(slide: Path) -> None:
     frame = compare(open_server(slide, "--rotate", "ROTATE_180"))
     assert frame.words() == "rotated by 180 degrees"
+
+
+@pytest.mark.parametrize("args", [(), ("--no-crop",)])
+def test_openslide_s_bounds(tmp_path: Path, qupath: object, args: tuple[str, ...]) -> None:
+    bounds, full = Bounds(100, 40, SIZE), Size(400, 300)
+    path = write_scn(tmp_path / "a.scn", places(WIDTH, HEIGHT), 100, 40, (400, 300))
+    name = SERVERS + "openslide.OpenslideServerBuilder"
+    server = open_server(path, "--classname", name, *args)
+    assert int(server.getWidth()) == (400 if args else WIDTH)
+    builder = java(SERVERS + "TransformedServerBuilder")
+    part = region(110, 50, 60, 50) if args else region(10, 10, 60, 50)
+    for built in (builder(server).crop(part), builder(server).crop(part).rotate(turn(1))):
+        frame = compare(built.build(), size=full, bounds=bounds)
+        assert frame.file is not None and frame.file.cut == ("no" if args else "yes")
+    if not args:
+        compare(server, size=full, bounds=bounds)
+        compare(builder(server).rotate(turn(2)).build(), size=full, bounds=bounds)
 
 
 def test_compositions_are_not_known(slide: Path) -> None:

@@ -28,6 +28,47 @@ def write_slide(path: Path, pixels: np.ndarray, *, levels: int = 1, **options: A
     return path
 
 
+def write_scn(path: Path, pixels: np.ndarray, x_px: int, y_px: int, full: tuple[int, int]) -> Path:
+    """A slide as Leica's scanners write it: a part was scanned, and OpenSlide knows its bounds.
+
+    Parameters
+    ----------
+    x_px, y_px : int
+        Where the pixels lie on the whole slide.
+    full : tuple of int
+        Width and height of the whole slide, in pixels.
+    """
+    nm = 500  # a pixel
+    height, width = pixels.shape[:2]
+
+    def image(ifd: int, size: tuple[int, int], view: tuple[int, int, int, int], lens: float) -> str:
+        w, h, x, y = (n * nm for n in view)
+        return (
+            f'<image name="{ifd}" uuid="u"><creationDate>2011-01-01T00:00:00Z</creationDate>'
+            f'<device model="Leica SCN400" version="1"/><pixels sizeX="{size[0]}" '
+            f'sizeY="{size[1]}"><dimension sizeX="{size[0]}" sizeY="{size[1]}" r="0" '
+            f'ifd="{ifd}"/></pixels><view sizeX="{w}" sizeY="{h}" offsetX="{x}" offsetY="{y}" '
+            'spacingZ="0"/><scanSettings><objectiveSettings><objective>'
+            f"{lens}</objective></objectiveSettings><illuminationSettings><numericalAperture>0.4"
+            "</numericalAperture><illuminationSource>brightfield</illuminationSource>"
+            "</illuminationSettings></scanSettings></image>"
+        )
+
+    description = (
+        '<?xml version="1.0"?><scn xmlns="http://www.leica-microsystems.com/scn/2010/10/01">'
+        f'<collection name="c" uuid="u" sizeX="{full[0] * nm}" sizeY="{full[1] * nm}">'
+        f"<barcode>MQ==</barcode>{image(0, (40, 30), (*full, 0, 0), 0.6)}"
+        f"{image(1, (width, height), (width, height, x_px, y_px), 20)}</collection></scn>"
+    )
+    options: dict[str, Any] = {
+        "tile": (32, 32), "compression": "zlib", "photometric": "rgb", "metadata": None,
+    }  # fmt: skip
+    with tifffile.TiffWriter(path, bigtiff=True) as tif:
+        tif.write(np.full((30, 40, 3), 250, np.uint8), description=description, **options)
+        tif.write(pixels, **options)
+    return path
+
+
 class FakeOpenSlide:
     """Answers as OpenSlide does: corners in pixels of level 0, RGBA, nothing beyond the slide."""
 
