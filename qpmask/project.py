@@ -147,6 +147,10 @@ class Project:
     classes: tuple[ProjectClass, ...]
     findings: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        counts = f"{len(self.images)} images, {len(self.classes)} classes"
+        return f"<Project {self.path} of QuPath {self.version}: {counts}>"
+
     @property
     def folder(self) -> Path:
         """The folder of the project."""

@@ -104,6 +104,10 @@ class Report:
     warnings: tuple[str, ...] = ()
     interrupted: bool = False
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{self.count(s)} {s}" for s in STATUSES if self.count(s))
+        return f"<Report of {self.project}: {counts or 'no images'}; masks in {self.output}>"
+
     def __iter__(self) -> Iterator[ImageRecord]:
         return iter(self.records)
 

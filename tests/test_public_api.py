@@ -96,3 +96,15 @@ def test_help_of_a_command_starts_no_java() -> None:
 def test_commands_that_need_no_java_load_none(tmp_path: Path, args: list[object]) -> None:
     code = f"import os; os.chdir({str(tmp_path)!r})\n{CLI}"
     assert not loaded_by(code, *args) & JAVA
+
+
+def test_what_is_printed_of_a_project_a_plan_and_a_report_is_short(tmp_path: Path) -> None:
+    project = qpmask.open_project(TINY)
+    plan = qpmask.plan_export(project, options=qpmask.export_options(unknown="ignore"))
+    options = qpmask.export_options(engine="native", images="squares*")
+    report = qpmask.export_masks(project, tmp_path, options=options)
+    for thing in (project, plan, plan.images[0], report):
+        assert len(repr(thing)) < 120 + len(str(TINY)) + len(str(tmp_path)), thing
+        assert repr(thing).startswith(f"<{type(thing).__name__} ")
+    assert "6 images" in repr(project) and "6 images" in repr(plan)
+    assert "1 done" in repr(report)

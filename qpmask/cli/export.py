@@ -141,8 +141,10 @@ def command(
     """
     exits.set_up_logging(verbose)
     from qpmask.classes import load_preset
+    from qpmask.cli.advice import faster_way
     from qpmask.cli.progress import Display
     from qpmask.cli.show import show_plan, show_report
+    from qpmask.cli.words import error_console
     from qpmask.options import export_options
     from qpmask.pipeline import export_masks, plan_export
 
@@ -171,6 +173,9 @@ def command(
 
         report = export_masks(project, out, chosen, options, listen, stop)
     show_report(report, as_json=as_json, quiet=quiet, said=display.said)
+    advice = faster_way(report)
+    if advice is not None and not (quiet or as_json):
+        error_console().print(advice)
     if report.interrupted:
         return exits.INTERRUPTED
     return exits.OK if report.ok else exits.FAILED

@@ -85,22 +85,15 @@ def check_classes(
         if name is not None and class_map.find(name) is None and not class_map.ignores(name)
     ]
     if unknown and not options.render.instances:
-        lines = []
-        for name in sorted(unknown):
-            objects, images = used[name]
-            near = class_map.nearest(name)
-            also = f"; the map has {' or '.join(map(repr, near))}" if near else ""
-            lines.append(f"{name!r} ({objects_text(objects)} in {images_text(images)}{also})")
-        text = "; ".join(lines[:_MAX_NAMED])
-        if len(lines) > _MAX_NAMED:
-            text += f"; and {len(lines) - _MAX_NAMED} more ('qpmask classes' lists them all)"
+        lines = _lacking(class_map, unknown, used)
         if options.unknown == "error" and not follows_project:
+            classes = "a class" if len(unknown) == 1 else f"{len(unknown)} classes"
             raise UnmappedClassError(
-                f"The class map ({class_map.origin}) lacks {len(unknown)} class(es) in use: "
-                f"{text}.",
+                "\n".join([f"The class map ({class_map.origin}) lacks {classes} in use:", *lines]),
                 hint="Add them to the map, name them as aliases or under 'ignore', or go on "
                 "without them: --unknown ignore, in Python unknown='ignore'.",
             )
+        text = "; ".join(line.strip() for line in lines)
         findings.append(f"Not in the class map, left out: {text}.")
     ignored = sorted(n for n in used if n is not None and class_map.ignores(n))
     if ignored and not options.render.instances:
@@ -111,6 +104,22 @@ def check_classes(
             why = "as the class map says"
         findings.append(f"Left out on purpose ({why}): {parts}.")
     return findings
+
+
+def _lacking(
+    class_map: ClassMap, names: Iterable[str], used: Mapping[str | None, tuple[int, int]]
+) -> list[str]:
+    """A line for each class that a map lacks; those that may be misspelt come first."""
+    near = {name: class_map.nearest(name) for name in names}
+    lines = []
+    for name in sorted(near, key=lambda name: (not near[name], name)):
+        objects, images = used[name]
+        also = f"; the map has {' or '.join(map(repr, near[name]))}" if near[name] else ""
+        lines.append(f"  {name!r} ({objects_text(objects)} in {images_text(images)}{also})")
+    if len(lines) > _MAX_NAMED:
+        rest = len(lines) - _MAX_NAMED
+        lines[_MAX_NAMED:] = [f"  and {rest:,} more ('qpmask classes' lists them all)"]
+    return lines
 
 
 def unclassified_label(

@@ -98,6 +98,10 @@ class ImagePlan:
     frame: Frame | None = None
     standing: Standing | None = None
 
+    def __repr__(self) -> str:
+        what = f"{self.drawn:,} objects" if self.error is None else "cannot be drawn"
+        return f"<ImagePlan {self.entry.name!r} ({self.entry.id}): {what}>"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -108,6 +112,14 @@ class Plan:
     options: ExportOptions
     images: tuple[ImagePlan, ...]
     findings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        n_bad = sum(image.error is not None for image in self.images)
+        bad = f", {n_bad} of them cannot be drawn" if n_bad else ""
+        return (
+            f"<Plan for {self.project.path}: {len(self.images)} images{bad}, "
+            f"{len(self.class_map.entries)} classes>"
+        )
 
     def count(self, names: Iterable[str | None]) -> tuple[int, int]:
         """Objects, and images, of any of these classes."""

@@ -274,7 +274,7 @@ def test_the_plan_counts_the_images_of_an_alias(cli: Cli, three: Path) -> None:
         ([TINY], "Name the output folder"),
         (["gone", "-o", "m"], "There is no file gone"),
         ([TINY, "-o", "m", "--preset", "nope"], "There are: prostate"),
-        ([TINY, "-o", "m", "--preset", "prostate"], "lacks 304 class(es)"),
+        ([TINY, "-o", "m", "--preset", "prostate"], "lacks 304 classes in use:\n"),
         ([TINY, "-o", "m", "--classes", "gone.yaml"], "gone.yaml cannot be read"),
         ([TINY, "-o", "m", "--classes", "a.yaml", "--preset", "prostate"], "exclude each other"),
         ([TINY, "-o", "m", "--images", "nothing"], "matches 'nothing'"),
