@@ -18,6 +18,8 @@ from PIL import Image
 from slides.slide_samples import gradient, write_scn, write_slide
 
 from qpmask import export_masks, export_options, open_mask
+from qpmask.agreement import compare_masks
+from qpmask.errors import MaskError
 from qpmask.frames import Frame, SlideFile, frame_from_json
 from qpmask.geometry import Affine, Size
 
@@ -106,7 +108,7 @@ def test_where_nothing_is_known_no_slide_is_put_under(
 
 
 def mask_with(path: Path, frame: Frame, pixels: np.ndarray) -> Path:
-    write(path, pixels, extra={"frame": json.dumps(frame.to_json())})
+    write(path, pixels, extra={"frame": json.dumps(frame.to_json())}, pixel_size=None)
     return path
 
 
@@ -219,3 +221,29 @@ def test_a_frame_survives_json(matrix: Affine, file: SlideFile, steps: tuple[str
 )  # fmt: skip
 def test_what_is_no_frame_is_none(raw: Any) -> None:
     assert frame_from_json(raw) is None
+
+
+# -- masks against one another ------------------------------------------------------------------
+
+
+def test_masks_of_other_parts_of_a_slide_are_not_compared(tmp_path: Path) -> None:
+    """They have the same size: at 180 degrees, or in a crop that was moved."""
+    pixels = np.ones((40, 60), np.uint8)
+    file = SlideFile("a.svs", "Bio-Formats", 0, None, Size(100, 80))
+    masks = {
+        name: mask_with(tmp_path / f"{name}.ome.tif", Frame(matrix, file, (name,)), pixels)
+        for name, matrix in {
+            "here": Affine.shift(10, 20),
+            "turned": Affine(-1, 0, 70, 0, -1, 60),
+            "moved": Affine.shift(13, 20),
+        }.items()
+    }
+    half = mask_with(
+        tmp_path / "half.ome.tif",
+        Frame(Affine.shift(10, 20) @ Affine.scale(2), file, ("half",)),
+        pixels[::2, ::2],
+    )
+    assert compare_masks(masks["here"], half).equal
+    for name in ("turned", "moved"):
+        with pytest.raises(MaskError, match=f"another part of the slide.*{name}"):
+            compare_masks(masks["here"], masks[name])

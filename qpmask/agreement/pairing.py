@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from qpmask import frames
 from qpmask.errors import MaskError
 from qpmask.geometry import PixelSize, Size
+from qpmask.mask import about
 from qpmask.mask.about import pixel_size_of
 from qpmask.ometiff.reader import MaskFile
 from qpmask.pyramids import scale_of
@@ -54,23 +56,29 @@ class Frame:
         Of the image at full resolution.
     downsample : float, optional
         Pixels of the image in one of the mask.
+    in_file : qpmask.frames.Frame, optional
+        Where the mask lies in the slide's file.
     """
 
     size: Size
     pixel_size: PixelSize | None = None
     image: Size | None = None
     downsample: float | None = None
+    in_file: frames.Frame | None = None
 
 
 def frame_of(file: MaskFile) -> Frame:
     """The frame of a mask, as far as its file tells."""
     extra = file.metadata.extra if file.metadata is not None else {}
     try:
-        image = Size(int(extra["image_width_px"]), int(extra["image_height_px"]))
-        downsample = float(extra["downsample"])
+        image: Size | None = Size(int(extra["image_width_px"]), int(extra["image_height_px"]))
+        downsample: float | None = float(extra["downsample"])
     except (KeyError, ValueError):
-        return Frame(file.size, pixel_size_of(file))
-    return Frame(file.size, pixel_size_of(file), image, downsample if downsample > 0 else None)
+        image = downsample = None
+    if downsample is not None and downsample <= 0:
+        downsample = None
+    in_file = about.frame_of(file.metadata)
+    return Frame(file.size, pixel_size_of(file), image, downsample, in_file)
 
 
 def pair(first: Frame, second: Frame) -> Pairing:
@@ -87,6 +95,8 @@ def pair(first: Frame, second: Frame) -> Pairing:
             f"the first was drawn for an image of {first.image} pixels, the second for one of "
             f"{second.image}"
         )
+    if (why := _lie_elsewhere(first.in_file, second.in_file)) is not None:
+        raise _not_alike(why)
     if first.size == second.size:
         return Pairing(notes=_notes(first, second))
     coarser = 0 if first.size.area_px < second.size.area_px else 1
@@ -104,6 +114,27 @@ def pair(first: Frame, second: Frame) -> Pairing:
             f"{expected:.4g} by their pixel sizes"
         )
     return Pairing(coarser, scale_x, scale_y)
+
+
+def _lie_elsewhere(first: frames.Frame | None, second: frames.Frame | None) -> str | None:
+    """Why two masks do not cover the same part of a slide, by what they say themselves.
+
+    At 180 degrees, or in a crop moved by some pixels, the sizes are the same.
+    """
+    if first is None or second is None or first.matrix is None or second.matrix is None:
+        return None
+    cuts = [frame.file.cut if frame.file is not None else None for frame in (first, second)]
+    if cuts[0] != cuts[1]:  # they count from another corner, perhaps
+        return None
+    between = second.matrix.inverse() @ first.matrix
+    largest = max(abs(between.a), abs(between.e), 1.0)
+    if between.is_upright and max(abs(between.c), abs(between.f)) < largest / 2:
+        return None
+    words = [frame.words() or "as it is" for frame in (first, second)]
+    return (
+        f"they lie on another part of the slide: QuPath shows the first's file {words[0]}, the "
+        f"second's {words[1]}"
+    )
 
 
 def _scale(small: Frame, large: Frame) -> tuple[float, float]:
