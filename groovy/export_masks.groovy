@@ -48,6 +48,10 @@ import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.atomic.AtomicLongArray
 import ome.codecs.CodecOptions
 import ome.codecs.LZWCodec
+import org.locationtech.jts.geom.Coordinate
+import org.locationtech.jts.geom.Geometry
+import org.locationtech.jts.geom.LineString
+import org.locationtech.jts.geom.Polygon
 import org.yaml.snakeyaml.LoaderOptions
 import org.yaml.snakeyaml.Yaml
 import org.yaml.snakeyaml.constructor.SafeConstructor
@@ -61,9 +65,17 @@ import qupath.lib.images.servers.ImageServerMetadata
 import qupath.lib.images.servers.LabeledImageServer
 import qupath.lib.images.servers.PixelType
 import qupath.lib.images.writers.ome.OMEPyramidWriter
+import qupath.lib.geom.Point2
+import qupath.lib.objects.PathCellObject
+import qupath.lib.objects.PathObject
+import qupath.lib.objects.TMACoreObject
 import qupath.lib.objects.classes.PathClass
 import qupath.lib.objects.hierarchy.PathObjectHierarchy
 import qupath.lib.regions.RegionRequest
+import qupath.lib.roi.EllipseROI
+import qupath.lib.roi.PolygonROI
+import qupath.lib.roi.RectangleROI
+import qupath.lib.roi.interfaces.ROI
 import qupath.lib.scripting.QP
 
 // ---- settings -----------------------------------------------------------------------------------
@@ -76,6 +88,8 @@ def settings = [
                                   // microarray (all-cores: also those that are marked as missing)
     unclassified: null,           // objects without a class: 'ignore', 'error' or a label (a number);
                                   // null: as the class map says, else left out with a warning
+    order       : null,           // 'classes': a later class of the map covers an earlier one; 'area': larger
+                                  // objects first, whatever their class; null: as the class map says
     unknown     : 'error',        // a class that the map lacks: 'error' stops, 'ignore' leaves it out
     overwrite   : false           // true: make masks again that are there and still hold
 ]
@@ -85,7 +99,9 @@ def settings = [
 //   [classes: [[label: 1, name: 'Stroma', color: '#96c896'],
 //              [label: 2, name: 'Tumor', color: '#c80000', aliases: ['Tumour']]],
 //    ignore: ['*[*]'],            // patterns of classes to leave out; QuPath ignores names with * at the end
-//    unclassified: 'ignore']      // may be left out
+//    unclassified: 'ignore',      // may be left out
+//    order: 'area']               // may be left out: 'classes' (as above), or 'area' (larger objects first)
+// A row [label: 9, unclassified: true] among the classes gives objects without a class a place in the order.
 // `qpmask groovy --classes FILE` writes this script with a map filled in.
 
 // <class map>
@@ -232,6 +248,8 @@ class MaskExport {
             settings.unclassified = settings.unclassified.toInteger()
         if (!MaskClasses.isUnclassified(settings.unclassified))
             wrong('unclassified', "null, 'ignore', 'error' or a label from 1 to ${MAX_LABEL} (${MORE_LABELS})")
+        if (!(settings.order in [null, 'classes', 'area']))
+            wrong('order', "'classes' or 'area'")
         settings.overwrite = settings.overwrite.toString() == 'true'
         if (!settings.outputFolder)
             wrong('outputFolder', 'a path')
@@ -275,7 +293,7 @@ class MaskExport {
                 say("${where}: ${record.status}" + (record.status == 'done' ? " in ${record.seconds} s" : '') +
                         (record.made_again ? "; made again: ${record.made_again}" : '') +
                         (record.error ? ". ${record.error}" : ''))
-                plan.findings.each { say("    note: ${it}") }
+                (hiddenLines(record.hidden as Map) + plan.findings).each { say("    note: ${it}") }
             }
             warnings += staleMasks(plans)
             warnings.each { say("note: ${it}") }
@@ -590,6 +608,12 @@ class MaskExport {
         if (unclassified instanceof Number && classes.entries.any { it.label == unclassified })
             throw new MaskStop("The label ${unclassified} for unclassified objects belongs to a class already. " +
                     "Choose another, such as ${classes.maxLabel() + 1}.")
+        boolean hasPlace = classes.row != null
+        classes = classes.settled(unclassified, settings.order as String)
+        if (classes.row != null && !hasPlace && classes.order == 'classes' && classes.entries && used[null])
+            warnings << ("Objects without a class get the label ${classes.row.label} and are drawn first, below all classes. A row " +
+                    "[label: ${classes.row.label}, unclassified: true] among the classes of the map gives them another place; the " +
+                    "setting order = 'area' draws larger objects first.").toString()
     }
 
     /** Labels do not depend on the images that a run is about: those of all others count as well. */
@@ -629,14 +653,13 @@ class MaskExport {
     }
 
     private Object getUnclassified() {
-        return settings.unclassified != null ? settings.unclassified : classes.unclassified
+        return settings.unclassified != null ? settings.unclassified : classes.row != null ? classes.row.label : classes.unclassified
     }
 
     /** What one mask will hold. */
     private void decideImage(Map plan) {
         def entry = plan.entry
-        def label = unclassified instanceof Number ? unclassified as int : null
-        if (plan.counts[null] && label == null)
+        if (plan.counts[null] && classes.row == null)
             plan.findings << "${objects(plan.counts[null])} without a class left out.".toString()
         if (plan.lost)
             plan.findings << "${objects(plan.lost)} on slices or time points that the image does not have.".toString()
@@ -646,12 +669,8 @@ class MaskExport {
                     "('all-cores' instead of 'cores' draws them too).").toString()
         plan.rules = []
         plan.legend = []
-        if (label != null) {
-            plan.rules << [null, label]
-            plan.legend << [label: label, name: 'Unclassified', color: null, objects: plan.counts[null] ?: 0]
-        }
-        classes.entries.each { row ->
-            def names = [row.name, *(row.aliases ?: [])]
+        classes.rows().each { row ->
+            def names = row.unclassified ? [null] : [row.name, *(row.aliases ?: [])]
             names.each { plan.rules << [it, row.label] }
             plan.legend << [label: row.label, name: row.name, color: row.color,
                             objects: names.sum { plan.counts[it] ?: 0 }]
@@ -706,6 +725,7 @@ class MaskExport {
         def record = recordFor(plan, 'skipped', null, sidecar.pixels.collectEntries { k, v -> [(k.toInteger()): v] }, mask.length())
         if (sidecar.engine instanceof Map)
             record.engine = "${sidecar.engine.name} ${sidecar.engine.version}".toString()
+        record.hidden = sidecar.hidden
         record.verified_by = sidecar.verified_by
         return record
     }
@@ -762,6 +782,7 @@ class MaskExport {
             throw new MaskStop("The mask of ${entry.label} has the label ${strange}, which is in no class. Please report this.")
         if (plan.sha256 != null && MaskBytes.sha256(file) != plan.sha256)
             throw new MaskStop("${file} of ${entry.label} changed while it was exported. Save the image, then run again.")
+        plan.hidden = hidden(plan, pixels)
         def sha256 = writer.readBack()
         def record = recordFor(plan, 'done', null, pixels, part.length())
         record.engine = "${engine.name} ${engine.version}".toString()
@@ -769,6 +790,25 @@ class MaskExport {
         Files.move(part.toPath(), mask.toPath(), StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE)
         writeText("${plan.mask}.json", MaskJson.text(sidecar(plan, record, sha256)) + '\n')
         return record
+    }
+
+    /** Classes whose objects leave no pixel; `qpmask export` looks for each object. */
+    private static Map hidden(Map plan, Map pixels) {
+        def groups = plan.legend.findAll { it.objects && !pixels[it.label] }.collect {
+            ['class_name': it.name, objects: it.objects, of: it.objects, why: 'unknown', by: [], ids: []]
+        }
+        return [groups: groups, covered: [], all_background: plan.drawn > 0 && pixels.keySet().every { it == 0 },
+                counted: 'labels', objects: groups.sum(0) { it.objects }]
+    }
+
+    private static List<String> hiddenLines(Map hidden) {
+        def lines = (hidden?.groups ?: []).collect {
+            "${it.class_name}: ${objects(it.objects as int)}, no pixel left: covered by others, outside the image, or thinner " +
+                    'than a pixel'
+        }
+        if (hidden?.all_background)
+            lines = ['The mask is all background, though there are objects to draw'] + lines
+        return lines*.toString()
     }
 
     /** QuPath draws level 0 of a label image into a scratch file. The slide itself is not opened. */
@@ -786,7 +826,13 @@ class MaskExport {
             case CORES: builder.useFilter { isKind(it) }; break
             default: builder.useCellNuclei()
         }
-        plan.rules.each { name, label ->
+        def rules = plan.rules
+        if (classes.order == 'area') {
+            MaskOrder.layered(hierarchy, rules, settings.objects as String, entry.width as int, entry.height as int,
+                    4d * downsample).each { pathClass, label -> builder.addLabel(pathClass, label) }
+            rules = []
+        }
+        rules.each { name, label ->
             if (name == null)
                 builder.addUnclassifiedLabel(label as int)
             else
@@ -822,7 +868,8 @@ class MaskExport {
                 pixels: (pixels ?: [:]).collectEntries { k, v -> [(k.toString()): v] }, objects: ok ? plan.drawn : null,
                 seconds: 0.0d, bytes: bytes, engine: null, verified_by: null,
                 made_again: null, slide: plan.slide, error: error,
-                error_type: status == 'failed' ? 'QpmaskError' : null, warnings: plan.findings*.toString()]
+                error_type: status == 'failed' ? 'QpmaskError' : null, hidden: ok ? plan.hidden : null,
+                warnings: plan.findings*.toString()]
     }
 
     private Map sidecar(Map plan, Map record, String sha256) {
@@ -843,7 +890,7 @@ class MaskExport {
                      area_mm2: areaMm2 == null ? null : n * areaMm2]
                 },
                 cores: cores(plan), pixels: record.pixels, objects_drawn: plan.drawn, instances: null, engine: engine, verified_by: null,
-                warnings: record.warnings, made_from: plan.madeFrom]
+                hidden: record.hidden, warnings: record.warnings, made_from: plan.madeFrom]
     }
 
     /** The TMA cores of an image, drawn or not; null where other objects are drawn. */
@@ -873,18 +920,21 @@ class MaskExport {
                     seconds: Math.round((Instant.now().toEpochMilli() - started.toEpochMilli()) / 10d) / 100d,
                     ok: !interrupted && records.every { it.status in ['done', 'skipped'] }, interrupted: interrupted,
                     options: [render: [objects: settings.objects, downsample: downsample, mpp: null, tile_px: tilePx,
-                                       line_thickness: 1.0d, boundary_label: null, instances: false, multichannel: false],
+                                       line_thickness: 1.0d, boundary_label: null, instances: false, multichannel: false,
+                                       order: settings.order],
                               file: [compression: 'lzw', pyramid: true], images: only == null ? [] : [only],
-                              unknown: settings.unknown, unclassified: settings.unclassified, slides: [],
+                              unknown: settings.unknown, unclassified: settings.unclassified, hidden: 'warn', slides: [],
                               use_backup: false, engine: 'qupath', force: settings.overwrite, workers: 1, jvm_memory: null],
                     classes: classes.asMap(true), warnings: warnings, images: all]
         def columns = ['entry_id', 'image', 'status', 'mask', 'width_px', 'height_px', 'downsample', 'pixel_width_um',
-                       'pixel_height_um', 'dtype', 'planes', 'objects', 'seconds', 'bytes', 'made_again', 'slide', 'error',
+                       'pixel_height_um', 'dtype', 'planes', 'objects', 'hidden', 'seconds', 'bytes', 'made_again',
+                       'slide', 'error',
                        'warnings']
         def lines = [columns] + all.collect { record ->
             columns.collect { name ->
                 def value = record[name]
-                name == 'warnings' ? (value ?: []).join(' | ')
+                name == 'warnings' ? (hiddenLines(record.hidden as Map) + (value ?: [])).join(' | ')
+                        : name == 'hidden' ? value?.objects
                         : name == 'seconds' ? String.format(Locale.ROOT, '%.2f', (value ?: 0) as double) : value
             }
         }
@@ -1025,54 +1075,94 @@ class MaskClasses {
     final List<String> ignore
     final Object unclassified
     final String origin
+    final Map row       // of objects without a class: label, name, color, place (classes drawn before them); or null
+    final String order  // classes or area
     private final Map<String, Map> byName = [:]
     private final Map<String, String> spellings = [:]
 
-    MaskClasses(List<Map> entries, List<String> ignore, unclassified, String origin) {
+    MaskClasses(List<Map> entries, List<String> ignore, unclassified, String origin, Map row = null,
+                String order = 'classes') {
         this.entries = entries
         this.ignore = ignore.collect { ClassNames.pattern(it) }
         this.unclassified = unclassified
         this.origin = origin
+        this.row = row
+        this.order = order
         def labels = [:]
-        entries.each { row ->
-            def spelled = [row.name, *(row.aliases ?: [])]
-            def names = spelled.collect { ClassNames.demand(it, row.label) }
-            row.name = names[0]
-            row.aliases = names.unique(false).findAll { it != names[0] }
-            if (!row.aliases)
-                row.remove('aliases')
-            if (!(row.label instanceof Integer) || row.label < 1 || row.label > MaskExport.MAX_LABEL)
-                throw new MaskStop("The class '${row.name}' has the label ${row.label}; labels are whole numbers from 1 to " +
+        def check = { Map it ->
+            if (!(it.label instanceof Integer) || it.label < 1 || it.label > MaskExport.MAX_LABEL)
+                throw new MaskStop("The class '${it.name}' has the label ${it.label}; labels are whole numbers from 1 to " +
                         "${MaskExport.MAX_LABEL}, and 0 is the background. ${MaskExport.MORE_LABELS}")
+        }
+        entries.each { Map entry ->
+            def spelled = [entry.name, *(entry.aliases ?: [])]
+            def names = spelled.collect { ClassNames.demand(it, entry.label) }
+            entry.name = names[0]
+            entry.aliases = names.unique(false).findAll { it != names[0] }
+            if (!entry.aliases)
+                entry.remove('aliases')
+            check(entry)
             [names, spelled].transpose().each { name, text ->
                 def known = byName[name]
-                if (known != null && known.is(row) && spellings[name] != text)
+                if (known != null && known.is(entry) && spellings[name] != text)
                     return  // an alias that says the same
                 if (known != null)
                     throw new MaskStop((spellings[name] == text ? "The class '${name}'"
                             : "'${spellings[name]}' and '${text}' are one class, '${name}', and it") +
-                            " has two labels, ${known.label} and ${row.label}.")
-                byName[name] = row
+                            " has two labels, ${known.label} and ${entry.label}.")
+                byName[name] = entry
                 spellings[name] = text
             }
-            if (labels.containsKey(row.label))
-                throw new MaskStop("The label ${row.label} stands for '${labels[row.label]}' and for '${row.name}'. " +
+            if (labels.containsKey(entry.label))
+                throw new MaskStop("The label ${entry.label} stands for '${labels[entry.label]}' and for '${entry.name}'. " +
                         'To give two classes one label, name the second one an alias of the first.')
-            labels[row.label] = row.name
+            labels[entry.label] = entry.name
         }
+        if (row != null) {
+            check(row)
+            if (labels.containsKey(row.label))
+                throw new MaskStop("The label ${row.label} stands for '${labels[row.label]}' and for objects without a class.")
+            if (unclassified != null && unclassified != row.label)
+                throw new MaskStop("'unclassified' is ${unclassified}, and a row gives objects without a class the label " +
+                        "${row.label}. Leave one of the two out.")
+        }
+    }
+
+    /** Classes in the order of drawing, and the row of objects without a class if there is one. */
+    List<Map> rows() {
+        if (row == null)
+            return entries
+        def mine = [label: row.label, name: row.name, unclassified: true] + (row.color ? [color: row.color] : [:])
+        return entries.take(row.place) + [mine] + entries.drop(row.place)
+    }
+
+    /** The map as a run uses it: what becomes of objects without a class, and the order, are in it. */
+    MaskClasses settled(choice, String chosenOrder) {
+        def last = chosenOrder ?: order
+        if (!(choice instanceof Number))
+            return new MaskClasses(entries, ignore, choice, origin, null, last)
+        def mine = (row ?: [name: 'Unclassified', place: 0]) + [label: choice as int]
+        return new MaskClasses(entries, ignore, null, origin, mine, last)
     }
 
     static MaskClasses of(Map raw, String source) {
         def rows = raw.classes
         if (rows instanceof Map)
             rows = rows.collect { name, label -> [label: label, name: name] }
-        if (!(rows instanceof List) || rows.any { !(it instanceof Map) || !(it.name instanceof CharSequence) || !it.name })
+        if (!(rows instanceof List) || rows.any {
+            !(it instanceof Map) || !(it.unclassified || it.name instanceof CharSequence && it.name)
+        })
             throw new MaskStop("The class map (${source}) needs 'classes', a list of label and name.")
         if (!isUnclassified(raw.unclassified))
             throw new MaskStop("The class map (${source}) says unclassified: ${raw.unclassified}; it must be ignore, error or a label.")
         def ignore = raw.containsKey('ignore') ? raw.ignore : ['*[*]']
-        return new MaskClasses(rows.collect { row ->
-            def entry = [label: row.label, name: row.name.toString()]
+        if (!(raw.order in [null, 'classes', 'area']))
+            throw new MaskStop("The class map (${source}) says order: ${raw.order}; it must be classes or area.")
+        int place = rows.findIndexOf { it.unclassified }
+        if (rows.count { it.unclassified } > 1)
+            throw new MaskStop("The class map (${source}) has two rows for objects without a class.")
+        def made = rows.collect { row ->
+            def entry = [label: row.label, name: (row.name ?: 'Unclassified').toString()]
             if (row.color) {
                 if (!(row.color ==~ /#[0-9a-fA-F]{6}/))
                     throw new MaskStop("The class '${row.name}' has the color ${row.color}; write it like '#c80000'.")
@@ -1081,7 +1171,10 @@ class MaskClasses {
             if (row.aliases)
                 entry.aliases = (row.aliases instanceof List ? row.aliases : [row.aliases])*.toString()
             return entry
-        }, (ignore instanceof List ? ignore : [ignore])*.toString(), raw.unclassified, (raw.origin ?: source).toString())
+        }
+        def lowest = place < 0 ? null : made.remove(place) + [place: place]
+        return new MaskClasses(made, (ignore instanceof List ? ignore : [ignore])*.toString(), raw.unclassified,
+                (raw.origin ?: source).toString(), lowest, (raw.order ?: 'classes').toString())
     }
 
     /** Reads classes.yaml of an output folder. */
@@ -1131,23 +1224,23 @@ class MaskClasses {
     }
 
     int maxLabel() {
-        return entries*.label.max() ?: 0
+        return rows()*.label.max() ?: 0
     }
 
     MaskClasses extended(List<Map> more) {
-        def rows = new ArrayList(entries)
+        def all = new ArrayList(entries)
         int label = maxLabel()
-        more.each { row ->
-            if (!byName.containsKey(row.name))
-                rows << ([label: ++label, name: row.name] + (row.color ? [color: row.color] : [:]))
+        more.each {
+            if (!byName.containsKey(it.name))
+                all << ([label: ++label, name: it.name] + (it.color ? [color: it.color] : [:]))
         }
-        return new MaskClasses(rows, ignore, unclassified, origin)
+        return new MaskClasses(all, ignore, unclassified, origin, row, order)
     }
 
     /** The map with the colours of the project's class list. */
     MaskClasses recolored(Map<String, String> colors) {
         return new MaskClasses(entries.collect { it + (colors[it.name] ? [color: colors[it.name]] : [:]) }, ignore,
-                unclassified, origin)
+                unclassified, origin, row, order)
     }
 
     /** Names of the map that look like this one. */
@@ -1172,11 +1265,16 @@ class MaskClasses {
 
     Map asMap(boolean withOrigin) {
         def map = withOrigin ? [origin: origin] : [:]
-        map.classes = entries.collect { row ->
-            [label: row.label, name: row.name] + (row.color ? [color: row.color] : [:]) + (row.aliases ? [aliases: row.aliases] : [:])
+        map.classes = rows().collect {
+            [label: it.label, name: it.name] + (it.unclassified ? [unclassified: true] : [:]) +
+                    (it.color ? [color: it.color] : [:]) + (it.aliases ? [aliases: it.aliases] : [:])
         }
         map.ignore = ignore
-        return unclassified == null ? map : map + [unclassified: unclassified]
+        if (unclassified != null && row == null)
+            map.unclassified = unclassified
+        if (order != 'classes')
+            map.order = order
+        return map
     }
 
     /** qpmask's hash of a class map: of its JSON with sorted keys, in ASCII. */
@@ -1189,7 +1287,7 @@ class MaskClasses {
             return '{' + value.keySet().sort().collect { "${MaskJson.quoted(it, true)}: ${sorted(value[it])}" }.join(', ') + '}'
         if (value instanceof List)
             return '[' + value.collect { sorted(it) }.join(', ') + ']'
-        return value instanceof Number ? value.toString() : MaskJson.quoted(value.toString(), true)
+        return value instanceof Number || value instanceof Boolean ? value.toString() : MaskJson.quoted(value.toString(), true)
     }
 
     String toYaml() {
@@ -1201,16 +1299,159 @@ class MaskClasses {
         def lines = ['# Class map of qpmask. Label 0 is the background.',
                      '# Classes are drawn in this order: a later one covers an earlier one.',
                      *(origin == 'project' ? [FOLLOWS] : []),
-                     "origin: ${quoted(origin)}", entries ? 'classes:' : 'classes: []']
-        entries.each { row ->
-            lines << "  - {label: ${row.label}, name: ${quoted(row.name)}" + (row.color ? ", color: \"${row.color}\"" : '') +
-                    (row.aliases ? ", aliases: [${row.aliases.collect { quoted(it) }.join(', ')}]" : '') + '}'
+                     "origin: ${quoted(origin)}", rows() ? 'classes:' : 'classes: []']
+        rows().each {
+            lines << "  - {label: ${it.label}, name: ${quoted(it.name)}" + (it.unclassified ? ', unclassified: true' : '') +
+                    (it.color ? ", color: \"${it.color}\"" : '') +
+                    (it.aliases ? ", aliases: [${it.aliases.collect { name -> quoted(name) }.join(', ')}]" : '') + '}'
         }
         lines << '# Classes to leave out; QuPath itself ignores names that end in an asterisk.'
         lines << "ignore: [${ignore.collect { quoted(it) }.join(', ')}]"
-        lines << '# Objects without a class: ignore, error, or a label.'
-        lines << (unclassified == null ? '# unclassified: ignore' : "unclassified: ${unclassified}")
+        if (row == null) {
+            lines << '# Objects without a class: ignore, error, or a label; a row'
+            lines << '# {label: LABEL, unclassified: true} gives them a place in the order.'
+            lines << (unclassified == null ? '# unclassified: ignore' : "unclassified: ${unclassified}")
+        }
+        lines << '# Drawn first to last: classes (as above) or area (larger objects first).'
+        lines << (order == 'classes' ? '# order: area' : "order: ${order}")
         return lines.join('\n') + '\n'
+    }
+}
+
+/** Drawing by area: larger objects first, whatever their class. As qpmask.engines.drawn, to the last bit. */
+@CompileStatic
+class MaskOrder {
+    static final int CELLS = 1024
+
+    /**
+     * Give each object that is drawn a class that says its layer and its label; QuPath draws class after class.
+     * Objects of one layer do not overlap or have one label. Returns the classes with their labels, in order.
+     */
+    static Map<PathClass, Integer> layered(PathObjectHierarchy hierarchy, List rules, String kind, int width, int height,
+                                           double margin) {
+        Map<String, Integer> places = [:]
+        Map<String, Integer> labels = [:]
+        rules.eachWithIndex { Object rule, int place ->
+            List pair = (List) rule
+            places[(String) pair[0]] = place
+            labels[(String) pair[0]] = (Integer) pair[1]
+        }
+        List<PathObject> objects = []
+        List<long[]> keys = []  // area, place of the class, position in the file
+        List<Integer> drawn = []
+        List<ROI> rois = []
+        hierarchy.getRootObject().getDescendantObjects(null).each { PathObject object ->
+            boolean wanted = kind == 'annotations' ? object.isAnnotation() : kind == 'detections' ? object.isDetection()
+                    : kind == 'cores' ? object instanceof TMACoreObject && !object.isMissing()
+                    : kind == 'all-cores' ? object.isTMACore() : object.isCell()
+            PathClass pathClass = object.getPathClass()
+            String name = pathClass == null || pathClass == PathClass.NULL_CLASS ? null : pathClass.toString()
+            ROI roi = object.getROI()
+            if (kind == 'nuclei' && ((PathCellObject) (wanted ? object : null))?.getNucleusROI() != null)
+                roi = ((PathCellObject) object).getNucleusROI()
+            object.setPathClass(null as PathClass)
+            if (!wanted || roi == null || !labels.containsKey(name))
+                return
+            keys << ([twiceArea(roi), places[name] as long, objects.size() as long] as long[])
+            objects << object
+            drawn << labels[name]
+            rois << roi
+        }
+        keys.sort { long[] a, long[] b -> b[0] <=> a[0] ?: a[1] <=> b[1] ?: a[2] <=> b[2] }
+        double cell = Math.max(1d, Math.max(width, height) / (double) CELLS)
+        int columns = (int) Math.floor(width / cell) + 1
+        int rows = (int) Math.floor(height / cell) + 1
+        int[] top = new int[rows * columns]
+        int[] labelOnTop = new int[rows * columns]
+        Arrays.fill(top, -1)
+        Arrays.fill(labelOnTop, -1)
+        TreeMap<Integer, TreeSet<Integer>> found = new TreeMap<>()
+        int[] layers = new int[objects.size()]
+        for (long[] key : keys) {
+            int at = (int) key[2]
+            ROI roi = rois[at]
+            int label = drawn[at]
+            int x = clip((roi.getBoundsX() - margin) / cell, columns)
+            int y = clip((roi.getBoundsY() - margin) / cell, rows)
+            int x2 = clip((roi.getBoundsX() + roi.getBoundsWidth() + margin) / cell, columns)
+            int y2 = clip((roi.getBoundsY() + roi.getBoundsHeight() + margin) / cell, rows)
+            int layer = 0
+            for (int row = y; row <= y2; row++)
+                for (int column = x; column <= x2; column++) {
+                    int i = row * columns + column
+                    layer = Math.max(layer, labelOnTop[i] == label ? top[i] : top[i] + 1)
+                }
+            for (int row = y; row <= y2; row++)
+                for (int column = x; column <= x2; column++) {
+                    top[row * columns + column] = layer
+                    labelOnTop[row * columns + column] = label
+                }
+            layers[at] = layer
+            found.computeIfAbsent(layer, { new TreeSet<Integer>() }).add(label)
+        }
+        Map<PathClass, Integer> classes = new LinkedHashMap<>()
+        found.each { Integer layer, TreeSet<Integer> there ->
+            there.each { Integer label -> classes[made(layer, label)] = label }
+        }
+        for (int at = 0; at < objects.size(); at++)
+            objects[at].setPathClass(made(layers[at], drawn[at]))
+        return classes
+    }
+
+    private static PathClass made(int layer, int label) {
+        return PathClass.fromString("qpmask layer ${layer} label ${label}".toString())
+    }
+
+    private static int clip(double value, int size) {
+        return (int) Math.max(0d, Math.min((double) size - 1, Math.floor(value)))
+    }
+
+    /** Twice the area in steps of (1/100 pixel)^2, in whole numbers; 0 for lines and points. */
+    static long twiceArea(ROI roi) {
+        if (roi.isLine() || roi.isPoint())
+            return 0L
+        double box = roi.getBoundsWidth() * roi.getBoundsHeight()
+        if (roi instanceof RectangleROI)
+            return (long) Math.floor(box * 2e4d + 0.5d)
+        if (roi instanceof EllipseROI)
+            return (long) Math.floor(box * (Math.PI * 5e3d) + 0.5d)
+        if (roi instanceof PolygonROI) {
+            List<Point2> points = roi.getAllPoints()
+            return Math.abs(ring(points.collect { Point2 p -> p.getX() }, points.collect { Point2 p -> p.getY() }))
+        }
+        return Math.abs(geometry(roi.getGeometry()))
+    }
+
+    private static long geometry(Geometry whole) {
+        long sum = 0L
+        if (whole instanceof Polygon) {
+            sum = Math.abs(ring(whole.getExteriorRing()))
+            for (int i = 0; i < whole.getNumInteriorRing(); i++)
+                sum -= Math.abs(ring(whole.getInteriorRingN(i)))
+        } else if (whole.getNumGeometries() > 1 || whole.getGeometryN(0) != whole) {
+            for (int i = 0; i < whole.getNumGeometries(); i++)
+                sum += geometry(whole.getGeometryN(i))
+        }
+        return sum
+    }
+
+    private static long ring(LineString line) {
+        Coordinate[] points = line.getCoordinates()
+        return ring(points.collect { Coordinate c -> c.x }, points.collect { Coordinate c -> c.y })
+    }
+
+    private static long ring(List<Double> xs, List<Double> ys) {
+        long sum = 0L
+        int n = xs.size()
+        for (int i = 0; i < n; i++) {
+            int j = i + 1 < n ? i + 1 : 0
+            sum += step(xs[i]) * step(ys[j]) - step(xs[j]) * step(ys[i])
+        }
+        return sum
+    }
+
+    private static long step(double value) {
+        return Math.round(value / 0.01d)
     }
 }
 

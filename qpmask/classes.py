@@ -23,9 +23,9 @@ from importlib import resources
 from typing import Any
 
 from qpmask.arguments import check_kind, path_of, whole_number
-from qpmask.classnames import class_name, class_pattern, why_refused
+from qpmask.classnames import UNCLASSIFIED, class_name, class_pattern, why_refused
 from qpmask.errors import ClassMapError, WrongTypeError
-from qpmask.options import MAX_LABEL, Unclassified, check_unclassified
+from qpmask.options import MAX_LABEL, ORDERS, Order, Unclassified, check_unclassified
 from qpmask.project import ProjectClass
 
 Color = tuple[int, int, int]
@@ -62,6 +62,19 @@ class ClassEntry:
 
 
 @dataclass(frozen=True)
+class UnclassifiedRow:
+    """The place of objects without a class among the classes: the row ``unclassified: true``.
+
+    ``place`` counts the classes that are drawn before them; 0 is below all.
+    """
+
+    label: int
+    place: int = 0
+    name: str = UNCLASSIFIED
+    color: Color | None = None
+
+
+@dataclass(frozen=True)
 class ClassMap:
     """Labels for class names.
 
@@ -72,7 +85,13 @@ class ClassMap:
     ignore : tuple of str
         Patterns of class names that are left out on purpose.
     unclassified : str or int or None
-        What to do with objects without a class; None where the map does not say.
+        What to do with objects without a class; None where the map does not say, or where a row
+        does. A label draws them first, below all classes.
+    unclassified_row : UnclassifiedRow or None
+        Their label and place where a row of the map gives them.
+    order : str
+        ``classes``: drawn in the order of ``entries``; ``area``: larger objects first, whatever
+        their class.
     origin : str
         ``project`` where the labels follow a project's class list (new classes may be added at
         the end), else what was given: a file or a preset.
@@ -87,10 +106,16 @@ class ClassMap:
     ignore: tuple[str, ...] = (QUPATH_IGNORED,)
     unclassified: Unclassified | None = None
     origin: str = "given"
+    unclassified_row: UnclassifiedRow | None = None
+    order: Order = "classes"
 
     def __post_init__(self) -> None:
         if not all(isinstance(entry, ClassEntry) for entry in self.entries):
             raise WrongTypeError("The entries of a class map must be of the type ClassEntry.")
+        if self.order not in ORDERS:
+            raise ClassMapError(
+                f"The order is {self.order!r}; it must be one of {', '.join(ORDERS)}."
+            )
         entries: list[ClassEntry] = []
         names: dict[str, tuple[str, ClassEntry]] = {}
         labels: dict[int, ClassEntry] = {}
@@ -124,6 +149,26 @@ class ClassMap:
             entries.append(entry)
         object.__setattr__(self, "entries", tuple(entries))
         object.__setattr__(self, "ignore", tuple(map(class_pattern, self.ignore)))
+        if self.unclassified_row is not None:
+            self._check_row(self.unclassified_row, labels)
+
+    def _check_row(self, row: UnclassifiedRow, labels: Mapping[int, ClassEntry]) -> None:
+        if not 1 <= row.label <= MAX_LABEL:
+            raise ClassMapError(
+                f"Objects without a class have the label {row.label}; labels are 1 to "
+                f"{MAX_LABEL}, and 0 is the background."
+            )
+        if row.label in labels:
+            raise ClassMapError(
+                f"The label {row.label} stands for {labels[row.label].name!r} and for objects "
+                "without a class."
+            )
+        if self.unclassified not in (None, row.label):
+            raise ClassMapError(
+                f"'unclassified' is {self.unclassified!r}, and a row gives objects without a "
+                f"class the label {row.label}.",
+                hint="Leave one of the two out.",
+            )
 
     @staticmethod
     def _in_form(given: ClassEntry) -> ClassEntry:
@@ -137,8 +182,8 @@ class ClassMap:
                 raise ClassMapError(
                     f"{text!r} is what QuPath calls objects without a class; no class has that "
                     "name.",
-                    hint="Their label is a line of its own in the map, 'unclassified: "
-                    f"{given.label}', or the option --unclassified {given.label} (in Python "
+                    hint=f"Their row in a map says so: {{label: {given.label}, unclassified: "
+                    f"true}}; or use the option --unclassified {given.label} (in Python "
                     f"unclassified={given.label}).",
                 )
             names.append(name)
@@ -148,6 +193,14 @@ class ClassMap:
     @cached_property
     def _by_name(self) -> dict[str, ClassEntry]:
         return {n: e for e in self.entries for n in (e.name, *e.aliases)}
+
+    @property
+    def rows(self) -> tuple[ClassEntry | UnclassifiedRow, ...]:
+        """Classes and the row of objects without a class, if there is one, in draw order."""
+        row = self.unclassified_row
+        if row is None:
+            return self.entries
+        return *self.entries[: row.place], row, *self.entries[row.place :]
 
     def find(self, name: str) -> ClassEntry | None:
         """The entry for a class name of a project, or None."""
@@ -166,8 +219,8 @@ class ClassMap:
 
     @property
     def max_label(self) -> int:
-        """The greatest label, 0 for an empty map."""
-        return max((e.label for e in self.entries), default=0)
+        """The greatest label, that of objects without a class included; 0 for an empty map."""
+        return max((row.label for row in self.rows), default=0)
 
     def extended(self, classes: Iterable[ProjectClass]) -> ClassMap:
         """The map with further classes at its end, each with the next free label."""
@@ -191,11 +244,13 @@ class ClassMap:
     def as_dict(self) -> dict[str, Any]:
         """Plain data that JSON and YAML can hold; :func:`class_map_from_dict` reads it back."""
         rows: list[dict[str, Any]] = []
-        for entry in self.entries:
+        for entry in self.rows:
             row: dict[str, Any] = {"label": entry.label, "name": entry.name}
+            if isinstance(entry, UnclassifiedRow):
+                row["unclassified"] = True
             if entry.color is not None:
                 row["color"] = format_color(entry.color)
-            if entry.aliases:
+            if isinstance(entry, ClassEntry) and entry.aliases:
                 row["aliases"] = list(entry.aliases)
             rows.append(row)
         data: dict[str, Any] = {
@@ -203,8 +258,10 @@ class ClassMap:
             "classes": rows,
             "ignore": list(self.ignore),
         }
-        if self.unclassified is not None:
+        if self.unclassified is not None and self.unclassified_row is None:
             data["unclassified"] = self.unclassified
+        if self.order != "classes":
+            data["order"] = self.order
         return data
 
     def fingerprint(self) -> str:
@@ -216,28 +273,40 @@ class ClassMap:
 
     def to_yaml(self) -> str:
         """The map as a YAML file for people to edit."""
+        data = self.as_dict()
         lines = [
             "# Class map of qpmask. Label 0 is the background.",
             "# Classes are drawn in this order: a later one covers an earlier one.",
             *([FOLLOWS] if self.origin == "project" else ()),
             f"origin: {_quoted(self.origin)}",
-            "classes:" if self.entries else "classes: []",
+            "classes:" if data["classes"] else "classes: []",
         ]
-        for entry in self.entries:
-            parts = [f"label: {entry.label}", f"name: {_quoted(entry.name)}"]
-            if entry.color is not None:
-                parts.append(f'color: "{format_color(entry.color)}"')
-            if entry.aliases:
-                parts.append(f"aliases: [{', '.join(map(_quoted, entry.aliases))}]")
+        for row in data["classes"]:
+            parts = [f"label: {row['label']}", f"name: {_quoted(row['name'])}"]
+            if row.get("unclassified"):
+                parts.append("unclassified: true")
+            if "color" in row:
+                parts.append(f'color: "{row["color"]}"')
+            if "aliases" in row:
+                parts.append(f"aliases: [{', '.join(map(_quoted, row['aliases']))}]")
             lines.append(f"  - {{{', '.join(parts)}}}")
         lines.append("# Classes to leave out; QuPath itself ignores names that end in an asterisk.")
         lines.append(f"ignore: [{', '.join(map(_quoted, self.ignore))}]")
-        lines.append("# Objects without a class: ignore, error, or a label.")
-        if self.unclassified is None:
-            lines.append("# unclassified: ignore")
-        else:
-            lines.append(f"unclassified: {self.unclassified}")
+        if self.unclassified_row is None:
+            lines.append("# Objects without a class: ignore, error, or a label; a row")
+            lines.append("# {label: LABEL, unclassified: true} gives them a place in the order.")
+            policy = "# unclassified: ignore"
+            lines.append(
+                policy if self.unclassified is None else f"unclassified: {self.unclassified}"
+            )
+        lines.append("# Drawn first to last: classes (as above) or area (larger objects first).")
+        lines.append("# order: area" if self.order == "classes" else f"order: {self.order}")
         return "\n".join(lines) + "\n"
+
+
+def class_names(row: ClassEntry | UnclassifiedRow) -> tuple[str | None, ...]:
+    """Names of the classes that a row of a map is about; None stands for no class."""
+    return (None,) if isinstance(row, UnclassifiedRow) else (row.name, *row.aliases)
 
 
 def class_map_from_classes(
@@ -282,8 +351,9 @@ def load_class_map(path: str | os.PathLike[str]) -> ClassMap:
 
     YAML and JSON hold ``classes``: a list of ``label``, ``name``, ``color`` (``#rrggbb`` or three
     numbers) and ``aliases``, or a plain mapping of names to labels; and optionally ``ignore``
-    (patterns) and ``unclassified``. CSV has a header with ``label`` and ``name``, and optionally
-    ``color`` and ``aliases`` (separated by ``|``).
+    (patterns), ``unclassified`` and ``order``. CSV has a header with ``label`` and ``name``, and
+    optionally ``color``, ``aliases`` (separated by ``|``) and ``unclassified``. A row with
+    ``unclassified: true`` is that of objects without a class, and needs no name.
 
     Raises
     ------
@@ -332,27 +402,35 @@ def class_map_from_dict(raw: object, source: str) -> ClassMap:
         raise ClassMapError(f"{source} holds no class map.", hint="It needs a list 'classes'.")
     if "classes" not in raw and raw and all(_is_label(v) for v in raw.values()):
         raw = {"classes": raw}
-    unknown = set(raw) - {"classes", "ignore", "unclassified", "origin"}
+    unknown = set(raw) - {"classes", "ignore", "unclassified", "origin", "order"}
     if unknown:
         raise ClassMapError(
             f"{source} has the unknown key {sorted(map(str, unknown))[0]!r}.",
-            hint="It may have classes, ignore, unclassified and origin.",
+            hint="It may have classes, ignore, unclassified, order and origin.",
         )
     rows = raw.get("classes")
     if isinstance(rows, Mapping):
         rows = [{"label": label, "name": name} for name, label in rows.items()]
     if not isinstance(rows, list):
         raise ClassMapError(f"{source} has no list of classes.", hint="It needs a list 'classes'.")
-    entries = tuple(_entry(row, f"{source}, class {i}") for i, row in enumerate(rows, 1))
+    entries, lowest = _rows([(row, f"{source}, class {i}") for i, row in enumerate(rows, 1)])
     ignore = raw.get("ignore", [QUPATH_IGNORED])
     if isinstance(ignore, str):
         ignore = [ignore]
     if not isinstance(ignore, list) or not all(isinstance(p, str) for p in ignore):
         raise ClassMapError(f"{source}: 'ignore' must be a list of patterns.")
     unclassified: Any = raw.get("unclassified")
+    order: Any = raw.get("order", "classes")
     try:
         check_unclassified(unclassified)
-        return ClassMap(entries, tuple(ignore), unclassified, str(raw.get("origin", source)))
+        return ClassMap(
+            entries,
+            tuple(ignore),
+            unclassified,
+            str(raw.get("origin", source)),
+            lowest,
+            order,
+        )
     except ClassMapError as error:
         raise ClassMapError(f"{source}: {error.message}", hint=error.hint) from None
     except ValueError as error:
@@ -384,14 +462,36 @@ def format_color(color: Color) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color)
 
 
+def _rows(rows: list[tuple[object, str]]) -> tuple[tuple[ClassEntry, ...], UnclassifiedRow | None]:
+    """Classes from rows and where each stands, and the row of objects without a class."""
+    entries: list[ClassEntry] = []
+    lowest: UnclassifiedRow | None = None
+    for row, where in rows:
+        mark = row.get("unclassified", False) if isinstance(row, Mapping) else False
+        if not isinstance(mark, bool):
+            raise ClassMapError(f"{where}: 'unclassified' is {mark!r}; it must be true or false.")
+        if not mark:
+            entries.append(_entry(row, where))
+            continue
+        if lowest is not None:
+            raise ClassMapError(f"{where}: a second row for objects without a class.")
+        assert isinstance(row, Mapping)
+        if row.get("aliases"):
+            raise ClassMapError(f"{where}: objects without a class have no aliases.")
+        name = row.get("name") or UnclassifiedRow.name
+        entry = _entry({**row, "name": name}, where)
+        lowest = UnclassifiedRow(entry.label, len(entries), entry.name, entry.color)
+    return tuple(entries), lowest
+
+
 def _entry(row: object, where: str) -> ClassEntry:
     if not isinstance(row, Mapping):
         raise ClassMapError(f"{where}: expected label and name, found {row!r}.")
-    unknown = set(row) - {"label", "name", "color", "aliases"}
+    unknown = set(row) - {"label", "name", "color", "aliases", "unclassified"}
     if unknown:
         raise ClassMapError(
             f"{where}: unknown key {sorted(map(str, unknown))[0]!r}.",
-            hint="A class may have label, name, color and aliases.",
+            hint="A class may have label, name, color, aliases and unclassified.",
         )
     label, name = row.get("label"), row.get("name")
     if not _is_label(label):
@@ -438,8 +538,8 @@ def _parse_csv(text: str, source: str) -> ClassMap:
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
     reader = csv.DictReader(io.StringIO(text), delimiter=delimiter)
     try:
-        entries = _csv_entries(reader, source)
-        return ClassMap(tuple(entries), origin=source)
+        entries, lowest = _rows(_csv_rows(reader, source))
+        return ClassMap(entries, origin=source, unclassified_row=lowest)
     except csv.Error as error:
         raise ClassMapError(f"{source}, line {reader.line_num}: {error}.") from error
     except ClassMapError as error:
@@ -447,21 +547,26 @@ def _parse_csv(text: str, source: str) -> ClassMap:
         raise ClassMapError(f"{where}{error.message}", hint=error.hint) from None
 
 
-def _csv_entries(reader: csv.DictReader[str], source: str) -> list[ClassEntry]:
+#: What a cell of the column ``unclassified`` may say; a spreadsheet writes TRUE or 1.
+_CSV_MARKS = {"": False, "false": False, "no": False, "0": False,
+              "true": True, "yes": True, "1": True, "x": True}  # fmt: skip
+
+
+def _csv_rows(reader: csv.DictReader[str], source: str) -> list[tuple[object, str]]:
     columns = [(c or "").strip().casefold() for c in reader.fieldnames or ()]
     if "label" not in columns or "name" not in columns:
         raise ClassMapError(
             f"{source} has no columns 'label' and 'name'.",
             hint="Its first line must be a header: label,name,color,aliases.",
         )
-    unknown = set(columns) - {"label", "name", "color", "aliases"}
+    unknown = set(columns) - {"label", "name", "color", "aliases", "unclassified"}
     if unknown:
         raise ClassMapError(
             f"{source} has the unknown column {sorted(unknown)[0]!r}.",
-            hint="Its columns may be label, name, color and aliases.",
+            hint="Its columns may be label, name, color, aliases and unclassified.",
         )
     reader.fieldnames = columns
-    entries = []
+    rows: list[tuple[object, str]] = []
     for row in reader:
         where = f"{source}, line {reader.line_num}"
         label = (row["label"] or "").strip()
@@ -471,18 +576,16 @@ def _csv_entries(reader: csv.DictReader[str], source: str) -> list[ClassEntry]:
         if not re.fullmatch(r"[+-]?\d+", label):
             raise ClassMapError(f"{where}: the label {label!r} is not a whole number.")
         aliases = [a.strip() for a in (row.get("aliases") or "").split("|")]
-        entries.append(
-            _entry(
-                {
-                    "label": int(label),
-                    "name": name,
-                    "color": (row.get("color") or "").strip(),
-                    "aliases": [a for a in aliases if a],
-                },
-                where,
-            )
-        )
-    return entries
+        mark = (row.get("unclassified") or "").strip().casefold()
+        found = {
+            "label": int(label),
+            "name": name,
+            "color": (row.get("color") or "").strip(),
+            "aliases": [a for a in aliases if a],
+            "unclassified": _CSV_MARKS.get(mark, mark),
+        }
+        rows.append((found, where))
+    return rows
 
 
 def _unique(pairs: list[tuple[Any, Any]], source: str) -> dict[Any, Any]:

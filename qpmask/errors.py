@@ -29,6 +29,7 @@ built-in exception that a Python programmer would expect::
     ├── MaskError (ValueError)                 a mask file that is not what it should be
     │   ├── MaskCheckError                     a mask that failed its check
     │   └── TileError                          one tile of a mask is missing or damaged
+    ├── HiddenObjectsError (ValueError)        objects without a pixel, where that is an error
     ├── OutputError (OSError)                  the output cannot be written
     ├── MissingExtraError (ImportError)        an optional dependency that is not installed
     └── Interrupted                            Ctrl-C or SIGTERM: exit code 130
@@ -176,6 +177,10 @@ class TileError(MaskError):
     def __init__(self, message: str, *, hint: str | None = None, what: str = "") -> None:
         super().__init__(message, hint=hint)
         self.what = what
+
+
+class HiddenObjectsError(QpmaskError, ValueError):
+    """Objects of an image leave no pixel in its mask, and that was to be an error."""
 
 
 class OutputError(QpmaskError, OSError):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qpmask.plan import Plan
     from qpmask.report import ImageRecord, Report
 
-Phase = Literal["reading", "drawing", "checking", "verifying"]
+Phase = Literal["reading", "drawing", "checking", "verifying", "counting"]
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class ImageStarted:
 class PhaseStarted:
     """An image enters a phase.
 
-    ``reading`` its objects, ``drawing`` tiles and writing them, ``checking`` the file, or
-    ``verifying`` it by another engine. ``n_tiles`` is what
-    :class:`TilesDone` will count up to.
+    ``reading`` its objects, ``drawing`` tiles and writing them, ``checking`` the file,
+    ``verifying`` it by another engine, or ``counting`` the objects that left a pixel. ``n_tiles``
+    is what :class:`TilesDone` will count up to.
     """
 
     entry_id: str

@@ -18,17 +18,20 @@ from typing import TYPE_CHECKING, Any
 
 from qpmask._version import __version__
 from qpmask.classes import format_color
-from qpmask.engines.base import Engine, EngineInfo, RenderJob, Watch
+from qpmask.engines.base import Engine, EngineInfo, RenderJob, Sight, Watch
 from qpmask.errors import (
     DataFileError,
+    EngineUnavailableError,
     Interrupted,
     MaskCheckError,
     QpmaskError,
+    UnsupportedByEngineError,
 )
 from qpmask.events import ImageStarted, JvmMemory, Listener, PhaseStarted, TilesDone
 from qpmask.frames import FRAME_KEY
 from qpmask.geometry import TileGrid, pyramid_sizes
-from qpmask.inventory import instance_table
+from qpmask.hidden import Hidden, check_hidden, find_hidden, hidden_from_dict
+from qpmask.inventory import INSTANCE_COLUMNS, instance_table
 from qpmask.outputs import (
     INSTANCES_SUFFIX,
     SIDECAR_SUFFIX,
@@ -49,10 +52,6 @@ log = logging.getLogger(__name__)
 
 _SAY_EVERY_S = 0.05  # often enough for a display, seldom enough to cost nothing
 
-INSTANCE_COLUMNS = (
-    "label", "object_id", "name", "class", "z", "t", "x_px0", "y_px0", "width_px0", "height_px0",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class MaskMaker:
@@ -72,6 +71,8 @@ class MaskMaker:
         Set when the run should end.
     verifier : Engine or None
         What draws a second time, to be compared with the file.
+    counter : Engine or None
+        What draws a second time where the first does not tell which objects left a pixel.
     """
 
     plan: Plan
@@ -80,6 +81,7 @@ class MaskMaker:
     emit: Listener
     stop: threading.Event
     verifier: Engine | None = None
+    counter: Engine | None = None
 
     def make(self, image: ImagePlan) -> ImageRecord:
         """Make the mask of one image: draw, write, check, publish.
@@ -122,10 +124,13 @@ class MaskMaker:
         path = self.folder.path / image.mask_name
         self.emit(ImageStarted(job.entry.id, job.entry.name, path, n_tiles))
         part = self.folder.work_file(_part(image))
-        written = self._write(image, job, info, part, n_tiles)
+        written, sight = self._write(image, job, info, part, n_tiles)
         self._check(image, job, written, part, n_tiles)
+        by_plane = [written.counts_by_label(p) for p in range(job.n_planes)]
         if self.verifier is not None:
-            self._verify(job, self.verifier, part, n_tiles)
+            sight = self._verify(job, self.verifier, part, n_tiles, by_plane) or sight
+        if sight is None and self.counter is not None:
+            sight = self._look(job, self.counter, part, n_tiles, by_plane)
         if job.file.made_for is not None:
             self._in_strips(job, part, self.folder.work_file(_scratch(image)))
         data = image.entry.data_path
@@ -137,10 +142,14 @@ class MaskMaker:
         counts = _total_counts(written, job.n_planes)
         verified = None if self.verifier is None else self.verifier.probe().name
         record = _done_record(image, job, counts, part.stat().st_size)
-        record = replace(record, engine=str(info), verified_by=verified)
+        hidden = _hidden(image, job, counts, sight)
+        if self.plan.options.hidden == "error":
+            check_hidden(hidden, image.entry.label)
+        record = replace(record, engine=str(info), verified_by=verified, hidden=hidden)
         sidecar = _sidecar(image, self.plan, info, record, written, file_sha256(part), verified)
         if job.render.instances:
-            table = instance_table(image.entry, job.instance_rows)
+            area_um2 = image.pixel_size.area_um2 if image.pixel_size else None
+            table = instance_table(image.entry, job.instance_rows, counts, area_um2)
             self.folder.write_csv(image.mask_name + INSTANCES_SUFFIX, INSTANCE_COLUMNS, table)
         self._watch(job).check()
         self.folder.publish(part, image.mask_name)
@@ -149,8 +158,8 @@ class MaskMaker:
 
     def _write(
         self, image: ImagePlan, job: RenderJob, info: EngineInfo, part: Path, n_tiles: int
-    ) -> WriteResult:
-        """Draw the tiles and write them to ``part``."""
+    ) -> tuple[WriteResult, Sight | None]:
+        """Draw the tiles and write them to ``part``; also what the engine saw of the objects."""
         from qpmask.ometiff.writer import write_mask
 
         # An engine that tells its own progress draws a tile once for all its channels.
@@ -159,13 +168,15 @@ class MaskMaker:
         with self.engine.render(job, scratch, self._watch(job)) as rendering:
             if not rendering.tells_progress:
                 self.emit(PhaseStarted(job.entry.id, "drawing", n_tiles))
-            return write_mask(
+            written = write_mask(
                 part,
                 _layout(job),
                 _metadata(image, info),
                 rendering.tiles(),
                 on_tile=None if rendering.tells_progress else self._on_tile(job),
             )
+            by_plane = [written.counts_by_label(p) for p in range(job.n_planes)]
+            return written, rendering.sight(by_plane)
 
     def _check(
         self, image: ImagePlan, job: RenderJob, written: WriteResult, part: Path, n_tiles: int
@@ -193,14 +204,46 @@ class MaskMaker:
         write_in_strips(part, scratch, on_row=self._watch(job).check)
         scratch.replace(part)
 
-    def _verify(self, job: RenderJob, verifier: Engine, part: Path, n_tiles: int) -> None:
-        """Draw a second time by another engine; an error if a single pixel differs."""
+    def _look(
+        self,
+        job: RenderJob,
+        counter: Engine,
+        part: Path,
+        n_tiles: int,
+        by_plane: list[dict[int, int]],
+    ) -> Sight | None:
+        """Draw a second time to see which objects left a pixel; None where that cannot be done."""
+        self.emit(PhaseStarted(job.entry.id, "counting", n_tiles))
+        on_tile = self._on_tile(job)
+        try:
+            scratch = part.with_suffix(".count.ome.tif")
+            with counter.render(job, scratch, self._watch(job)) as rendering:
+                for done, _ in enumerate(rendering.tiles(), 1):
+                    on_tile(done)
+                return rendering.sight(by_plane)
+        except (UnsupportedByEngineError, EngineUnavailableError) as error:
+            log.debug("objects of %s are counted by their labels: %s", job.entry.label, error)
+            return None
+
+    def _verify(
+        self,
+        job: RenderJob,
+        verifier: Engine,
+        part: Path,
+        n_tiles: int,
+        by_plane: list[dict[int, int]],
+    ) -> Sight | None:
+        """Draw a second time by another engine; an error if a single pixel differs.
+
+        What that engine saw of the objects is returned.
+        """
         from qpmask.ometiff.compare import compare_with_tiles
 
         self.emit(PhaseStarted(job.entry.id, "verifying", n_tiles))
         scratch = part.with_suffix(".verify.ome.tif")
         with verifier.render(job, scratch, self._watch(job)) as rendering:
             found = compare_with_tiles(part, rendering.tiles(), on_tile=self._on_tile(job))
+            sight = rendering.sight(by_plane)
         if not found.equal:
             place = found.places[0]
             raise MaskCheckError(
@@ -211,6 +254,7 @@ class MaskMaker:
                 if verifier.probe().pixel_rules == "qupath-0.4"
                 else "Please report this with the QuPath version; the mask was not kept.",
             )
+        return sight
 
     def _watch(self, job: RenderJob) -> Watch:
         return Watch(
@@ -253,6 +297,7 @@ def standing_record(image: ImagePlan, folder: OutputWriter) -> ImageRecord:
         if isinstance(made_by, dict)
         else None,
         verified_by=verified_by if isinstance(verified_by, str) else None,
+        hidden=hidden_from_dict(sidecar.get("hidden")),
     )
 
 
@@ -296,6 +341,14 @@ def _done_record(
         slide=_slide(image),
         warnings=image.findings,
     )
+
+
+def _hidden(
+    image: ImagePlan, job: RenderJob, counts: dict[int, int], sight: Sight | None
+) -> Hidden:
+    assert image.inventory is not None
+    names = {row.label: row.name for row in image.legend}
+    return find_hidden(job, image.inventory, names, counts, sight)
 
 
 def _slide(image: ImagePlan) -> str:
@@ -473,6 +526,7 @@ def _sidecar(
         "instances": image.mask_name + INSTANCES_SUFFIX if job.render.instances else None,
         "engine": asdict(info),
         "verified_by": verified_by,
+        "hidden": None if record.hidden is None else record.hidden.as_dict(),
         "warnings": list(image.findings),
         "made_from": fingerprint(image, plan.class_map, info.pixel_rules),
     }

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from qpmask.engines.base import takes_part
+from qpmask.engines.drawn import centroids_px0
 from qpmask.errors import DataFileMissingError
 from qpmask.options import OBJECTS
 from qpmask.outputs import read_json
@@ -95,6 +96,22 @@ class Inventory:
         """Objects on a z-slice or time point that the image does not have."""
         return int((self._of(objects) & self._off_plane).sum())
 
+    def counts_off_planes(self, objects: str) -> dict[str | None, int]:
+        """Objects on a z-slice or time point that the image does not have, by class."""
+        index = self._class[self._of(objects) & self._off_plane]
+        return {
+            (None if i < 0 else self._classes[i]): n for i, n in Counter(index.tolist()).items()
+        }
+
+    def off_planes(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Whether the objects at these positions are on a plane that the image does not have."""
+        return self._off_plane[rows]
+
+    def class_names(self, rows: Sequence[int]) -> list[str | None]:
+        """Classes of the objects at these positions; None for those without."""
+        names = (*self._classes, None)  # -1, no class, is the last one
+        return [names[i] for i in self._class[np.asarray(rows, np.int64)].tolist()]
+
     def rows(self, objects: str, wanted: Callable[[str | None], bool]) -> tuple[int, ...]:
         """Positions of the objects whose class is wanted, in the order of the data file."""
         keep = np.array([wanted(name) for name in (*self._classes, None)], bool)
@@ -152,19 +169,45 @@ def _cores(objects: ImageObjects) -> dict[int, Core]:
     return cores
 
 
-def instance_table(entry: ImageEntry, rows: tuple[int, ...]) -> Iterator[list[object]]:
+#: Columns of the table of an instance mask; see :func:`instance_table`.
+INSTANCE_COLUMNS = (
+    "label", "object_id", "name", "class", "z", "t", "x_px0", "y_px0", "width_px0", "height_px0",
+    "pixels", "area_um2", "centroid_x_px0", "centroid_y_px0",
+)  # fmt: skip
+
+
+def instance_table(
+    entry: ImageEntry,
+    rows: tuple[int, ...],
+    pixels: Mapping[int, int],
+    pixel_area_um2: float | None,
+) -> Iterator[list[object]]:
     """One row for each object of an instance mask, in the order of their labels.
 
-    Label, object id, name, class, z, t, and the box around it (x, y, width, height in px0).
+    Label, object id, name, class, z, t, the box around the object (x, y, width, height in px0), the
+    pixels of the mask that have its label and their area, and the centroid of the object (px0), of
+    its outline and not of the pixels that are seen; in the middle of its box for lines and points.
+
+    Parameters
+    ----------
+    entry : ImageEntry
+    rows : tuple of int
+        Positions of the objects in the data file; the first has the label 1.
+    pixels : mapping
+        Pixels of the mask by label.
+    pixel_area_um2 : float or None
+        Area of a pixel of the mask, where it is known.
     """
     if not rows:
         return
     objects = read_qpdata(entry.data_path)
     bounds = objects.rois.bounds_px0
+    centroids = centroids_px0(objects.rois)
     for label, row in enumerate(rows, 1):
         roi = int(objects.roi[row])
         x, y, x2, y2 = bounds[roi].tolist()
         path_class = objects.class_of(row)
+        n_pixels = pixels.get(label, 0)
         yield [
             label,
             objects.id_of(row) or "",
@@ -176,6 +219,9 @@ def instance_table(entry: ImageEntry, rows: tuple[int, ...]) -> Iterator[list[ob
             y,
             x2 - x,
             y2 - y,
+            n_pixels,
+            "" if pixel_area_um2 is None else round(n_pixels * pixel_area_um2, 6),
+            *(round(v, 3) for v in centroids[roi].tolist()),
         ]
 
 

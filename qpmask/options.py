@@ -16,12 +16,16 @@ Compression = Literal["lzw", "zlib", "zstd", "none"]
 UnknownPolicy = Literal["error", "ignore"]
 Unclassified = Literal["ignore", "error"] | int
 MadeFor = Literal["simpleitk"]
+Order = Literal["classes", "area"]
+HiddenPolicy = Literal["warn", "error"]
 EngineName = Literal["auto", "qupath", "native", "both"]
 
 OBJECTS: tuple[Objects, ...] = get_args(Objects)
 COMPRESSIONS: tuple[Compression, ...] = ("lzw", "zlib", "zstd", "none")
 PROGRAMS_WITH_MASKS: tuple[MadeFor, ...] = ("simpleitk",)
 ENGINES: tuple[EngineName, ...] = ("auto", "qupath", "native", "both")
+ORDERS: tuple[Order, ...] = ("classes", "area")
+HIDDEN_POLICIES: tuple[HiddenPolicy, ...] = ("warn", "error")
 UNKNOWN_POLICIES: tuple[UnknownPolicy, ...] = ("error", "ignore")
 
 #: The greatest label: what an int of 32 bits with a sign holds, as of Java, Pillow and PyTorch.
@@ -62,6 +66,10 @@ class RenderOptions:
         A label of its own for each object instead of its class's.
     multichannel : bool
         One plane (0 or 255) for each class, so that overlapping classes keep all their pixels.
+    order : str or None
+        What covers what: ``classes`` draws in the order of the class map, ``area`` draws larger
+        objects first whatever their class, so that small ones stay on top; of equal areas the
+        order of the classes decides. Default: what the class map says, else ``classes``.
     """
 
     objects: Objects = "annotations"
@@ -72,9 +80,12 @@ class RenderOptions:
     boundary_label: int | None = None
     instances: bool = False
     multichannel: bool = False
+    order: Order | None = None
 
     def __post_init__(self) -> None:
         check_fields(self, numbers=("downsample", "mpp"), whole=("boundary_label",))
+        if self.order is not None and self.order not in ORDERS:
+            raise OptionsError(f"order is {self.order!r}; it must be one of {_names(ORDERS)}.")
         if self.objects not in OBJECTS:
             raise OptionsError(f"objects is {self.objects!r}; it must be one of {_names(OBJECTS)}.")
         if self.downsample is not None and self.mpp is not None:
@@ -159,6 +170,9 @@ class ExportOptions:
     unclassified : str, int or None
         ``ignore``, ``error``, or the label for objects without a class. None takes what the
         class map says, which is ``ignore`` with a warning where it says nothing.
+    hidden : str
+        Objects that leave no pixel in their mask: ``warn`` says which, ``error`` makes it a failure
+        of their image.
     slides : tuple of Path
         Folders in which to look for slides that moved.
     engine : str
@@ -184,6 +198,7 @@ class ExportOptions:
     images: tuple[str, ...] = ()
     unknown: UnknownPolicy = "error"
     unclassified: Unclassified | None = None
+    hidden: HiddenPolicy = "warn"
     slides: tuple[Path, ...] = ()
     engine: EngineName = "auto"
     use_backup: bool = False
@@ -201,6 +216,10 @@ class ExportOptions:
         if self.unknown not in UNKNOWN_POLICIES:
             raise OptionsError(
                 f"unknown is {self.unknown!r}; it must be one of {_names(UNKNOWN_POLICIES)}."
+            )
+        if self.hidden not in HIDDEN_POLICIES:
+            raise OptionsError(
+                f"hidden is {self.hidden!r}; it must be one of {_names(HIDDEN_POLICIES)}."
             )
         if self.engine not in ENGINES:
             raise OptionsError(f"engine is {self.engine!r}; it must be one of {_names(ENGINES)}.")
@@ -269,12 +288,14 @@ def export_options(
     boundary_label: int | None = None,
     instances: bool = False,
     multichannel: bool = False,
+    order: Order | None = None,
     compression: Compression = "lzw",
     pyramid: bool = True,
     made_for: MadeFor | None = None,
     images: str | Iterable[str] = (),
     unknown: UnknownPolicy = "error",
     unclassified: Unclassified | None = None,
+    hidden: HiddenPolicy = "warn",
     slides: str | Path | Iterable[str | Path] = (),
     engine: EngineName = "auto",
     use_backup: bool = False,

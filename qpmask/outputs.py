@@ -259,6 +259,23 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return data if isinstance(data, dict) else None
 
 
+def instance_classes(mask: Path) -> dict[int, str]:
+    """Class of each label of an instance mask, by the table beside it; empty where there is none.
+
+    Objects without a class have an empty name.
+    """
+    sidecar = read_json(mask.with_name(mask.name + SIDECAR_SUFFIX)) or {}
+    if sidecar.get("kind") != "instances":
+        return {}
+    try:
+        with mask.with_name(mask.name + INSTANCES_SUFFIX).open(
+            encoding="utf-8", newline=""
+        ) as file:
+            return {int(row["label"]): row["class"] or "" for row in csv.DictReader(file)}
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        return {}
+
+
 def sync_folder(path: Path) -> None:
     """Make a rename last; not every system can."""
     with contextlib.suppress(OSError):

@@ -20,8 +20,8 @@ from qpmask.areas import area_table
 from qpmask.arguments import check_callable, check_kind, path_of
 from qpmask.classes import ClassMap, class_map_from_dict, load_class_map
 from qpmask.engines.base import Engine, EngineInfo
-from qpmask.engines.choice import EngineChoice, choose_engine, make_engines
-from qpmask.errors import EngineUnavailableError, Interrupted, OutputError
+from qpmask.engines.choice import EngineChoice, choose_engine, make_counter, make_engines
+from qpmask.errors import EngineUnavailableError, HiddenObjectsError, Interrupted, OutputError
 from qpmask.events import (
     EngineReady,
     EngineStarting,
@@ -31,6 +31,7 @@ from qpmask.events import (
     RunStarted,
     ignore,
 )
+from qpmask.hidden import check_hidden
 from qpmask.imagejob import MaskMaker, record_for, standing_record
 from qpmask.options import ExportOptions
 from qpmask.outputs import (
@@ -43,7 +44,7 @@ from qpmask.outputs import (
     OutputWriter,
     read_json,
 )
-from qpmask.plan import ImagePlan, Plan, foreign_masks, look_at, make_plan
+from qpmask.plan import ImagePlan, Plan, Standing, foreign_masks, look_at, make_plan
 from qpmask.plan.words import masks_text
 from qpmask.project import Project, open_project
 from qpmask.report import CSV_COLUMNS, ImageRecord, Report
@@ -177,8 +178,9 @@ def export_masks(
             options=_options_data(options),
             classes=plan.class_map.as_dict(),
             records=run.finished_records(),
-            warnings=(*plan.findings, *_stale_masks(out, plan), *trouble),
+            warnings=(*plan.findings, *_nothing(plan), *_stale_masks(out, plan), *trouble),
             interrupted=error is not None,
+            nothing_drawn=plan.nothing_drawn,
         )
         folder.write_text(CLASSES_FILE, plan.class_map.to_yaml())
         folder.write_csv(REPORT_CSV, CSV_COLUMNS, (r.as_row() for r in report))
@@ -261,20 +263,41 @@ class _Run:
             force=self._plan.options.force,
         )
         if standing.holds:
-            return standing_record(replace(image, standing=standing), self._folder)
+            return self._standing(image, standing)
         if standing.changes:
             self._again[image.entry.id] = "; ".join(standing.changes)
         return None
 
+    def _standing(self, image: ImagePlan, standing: Standing) -> ImageRecord | None:
+        """The record of a mask that holds; None if it is to say what it does not know."""
+        record = standing_record(replace(image, standing=standing), self._folder)
+        if self._plan.options.hidden != "error":
+            return record
+        if record.hidden is None:  # made by a version that did not count
+            return None
+        try:
+            check_hidden(record.hidden, image.entry.label)
+        except HiddenObjectsError as error:
+            return record_for(image, "failed", error=error)
+        return record
+
     def _here(self, todo: Iterable[ImagePlan]) -> Iterator[ImageRecord]:
-        self._emit(EngineStarting(self._probed.name, self._engine.compiles))
+        counter = make_counter(self._choice, self._engine)
+        compiles = self._engine.compiles or (counter is not None and counter.compiles)
+        self._emit(EngineStarting(self._probed.name, compiles))
         self.info = self._engine.start()
         ready = f"{_describe(self.info)} ({self._choice.reason})"
         if self._verifier is not None:
             ready += f"; each mask is verified by {self._verifier.start()}"
         self._emit(EngineReady(ready))
         maker = MaskMaker(
-            self._plan, self._engine, self._folder, self._emit, self._stop, self._verifier
+            self._plan,
+            self._engine,
+            self._folder,
+            self._emit,
+            self._stop,
+            self._verifier,
+            counter,
         )
         for image in todo:
             self._check_stop()
@@ -377,6 +400,11 @@ def _class_map(classes: Classes, out: Path | None) -> ClassMap | None:
         return replace(load_class_map(classes), origin=str(classes))
     saved = None if out is None else out / CLASSES_FILE
     return load_class_map(saved) if saved is not None and saved.is_file() else None
+
+
+def _nothing(plan: Plan) -> list[str]:
+    said = "Nothing is drawn in any image, though there are objects; the masks are all background."
+    return [said] if plan.nothing_drawn else []
 
 
 def _stale_masks(out: Path, plan: Plan) -> list[str]:

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from qpmask.engines.base import EngineInfo
+from qpmask.hidden import Hidden, run_lines
 
 Status = Literal["done", "skipped", "failed", "interrupted"]
 STATUSES: tuple[Status, ...] = ("done", "skipped", "failed", "interrupted")
 
 CSV_COLUMNS = (
     "entry_id", "image", "status", "mask", "width_px", "height_px", "downsample", "pixel_width_um",
-    "pixel_height_um", "dtype", "planes", "objects", "seconds", "bytes", "made_again", "slide",
-    "error", "warnings",
+    "pixel_height_um", "dtype", "planes", "objects", "hidden", "seconds", "bytes", "made_again",
+    "slide", "error", "warnings",
 )  # fmt: skip
 
 
@@ -41,6 +42,9 @@ class ImageRecord:
         Why a mask that was there was made anew: what changed.
     slide : str
         Where the slide is on this machine, or ``missing``.
+    hidden : Hidden or None
+        Objects that leave no pixel, and classes of which more than half is covered; None where
+        there is no mask, or where one of an earlier version does not say.
     warnings : tuple of str
         What the user should know about this mask.
     """
@@ -66,6 +70,7 @@ class ImageRecord:
     slide: str = ""
     error: str | None = None
     error_type: str | None = None
+    hidden: Hidden | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -78,19 +83,29 @@ class ImageRecord:
         data = asdict(self)
         data["pixels"] = {str(k): v for k, v in self.pixels.items()}
         data["warnings"] = list(self.warnings)
+        if self.hidden is not None:
+            data["hidden"] = self.hidden.as_dict()
+            for group in data["hidden"]["groups"]:
+                del group["ids"]  # the sidecar has them
         return data
 
     def as_row(self) -> list[object]:
         """One line of the CSV, in the order of ``CSV_COLUMNS``."""
         data = self.as_dict()
-        data["warnings"] = " | ".join(self.warnings)
+        lines = [] if self.hidden is None else self.hidden.lines()
+        data["warnings"] = " | ".join([*lines, *self.warnings])
+        data["hidden"] = None if self.hidden is None else self.hidden.n_objects
         data["seconds"] = f"{self.seconds:.2f}"
         return ["" if data[c] is None else data[c] for c in CSV_COLUMNS]
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a run did. Iterates over its records, one an image, in the project's order."""
+    """What a run did. Iterates over its records, one an image, in the project's order.
+
+    ``nothing_drawn`` says that no image has an object that was drawn, though there are objects;
+    ``warnings`` say which, and what draws them.
+    """
 
     project: Path
     output: Path
@@ -103,6 +118,7 @@ class Report:
     records: tuple[ImageRecord, ...]
     warnings: tuple[str, ...] = ()
     interrupted: bool = False
+    nothing_drawn: bool = False
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{self.count(s)} {s}" for s in STATUSES if self.count(s))
@@ -116,8 +132,13 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether every image has a mask that holds."""
-        return not self.interrupted and all(r.ok for r in self.records)
+        """Whether every image has a mask that holds, and objects were drawn if there are any."""
+        done = not self.interrupted and not self.nothing_drawn
+        return done and all(r.ok for r in self.records)
+
+    def hidden_lines(self) -> list[str]:
+        """What to know about objects that leave no pixel, alike things once, and ways out."""
+        return run_lines([(r.image, r.hidden) for r in self.records if r.hidden is not None])
 
     def count(self, status: Status) -> int:
         """Number of images with this status."""
@@ -137,6 +158,7 @@ class Report:
             "seconds": round(self.seconds, 2),
             "ok": self.ok,
             "interrupted": self.interrupted,
+            "nothing_drawn": self.nothing_drawn,
             "options": dict(self.options),
             "classes": dict(self.classes),
             "warnings": list(self.warnings),

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from qpmask._version import __version__
-from qpmask.classes import ClassMap, format_color
+from qpmask.classes import ClassMap
 from qpmask.errors import ClassMapError, OutputError
 from qpmask.outputs import writing
 
@@ -61,17 +61,22 @@ def groovy_literal(class_map: ClassMap) -> str:
             hint="Use smaller labels, or 'qpmask export --engine native', which writes uint32.",
         )
     lines = [f"[origin: {_quoted(class_map.origin)}, classes: ["]
-    for entry in class_map.entries:
-        parts = [f"label: {entry.label}", f"name: {_quoted(entry.name)}"]
-        if entry.color is not None:
-            parts.append(f"color: '{format_color(entry.color)}'")
-        if entry.aliases:
-            parts.append(f"aliases: [{', '.join(map(_quoted, entry.aliases))}]")
+    data = class_map.as_dict()
+    for row in data["classes"]:
+        parts = [f"label: {row['label']}", f"name: {_quoted(row['name'])}"]
+        if row.get("unclassified"):
+            parts.append("unclassified: true")
+        if "color" in row:
+            parts.append(f"color: '{row['color']}'")
+        if "aliases" in row:
+            parts.append(f"aliases: [{', '.join(map(_quoted, row['aliases']))}]")
         lines.append(f"    [{', '.join(parts)}],")
     ending = f"], ignore: [{', '.join(map(_quoted, class_map.ignore))}]"
-    if class_map.unclassified is not None:
-        value = class_map.unclassified
+    if "unclassified" in data:
+        value = data["unclassified"]
         ending += f", unclassified: {value if isinstance(value, int) else _quoted(value)}"
+    if "order" in data:
+        ending += f", order: '{data['order']}'"
     return "\n".join([*lines, ending + "]"])
 
 

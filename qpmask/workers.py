@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qpmask.engines.choice import EngineChoice, make_engines
+from qpmask.engines.choice import EngineChoice, make_counter, make_engines
 from qpmask.errors import Interrupted
 from qpmask.events import Listener
 from qpmask.imagejob import MaskMaker, record_for
@@ -151,7 +151,8 @@ def _begin(
     options = plan.options
     cores = max(1, (os.cpu_count() or 1) // options.workers)
     engine, verifier = make_engines(choice, options, heap_percent=share, threads=cores)
-    _maker = MaskMaker(plan, engine, OutputWriter(Path(out)), events.put, stop, verifier)
+    counter = make_counter(choice, engine, threads=cores)
+    _maker = MaskMaker(plan, engine, OutputWriter(Path(out)), events.put, stop, verifier, counter)
 
 
 def _work(image: ImagePlan) -> ImageRecord:

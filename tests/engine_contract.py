@@ -14,8 +14,10 @@ import numpy as np
 import projects
 import pytest
 from conftest import TINY
+from handmade_projects import with_objects
+from qpdata.qpdata_builder import Obj, Roi
 
-from qpmask.classes import ClassEntry, ClassMap
+from qpmask.classes import ClassEntry, ClassMap, class_map_from_dict
 from qpmask.engines.base import Engine, Watch
 from qpmask.errors import Interrupted
 from qpmask.geometry import TileGrid
@@ -53,12 +55,45 @@ def box(shape: tuple[int, int], *boxes: tuple[int, int, int, int, int]) -> np.nd
     return array
 
 
+def plan_of(project: Path, class_map: ClassMap | None = CLASSES, **options: Any) -> ImagePlan:
+    """The plan of the only image of a hand-made project."""
+    chosen = export_options(unknown="ignore", **options)
+    (image,) = make_plan(open_project(project), class_map, chosen).images
+    assert image.error is None, image.error
+    return image
+
+
+def square(name: str | None, x: float, y: float, side: float, **more: Any) -> Obj:
+    """A square annotation, as a polygon: columns x to x + side, rows y to y + side."""
+    xs, ys = [x, x + side, x + side, x], [y, y, y + side, y + side]
+    path_class = None if name is None else (name,)
+    return Obj(path_class=path_class, roi=Roi("PolygonROI", (xs, ys)), **more)
+
+
+#: What becomes of each: covered; seen at its left edge; seen there as part of its class; outside;
+#: thin; covered; on top.
+HIDDEN = (
+    square("Alpha", 4, 4, 3),
+    square("Alpha", 2, 2, 9),
+    square("Alpha", 2, 2, 2),
+    square("Alpha", 40, 2, 3),
+    square("Beta", 20.2, 10.2, 0.5),
+    square("Alpha", 5, 5, 1),
+    square("Beta", 3, 2, 12),
+)
+
+
 class EngineContract:
     """Inherit this and give a fixture ``engine``."""
 
     @pytest.fixture
     def engine(self) -> Engine:
         raise NotImplementedError
+
+    @pytest.fixture
+    def hand_made(self, tmp_path: Path) -> Any:
+        """Make a project of one image of 32 x 24 pixels with these objects."""
+        return lambda *objects: with_objects(tmp_path / "hand made", objects, (32, 24))
 
     @pytest.fixture
     def draw(self, engine: Engine, tmp_path: Path) -> Any:
@@ -102,6 +137,94 @@ class EngineContract:
         mask = draw(plan_one("squares", unclassified=200))[0]
         np.testing.assert_array_equal(mask[34:44, 2:12], 200)
         assert (mask == 200).sum() == 100
+
+    @pytest.mark.parametrize(("place", "expected"), [(0, 2), (1, 1)])
+    def test_a_row_of_the_map_places_unclassified_objects(
+        self, draw: Any, hand_made: Any, place: int, expected: int
+    ) -> None:
+        project = hand_made(square("Alpha", 2, 2, 8), square(None, 4, 4, 8))
+        rows = [{"label": 2, "name": "Alpha"}]
+        rows.insert(place, {"label": 1, "unclassified": True})  # type: ignore[dict-item]
+        mask = draw(plan_of(project, class_map_from_dict({"classes": rows}, "x")))[0]
+        both = [(2, 2, 8, 8, 2), (4, 4, 8, 8, 1)]
+        np.testing.assert_array_equal(
+            mask, box((24, 32), *(both if expected == 1 else reversed(both)))
+        )
+
+    def test_by_area_smaller_objects_cover_larger_ones_of_any_class(
+        self, draw: Any, hand_made: Any
+    ) -> None:
+        """Of equal areas the later class of the map is on top; lines and points cover all."""
+        project = hand_made(
+            Obj(path_class=("Alpha",), roi=Roi("PointsROI", ([3.5], [3.5]))),
+            Obj(path_class=("Alpha",), roi=Roi("LineROI", (4, 15, 20, 15))),
+            square("Alpha", 8, 4, 4),
+            square("Gamma", 14, 4, 8),
+            square("Alpha", 18, 4, 8),
+            square("Gamma", 1, 1, 20),
+            square(None, 4, 2, 10),
+            square("Beta", 6, 3, 8),
+        )
+        names = ("Alpha", "Beta", "Gamma")
+        rows: list[Any] = [{"label": i, "name": name} for i, name in enumerate(names, 1)]
+        rows.append({"label": 9, "unclassified": True})
+        mapped = class_map_from_dict({"classes": rows, "order": "area"}, "x")
+        expected = box(
+            (24, 32), (1, 1, 20, 20, 3), (4, 2, 10, 10, 9), (18, 4, 8, 8, 1), (6, 3, 8, 8, 2),
+            (14, 4, 8, 8, 3), (8, 4, 4, 4, 1), (4, 15, 17, 1, 1), (3, 3, 1, 1, 1),
+        )  # fmt: skip
+        for tile_px in (16, 512):
+            plan = plan_of(project, mapped, tile_px=tile_px)
+            np.testing.assert_array_equal(draw(plan)[0], expected)
+        in_channels = draw(plan_of(project, mapped, multichannel=True))
+        assert in_channels[0, 4, 8] == in_channels[1, 4, 8] == in_channels[2, 4, 8] == 255
+
+    def test_instances_by_area_are_numbered_as_they_are_drawn(
+        self, draw: Any, hand_made: Any
+    ) -> None:
+        project = hand_made(
+            square("Beta", 4, 4, 4, children=(square("Alpha", 6, 6, 12),)),
+            square("Alpha", 2, 2, 18),
+            square("Alpha", 7, 7, 3),
+        )
+        plan = plan_of(project, None, instances=True, order="area")
+        assert plan.job is not None and plan.job.instance_rows == (2, 1, 0, 3)
+        expected = box((24, 32), (2, 2, 18, 18, 1), (6, 6, 12, 12, 2), (4, 4, 4, 4, 3),
+                       (7, 7, 3, 3, 4))  # fmt: skip
+        np.testing.assert_array_equal(draw(plan)[0], expected)
+
+    def test_a_boundary_by_area_goes_around_every_drawn_area(
+        self, draw: Any, hand_made: Any
+    ) -> None:
+        project = hand_made(
+            square("Beta", 4, 4, 4), square("Alpha", 2, 2, 18), square("Z", 1, 1, 9)
+        )
+        plan = plan_of(project, ClassMap((ClassEntry(1, "Beta"), ClassEntry(2, "Alpha"))),
+                       order="area", boundary_label=7)  # fmt: skip
+        mask = draw(plan)[0]
+        assert mask[2, 10] == mask[4, 5] == 7
+        assert mask[6, 6] == 1 and mask[12, 12] == 2
+        assert mask[1, 5] == 0, "not drawn, no boundary"
+
+    def test_objects_without_a_pixel_are_found(
+        self, engine: Engine, hand_made: Any, tmp_path: Path
+    ) -> None:
+        """An engine that tells which objects left a pixel tells this; others tell nothing."""
+        project = hand_made(*HIDDEN)
+        plan = plan_of(project, ClassMap((ClassEntry(1, "Alpha"), ClassEntry(2, "Beta"))))
+        assert plan.job is not None
+        with engine.render(plan.job, tmp_path / "scratch.ome.tif", Watch()) as rendering:
+            drawn = list(single_tiles(rendering.tiles()))
+            counts = [{label: int((np.asarray(drawn[0]) == label).sum()) for label in (0, 1, 2)}]
+            sight = rendering.sight(counts)
+        if sight is None:
+            return
+        assert sight.rows.tolist() == [0, 1, 2, 3, 4, 5, 6]
+        assert sight.has_pixel.tolist() == [True, True, True, False, False, True, True]
+        assert sight.outside.tolist() == [False, False, False, True, False, False, False]
+        assert sight.left.tolist() == [False, True, True, False, False, False, True]
+        assert dict(sight.covered_by) == {0: (2,), 5: (2,)}
+        assert dict(sight.drawn_px) == {1: 81}
 
     def test_ignored_and_unmapped_classes_leave_no_pixel(self, draw: Any) -> None:
         only_beta = ClassMap((ClassEntry(5, "Beta"),))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from qpdata.qpdata_builder import Obj, data_file
 
 from qpmask.project import ImageEntry, open_project
 
@@ -40,6 +43,17 @@ def one(folder: Path, **more: Any) -> ImageEntry:
     """The only image of a project with this entry."""
     (entry,) = open_project(write(folder, image(**more)))
     return entry
+
+
+def with_objects(
+    folder: Path, objects: Sequence[Obj], size: tuple[int, int], name: str = "A", **more: Any
+) -> Path:
+    """A project of one image of this width and height, with these objects."""
+    builder = {**BARE, "metadata": metadata(*size, **more)}
+    stamps = {"createTimestamp": 1, "modifyTimestamp": 1}  # QuPath asks for them
+    path = write(folder, image(name, serverBuilder=builder), **stamps)
+    put(folder / "data" / "1" / "data.qpdata", data_file(objects))
+    return path
 
 
 def put(folder: Path, text: str | bytes) -> Path:

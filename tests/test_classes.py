@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from qpmask.classes import (
     ClassEntry,
     ClassMap,
+    UnclassifiedRow,
     class_map_from_classes,
     class_map_from_dict,
     load_class_map,
@@ -293,6 +294,57 @@ def test_what_is_no_colour(value: Any) -> None:
         parse_color(value, "here")
 
 
+# -- objects without a class, and the order of drawing ------------------------------------------
+
+ROWS = {
+    "map.yaml": """classes:
+  - {label: 2, name: Stroma}
+  - {label: 7, unclassified: true, color: "#010203"}
+  - {label: 1, name: Tumor}
+order: area
+""",
+    "map.json": """{"order": "area", "classes": [{"label": 2, "name": "Stroma"},
+  {"label": 7, "name": "Unclassified", "unclassified": true, "color": [1, 2, 3]},
+  {"label": 1, "name": "Tumor"}]}""",
+    "map.csv": "label,name,color,unclassified\n2,Stroma,,\n7,,#010203,TRUE\n1,Tumor,,no\n",
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_places_objects_without_a_class(tmp_path: Path, name: str) -> None:
+    found = load(tmp_path, name, ROWS[name])
+    assert [e.name for e in found.entries] == ["Stroma", "Tumor"]
+    assert found.unclassified_row == UnclassifiedRow(7, 1, "Unclassified", (1, 2, 3))
+    assert [row.label for row in found.rows] == [2, 7, 1]
+    assert found.order == ("classes" if name.endswith("csv") else "area")
+    assert found.find("Unclassified") is None
+    assert found.extended([ProjectClass("New", None)]).entries[-1].label == 8
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ('[{"label": 1, "unclassified": true}, {"label": 2, "unclassified": true}]', "second row"),
+        ('[{"label": 1, "name": "A"}, {"label": 1, "unclassified": true}]', "'A' and for objects"),
+        ('[{"label": 0, "unclassified": true}]', "labels are 1 to"),
+        ('[{"label": 1, "unclassified": "yes"}]', "true or false"),
+        ('[{"label": 1, "unclassified": true, "aliases": ["B"]}]', "no aliases"),
+        ('[{"unclassified": true}]', "whole number"),
+        ('[{"label": 1, "unclassified": true}], "unclassified": 2', "a row gives"),
+        ('[{"label": 1, "unclassified": true}], "unclassified": "ignore"', "a row gives"),
+        ('[], "order": "size"', "classes, area"),
+        ('[], "order": ["area"]', "classes, area"),
+    ],
+)
+def test_rows_and_orders_that_make_no_sense(tmp_path: Path, rows: str, words: str) -> None:
+    assert words in refused(tmp_path, "a.json", f'{{"classes": {rows}}}').message
+
+
+def test_a_cell_that_says_neither_yes_nor_no(tmp_path: Path) -> None:
+    text = "label,name,unclassified\n1,A,maybe\n"
+    assert "true or false" in refused(tmp_path, "a.csv", text).message
+
+
 # -- there and back -----------------------------------------------------------------------------
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
@@ -325,11 +377,18 @@ def class_maps(draw: st.DrawFn, name: st.SearchStrategy[str] = names) -> ClassMa
             entries[-1] = ClassEntry(last.label, last.name, last.color, (*last.aliases, text))
         else:
             entries.append(ClassEntry(label, text, draw(colors)))
+    taken = {entry.label for entry in entries}
+    row = None
+    if draw(st.booleans()):
+        label = draw(st.integers(1, 65535).filter(lambda n: n not in taken))
+        row = UnclassifiedRow(label, draw(st.integers(0, len(entries))), draw(name), draw(colors))
     return ClassMap(
         tuple(entries),
         tuple(draw(st.lists(name, max_size=3))),
-        draw(st.sampled_from([None, "ignore", "error", 1, MAX_LABEL])),
+        None if row else draw(st.sampled_from([None, "ignore", "error", 1, MAX_LABEL])),
         draw(st.sampled_from(["project", "given", "/a  b/c: d.yaml", "preset prostate"])),
+        row,
+        draw(st.sampled_from(["classes", "area"])),
     )
 
 
@@ -359,7 +418,7 @@ def test_a_map_survives_json(class_map: ClassMap) -> None:
 @given(class_maps(), class_maps())
 def test_fingerprints_tell_maps_apart(one: ClassMap, two: ClassMap) -> None:
     def content(m: ClassMap) -> object:
-        return m.entries, m.ignore, m.unclassified
+        return m.entries, m.ignore, m.unclassified, m.unclassified_row, m.order
 
     same = content(one) == content(two)
     assert (one.fingerprint() == two.fingerprint()) == same

@@ -15,7 +15,9 @@ from qpmask.errors import OptionsError
 from qpmask.options import (
     COMPRESSIONS,
     ENGINES,
+    HIDDEN_POLICIES,
     OBJECTS,
+    ORDERS,
     PROGRAMS_WITH_MASKS,
     UNKNOWN_POLICIES,
 )
@@ -72,6 +74,15 @@ def _overrule(ctx: click.Context, values: dict[str, Any]) -> None:
     type=UNCLASSIFIED,
     help="Objects without a class: 'ignore', 'error' or a label. [default: ignore, and warn]",
 )
+@click.option(
+    "--order", type=click.Choice(ORDERS),
+    help="What covers what: a later class of the map an earlier one, or a smaller object a larger "
+    "one, as in QuPath's viewer. [default: as the class map says, else classes]",
+)  # fmt: skip
+@click.option(
+    "--hidden", type=click.Choice(HIDDEN_POLICIES), default="warn", show_default=True,
+    help="Objects that leave no pixel: say which, or let their image fail.",
+)  # fmt: skip
 @click.option(
     "--objects", type=click.Choice(OBJECTS), default="annotations", show_default=True,
     help="What to draw.",

@@ -22,7 +22,7 @@ def show_mask(path: Path, as_json: bool) -> int:
     from qpmask.errors import MaskError
     from qpmask.mask.mask import Mask
     from qpmask.ometiff.reader import MaskFile
-    from qpmask.outputs import SIDECAR_SUFFIX, read_json
+    from qpmask.outputs import SIDECAR_SUFFIX, instance_classes, read_json
 
     sidecar = read_json(path.with_name(path.name + SIDECAR_SUFFIX)) or {}
     with MaskFile(path) as file:
@@ -61,11 +61,33 @@ def show_mask(path: Path, as_json: bool) -> int:
                 for i in range(len(channels))
             ],
         }  # fmt: skip
+    named = instance_classes(path)
+    if named:
+        data["instances"] = _instances(named, data["pixels"])
     if as_json:
         print_json(data)
     else:
-        _show_mask(data)
+        _show_mask(data, named)
     return exits.OK
+
+
+def _instances(named: Mapping[int, str], pixels: Mapping[str, int] | None) -> list[dict[str, Any]]:
+    """Objects of an instance mask by class: how many, how many without a pixel, and pixels."""
+    labels: dict[str, list[int]] = {}
+    for label, name in named.items():
+        labels.setdefault(name, []).append(label)
+    rows = []
+    for name, mine in labels.items():
+        counts = None if pixels is None else [pixels.get(str(label), 0) for label in mine]
+        rows.append(
+            {
+                "class": name or None,
+                "objects": len(mine),
+                "without_pixel": None if counts is None else counts.count(0),
+                "pixels": None if counts is None else sum(counts),
+            }
+        )
+    return rows
 
 
 def _pixels_of_planes(file: MaskFile, sidecar: Mapping[str, Any]) -> list[dict[int, int]]:
@@ -87,7 +109,7 @@ def _sum(planes: list[dict[int, int]]) -> dict[int, int]:
     return dict(sorted(total.items()))
 
 
-def _show_mask(data: dict[str, Any]) -> None:
+def _show_mask(data: dict[str, Any], named: Mapping[int, str]) -> None:
     from rich.table import Table
 
     from qpmask.cli.words import class_text, count_of, human_bytes, out_console
@@ -120,7 +142,15 @@ def _show_mask(data: dict[str, Any]) -> None:
         rows = [(str(i), name, found[i]) for i, name in enumerate(data["channels"])]
     else:
         first = "label"
-        rows = _label_rows(data, class_text)
+        rows = _label_rows(data, class_text, named)
+    for row in data.get("instances", ()):
+        hidden = row["without_pixel"]
+        console.print(
+            f"{row['class'] or 'Unclassified'}: {count_of(row['objects'], 'object')}"
+            + ("" if row["pixels"] is None else f", {count_of(row['pixels'], 'pixel')}")
+            + (f", {hidden:,} without a pixel" if hidden else ""),
+            soft_wrap=True,
+        )
     table = Table()
     for name in (first, "class", "pixels", "mm²"):
         table.add_column(name, justify="left" if name == "class" else "right", overflow="fold")
@@ -133,7 +163,9 @@ def _show_mask(data: dict[str, Any]) -> None:
         console.print(table)
 
 
-def _label_rows(data: dict[str, Any], text_of: Any) -> list[tuple[str, Any, int | None]]:
+def _label_rows(
+    data: dict[str, Any], text_of: Any, named: Mapping[int, str]
+) -> list[tuple[str, Any, int | None]]:
     """The class table with its pixels, and labels that are in it not, few as they should be."""
     pixels = data["pixels"]
     rows = [
@@ -146,8 +178,12 @@ def _label_rows(data: dict[str, Any], text_of: Any) -> list[tuple[str, Any, int 
     ]
     known = {"0", *(str(row["label"]) for row in data["classes"])}
     other = [label for label in pixels or {} if label not in known]
-    rows += [(label, "(no class)", pixels[label]) for label in other[:_MAX_OTHER]]
+    rows += [
+        (label, named.get(int(label)) or "(no class)", pixels[label])
+        for label in other[:_MAX_OTHER]
+    ]
     if len(other) > _MAX_OTHER:
         n = sum(pixels[label] for label in other[_MAX_OTHER:])
-        rows.append((f"{len(other) - _MAX_OTHER:,} more", "(no class)", n))
+        text = "" if named else "(no class)"
+        rows.append((f"{len(other) - _MAX_OTHER:,} more", text, n))
     return rows

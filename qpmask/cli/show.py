@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from qpmask.classes import class_names
 from qpmask.cli.faults import grouped
 from qpmask.cli.words import (
     class_text,
@@ -20,7 +21,7 @@ from qpmask.cli.words import (
     out_console,
     print_json,
 )
-from qpmask.plan import NO_SLIDE, ImagePlan, Plan
+from qpmask.plan import LEFT_OUT, NO_SLIDE, NOTHING, ImagePlan, Plan
 from qpmask.report import STATUSES, Report
 
 _STATUS_STYLE = {"done": "green", "skipped": "cyan", "failed": "bold red", "interrupted": "yellow"}
@@ -147,8 +148,8 @@ def _print_legend(console: Console, plan: Plan) -> None:
         ("label", "right"), ("class", "left"), ("objects", "right"), ("images", "right"),
     ):  # fmt: skip
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for entry in plan.class_map.entries:
-        objects, images = plan.count((entry.name, *entry.aliases))
+    for entry in plan.class_map.rows:
+        objects, images = plan.count(class_names(entry))
         table.add_row(
             str(entry.label), class_text(entry.name, entry.color), f"{objects:,}", f"{images:,}"
         )
@@ -237,7 +238,13 @@ def _warnings(report: Report) -> list[str]:
             "(see report.json)."
         )
     said = [
-        (r.entry_id, text) for r in report for text in r.warnings if not text.startswith(NO_SLIDE)
+        (r.entry_id, text)
+        for r in report
+        for text in r.warnings
+        # What the run's own warnings say once is left out.
+        if not text.startswith(NO_SLIDE)
+        and not text.endswith(f"{LEFT_OUT}.")
+        and not (report.nothing_drawn and text.startswith(NOTHING))
     ]
     lines += grouped(said, [(r.entry_id, r.image) for r in report], report.project)
-    return lines
+    return lines + report.hidden_lines()

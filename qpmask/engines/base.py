@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from qpmask.qpdata import ObjectKind
 
 if TYPE_CHECKING:
     from qpmask.ometiff.layout import Tiles
-    from qpmask.options import FileOptions, RenderOptions
+    from qpmask.options import FileOptions, Order, RenderOptions
     from qpmask.project import ImageEntry
 
 
@@ -87,6 +87,9 @@ class RenderJob:
         Full-resolution pixels per mask pixel.
     rules : tuple of LabelRule
         In draw order, the last on top. Objects of other classes are not drawn.
+    order : str
+        ``classes``: the order of the rules; ``area``: larger objects first, whatever their class
+        (:mod:`qpmask.engines.drawn`).
     n_channels : int
         Planes per z-slice and time point: 1, or the number of classes of a multichannel mask.
     max_label : int
@@ -115,6 +118,7 @@ class RenderJob:
     file: FileOptions
     instance_rows: tuple[int, ...] = ()
     instance_ids: tuple[str | None, ...] = ()
+    order: Order = "classes"
 
     @property
     def n_planes(self) -> int:
@@ -147,6 +151,43 @@ class EngineInfo:
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What became of the objects of a job: which leave a pixel, and what covers the others.
+
+    Attributes
+    ----------
+    rows : int64 array (n,)
+        The objects that were drawn, by position in the data file.
+    has_pixel : bool array (n,)
+        Whether an object would have a pixel, were it alone. One without lies outside the image or
+        is thinner than a pixel.
+    outside : bool array (n,)
+        Whether it lies wholly outside the image.
+    left : bool array (n,)
+        Whether one of these pixels has the object's label in the mask.
+    covered_by : mapping
+        Labels upon an object that has pixels and left none, the commonest first; by its position
+        in the data file.
+    drawn_px : mapping
+        Pixels that a class would have with no other upon it, by label: of those that are covered
+        for more than half.
+    """
+
+    rows: NDArray[np.int64]
+    has_pixel: NDArray[np.bool_]
+    outside: NDArray[np.bool_]
+    left: NDArray[np.bool_]
+    covered_by: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    drawn_px: Mapping[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def of_nothing(cls) -> Sight:
+        """Of an image without objects."""
+        none = np.empty(0, np.bool_)
+        return cls(np.empty(0, np.int64), none, none, none)
 
 
 class Watch:
@@ -186,6 +227,21 @@ class Rendering(ABC):
 
         They may come in strips; :func:`qpmask.ometiff.layout.single_tiles` takes them apart.
         """
+
+    def sight(self, counts: Sequence[Mapping[int, int]]) -> Sight | None:
+        """Which objects left a pixel; asked for once all tiles were taken.
+
+        Parameters
+        ----------
+        counts : sequence of mapping
+            Pixels by label, of each plane, as they were written.
+
+        Returns
+        -------
+        Sight or None
+            None if the engine does not know.
+        """
+        return None
 
     def close(self) -> None:  # noqa: B027 - nothing to release is a fine default
         """Release files and memory; called once."""

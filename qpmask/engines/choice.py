@@ -99,6 +99,23 @@ def make_engines(
     return engine, make_engine(choice.verifier, options, threads=threads, pixel_rules=rules)
 
 
+def make_counter(
+    choice: EngineChoice, engine: Engine, *, threads: int | None = None
+) -> Engine | None:
+    """The engine that tells which objects left a pixel where those of the run do not, or None.
+
+    None where the run's own engines know; nothing is started.
+    """
+    from qpmask.engines.native.engine import RULES, NativeEngine
+
+    if choice.name == "native" or choice.verifier == "native":
+        return None
+    info = engine.probe()
+    if info.name != "qupath" or info.pixel_rules not in RULES:
+        return None
+    return NativeEngine(threads, info.pixel_rules)
+
+
 def _qupath(options: ExportOptions, heap_percent: float | None, threads: int | None) -> Engine:
     from qpmask.engines.qupath import QuPathEngine
 

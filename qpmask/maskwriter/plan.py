@@ -253,7 +253,7 @@ def class_rows(classes: Classes | None) -> tuple[ClassRow, ...] | None:
     if classes is None:
         return None
     if isinstance(classes, ClassMap):
-        classes = classes.entries
+        classes = [ClassRow(row.label, row.name, row.color) for row in classes.rows]
     rows: list[ClassRow] = []
     if isinstance(classes, Mapping):
         for key, value in classes.items():

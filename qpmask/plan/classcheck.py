@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from qpmask.classes import QUPATH_IGNORED, ClassMap, class_map_from_classes
+from qpmask.classes import (
+    QUPATH_IGNORED,
+    ClassMap,
+    UnclassifiedRow,
+    class_map_from_classes,
+)
 from qpmask.errors import OptionsError, UnmappedClassError
 from qpmask.inventory import Inventory
-from qpmask.options import MAX_LABEL, ExportOptions
+from qpmask.options import MAX_LABEL, ExportOptions, Unclassified
 from qpmask.plan.words import images_text, objects_text
 from qpmask.project import Project, ProjectClass
 
@@ -126,9 +132,7 @@ def unclassified_label(
     class_map: ClassMap, options: ExportOptions, used: Mapping[str | None, tuple[int, int]]
 ) -> int | None:
     """The label for objects without a class, or None to leave them out."""
-    choice = options.unclassified
-    if choice is None:
-        choice = class_map.unclassified
+    choice = _choice(class_map, options)
     if choice == "error" and None in used:
         objects, images = used[None]
         raise UnmappedClassError(
@@ -137,6 +141,85 @@ def unclassified_label(
             "label, in Python unclassified='ignore' or a number.",
         )
     return choice if isinstance(choice, int) else None
+
+
+def _choice(class_map: ClassMap, options: ExportOptions) -> Unclassified | None:
+    """What becomes of objects without a class: ``ignore``, ``error``, a label, or not said."""
+    if options.unclassified is not None:
+        return options.unclassified
+    row = class_map.unclassified_row
+    return class_map.unclassified if row is None else row.label
+
+
+def said_once(
+    class_map: ClassMap,
+    options: ExportOptions,
+    used: Mapping[str | None, tuple[int, int]],
+    inventories: Iterable[Inventory],
+) -> list[str]:
+    """What is left out of all images, once, with the option that draws it.
+
+    Parameters
+    ----------
+    class_map : ClassMap
+        As the run uses it.
+    options : ExportOptions
+    used : mapping
+        Objects and images of each class, of the kind that is drawn.
+    inventories : iterable of Inventory
+        Of the images that can be drawn.
+    """
+    kind = "cells" if options.render.objects == "nuclei" else options.render.objects
+    if not used:
+        others: Counter[str] = Counter()
+        for inventory in inventories:
+            others.update(inventory.all_counts())
+        there = [f"{n:,} {name} (--objects {name})" for name, n in others.items() if n]
+        return [f"There are no {kind} to draw, but {' and '.join(there)}."] if there else []
+    n_objects, n_images = used.get(None, (0, 0))
+    is_left_out = class_map.unclassified_row is None and not options.render.instances
+    if not n_objects or not is_left_out:
+        return []
+    label = class_map.max_label + 1
+    ways = f"--unclassified {label} draws them with that label, --instances each with its own."
+    if len(used) == 1:
+        which = "annotations" if kind == "annotations" else "objects"
+        return [f"All {n_objects:,} {which} in {images_text(n_images)} are without a class: {ways}"]
+    if class_map.unclassified == "ignore":  # somebody said so
+        return []
+    return [
+        f"{objects_text(n_objects)} in {images_text(n_images)} without a class left out: {ways}"
+    ]
+
+
+def settled_map(
+    class_map: ClassMap, options: ExportOptions, used: Mapping[str | None, tuple[int, int]]
+) -> tuple[ClassMap, list[str]]:
+    """The class map as the run uses it, for ``classes.yaml``, and what the user should know.
+
+    The order of drawing and what becomes of objects without a class are in it, so that the next
+    run without options does the same.
+    """
+    findings: list[str] = []
+    order = options.render.order or class_map.order
+    choice = _choice(class_map, options)
+    row = class_map.unclassified_row
+    if not isinstance(choice, int):
+        made = replace(class_map, unclassified_row=None, order=order)
+        return replace(made, unclassified=choice), findings
+    if options.render.instances:
+        return replace(class_map, order=order), findings
+    if row is None:
+        row = UnclassifiedRow(choice)
+        if order == "classes" and class_map.entries and used.get(None, (0, 0))[0]:
+            findings.append(
+                f"Objects without a class get the label {choice} and are drawn first, below all "
+                "classes. A row 'unclassified: true' among the classes of the map gives them "
+                "another place; --order area draws larger objects first."
+            )
+    return replace(
+        class_map, unclassified=None, unclassified_row=replace(row, label=choice), order=order
+    ), findings
 
 
 def _free(taken: Mapping[int, str]) -> int:

@@ -6,9 +6,12 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from qpmask.classes import ClassMap
+import numpy as np
+
+from qpmask.classes import ClassMap, class_names
 from qpmask.classnames import UNCLASSIFIED
 from qpmask.engines.base import LabelRule, RenderJob
+from qpmask.engines.drawn import by_area, drawn_rois
 from qpmask.errors import OptionsError, ProjectError
 from qpmask.frames import Frame
 from qpmask.geometry import PixelSize, TileGrid
@@ -18,10 +21,14 @@ from qpmask.outputs import file_sha256
 from qpmask.plan.records import ImagePlan, LegendRow
 from qpmask.plan.words import cores_text, objects_text
 from qpmask.project import ImageEntry, Project
+from qpmask.qpdata import read_qpdata
 
 #: How a finding about a slide that is not there begins; the mask is made all the same.
 NO_SLIDE = "The slide is not"
 UNCLASSIFIED_NAME = UNCLASSIFIED
+#: How findings about objects without a class end, and those about images without objects begin.
+LEFT_OUT = "without a class left out"
+NOTHING = "No objects to draw"
 BOUNDARY_NAME = "Boundary"
 
 #: A mask with more tiles than this has a size that no slide has.
@@ -33,7 +40,6 @@ def plan_image(
     base: ImagePlan,
     inventory: Inventory,
     class_map: ClassMap,
-    unclassified: int | None,
     options: ExportOptions,
 ) -> ImagePlan:
     """Decide what to draw of one image, and how large.
@@ -47,9 +53,8 @@ def plan_image(
     inventory : Inventory
         Its objects.
     class_map : ClassMap
-        Labels.
-    unclassified : int or None
-        Label for objects without a class; None leaves them out.
+        Labels, and the order of drawing; one without a row for objects without a class leaves
+        them out.
     options : ExportOptions
         What to draw and how.
 
@@ -71,8 +76,8 @@ def plan_image(
     size = entry.size.downsampled(downsample)
     counts = inventory.counts(render.objects)
     findings = list(inventory.findings)
-    if counts.get(None) and unclassified is None and not render.instances:
-        findings.append(f"{objects_text(counts[None])} without a class left out.")
+    if counts.get(None) and class_map.unclassified_row is None and not render.instances:
+        findings.append(f"{objects_text(counts[None])} {LEFT_OUT}.")
     lost = inventory.outside_planes(render.objects)
     if lost:
         findings.append(
@@ -85,10 +90,12 @@ def plan_image(
             "('all-cores' instead of 'cores' draws them too)."
         )
 
-    rules, legend = _rules(class_map, unclassified, counts, render)
+    rules, legend = _rules(class_map, counts, render)
     rows: tuple[int, ...] = ()
     if render.instances:
         rows = _instance_rows(inventory, class_map, options)
+        if class_map.order == "area":
+            rows = _larger_first(entry, rows, render.objects)
         drawn = len(rows)
         max_label = len(rows)
         boundary = render.boundary_label
@@ -110,7 +117,7 @@ def plan_image(
         if render.boundary_label and not render.instances:
             legend = (*legend, LegendRow(render.boundary_label, BOUNDARY_NAME, None, 0))
     if not drawn:
-        findings.append("No objects to draw: the mask is all background.")
+        findings.append(f"{NOTHING}: the mask is all background.{_other_kinds(inventory, render)}")
     findings += frame_words(entry.frame)
     findings += _unequal_sides(entry.pixel_size, render.mpp, downsample)
     if base.slide is None:
@@ -133,6 +140,7 @@ def plan_image(
         file=options.file,
         instance_rows=rows,
         instance_ids=inventory.ids(rows),
+        order=class_map.order,
     )
     if TileGrid(size, render.tile_px).n_tiles * job.n_planes > _MAX_TILES:
         raise ProjectError(
@@ -176,26 +184,19 @@ def _downsample(entry: ImageEntry, render: RenderOptions) -> float:
 
 
 def _rules(
-    class_map: ClassMap,
-    unclassified: int | None,
-    counts: Mapping[str | None, int],
-    render: RenderOptions,
+    class_map: ClassMap, counts: Mapping[str | None, int], render: RenderOptions
 ) -> tuple[tuple[LabelRule, ...], tuple[LegendRow, ...]]:
-    """Rules in draw order and the legend. Objects without a class lie beneath all others."""
+    """Rules in draw order and the legend."""
     if render.instances:
         return (), ()
     rules: list[LabelRule] = []
     legend: list[LegendRow] = []
-    if unclassified is not None:
-        rules.append(LabelRule(None, unclassified, 0))
-        legend.append(LegendRow(unclassified, UNCLASSIFIED_NAME, None, counts.get(None, 0)))
-    for entry in class_map.entries:
-        names = (entry.name, *entry.aliases)
+    for row in class_map.rows:
+        names = class_names(row)
         channel = len(legend) if render.multichannel else 0
-        rules += [LabelRule(name, entry.label, channel) for name in names]
-        legend.append(
-            LegendRow(entry.label, entry.name, entry.color, sum(counts.get(n, 0) for n in names))
-        )
+        rules += [LabelRule(name, row.label, channel) for name in names]
+        n_objects = sum(counts.get(n, 0) for n in names)
+        legend.append(LegendRow(row.label, row.name, row.color, n_objects))
     return tuple(rules), tuple(legend)
 
 
@@ -207,7 +208,7 @@ def _instance_rows(
     A class decides nothing about an instance's label, so objects without a class, and classes that
     a map lacks, are drawn unless the options say otherwise.
     """
-    choice = options.unclassified if options.unclassified is not None else class_map.unclassified
+    choice = class_map.unclassified
 
     def wanted(name: str | None) -> bool:
         if name is None:
@@ -252,6 +253,29 @@ def _names_of_cores(inventory: Inventory, rows: tuple[int, ...]) -> tuple[Legend
         for label, row in enumerate(rows, 1)
         if row in inventory.cores
     )
+
+
+def _other_kinds(inventory: Inventory, render: RenderOptions) -> str:
+    """Words on objects of other kinds, where there are none of the kind that is drawn."""
+    counts = inventory.all_counts()
+    kind = "cells" if render.objects == "nuclei" else render.objects
+    others = [f"{n:,} {name} (--objects {name})" for name, n in counts.items() if n]
+    if counts.get(kind) or not others:
+        return ""
+    return f" There are no {kind}, but {' and '.join(others)}."
+
+
+def _larger_first(entry: ImageEntry, rows: tuple[int, ...], kind: str) -> tuple[int, ...]:
+    """Positions of objects by area, the largest first; those without a ROI at the end."""
+    if not rows:
+        return rows
+    objects = read_qpdata(entry.data_path)
+    at = np.asarray(rows, np.int64)
+    roi = drawn_rois(objects, at, kind)
+    has_roi = roi >= 0
+    drawn = at[has_roi]
+    in_turn = drawn[by_area(objects.rois, roi[has_roi], np.zeros(len(drawn)))]
+    return (*in_turn.tolist(), *at[~has_roi].tolist())
 
 
 def _missing_slide(entry: ImageEntry) -> str:

@@ -121,6 +121,13 @@ class Plan:
             f"{len(self.class_map.entries)} classes>"
         )
 
+    @property
+    def nothing_drawn(self) -> bool:
+        """Whether there are objects, of whatever kind, and none is drawn in any image."""
+        read = [p.inventory for p in self.images if p.job is not None and p.inventory is not None]
+        there = any(n for inventory in read for n in inventory.all_counts().values())
+        return there and not any(p.drawn for p in self.images)
+
     def count(self, names: Iterable[str | None]) -> tuple[int, int]:
         """Objects, and images, of any of these classes."""
         wanted = set(names)

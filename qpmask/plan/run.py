@@ -16,6 +16,8 @@ from qpmask.plan.classcheck import (
     check_labels,
     count_classes,
     project_map,
+    said_once,
+    settled_map,
     unclassified_label,
 )
 from qpmask.plan.image import plan_image
@@ -89,6 +91,8 @@ def make_plan(
     findings += check_classes(class_map, options, used, follows_project)
     unclassified = unclassified_label(class_map, options, used)
     check_labels(class_map, options, unclassified)
+    class_map, said = settled_map(class_map, options, used)
+    findings += [*said, *said_once(class_map, options, used, inventories.values())]
 
     images = []
     for entry in entries:
@@ -98,7 +102,7 @@ def make_plan(
             images.append(replace(base, error=result))
             continue
         try:
-            made = plan_image(project, base, result, class_map, unclassified, options)
+            made = plan_image(project, base, result, class_map, options)
             if entry.id in backups:
                 made = replace(made, findings=(backups[entry.id], *made.findings))
             images.append(made)

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from qpmask.classnames import same_class
+from qpmask.classnames import UNCLASSIFIED, same_class
 from qpmask.errors import FrameError, OptionsError
 from qpmask.geometry import Size
 from qpmask.mask import Mask, open_mask
 from qpmask.ometiff.metadata import ClassRow, Color
+from qpmask.outputs import instance_classes
 from qpmask.slides import Slide, open_slide
 from qpmask.viewer.alignment import Alignment, align, place
 from qpmask.viewer.extras import require_view
@@ -142,7 +143,16 @@ def _plane_name(mask: Mask) -> str | None:
 
 
 def _classes(mask: Mask) -> Mapping[int, ClassRow]:
-    """The class table, with colours from where the file has them."""
+    """The class table, with colours from where the file has them.
+
+    Of an instance mask: the class and the number of each object.
+    """
+    named = {} if mask.classes else instance_classes(mask.path)
+    if named:
+        return {
+            label: ClassRow(label, f"{name or UNCLASSIFIED} #{label}", None)
+            for label, name in named.items()
+        }
     if not mask.classes:
         return {label: ClassRow(label, "", color) for label, color in _palette(mask).items()}
     m = mask.metadata

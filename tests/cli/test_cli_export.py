@@ -169,6 +169,7 @@ def test_all_options_reach_the_plan(cli: Cli, three: Path) -> None:
         "--unclassified", 9, "--boundary", 300, "--line-thickness", 2, "--mpp", 1,
         "--tile-size", 32, "--compression", "zlib", "--no-pyramid", "--for", "simpleitk",
         "--slides", ".", "--json",
+        "--order", "area", "--hidden", "warn",
     )  # fmt: skip
     assert (code, err) == (0, "")
     data = json.loads(out)
@@ -178,7 +179,7 @@ def test_all_options_reach_the_plan(cli: Cli, three: Path) -> None:
     assert data["options"]["render"] | {"x": 0} == {
         "objects": "annotations", "downsample": None, "mpp": 1.0, "tile_px": 32,
         "line_thickness": 2.0, "boundary_label": 300, "instances": False, "multichannel": False,
-        "x": 0,
+        "order": "area", "x": 0,
     }  # fmt: skip
     assert data["options"]["file"] == {
         "compression": "zlib", "pyramid": False, "made_for": "simpleitk",

@@ -11,7 +11,7 @@ import pytest
 from conftest import hash_tree
 from plan.planning import ALL, CELLS, MANY, SQUARES, STACK, one, plan
 
-from qpmask import plan_export
+from qpmask import export_options, plan_export
 from qpmask.classes import class_map_from_dict
 from qpmask.errors import (
     OptionsError,
@@ -217,6 +217,44 @@ def test_the_map_says_what_to_do_and_the_option_overrules_it(three: Path) -> Non
     assert one(three, SQUARES, strict, unclassified="ignore").drawn == 5
     labelled = class_map_from_dict({"classes": ALL, "unclassified": 9}, "x")
     assert one(three, SQUARES, labelled).drawn == 6
+
+
+def places(map_rows: list[dict[str, Any]], three: Path, **options: Any) -> list[tuple[Any, int]]:
+    image = one(three, SQUARES, class_map_from_dict({"classes": map_rows}, "x"), **options)
+    assert image.job is not None
+    return [(rule.class_name, rule.label) for rule in image.job.rules]
+
+
+def test_a_row_of_the_map_gives_them_a_place(three: Path) -> None:
+    rows: list[dict[str, Any]] = [{"label": n, "name": name} for name, n in ALL.items()]
+    rows.insert(2, {"label": 9, "unclassified": True})
+    expected = [("Alpha", 1), ("Beta", 2), (None, 9), ("Gamma", 3), ("Alpha: Positive", 4)]
+    assert places(rows, three) == expected
+    assert places(rows, three, unclassified=8) == [(n, 8 if n is None else x) for n, x in expected]
+    assert places(rows, three, unclassified="ignore") == [e for e in expected if e[0] is not None]
+
+
+def test_a_label_alone_puts_them_below_and_says_so(three: Path) -> None:
+    made = plan(three, unclassified=9)
+    (said,) = [f for f in made.findings if "drawn first, below all classes" in f]
+    assert "unclassified: true" in said
+    by_area = plan(three, unclassified=9, order="area")
+    assert not any("below" in f for f in by_area.findings), "with areas it is not so"
+
+
+def test_the_next_plain_run_keeps_what_was_used(three: Path, tmp_path: Path) -> None:
+    first = plan(three, unclassified=9, order="area")
+    saved = tmp_path / "classes.yaml"
+    saved.write_text(first.class_map.to_yaml(), "utf-8")
+    again = plan_export(three, tmp_path)
+    assert again.class_map.order == "area"
+    assert again.class_map.fingerprint() == first.class_map.fingerprint()
+    assert [i.job and (i.job.rules, i.job.order) for i in again.images] == [
+        i.job and (i.job.rules, i.job.order) for i in first.images
+    ]
+    back = plan_export(three, tmp_path, options=export_options(order="classes"))
+    assert back.class_map.order == "classes"
+    assert back.class_map.fingerprint() != first.class_map.fingerprint()
 
 
 @pytest.mark.parametrize("options", [{"unclassified": 2}, {"boundary_label": 2}])

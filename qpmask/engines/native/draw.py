@@ -28,6 +28,7 @@ from .raster import (
     Pixels,
     clear,
     fill_box,
+    paint,
     point_pixel,
     rectangle_side,
     to_device,
@@ -64,7 +65,14 @@ LACKS_ROOM = -2
 
 
 @LIBRARY.entry(
-    SCENE, GRID, jit.I64, jit.I64, SHAPE, jit.CANVAS_2D, jit.U64_2D, jit.I64_1D, ROOM, RUNS
+    SCENE,
+    GRID,
+    *[jit.I64, jit.I64],
+    SHAPE,
+    *[jit.CANVAS_2D, jit.U64_2D, jit.I64_1D],
+    ROOM,
+    RUNS,
+    *[jit.U8_2D, jit.U8_2D],
 )
 def draw_strip(
     scene: Scene,
@@ -77,6 +85,8 @@ def draw_strip(
     state: I64,
     room: Room,
     out: RunStrip,
+    alone: NDArray[np.uint8],
+    found: NDArray[np.uint8],
 ) -> int:
     """Draw the tiles of a strip that starts at (row, col), and find their runs.
 
@@ -92,6 +102,10 @@ def draw_strip(
     room : Room
         To work in.
     out : RunStrip
+    alone : uint8 array (1, tile * tile)
+        To work in.
+    found : uint8 array (shapes, 2)
+        Set to 1: whether a shape has pixels, and whether one of them has its label in the end.
 
     Returns
     -------
@@ -103,6 +117,8 @@ def draw_strip(
     while first < shape.n_tiles:
         last = min(first + len(pixels), shape.n_tiles)
         if not _draw_chunk(scene, grid, row, col + first, col + last, pixels, state, room):
+            return LACKS_ROOM
+        if not _look(scene, grid, row, col + first, col + last, pixels, state, room, alone, found):
             return LACKS_ROOM
         n_runs = add_runs(pixels, words, state, shape, first, last, out)
         if n_runs < 0:
@@ -133,29 +149,127 @@ def _draw_chunk(
                 continue
             if outline and scene.kind[shape] in (LINE, POLYLINE, POINTS):
                 continue
-            part = Part(row, col0, first, last)
-            entry = scene.row_entries[at]
-            runs = scene.runs[scene.run_start[entry] : scene.run_start[entry + 1]]
-            rings = Rings(scene.xy, scene.vertex_start, runs)
-            kind = np.int64(scene.kind[shape])
-            bounds, box = scene.bounds[shape], scene.box[shape]
             label = np.int64(grid.boundary) if outline else np.int64(scene.label[shape])
-            is_rings = kind in (POLYGON, GEOMETRY)
-            if is_rings and not outline:
-                rule = EVEN_ODD if kind == GEOMETRY else NON_ZERO
-                fill_rings(rings, bounds, label, np.int64(rule), grid, part, room, canvas)
-            elif (is_rings and outline) or kind == POLYLINE:
-                _segments(rings, bounds, label, grid, part, canvas)
-            elif kind == POINTS:
-                _points(scene.points, bounds, label, grid, part, runs, canvas)
-            else:
-                _box(kind, box, bounds, label, outline, grid, part, room, canvas)
+            part = Part(row, col0, first, last)
+            _draw_shape(scene, grid, at, label, outline, part, room, canvas)
             if room.lacking[0] != 0:
                 return False
     for k in range(col1 - col0):
         if state[k] == DRAWN:
             _settle(grid, row, col0 + k, canvas, k)
     return True
+
+
+@kernel
+def _draw_shape(
+    scene: Scene,
+    grid: Grid,
+    at: int,
+    label: int,
+    outline: bool,
+    part: Part,
+    room: Room,
+    canvas: Canvas,
+) -> None:
+    """Draw a shape or its outline with a label."""
+    shape = np.int64(scene.row_shapes[at])
+    entry = scene.row_entries[at]
+    runs = scene.runs[scene.run_start[entry] : scene.run_start[entry + 1]]
+    rings = Rings(scene.xy, scene.vertex_start, runs)
+    kind = np.int64(scene.kind[shape])
+    bounds, box = scene.bounds[shape], scene.box[shape]
+    is_rings = kind in (POLYGON, GEOMETRY)
+    if is_rings and not outline:
+        rule = EVEN_ODD if kind == GEOMETRY else NON_ZERO
+        fill_rings(rings, bounds, label, np.int64(rule), grid, part, room, canvas)
+    elif (is_rings and outline) or kind == POLYLINE:
+        _segments(rings, bounds, label, grid, part, canvas)
+    elif kind == POINTS:
+        _points(scene.points, bounds, label, grid, part, runs, canvas)
+    else:
+        _box(kind, box, bounds, label, outline, grid, part, room, canvas)
+
+
+@kernel
+def _look(
+    scene: Scene,
+    grid: Grid,
+    row: int,
+    col0: int,
+    col1: int,
+    pixels: Pixels,
+    state: I64,
+    room: Room,
+    alone: NDArray[np.uint8],
+    found: NDArray[np.uint8],
+) -> bool:
+    """Look for the shapes in the drawn tiles (row, col0) to (row, col1 - 1).
+
+    Each shape is drawn once more by itself, in one tile after the other until a pixel of it is
+    found that has its label: for most shapes that is the first one. False as for drawing.
+    """
+    for at in range(scene.row_start[row], scene.row_start[row + 1]):
+        shape = np.int64(scene.row_shapes[at])
+        if found[shape, 1] != 0 or scene.label[shape] == NO_FILL:
+            continue
+        first = max(col0, scene.tiles[shape, 0])
+        last = min(col1 - 1, scene.tiles[shape, 1])
+        for col in range(first, last + 1):
+            k = col - col0
+            label = np.int64(scene.label[shape])
+            if found[shape, 0] != 0 and state[k] != DRAWN and state[k] != label:
+                continue
+            _look_in_tile(scene, grid, at, col, row, pixels[k], state[k], room, alone, found)
+            if room.lacking[0] != 0:
+                return False
+            if found[shape, 1] != 0:
+                break
+    return True
+
+
+@kernel
+def _look_in_tile(
+    scene: Scene,
+    grid: Grid,
+    at: int,
+    col: int,
+    row: int,
+    pixels: Pixels,
+    state: int,
+    room: Room,
+    alone: NDArray[np.uint8],
+    found: NDArray[np.uint8],
+) -> None:
+    """Note in ``found`` whether a shape has pixels in a tile, and one that has its label."""
+    shape = np.int64(scene.row_shapes[at])
+    bounds, label = scene.bounds[shape], np.int64(scene.label[shape])
+    width, height = tile_size(grid, row, col)
+    x0, x1 = _span(bounds[0], bounds[2], shift_of(grid, col), grid, width)
+    y0, y1 = _span(bounds[1], bounds[3], shift_of(grid, row), grid, height)
+    if x0 >= x1 or y0 >= y1:
+        return
+    paint(alone[0], y0 * width, y1 * width, np.int64(0))
+    states = room.lacking[1:]
+    states[0] = DRAWN
+    part = Part(row, col, col, col)
+    _draw_shape(scene, grid, at, np.int64(1), False, part, room, Canvas(alone, states))
+    is_full = states[0] != DRAWN
+    for y in range(y0, y1):
+        for i in range(y * width + x0, y * width + x1):
+            if is_full or alone[0, i] != 0:
+                found[shape, 0] = 1
+                if (pixels[i] if state == DRAWN else state) == label:
+                    found[shape, 1] = 1
+                    return
+
+
+@kernel
+def _span(low: float, high: float, shift: float, grid: Grid, side: int) -> tuple[int, int]:
+    """First and end column (or row) of a tile that a shape between two coordinates may reach."""
+    scale = 1.0 / grid.downsample
+    first = max(np.floor(low * scale + shift - grid.margin), 0.0)
+    end = min(np.ceil(high * scale + shift + grid.margin), np.float64(side))
+    return int(first), int(end)
 
 
 @kernel

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qpmask._version import __version__
-from qpmask.engines.base import Engine, EngineInfo, Rendering, RenderJob, Watch
+from qpmask.engines.base import Engine, EngineInfo, Rendering, RenderJob, Sight, Watch
 from qpmask.errors import UnsupportedByEngineError
 from qpmask.qpdata import ImageObjects, read_qpdata
 from qpmask.qpdata.wkb import MULTI_POLYGON
@@ -15,13 +15,18 @@ from qpmask.qpdata.wkb import MULTI_POLYGON
 from .library import LIBRARY
 
 if TYPE_CHECKING:
+    from qpmask.engines.drawn import Drawn
     from qpmask.ometiff.layout import Tiles
 
-    from .selection import Drawn
+    from .sight import Watcher
     from .tiles import Plane
 
 #: Pixel rules by QuPath version, and the step in px0 to which geometries are rounded.
 _GRIDS: dict[str, float | None] = {"qupath-0.6": 0.01, "qupath-0.4": None}
+
+
+RULES = tuple(_GRIDS)
+"""The pixel rules that the engine knows."""
 
 
 class NativeEngine(Engine):
@@ -73,7 +78,7 @@ class NativeEngine(Engine):
     def render(self, job: RenderJob, scratch: Path, watch: Watch) -> Rendering:
         """Prepare a job; its tiles are drawn as they are asked for."""
         self.start()
-        from .selection import select
+        from qpmask.engines.drawn import select
 
         watch.check()
         objects: ImageObjects | None = None
@@ -103,6 +108,7 @@ class _NativeRendering(Rendering):
         self._threads = threads
         self._grid = grid
         self._watch = watch
+        self._watcher: Watcher | None = None
         if objects is not None:
             if grid is None:
                 self._refuse_multipolygons()
@@ -112,20 +118,51 @@ class _NativeRendering(Rendering):
         """Strips of tiles plane by plane, row by row."""
         from qpmask.geometry import TileGrid
 
-        job = self._job
-        for plane in range(job.n_planes):
-            self._watch.check()
-            if self._objects is None:
+        from .sight import Watcher
+
+        job, objects, drawn = self._job, self._objects, self._drawn
+        if objects is None or drawn is None:
+            for _ in range(job.n_planes):
                 yield from [0] * TileGrid(job.size, job.tile_px).n_tiles
-            else:
-                yield from self._plane(plane).strips()
+            return
+        watcher = Watcher(objects, drawn, self._other_plane)
+        for number in range(job.n_planes):
+            self._watch.check()
+            plane = self._plane(number)
+            yield from plane.strips()
+            watcher.plane_done(plane, number)
+        self._watcher = watcher
+
+    def sight(self, counts: Sequence[Mapping[int, int]]) -> Sight | None:
+        """What the tiles showed; see :meth:`.Rendering.sight`."""
+        if self._objects is None:
+            return Sight.of_nothing()
+        if self._watcher is None:
+            return None
+        has_shares = len(counts) == 1 and not self._job.render.instances
+        image = self._job.entry.size
+        assert image is not None
+        left_px = counts[0] if has_shares else None
+        return self._watcher.sight(left_px, image, self._job.downsample)
 
     def _plane(self, number: int) -> Plane:
+        assert self._drawn is not None
+        return self._drawn_plane(
+            self._drawn, number, self._job.dtype, self._job.render.boundary_label
+        )
+
+    def _other_plane(self, drawn: Drawn, number: int) -> Plane:
+        """A plane of some objects alone, without boundaries."""
+        return self._drawn_plane(drawn, number, None, None)
+
+    def _drawn_plane(
+        self, drawn: Drawn, number: int, dtype: str | None, boundary_label: int | None
+    ) -> Plane:
         from . import selection
         from .tiles import Plane, PlaneOptions
 
-        job, objects, drawn = self._job, self._objects, self._drawn
-        assert objects is not None and drawn is not None and job.entry.size is not None
+        job, objects = self._job, self._objects
+        assert objects is not None and job.entry.size is not None
         channel = number % job.n_channels
         z = number // job.n_channels % job.entry.size_z
         t = number // job.n_channels // job.entry.size_z
@@ -134,8 +171,8 @@ class _NativeRendering(Rendering):
             downsample=job.downsample,
             tile_px=job.tile_px,
             line_thickness=job.render.line_thickness,
-            boundary_label=job.render.boundary_label,
-            dtype=job.dtype,
+            boundary_label=boundary_label,
+            dtype=dtype,
             n_threads=self._threads,
         )
         shapes = selection.shapes_of_plane(objects, drawn, z, t, channel, self._grid)
@@ -165,4 +202,4 @@ class _NativeRendering(Rendering):
 
     def close(self) -> None:
         """Let go of the objects."""
-        self._objects = self._drawn = None
+        self._objects = self._drawn = self._watcher = None

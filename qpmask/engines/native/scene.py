@@ -75,7 +75,8 @@ class Room(NamedTuple):
     curves : float32 array (64, 8)
     steps : int64 array (7, 2)
     levels : int64 array (16,)
-    lacking : int64 array (1,)
+    lacking : int64 array (2,)
+        The second number is the state of a tile that a shape is looked for in.
     """
 
     edges: I64
@@ -188,7 +189,7 @@ def new_room(scene: Scene, grid: Grid, chunk_tiles: int, more: int = 1) -> Room:
         curves=np.empty((64, 8), np.float32),
         steps=np.empty((7, 2), np.int64),
         levels=np.empty(16, np.int64),
-        lacking=np.zeros(1, np.int64),
+        lacking=np.zeros(2, np.int64),
     )
 
 
@@ -233,8 +234,15 @@ def shift_of(grid: Grid, tile: int) -> float:
     return start * (1.0 / grid.downsample) if grid.scaled else start
 
 
-def build(shapes: Shapes, grid: Grid) -> Scene:
-    """Sort shapes for drawing; those that cannot touch the mask are dropped."""
+def build(shapes: Shapes, grid: Grid) -> tuple[Scene, I64]:
+    """Sort shapes for drawing; those that cannot touch the mask are dropped.
+
+    Returns
+    -------
+    Scene
+    int64 array
+        Which of the shapes are in it, in its order.
+    """
     bounds = shapes.bounds()
     n_cols = -(-grid.width // grid.tile)
     n_rows = -(-grid.height // grid.tile)
@@ -281,7 +289,7 @@ def build(shapes: Shapes, grid: Grid) -> Scene:
     np.cumsum(run_start, out=run_start)
     runs = np.empty((run_start[-1], 3), np.int64)
     find_runs(*arguments, run_start, runs, True)
-    return Scene(
+    scene = Scene(
         kind=shapes.kind[pick],
         label=shapes.label[pick],
         box=shapes.box[pick],
@@ -296,6 +304,7 @@ def build(shapes: Shapes, grid: Grid) -> Scene:
         run_start=run_start,
         runs=runs,
     )
+    return scene, pick.astype(np.int64)
 
 
 class Near(NamedTuple):

@@ -1,77 +1,23 @@
-"""Which objects of an image are drawn in a plane, and with which label: objects -> shapes.
+"""The objects that a job draws in one plane of the mask: objects -> shapes.
 
-In: the columns of a data file (:mod:`qpmask.qpdata`) and a :class:`~qpmask.engines.base.RenderJob`.
-Out: :class:`~.shapes.Shapes` for one plane of the mask.
+In: the columns of a data file (:mod:`qpmask.qpdata`) and :class:`~qpmask.engines.drawn.Drawn`.
+Out: :class:`~.shapes.Shapes`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.engines.base import RenderJob, takes_part
+from qpmask.engines.drawn import Drawn
 from qpmask.errors import UnsupportedByEngineError
 from qpmask.qpdata import ImageObjects, RoiKind, Rois
 
 from .shapes import Kind, Shapes
 
 _GEOMETRY_COLLECTION = 7
-_CHANNEL_LABEL = 255
-
-
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """The objects that a job draws, before they are sorted into planes.
-
-    Attributes
-    ----------
-    row : ndarray of int64, shape (n,)
-        Position of each object in the data file.
-    roi : ndarray of int32, shape (n,)
-        The ROI that is drawn: the object's, or its nucleus.
-    label, order, channel : ndarray of int32, shape (n,)
-        Value, place in the draw order, and plane of a multichannel mask.
-    """
-
-    row: NDArray[np.int64]
-    roi: NDArray[np.int32]
-    label: NDArray[np.int32]
-    order: NDArray[np.int32]
-    channel: NDArray[np.int32]
-
-
-def select(objects: ImageObjects, job: RenderJob) -> Drawn:
-    """Choose what a job draws.
-
-    Labels follow the rules of the job; of an instance mask, the position in its list of rows.
-    A cell without a nucleus is drawn whole where nuclei are asked for, as QuPath does.
-    """
-    if job.render.instances:
-        rows = np.asarray(job.instance_rows, np.int64)
-        label = np.arange(1, len(rows) + 1, dtype=np.int32)
-        order, channel = label, np.zeros(len(rows), np.int32)
-    else:
-        names: dict[str | None, int] = {c.name: i for i, c in enumerate(objects.classes)}
-        names[None] = -1
-        # One entry more at the end: index -1, objects without a class.
-        by_class = np.full((len(objects.classes) + 1, 3), -1, np.int32)
-        for place, rule in enumerate(job.rules):
-            if rule.class_name in names:
-                label_drawn = _CHANNEL_LABEL if job.render.multichannel else rule.label
-                by_class[names[rule.class_name]] = label_drawn, place, rule.channel
-        wanted = takes_part(job.render.objects, objects.kind, objects.missing)
-        wanted &= by_class[objects.class_index, 0] >= 0
-        rows = np.flatnonzero(wanted)
-        label, order, channel = by_class[objects.class_index[rows]].T
-    roi = objects.roi[rows]
-    if job.render.objects == "nuclei":
-        nucleus = objects.nucleus_roi[rows]
-        roi = np.where(nucleus >= 0, nucleus, roi)
-    keep = roi >= 0
-    return Drawn(rows[keep], roi[keep], label[keep], order[keep], channel[keep])
 
 
 def shapes_of_plane(

@@ -139,7 +139,9 @@ class Plane:
             background=int(options.background),
             boundary=NO_FILL if boundary is None else int(boundary),
         )
-        self._scene = build(shapes, self._grid)
+        self._scene, self._shapes = build(shapes, self._grid)
+        self._found = np.zeros((len(self._shapes), 2), np.uint8)
+        self._source = shapes.source
         self._packed = packed(SCENE, self._scene), packed(GRID, self._grid)
         self._chunk_tiles = max(1, CHUNK_PX // options.tile_px**2)
         self._room = _Room(self._scene, self._grid, self._chunk_tiles)
@@ -158,7 +160,7 @@ class Plane:
         grid = self._strip_grid
         places = ((row, number) for row in range(grid.n_rows) for number in range(grid.n_strips))
         yield from in_threads(
-            lambda place: self._draw(*place),
+            lambda place: self.strip(*place),
             places,
             threads,
             at_once=lambda place: self._blank(*place),
@@ -175,10 +177,37 @@ class Plane:
         for strip in self.strips():
             yield from strip
 
+    def found(self) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which shapes have pixels, and which have one with their label.
+
+        Of the strips that were drawn so far: of the whole plane once all tiles were taken.
+
+        Returns
+        -------
+        source : int64 array (shapes,)
+            The shapes, by their ``source``.
+        has_pixel : bool array (shapes,)
+            Whether a shape has a pixel, were it alone.
+        left : bool array (shapes,)
+            Whether one of these has the shape's label when all is drawn.
+        """
+        flags = np.zeros((len(self._source), 2), np.bool_)
+        flags[self._shapes] = self._found != 0
+        return self._source, flags[:, 0], flags[:, 1]
+
+    def busy_strips(self) -> Iterator[tuple[int, int]]:
+        """Tile row and number of the strips that a shape comes near."""
+        grid = self._strip_grid
+        for row in range(grid.n_rows):
+            if self._scene.row_start[row] < self._scene.row_start[row + 1]:
+                for number in range(grid.n_strips):
+                    if self._blank(row, number) is None:
+                        yield row, number
+
     def tile(self, row: int, col: int) -> LabelTile:
         """One tile."""
         number, k = divmod(col, self._strip_grid.tiles_per_strip)
-        return list(self._draw(row, number))[k]
+        return list(self.strip(row, number))[k]
 
     def _blank(self, row: int, number: int) -> TileRuns | None:
         """A strip that no shape comes near; None if one does."""
@@ -192,7 +221,8 @@ class Plane:
         labels = np.full(shape.n_tiles, self.options.background, np.int64)
         return TileRuns(shape, constant_runs(shape, labels), self.dtype)
 
-    def _draw(self, row: int, number: int) -> TileRuns:
+    def strip(self, row: int, number: int) -> TileRuns:
+        """Strip ``number`` of a tile row."""
         shape = self._strip_grid.shape(row, number)
         col = number * self._strip_grid.tiles_per_strip
         room = self._room
@@ -203,8 +233,9 @@ class Plane:
         while True:
             out = room.runs(shape.n_tiles)
             found = draw_strip(
-                *self._packed, row, col, shape, pixels, words, states, room.packed, out
-            )
+                *self._packed, row, col, shape, pixels, words, states, room.packed, out,
+                room.alone, self._found,
+            )  # fmt: skip
             if found == LACKS_RUNS:
                 room.n_runs *= 2
             elif found == LACKS_ROOM:
@@ -222,6 +253,7 @@ class _Room(threading.local):
         self._more = 1
         self._rooms = Rooms()
         self.n_runs = 1 << 16
+        self.alone = np.empty((1, grid.tile**2), np.uint8)
         self.packed = self._new()
 
     def _new(self) -> Room:

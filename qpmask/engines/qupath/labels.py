@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from qpmask.classnames import class_name
 from qpmask.engines.base import RenderJob
+from qpmask.engines.drawn import layers, select
 from qpmask.errors import EngineError
+from qpmask.qpdata import read_qpdata
 
 
 class _MetadataServer:
@@ -38,6 +42,11 @@ def label_server(job: RenderJob, hierarchy: Any) -> Iterator[Any]:
     """QuPath's label image of a job; closed, with all it holds, at the end."""
     import jpype
 
+    rules, chosen = job.rules, None
+    if job.render.instances:
+        chosen = _at(job, hierarchy, job.instance_rows, job.instance_ids)
+        if job.order == "area":
+            hierarchy = _flat(chosen)
     java_metadata = _java_metadata(job)
     base = jpype.JProxy(
         "qupath.lib.images.servers.ImageServer", inst=_MetadataServer(java_metadata)
@@ -58,11 +67,15 @@ def label_server(job: RenderJob, hierarchy: Any) -> Iterator[Any]:
             "nuclei": builder.useCellNuclei,
         }[job.render.objects]()
     if job.render.instances:
-        builder.useFilter(_members(_chosen(job, hierarchy)))
+        builder.useFilter(_members(jpype.JClass("java.util.HashSet")(chosen)))
         builder.useInstanceLabels(True).shuffleInstanceLabels(False)
     if job.render.multichannel:
         builder.multichannelOutput(True).maxOutputChannelLimit(0)
-    for rule in job.rules:
+    elif job.order == "area" and not job.render.instances:
+        for path_class, label in _layered(job, hierarchy):
+            builder.addLabel(path_class, label)
+        rules = ()
+    for rule in rules:
         # Channel 0 of QuPath's multichannel images is the background; ours begin behind it.
         label = rule.channel + 1 if job.render.multichannel else rule.label
         if rule.class_name is None:
@@ -159,14 +172,14 @@ def _cores(job: RenderJob, hierarchy: Any) -> Any:
     return cores
 
 
-def _chosen(job: RenderJob, hierarchy: Any) -> Any:
-    """The Java set of the objects that an instance mask draws."""
+def _at(job: RenderJob, hierarchy: Any, rows: Sequence[int], ids: Sequence[str | None]) -> Any:
+    """The Java objects at these positions of the data file, as a list in that order."""
     import jpype
 
     everything = hierarchy.getRootObject().getDescendantObjects(None)
     everything = jpype.JClass("java.util.ArrayList")(everything)
-    chosen = jpype.JClass("java.util.HashSet")()
-    for row, expected_id in zip(job.instance_rows, job.instance_ids, strict=True):
+    chosen = jpype.JClass("java.util.ArrayList")()
+    for row, expected_id in zip(rows, ids, strict=True):
         found = everything.get(row) if row < everything.size() else None
         if found is None or (expected_id is not None and str(found.getID()) != expected_id):
             raise EngineError(
@@ -175,6 +188,47 @@ def _chosen(job: RenderJob, hierarchy: Any) -> Any:
             )
         chosen.add(found)
     return chosen
+
+
+def _flat(objects: Any) -> Any:
+    """A hierarchy of these objects alone, which visits them in the order of the list."""
+    import jpype
+
+    hierarchy = jpype.JClass("qupath.lib.objects.hierarchy.PathObjectHierarchy")()
+    for found in objects:
+        found.clearChildObjects()
+    hierarchy.getRootObject().addChildObjects(objects)
+    hierarchy.fireHierarchyChangedEvent(hierarchy)
+    return hierarchy
+
+
+def _layered(job: RenderJob, hierarchy: Any) -> list[tuple[Any, int]]:
+    """Classes made up for drawing by area, with their labels, in the order of drawing.
+
+    QuPath draws class after class. Each object gets a class that says its layer and its label, in
+    the hierarchy that was read for this job alone; see :func:`qpmask.engines.drawn.layers`.
+    """
+    import jpype
+
+    if not job.entry.data_path.exists():
+        return []
+    objects = read_qpdata(job.entry.data_path)
+    drawn = select(objects, job)
+    turn = np.argsort(drawn.order)
+    rows, labels = drawn.row[turn], drawn.label[turn]
+    assert job.entry.size is not None
+    margin_px0 = (job.render.line_thickness + 3) * job.downsample
+    found = layers(objects.rois.bounds_px0[drawn.roi[turn]], labels, job.entry.size, margin_px0)
+    java = _at(job, hierarchy, rows.tolist(), [objects.id_of(row) for row in rows.tolist()])
+    everything = hierarchy.getRootObject().getDescendantObjects(None)
+    for other in everything:  # a class of these names may be in use
+        other.setPathClass(None)
+    path_class = jpype.JClass("qupath.lib.objects.classes.PathClass")
+    keys = sorted(set(zip(found.tolist(), labels.tolist(), strict=True)))
+    classes = {key: path_class.fromString(f"qpmask layer {key[0]} label {key[1]}") for key in keys}
+    for at, key in enumerate(zip(found.tolist(), labels.tolist(), strict=True)):
+        java.get(at).setPathClass(classes[key])
+    return [(classes[key], key[1]) for key in keys]
 
 
 def _members(java_set: Any) -> Any:
