@@ -121,7 +121,7 @@ try {
     def pathClasses = classes.collectEntries { label, row ->
         def name = row.get('name').getAsString()
         def color = row.has('color') ? Integer.decode(row.get('color').getAsString()) | 0xff000000 as int : null
-        [(label): name == 'Unclassified' && color == null ? PathClass.NULL_CLASS : PathClass.fromString(name, color as Integer)]
+        [(label): name == 'Unclassified' ? PathClass.NULL_CLASS : PathClass.fromString(name, color as Integer)]
     }
     // In an image of classifications a threshold stands for a label.
     mask.setMetadata(new ImageServerMetadata.Builder(mask.getMetadata()).classificationLabels(pathClasses)

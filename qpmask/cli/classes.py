@@ -38,7 +38,7 @@ def command(
 
     from qpmask.classes import class_map_from_classes
     from qpmask.cli.faults import grouped
-    from qpmask.cli.words import class_text, out_console, print_json
+    from qpmask.cli.words import class_text, error_console, out_console, print_json
     from qpmask.inventory import read_inventory
     from qpmask.plan import count_classes
     from qpmask.project import ProjectClass, open_project
@@ -96,6 +96,8 @@ def command(
             label = "" if row["label"] is None else str(row["label"])
             table.add_row(label, text, f"{row['objects']:,}", f"{row['images']:,}", _note(row))
         console.print(table)
+    for finding in opened.findings:
+        error_console().print(Text("warning: ", "yellow") + Text(finding), soft_wrap=True)
     wrong = [(entry.id, str(failure)) for entry, failure in failed]
     for line in grouped(wrong, [(e.id, e.name) for e in opened], opened.path):
         exits.show_error(QpmaskError(line))

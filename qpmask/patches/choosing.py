@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.batch import Reporter
+from qpmask.classnames import same_class
 from qpmask.errors import OptionsError
 from qpmask.patches.cutplan import CutPlan
 from qpmask.patches.describe import attributes_of
@@ -171,8 +172,9 @@ def _read_columns(coords: NDArray[np.int64], size: PatchSize) -> NDArray[np.int3
 
 
 def _label_of(name: str, names: tuple[str, ...], values: tuple[int, ...], mask: Path) -> int:
-    if name in names:
-        return values[names.index(name)]
+    for known, value in zip(names, values, strict=True):
+        if same_class(known, name):
+            return value
     raise OptionsError(
         f"{mask} has no class {name!r}.", hint=f"Its classes are {', '.join(names) or 'none'}."
     )

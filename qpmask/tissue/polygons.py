@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.classnames import same_class
 from qpmask.errors import OptionsError
 
 
@@ -72,7 +73,7 @@ def read_geojson(path: Path, classes: tuple[str, ...] = ()) -> TissuePolygons:
         raise OptionsError(f"{path} cannot be read as GeoJSON: {error}.") from error
     areas = []
     for feature in _features(data):
-        if classes and _class_of(feature) not in classes:
+        if classes and not any(same_class(_class_of(feature) or "", name) for name in classes):
             continue
         try:
             geometry = shape(feature.get("geometry") or feature)
@@ -98,7 +99,10 @@ def _features(data: Any) -> list[dict[str, Any]]:
 
 
 def _class_of(feature: dict[str, Any]) -> str | None:
+    """Name of the class: QuPath gives a ``name``, or of a derived class its ``names``; reads text."""
     properties = feature.get("properties")
     found = properties.get("classification") if isinstance(properties, dict) else None
-    name = found.get("name") if isinstance(found, dict) else None
+    name = found.get("name", found.get("names")) if isinstance(found, dict) else found
+    if isinstance(name, list):
+        name = ":".join(map(str, name))
     return name if isinstance(name, str) else None

@@ -240,6 +240,22 @@ def test_shares_of_polygons(tmp_path: Path, wrap) -> None:
 
 
 @pytest.mark.parametrize(
+    "classification",
+    [{"name": "Tumor: Positive"}, {"names": ["Tumor", "Positive"]}, "Tumor:Positive"],
+)
+def test_classes_of_polygons_are_found_in_qupaths_form(
+    tmp_path: Path, classification: object
+) -> None:
+    path = tmp_path / "a.geojson"
+    area = {**feature(square(5, 5, 10)), "properties": {"classification": classification}}
+    path.write_text(json.dumps([area]))
+    for name in ("Tumor: Positive", "Tumor:Positive "):
+        assert read_geojson(path, (name,)).shares(X, Y, 10).max() == 0.25
+    with pytest.raises(OptionsError, match="no areas of the class Tumor"):
+        read_geojson(path, ("Tumor",))
+
+
+@pytest.mark.parametrize(
     "content", ["", "{", "[]", "7", '{"type": "Point", "coordinates": [1, 2]}',
                 '[{"geometry": {"type": "Polygon", "coordinates": "x"}}]', "[[[[]]]]"],
 )  # fmt: skip
