@@ -99,7 +99,7 @@ def _features(data: Any) -> list[dict[str, Any]]:
 
 
 def _class_of(feature: dict[str, Any]) -> str | None:
-    """Name of the class: ``name`` or, of a derived class, ``names``, as QuPath writes; or a text."""
+    """Name of the class: ``name`` or ``names`` (of a derived one), as QuPath writes, or a text."""
     properties = feature.get("properties")
     found = properties.get("classification") if isinstance(properties, dict) else None
     name = found.get("name", found.get("names")) if isinstance(found, dict) else found
