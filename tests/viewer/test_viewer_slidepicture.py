@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from slides.slide_samples import FakeOpenSlide, gradient
 
 from qpmask.geometry import Affine, Size
-from qpmask.slides import Bounds
+from qpmask.slides import Bounds, Slide, open_slide
 from qpmask.slides.with_openslide import OpenSlideSlide
 from qpmask.slides.with_pillow import ImageSlide
+from qpmask.slides.with_tifffile import TiffSlide
 from qpmask.viewer import slidepicture
 from qpmask.viewer.alignment import align
 from qpmask.viewer.slidepicture import TooMuchToShow, slide_picture
@@ -87,6 +92,33 @@ def test_a_mask_of_the_scanned_part_lies_where_it_was_scanned() -> None:
     alignment = align(Size(200, 100), slide.levels[0], slide.bounds)
     shown = slide_picture(slide, alignment.matrix, Viewport(0, 0, 1, Size(200, 100)))
     np.testing.assert_array_equal(shown, PIXELS[20:120, 40:240])
+
+
+@pytest.mark.parametrize("opener", [open_slide, TiffSlide])
+def test_levels_that_are_filled_up_to_tiles_show_the_same_place(
+    tmp_path: Path, opener: Callable[[Path], Slide]
+) -> None:
+    """As CAMELYON has them: by the ratio of sizes the square would lie a quarter further left."""
+    base = np.full((1000, 2900, 3), 240, np.uint8)
+    base[400:500, 2500:2600] = (200, 0, 0)
+    path = tmp_path / "slide.tif"
+    with tifffile.TiffWriter(path) as tif:
+        for k in range(4):
+            level = base[:: 2**k, :: 2**k]
+            if k:
+                level = np.pad(level, [*((0, -n % 256) for n in level.shape[:2]), (0, 0)])
+            tif.write(level, tile=(256, 256), photometric="rgb", compression="zlib",
+                      metadata=None, subfiletype=int(k > 0))  # fmt: skip
+    slide = opener(path)
+    n_levels = len(slide.levels)
+    assert slide.scales == tuple((2.0**k, 2.0**k) for k in range(n_levels))
+    for step in (1, 2, 4, 8):
+        out = Size(160 // step, 160 // step)
+        shown = slide_picture(slide, SAME, Viewport(2470, 370, step, out))
+        rows, cols = np.nonzero(shown[:, :, 1] < 120)
+        place = np.array([cols.min(), cols.max() + 1, rows.min(), rows.max() + 1]) * step
+        assert np.abs(place - (30, 130, 30, 130)).max() <= step
+    slide.close()
 
 
 def test_a_slide_without_levels_is_not_read_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
