@@ -19,6 +19,7 @@ from slides.slide_samples import gradient, write_scn, write_slide
 
 from qpmask import export_masks, export_options, open_mask
 from qpmask.agreement import compare_masks
+from qpmask.cli.words import place_text
 from qpmask.errors import MaskError
 from qpmask.frames import Frame, SlideFile, frame_from_json
 from qpmask.geometry import Affine, Size
@@ -102,6 +103,33 @@ def test_where_nothing_is_known_no_slide_is_put_under(
     )
     assert code == 2 and "'invented'" in err
     assert not Path("a.png").exists()
+
+
+def test_info_says_where_a_mask_lies(tiny: Path, tmp_path: Path, qpmask_cli: Cli) -> None:
+    wrap(tiny, "rotated", 64, 48, rotation="ROTATE_180")
+    (record,) = export(tiny, tmp_path / "out", downsample=2)
+    mask = tmp_path / "out" / record.mask
+    _, out, _ = qpmask_cli("info", mask)
+    said = "squares.ome.tif, rotated by 180 degrees: (x, y) at (-2 x + 64, -2 y + 48)"
+    assert f"in its file: {said}" in out and "mask_to_file" not in out
+    _, out, _ = qpmask_cli("info", mask, "--json")
+    data = json.loads(out)
+    assert data["frame"]["mask_to_file"] == [-2, 0, 64, 0, -2, 48]
+    assert "frame" not in data["made_by"]
+    _, out, _ = qpmask_cli("info", tiny)
+    assert "rotated by 180 degrees" in out
+
+
+@pytest.mark.parametrize(
+    ("matrix", "text"),
+    [(Affine(), "(x, y)"), (Affine(0, 1, 0, -1, 0, 80), "(y, -x + 80)"),
+     (Affine(1.5, -0.25, -3, 0, 2, 0), "(1.5 x - 0.25 y - 3, 2 y)")],
+)  # fmt: skip
+def test_matrices_in_words(matrix: Affine, text: str) -> None:
+    frame = Frame(matrix, SlideFile("a.svs", None, 2, None, None, "unclear"))
+    assert place_text(frame.to_json()) == (
+        f"a.svs, series 2, as it is: (x, y) at {text} of level 0 or of its scanned part"
+    )
 
 
 # -- a slide under a mask -----------------------------------------------------------------------

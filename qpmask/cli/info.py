@@ -78,6 +78,7 @@ def _project(path: Path, as_json: bool) -> int:
                     "uris": list(e.uris),
                     "slide": None if slides[e.id] is None else str(slides[e.id]),
                     "problem": e.problem,
+                    "frame": e.frame.to_json(),
                 }
                 for e in project
             ],
@@ -103,6 +104,10 @@ def _project(path: Path, as_json: bool) -> int:
             Text("missing", "yellow") if slide is None else Text(str(slide)),
         )
     console.print(table)
+    for e in project:
+        if e.frame.unknown is not None or e.frame.words():
+            how = e.frame.words() or f"its place in the file is not known ({e.frame.unknown})"
+            console.print(Text(f"{e.label}: {how}"), soft_wrap=True)
     wrong = [(e.id, text) for e in project if isinstance(text := objects[e.id], str)]
     for line in grouped(wrong, [(e.id, e.name) for e in project], project.path):
         console.print(Text("error: ", "bold red") + Text(line), soft_wrap=True)

@@ -20,6 +20,7 @@ def show_mask(path: Path, as_json: bool) -> int:
     """Show what a mask says about itself, and how many pixels its classes have."""
     from qpmask.cli.words import error_console, print_json
     from qpmask.errors import MaskError
+    from qpmask.frames import FRAME_KEY
     from qpmask.mask.mask import Mask
     from qpmask.ometiff.reader import MaskFile
     from qpmask.outputs import SIDECAR_SUFFIX, instance_classes, read_json
@@ -27,7 +28,7 @@ def show_mask(path: Path, as_json: bool) -> int:
     sidecar = read_json(path.with_name(path.name + SIDECAR_SUFFIX)) or {}
     with MaskFile(path) as file:
         metadata, tile = file.metadata, file.levels[0].tile
-        pixel_size = Mask(file).pixel_size
+        pixel_size, frame = Mask(file).pixel_size, Mask(file).frame
         try:
             planes = _pixels_of_planes(file, sidecar)
         except MaskError as error:  # all the rest can be told
@@ -54,7 +55,11 @@ def show_mask(path: Path, as_json: bool) -> int:
                 for c in (metadata.classes if metadata else ())
             ],
             "channels": channels,
-            "made_by": dict(metadata.extra) if metadata else {},
+            "made_by": {
+                key: value for key, value in (metadata.extra if metadata else {}).items()
+                if key != FRAME_KEY
+            },
+            "frame": frame and frame.to_json(),
             "pixels": None if planes is None else {str(k): n for k, n in _sum(planes).items()},
             "channel_pixels": None if planes is None else [
                 sum(sum(found.values()) - found.get(0, 0) for found in planes[i :: len(channels)])
@@ -112,7 +117,7 @@ def _sum(planes: list[dict[int, int]]) -> dict[int, int]:
 def _show_mask(data: dict[str, Any], named: Mapping[int, str]) -> None:
     from rich.table import Table
 
-    from qpmask.cli.words import class_text, count_of, human_bytes, out_console
+    from qpmask.cli.words import class_text, count_of, human_bytes, out_console, place_text
 
     console = out_console()
     width_px, height_px = data["tile_px"], data["tile_height_px"]
@@ -135,6 +140,8 @@ def _show_mask(data: dict[str, Any], named: Mapping[int, str]) -> None:
     )  # fmt: skip
     for key, value in data["made_by"].items():
         console.print(f"{key}: {value}", soft_wrap=True)
+    if data["frame"] is not None:
+        console.print(f"in its file: {place_text(data['frame'])}", soft_wrap=True, markup=False)
     rows: list[tuple[str, Any, int | None]]
     if data["channels"] and not data["classes"]:
         first = "channel"

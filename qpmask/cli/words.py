@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -84,3 +85,30 @@ def count_of(number: int, word: str) -> str:
 def engine_name(name: str) -> str:
     """Name of an engine as people write it."""
     return "QuPath" if name == "qupath" else name
+
+
+def place_text(frame: Mapping[str, Any]) -> str:
+    """Where a mask or an image lies in its file, of :meth:`qpmask.frames.Frame.to_json`."""
+    if frame["mask_to_file"] is None:
+        return f"not known ({frame['unknown']})"
+    a, b, c, d, e, f = frame["mask_to_file"]
+    how = ", ".join(frame["steps"]) or "as it is"
+    series = f", series {frame['series']}" if frame["series"] else ""
+    origin = {
+        "scanned part": " of its scanned part", "unclear": " of level 0 or of its scanned part"
+    }.get(frame["origin"], "")  # fmt: skip
+    to_file = f"(x, y) at ({_terms(a, b, c)}, {_terms(d, e, f)}){origin}"
+    return f"{frame['file']}{series}, {how}: {to_file}"
+
+
+def _terms(x: float, y: float, constant: float) -> str:
+    """A sum as people write it: ``-2 x + 64``."""
+    text = ""
+    for value, name in ((x, " x"), (y, " y"), (constant, "")):
+        if value:
+            sign = " - " if value < 0 else " + "
+            size = "" if name and abs(value) == 1 else f"{abs(value):.6g}"
+            text += sign + (size + name).strip()
+    return text.removeprefix(" + ").replace(" - ", "-", 1) if text.startswith(" - ") else (
+        text.removeprefix(" + ") or "0"
+    )  # fmt: skip
