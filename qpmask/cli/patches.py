@@ -64,6 +64,12 @@ _SOURCE = click.Path(path_type=Path)
     "--engine", type=click.Choice(ENGINES), default="auto", show_default=True,
     envvar="QPMASK_ENGINE", help="What draws the masks of a project.",
 )  # fmt: skip
+@click.option("--visualize", metavar="KINDS", help="A picture a slide: grid,mask,contours,labels.")
+@click.option("--save-images", type=click.Choice(("png", "jpeg")), help="The patches as images.")
+@click.option(
+    "--for", "programs", type=click.Choice(("clam", "trident", "stamp")), multiple=True,
+    help="Files as these programs want them, beside ours; repeatable.",
+)  # fmt: skip
 @click.option("--workers", type=int, default=1, show_default=True, help="Processes.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and write nothing.")
 @click.option("--skip-existing", is_flag=True, default=True, hidden=True)
@@ -92,10 +98,13 @@ def command(
 
     if out is None and not dry_run:
         raise OptionsError("Name the output folder.", hint="qpmask patches INPUT -o patches")
-    table = values.pop("mpp_csv")
+    table, pictures = values.pop("mpp_csv"), values.pop("visualize")
+    views = values.pop("programs")
     options = patch_options(
         **{k: v for k, v in values.items() if k not in ("mpp", "tissue_class")},
         target_mpp=values["mpp"],
+        pictures=tuple(pictures.replace(" ", "").split(",")) if pictures else (),
+        views=views,
         tissue_classes=values["tissue_class"],
         mpp_by_name={} if table is None else read_mpp_table(table),
     )

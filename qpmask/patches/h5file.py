@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -244,3 +246,73 @@ def feature_names(path: Path) -> tuple[str, ...]:
             return tuple(group) if hasattr(group, "keys") else ()
     except OptionsError:
         return ()
+
+
+@dataclass(frozen=True)
+class View:
+    """What another program sees of a patch file.
+
+    Attributes
+    ----------
+    program : str
+        ``clam``, ``trident`` or ``stamp``.
+    source : Path
+        The patch file.
+    folder : Path
+        Where the view will lie; links count from there.
+    features : str or None
+        Features that it shows as its own; None for coordinates alone.
+    """
+
+    program: str
+    source: Path
+    folder: Path
+    features: str | None
+
+
+def write_view(path: Path, view: View, table: PatchTable) -> None:
+    """Write a view.
+
+    Parameters
+    ----------
+    path : Path
+        Where; it is given its name in `view.folder` afterwards.
+    view : View
+        What it shows.
+    table : PatchTable
+        The patches of the file.
+    """
+    h5py = require_h5py()
+    link = os.path.relpath(view.source, view.folder).replace(os.sep, "/")
+    size = int(table.attributes["patch_size_level0"])
+    try:
+        with h5py.File(path, "w") as file:
+            if view.program == "stamp":
+                _fill_for_stamp(file, view, table)
+                return
+            if view.features is not None:
+                file["features"] = h5py.ExternalLink(link, f"/features/{view.features}")
+            if view.program == "clam" and view.features is None:
+                # Its readers take patch_size for pixels of patch_level, and resize nothing.
+                coords = file.create_dataset("coords", data=table.coords)
+                coords.attrs.update({k: v for k, v in table.attributes.items() if k != "wsi_path"})
+                read = table.read[0] if len(table) else (0, 0, size, size, 0)
+                coords.attrs["patch_size"], coords.attrs["patch_level"] = int(read[2]), int(read[4])
+            else:
+                file["coords"] = h5py.ExternalLink(link, "/coords")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error}.") from error
+
+
+def _fill_for_stamp(file: h5py.File, view: View, table: PatchTable) -> None:
+    """STAMP's own layout: features of 16 bits, coordinates in micrometres."""
+    found = table.attributes
+    with opened(view.source) as source:
+        features = np.asarray(source[f"features/{view.features}"])
+    file["feats"] = features.astype(np.float16)
+    file["coords"] = (table.coords * float(found["mpp"])).astype(np.float32)
+    file.attrs.update(
+        unit="um", feat_type="tile", extractor=view.features or "", stamp_version="2.0.0",
+        tile_size_um=float(found["patch_size_level0"] * found["mpp"]),
+        tile_size_px=int(found["patch_size"]), code_hash="", made_by="qpmask",
+    )  # fmt: skip

@@ -19,6 +19,7 @@ from qpmask.patches import h5file
 from qpmask.patches.choosing import Chooser
 from qpmask.patches.cutplan import planned
 from qpmask.patches.describe import file_of, made_from, record_of
+from qpmask.patches.extras import Extras
 from qpmask.patches.maskcount import SlideMask
 from qpmask.patches.options import PatchOptions
 from qpmask.patches.report import PatchRecord
@@ -52,7 +53,10 @@ class PatchWork:
             with planned(source, self.options) as plan, self._mask(source, plan.slide) as mask:
                 if h5file.made_from(target) != made_from(self.options, source, plan, mask):
                     return None
-                record = record_of(self.options, source, plan, h5file.read_patch_file(target))
+                table = h5file.read_patch_file(target)
+                record = record_of(self.options, source, plan, table)
+                if not Extras(self.options, source, self.out, table).stand():
+                    return None
         except QpmaskError:
             return None  # doing it says what is wrong
         return replace(record, status="skipped", bytes=target.stat().st_size)
@@ -62,22 +66,27 @@ class PatchWork:
         began = time.monotonic()
         writer = OutputWriter(self.out)
         target = file_of(source)
-        self._check_features(self.out / target)
         part = writer.work_file(f"{source.name}.{os.getpid()}.part.h5")
         try:
             with planned(source, self.options) as plan, self._mask(source, plan.slide) as mask:
                 marks = made_from(self.options, source, plan, mask)
-                table = Chooser(self.options, source, plan, mask, self.out, reporter).table()
-                reporter.phase("writing")
-                h5file.write_patch_file(part, table, marks)
+                if not self.options.force and h5file.made_from(self.out / target) == marks:
+                    table = h5file.read_patch_file(self.out / target)
+                else:
+                    self._check_features(self.out / target)
+                    table = Chooser(self.options, source, plan, mask, self.out, reporter).table()
+                    reporter.phase("writing")
+                    h5file.write_patch_file(part, table, marks)
+                    (self.out / target).parent.mkdir(parents=True, exist_ok=True)
+                    writer.publish(part, target)
                 record = record_of(self.options, source, plan, table)
-            (self.out / target).parent.mkdir(parents=True, exist_ok=True)
-            made = writer.publish(part, target)
+                extras = Extras(self.options, source, self.out, table)
+                record = extras.make(record, plan, mask, reporter)
         finally:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
         seconds = round(time.monotonic() - began, 3)
-        return replace(record, seconds=seconds, bytes=made.stat().st_size)
+        return replace(record, seconds=seconds, bytes=(self.out / target).stat().st_size)
 
     def record(self, source: SlideSource, status: str, error: QpmaskError | str) -> PatchRecord:
         """Record of a slide that came to nothing."""

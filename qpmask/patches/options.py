@@ -170,6 +170,8 @@ class PatchOptions:
         What draws the masks of a project; as for the export.
     pictures : tuple of str
         Overlays to make: ``grid``, ``mask``, ``contours``, ``labels``.
+    views : tuple of str
+        Programs to write views for: ``clam``, ``trident``, ``stamp``.
     save_images : str or None
         ``png`` or ``jpeg``: save the patches themselves.
     force : bool
@@ -191,12 +193,13 @@ class PatchOptions:
     recursive: bool = False
     engine: EngineName = "auto"
     pictures: tuple[str, ...] = ()
+    views: tuple[str, ...] = ()
     save_images: str | None = None
     force: bool = False
     workers: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("images", "slides", "pictures"):
+        for name in ("images", "slides", "pictures", "views"):
             value = getattr(self, name)
             many = (value,) if isinstance(value, str | Path) else tuple(value)
             object.__setattr__(self, name, many)
@@ -205,6 +208,8 @@ class PatchOptions:
         _one_of("mask_frame", self.mask_frame, ("proved", "slide"))
         for picture in self.pictures:
             _one_of("visualize", picture, ("grid", "mask", "contours", "labels"))
+        for view in self.views:
+            _one_of("views", view, ("clam", "trident", "stamp"))
         if self.save_images is not None:
             _one_of("save_images", self.save_images, ("png", "jpeg"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -96,8 +96,22 @@ class PatchReader:
                 raise self._error(index, error) from error
         return self._finish(index, page)
 
-    def in_order(self, which: Sequence[int], threads: int = 2) -> Iterator[NDArray[np.uint8]]:
-        """Pixels of patches in an order, each tile decoded once where it follows the rows."""
+    def in_order(
+        self,
+        which: Sequence[int],
+        threads: int = 2,
+        then: Callable[[int, NDArray[np.uint8]], None] = lambda index, pixels: None,
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Pixels of patches in an order, each tile decoded once where it follows the rows.
+
+        `then` is called with each, by the thread that made it.
+        """
+
+        def finish(k: int, page: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            pixels = self._finish(which[k], page)
+            then(which[k], pixels)
+            return pixels
+
         slide, level = self._slide, self._level
         if len(which) >= _FEW:
             with self._lock:
@@ -108,9 +122,7 @@ class PatchReader:
                 slide, level = self._twin
         regions = [self._region(i) for i in which]
         try:
-            yield from regions_in_order(
-                slide, level, regions, lambda k, pixels: self._finish(which[k], pixels), threads
-            )
+            yield from regions_in_order(slide, level, regions, finish, threads)
         except RegionError as error:
             x, y = round(error.x_px * self._scale), round(error.y_px * self._scale)
             self._slide = open_slide(self._path)

@@ -1,0 +1,95 @@
+"""What goes with a patch file where it is asked for: pictures, images of the patches, views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from qpmask.batch import Reporter
+from qpmask.outputs import OutputWriter
+from qpmask.patches.choosing import threads_of
+from qpmask.patches.cutplan import CutPlan
+from qpmask.patches.describe import file_of
+from qpmask.patches.maskcount import SlideMask
+from qpmask.patches.options import PatchOptions
+from qpmask.patches.pictures import (
+    IMAGES_FOLDER,
+    PICTURES_FOLDER,
+    image_files,
+    overlay,
+    save_images,
+    save_overlay,
+)
+from qpmask.patches.report import PatchRecord
+from qpmask.patches.sources import SlideSource
+from qpmask.patches.table import PatchTable
+from qpmask.patches.views import view_targets, write_views
+from qpmask.tissue import find_tissue, slide_picture
+
+
+@dataclass(frozen=True, eq=False)
+class Extras:
+    """What goes with one patch file.
+
+    Attributes
+    ----------
+    options : PatchOptions
+        What is asked for.
+    source : SlideSource
+        The slide.
+    out : Path
+        The output folder.
+    table : PatchTable
+        The patches.
+    """
+
+    options: PatchOptions
+    source: SlideSource
+    out: Path
+    table: PatchTable
+
+    def stand(self) -> bool:
+        """Whether all of it is there."""
+        targets = [self._picture] if self.options.pictures else []
+        patch_file = self.out / file_of(self.source)
+        for program in self.options.views:
+            targets += [target for target, _ in view_targets(patch_file, program, self.table)]
+        found = [self.out / target for target in targets]
+        if self.options.save_images is not None:
+            found += image_files(self._images, self.source.name, self.table,
+                                 self.options.save_images)  # fmt: skip
+        return all(path.is_file() for path in found)
+
+    def make(
+        self, record: PatchRecord, plan: CutPlan, mask: SlideMask | None, reporter: Reporter
+    ) -> PatchRecord:
+        """Make all of it; the record that says so."""
+        writer = OutputWriter(self.out)
+        options, path = self.options, self.source.path
+        assert path is not None
+        for program in options.views:
+            write_views(self.out / file_of(self.source), program, writer)
+        if options.pictures:
+            reporter.phase("picture")
+            tissue = None
+            if "contours" in options.pictures and options.choice.tissue == "auto":
+                scales = [(x + y) / 2 for x, y in plan.slide.scales]
+                tissue = find_tissue(slide_picture(plan.slide, scales, plan.scale.mpp))
+            image = overlay(
+                plan.slide, plan.scale.mpp, self.table, options.pictures, tissue=tissue, mask=mask
+            )
+            save_overlay(image, writer, self._picture)
+            record = replace(record, pictures=(self._picture,))
+        if options.save_images is not None:
+            n = save_images(path, self.table, self._images, self.source.name, options.save_images,
+                            threads_of(options), reporter)  # fmt: skip
+            record = replace(record, images=n)
+        return record
+
+    @property
+    def _picture(self) -> str:
+        return f"{PICTURES_FOLDER}/{self.source.name}.png"
+
+    @property
+    def _images(self) -> Path:
+        return self.out / IMAGES_FOLDER / self.source.name

@@ -1,0 +1,216 @@
+"""Pictures for people: the patches upon a small picture of the slide, and the patches themselves.
+
+Overlays: ``grid`` (the patches as squares), ``labels`` (filled with the colour of their majority
+class, with a legend), ``contours`` (where tissue was found), ``mask`` (the classes of the mask).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask.batch import Reporter
+from qpmask.mask import open_mask
+from qpmask.mask.scaling import fitting_level
+from qpmask.outputs import OutputWriter
+from qpmask.patches.maskcount import SlideMask
+from qpmask.patches.pixels import PatchReader
+from qpmask.patches.table import PatchTable
+from qpmask.slides import Slide
+from qpmask.tissue import TissueArea, slide_picture
+from qpmask.viewer.palette import palette_color
+
+PICTURES_FOLDER, IMAGES_FOLDER = "pictures", "images"
+_WIDEST_PX = 1600
+_LEGEND_PX = 260
+_GRID, _CONTOUR = (30, 60, 200), (220, 40, 40)
+
+
+def overlay(
+    slide: Slide, mpp: float, table: PatchTable, kinds: Sequence[str], *,
+    tissue: TissueArea | None = None, mask: SlideMask | None = None,
+) -> Any:  # fmt: skip
+    """The patches upon the slide.
+
+    Parameters
+    ----------
+    slide : Slide
+        The slide.
+    mpp : float
+        Micrometres of a pixel of level 0.
+    table : PatchTable
+        The patches.
+    kinds : sequence of str
+        What to lay over the slide.
+    tissue : TissueArea, optional
+        Where tissue was found; for ``contours``.
+    mask : SlideMask, optional
+        The mask; for ``mask``.
+
+    Returns
+    -------
+    PIL.Image.Image
+        With a legend at the right where there are classes.
+    """
+    from PIL import Image, ImageDraw
+
+    size = slide.levels[0]
+    wanted = max(size.width_px, size.height_px) / _WIDEST_PX
+    scales = [max(s) for s in slide.scales]
+    small = slide_picture(slide, scales, mpp, max(1.0, wanted) * mpp)
+    scale = small.scale
+    page = Image.fromarray(small.pixels).convert("RGBA")
+    layer = Image.new("RGBA", page.size, (0, 0, 0, 0))
+    draw = ImageDraw.Draw(layer)
+    if "mask" in kinds and mask is not None:
+        _paint_mask(layer, mask, scale)
+    side = float(table.attributes["patch_size_level0"]) / scale
+    labels = table.labels
+    for i, (x, y) in enumerate((table.coords / scale).tolist()):
+        box = (x, y, x + side - 1, y + side - 1)
+        if "labels" in kinds and labels is not None and labels.majority[i]:
+            draw.rectangle(box, fill=(*palette_color(int(labels.majority[i])), 110))
+        if "grid" in kinds:
+            draw.rectangle(box, outline=(*_GRID, 255))
+    if "contours" in kinds and tissue is not None:
+        _draw_contours(layer, tissue, scale)
+    page = Image.alpha_composite(page, layer).convert("RGB")
+    if labels is None or not {"labels", "mask"} & set(kinds):
+        return page
+    return _with_legend(page, labels.names, labels.values, labels.majority)
+
+
+def _draw_contours(layer: Any, tissue: TissueArea, scale: float) -> None:
+    """The edge of the tissue, two pixels wide."""
+    from PIL import Image
+
+    found = tissue.found
+    inner = np.zeros_like(found)
+    inner[1:-1, 1:-1] = (
+        found[1:-1, 1:-1] & found[:-2, 1:-1] & found[2:, 1:-1] & found[1:-1, :-2] & found[1:-1, 2:]
+    )
+    edge = Image.fromarray(((found & ~inner) * 255).astype(np.uint8))
+    shown = tuple(round(n * tissue.scale / scale) for n in (found.shape[1], found.shape[0]))
+    edge = edge.resize(shown, Image.Resampling.BOX).point(lambda v: 255 if v > 40 else 0)
+    layer.paste((*_CONTOUR, 255), (0, 0), edge)
+
+
+def _paint_mask(layer: Any, mask: SlideMask, scale: float) -> None:
+    """The labels of a mask where they lie upon the slide, each pixel picked from its middle."""
+    from PIL import Image
+
+    labels, step = _small_labels(mask, scale)
+    back = mask.to_file.inverse()
+    x = (np.arange(layer.width) + 0.5) * scale
+    y = (np.arange(layer.height) + 0.5) * scale
+    col = ((back.a * x)[None, :] + (back.b * y)[:, None] + back.c) / step
+    row = ((back.d * x)[None, :] + (back.e * y)[:, None] + back.f) / step
+    inside = (col >= 0) & (row >= 0) & (col < labels.shape[1]) & (row < labels.shape[0])
+    seen = np.zeros(inside.shape, labels.dtype)
+    seen[inside] = labels[row[inside].astype(np.int64), col[inside].astype(np.int64)]
+    colors = np.zeros((*seen.shape, 4), np.uint8)
+    for label in np.unique(seen[seen > 0]).tolist():
+        colors[seen == label] = (*palette_color(int(label)), 110)
+    layer.alpha_composite(Image.fromarray(colors))
+
+
+def _small_labels(mask: SlideMask, scale: float) -> tuple[NDArray[Any], float]:
+    """A smaller level of a mask, and pixels of level 0 in one of it."""
+    down = max(1.0, scale / max(mask.to_file.step_x, 1e-9))
+    with open_mask(mask.path) as opened:
+        level = fitting_level(opened.level_scales, down)
+        step = max(opened.level_scales[level])
+        rows, cols = opened.shape
+        return opened.region(0, 0, cols, rows, downsample=step), step
+
+
+def _with_legend(
+    page: Any, names: tuple[str, ...], values: NDArray[np.int32], majority: NDArray[np.int32]
+) -> Any:
+    """The page with the classes of its patches beside it."""
+    from PIL import Image, ImageDraw
+
+    out = Image.new("RGB", (page.width + _LEGEND_PX, page.height), (255, 255, 255))
+    out.paste(page, (0, 0))
+    draw = ImageDraw.Draw(out)
+    y = 8
+    for name, value in zip(names, values.tolist(), strict=True):
+        n = int(np.count_nonzero(majority == value))
+        if not n or y + 18 > page.height:
+            continue
+        left = page.width + 10
+        draw.rectangle((left, y, left + 12, y + 12), fill=palette_color(int(value)))
+        text = name if len(name) < 28 else name[:26] + "..."
+        draw.text((left + 20, y), f"{text}  {n:,}".encode("latin-1", "replace").decode("latin-1"),
+                  fill=(0, 0, 0))  # fmt: skip
+        y += 18
+    return out
+
+
+def save_overlay(image: Any, writer: OutputWriter, target: str) -> None:
+    """Give a picture its name, whole or not at all."""
+    part = writer.work_file(Path(target).name + ".part.png")
+    image.save(part, format="PNG")
+    (writer.path / target).parent.mkdir(parents=True, exist_ok=True)
+    writer.publish(part, target)
+
+
+def image_files(folder: Path, name: str, table: PatchTable, kind: str) -> list[Path]:
+    """Where the images of patches are saved."""
+    ending = "jpg" if kind == "jpeg" else "png"
+    return [folder / f"{name}_x{x}_y{y}.{ending}" for x, y in table.coords.tolist()]
+
+
+def save_images(
+    slide: Path, table: PatchTable, folder: Path, name: str, kind: str, threads: int,
+    reporter: Reporter,
+) -> int:  # fmt: skip
+    """Save the patches as images; those that are there already stay.
+
+    Parameters
+    ----------
+    slide : Path
+        The slide.
+    table : PatchTable
+        Its patches.
+    folder : Path
+        Where to.
+    name : str
+        How their names begin: ``NAME_x<x>_y<y>.png``.
+    kind : str
+        ``png`` or ``jpeg``.
+    threads : int
+        Threads that decode and encode.
+    reporter : Reporter
+        Who is told.
+
+    Returns
+    -------
+    int
+        How many were saved now.
+    """
+    from PIL import Image
+
+    targets = image_files(folder, name, table, kind)
+    missing = [i for i, target in enumerate(targets) if not target.is_file()]
+    if not missing:
+        return 0
+    folder.mkdir(parents=True, exist_ok=True)
+    reporter.phase("images", len(missing))
+
+    def save(i: int, pixels: NDArray[np.uint8]) -> None:
+        part = targets[i].with_name(f".{targets[i].name}.part")
+        try:
+            Image.fromarray(pixels).save(part, format=kind.upper(), quality=90)
+            part.replace(targets[i])
+        finally:
+            part.unlink(missing_ok=True)
+
+    with PatchReader(slide, table) as reader:
+        for n, _ in enumerate(reader.in_order(missing, threads, then=save), 1):
+            reporter.done(n)
+    return len(missing)
