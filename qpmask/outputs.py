@@ -32,6 +32,8 @@ CLASSES_FILE = "classes.yaml"
 REPORT_JSON = "report.json"
 REPORT_CSV = "report.csv"
 AREAS_CSV = "areas.csv"
+PREVIEW_FOLDER = "previews"
+CONTACT_SHEET = "contact_sheet.png"
 _WORK_FOLDER = ".qpmask"
 
 #: Endings that name a slide format; a mask is called like its slide without them.

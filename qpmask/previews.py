@@ -19,7 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.geometry import Size
-from qpmask.outputs import MASK_SUFFIX, SIDECAR_SUFFIX, OutputWriter, read_json
+from qpmask.outputs import (
+    CONTACT_SHEET,
+    MASK_SUFFIX,
+    PREVIEW_FOLDER,
+    SIDECAR_SUFFIX,
+    OutputWriter,
+    read_json,
+)
 from qpmask.plan import ImagePlan
 from qpmask.report import ImageRecord
 from qpmask.viewer.contactsheet import Contact, contact_sheet
@@ -30,8 +37,6 @@ from qpmask.viewer.viewport import picture_viewport
 
 log = logging.getLogger(__name__)
 
-PREVIEW_FOLDER = "previews"
-CONTACT_SHEET = "contact_sheet.png"
 
 _FORMAT = 1  # of the pictures; another number makes all of them again
 _FIT_PX = 1000

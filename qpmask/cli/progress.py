@@ -48,6 +48,7 @@ from qpmask.events import (
 from qpmask.plan import Plan
 from qpmask.report import ImageRecord
 
+_MAX_SAID = 40  # images of a run that get a line each in a terminal
 _PLAIN_EVERY_S = 10.0  # how often a long image says how far it is, without a terminal
 
 
@@ -66,6 +67,7 @@ class Display:
         self._quiet = quiet
         self._console = console or error_console()
         self._fancy = self._console.is_terminal and not quiet
+        self._room = min(36, max(14, self._console.width - 46))  # for the name of an image
         self._n_images = 0
         self._n_finished = 0
         self._memory = ""
@@ -131,7 +133,7 @@ class Display:
             self._on_finished(event.record)
 
     def _say(self, text: str) -> None:
-        self._console.print(Text(text), soft_wrap=True)
+        self._console.print(Text(text))
 
     def _on_run(self, plan: Plan) -> None:
         self._n_images = len(plan.images)
@@ -140,9 +142,7 @@ class Display:
         self._say(f"Project {plan.project.path}: {count_of(self._n_images, 'image')}")
         self.said = plan.findings
         for finding in plan.findings:
-            self._console.print(
-                Text("warning: ", "yellow") + Text(finding, "not bold default"), soft_wrap=True
-            )
+            self._console.print(Text("warning: ", "yellow") + Text(finding, "not bold default"))
         if self._fancy:
             self._run = self._overall.add_task(
                 plan.project.folder.name, total=self._n_images, memory=""
@@ -156,7 +156,7 @@ class Display:
         name = self._names.setdefault(event.entry_id, event.name)
         if self._fancy:
             self._tasks[event.entry_id] = self._images.add_task(
-                escape(shortened(name)), total=event.n_tiles, phase="reading"
+                escape(shortened(name, self._room)), total=event.n_tiles, phase="reading"
             )
         else:
             self._say(f"{self._place()} {name}: {event.n_tiles:,} tiles")
@@ -203,9 +203,10 @@ class Display:
             self._console.print(
                 Text(f"{place} {name}: ")
                 + Text("failed", "bold red")
-                + Text(f"\n      {self._reason(record)}"),
-                soft_wrap=True,
+                + Text(f"\n      {self._reason(record)}")
             )
+        elif self._fancy and self._n_images > _MAX_SAID:
+            return  # the bar counts them
         elif record.status == "skipped":
             self._say(f"{place} {name}: holds already ({record.mask})")
         else:

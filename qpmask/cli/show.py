@@ -21,8 +21,9 @@ from qpmask.cli.words import (
     out_console,
     print_json,
 )
+from qpmask.outputs import AREAS_CSV, CONTACT_SHEET, PREVIEW_FOLDER, REPORT_CSV
 from qpmask.plan import LEFT_OUT, NO_SLIDE, NOTHING, ImagePlan, Plan
-from qpmask.report import STATUSES, Report
+from qpmask.report import STATUSES, ImageRecord, Report
 
 _STATUS_STYLE = {"done": "green", "skipped": "cyan", "failed": "bold red", "interrupted": "yellow"}
 
@@ -171,11 +172,11 @@ def show_report(
         _print_summary(report)
     for warning in _warnings(report):
         if not quiet and warning not in said:
-            errors.print(Text("warning: ", "yellow") + Text(warning), soft_wrap=True)
+            errors.print(Text("warning: ", "yellow") + Text(warning))
     names = [(r.entry_id, r.image) for r in report]
     failed = [(r.entry_id, str(r.error)) for r in report if r.status == "failed"]
     for line in grouped(failed, names, report.project):
-        errors.print(Text("error: ", "bold red") + Text(line), soft_wrap=True)
+        errors.print(Text("error: ", "bold red") + Text(line))
     if report.interrupted:
         errors.print(
             Text("Interrupted. ", "yellow")
@@ -185,47 +186,71 @@ def show_report(
 
 
 _MAX_REASONS = 5  # why masks were made again, one a line
-_WIDE = 110  # columns of a terminal that has room for all of the summary
+_MAX_LISTED = 40  # images of a table in a terminal; report.csv has them all
+
+#: Columns of the summary, and how many columns the terminal must have for each.
+_COLUMNS = (
+    ("image", "left", 0), ("status", "left", 0), ("mask", "left", 120), ("pixels", "right", 90),
+    ("objects", "right", 0), ("labelled", "right", 0), ("file", "right", 90),
+    ("time", "right", 120),
+)  # fmt: skip
 
 
 def _print_summary(report: Report) -> None:
     console = out_console()
-    table = Table(title=f"Masks in {report.output}", title_justify="left")
-    is_narrow = console.width < _WIDE  # a mask's name follows from its image's
-    for name, justify in (
-        ("image", "left"), ("status", "left"), ("mask", "left"), ("pixels", "right"),
-        ("objects", "right"), ("labelled", "right"), ("file", "right"), ("time", "right"),
-    ):  # fmt: skip
-        if not (is_narrow and name == "mask"):
-            whole = name not in ("image", "mask")
-            table.add_column(name, justify=justify, overflow="fold", no_wrap=whole)  # type: ignore[arg-type]
-    for r in report:
-        area = sum(r.pixels.values())
-        share = f"{100 * (1 - r.pixels.get(0, 0) / area):.2f} %" if area else ""
-        size = f"{r.width_px:,} x {r.height_px:,}" if r.width_px and r.height_px else ""
-        if size and r.planes and r.planes > 1:
-            size += f" x {r.planes}"
-        table.add_row(
-            Text(r.image),
-            Text(r.status, _STATUS_STYLE[r.status]),
-            *([] if is_narrow else [Text(r.mask or "")]),
-            size,
-            "" if r.objects is None else f"{r.objects:,}",
-            share,
-            human_bytes(r.bytes),
-            human_seconds(r.seconds) if r.status == "done" else "",
-        )
-    console.print(table)
+    wrap = not console.is_terminal
+    reached = [r for r in report if r.status != "interrupted"]
+    if console.is_terminal and len(reached) > _MAX_LISTED:
+        console.print(Text(f"Masks in {report.output}"), soft_wrap=wrap)
+    elif reached:
+        console.print(_summary_table(reached, f"Masks in {report.output}", console.width))
     again = Counter(r.made_again for r in report if r.made_again)
     for why, n in again.most_common(_MAX_REASONS):
-        console.print(Text(f"{count_of(n, 'mask')} made again: {why}"), soft_wrap=True)
+        console.print(Text(f"{count_of(n, 'mask')} made again: {why}"), soft_wrap=wrap)
     if len(again) > _MAX_REASONS:
         console.print(f"and {len(again) - _MAX_REASONS} more reasons (see report.json)")
-    parts = [f"{report.count(s)} {s}" for s in STATUSES if report.count(s)]
+    parts = [f"{report.count(s):,} {s}" for s in STATUSES if report.count(s)]
     text = f"{', '.join(parts)} in {human_seconds(report.seconds)}"
     if report.count("done"):
         text += f", by {report.engine}"
-    console.print(text, soft_wrap=True)
+    console.print(Text(text), soft_wrap=wrap)
+    if console.is_terminal and len(reached) > _MAX_LISTED:
+        console.print(
+            f"{sum(r.objects or 0 for r in reached):,} objects, "
+            f"{human_bytes(sum(r.bytes or 0 for r in reached))}. Image by image: "
+            f"{REPORT_CSV}; the area of each class: {AREAS_CSV}."
+        )
+    if report.options.get("previews"):
+        console.print(f"Pictures of the masks: {CONTACT_SHEET}, {PREVIEW_FOLDER}/")
+
+
+def _summary_table(records: Sequence[ImageRecord], title: str, width: int) -> Table:
+    """One row an image, with the columns that there is room for."""
+    columns = [(name, justify) for name, justify, least in _COLUMNS if width >= least]
+    table = Table(title=title, title_justify="left")
+    for name, justify in columns:
+        folds = name in ("image", "mask")
+        table.add_column(
+            name, justify=justify, overflow="fold", no_wrap=not folds,  # type: ignore[arg-type]
+            min_width=12 if folds else None,
+        )  # fmt: skip
+    for r in records:
+        area = sum(r.pixels.values())
+        size = f"{r.width_px:,} x {r.height_px:,}" if r.width_px and r.height_px else ""
+        if size and r.planes and r.planes > 1:
+            size += f" x {r.planes}"
+        cells: dict[str, Text | str] = {
+            "image": Text(r.image),
+            "status": Text(r.status, _STATUS_STYLE[r.status]),
+            "mask": Text(r.mask or ""),
+            "pixels": size,
+            "objects": "" if r.objects is None else f"{r.objects:,}",
+            "labelled": f"{100 * (1 - r.pixels.get(0, 0) / area):.2f} %" if area else "",
+            "file": human_bytes(r.bytes),
+            "time": human_seconds(r.seconds) if r.status == "done" else "",
+        }
+        table.add_row(*(cells[name] for name, _ in columns))
+    return table
 
 
 def _warnings(report: Report) -> list[str]:

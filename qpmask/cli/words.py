@@ -28,8 +28,10 @@ def out_console() -> Console:
 
 
 def error_console() -> Console:
-    """Console for progress, warnings and errors."""
-    return _console(stderr=True, soft_wrap=True)
+    """Console for progress, warnings and errors: in a terminal, lines break between words."""
+    console = _console(stderr=True)
+    console.soft_wrap = not console.is_terminal
+    return console
 
 
 def _console(**options: Any) -> Console:
