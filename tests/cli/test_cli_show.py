@@ -69,14 +69,14 @@ def test_no_column_is_cut(terminal: Callable[[Report, int], str], columns: int) 
 
 
 def test_hundreds_of_images_are_counted(terminal: Callable[[Report, int], str]) -> None:
-    warned = ("1 object without a class left out.",)
+    warned = ("The pixels are not square.",)
     records = [*many(380, warnings=warned), *many(20, status="failed", error="The disk is full.")]
     records = [replace(r, entry_id=str(i)) for i, r in enumerate(records)]
     out = terminal(report(*records), 60)
     assert "380 done, 20 failed" in out and "report.csv" in out and "areas.csv" in out
     assert len(out.splitlines()) < 20
     said = " ".join(out.split())
-    assert said.count("without a class left") == 1 and "377 more" in said
+    assert said.count("not square") == 1 and "377 more" in said
     assert said.count("The disk is full.") == 1
 
 
