@@ -67,6 +67,7 @@ def show_plan(plan: Plan, *, as_json: bool = False) -> None:
         for image in plan.images
         for finding in image.findings
         if image.slide is not None or not finding.startswith(NO_SLIDE)  # the table says so
+        if not finding.endswith(f"{LEFT_OUT}.")  # the run's own warnings say so once
     ]
     for line in grouped(said, names, plan.project.path):
         console.print(Text("warning: ", "yellow") + Text(line), soft_wrap=True)
