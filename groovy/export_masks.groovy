@@ -865,11 +865,19 @@ class MaskExport {
                 width_px: ok ? plan.width : null, height_px: ok ? plan.height : null, downsample: ok ? downsample : null,
                 pixel_width_um: ok ? plan.pixelSize?.get(0) : null, pixel_height_um: ok ? plan.pixelSize?.get(1) : null,
                 dtype: ok ? "uint${plan.bits}".toString() : null, planes: ok ? plan.planes : null,
-                pixels: (pixels ?: [:]).collectEntries { k, v -> [(k.toString()): v] }, objects: ok ? plan.drawn : null,
+                pixels: (pixels ?: [:]).collectEntries { k, v -> [(k.toString()): v] },
+                labelled: ok ? labelled(pixels) : null, objects: ok ? plan.drawn : null,
                 seconds: 0.0d, bytes: bytes, engine: null, verified_by: null,
                 made_again: null, slide: plan.slide, error: error,
                 error_type: status == 'failed' ? 'QpmaskError' : null, hidden: ok ? plan.hidden : null,
                 warnings: plan.findings*.toString()]
+    }
+
+    /** Share of the pixels that have a label. */
+    private static double labelled(Map pixels) {
+        long background = (pixels[0] ?: 0L) as long
+        long all = pixels.values().sum(0L) as long
+        return 1d - (double) background / (double) Math.max(1L, all)
     }
 
     private Map sidecar(Map plan, Map record, String sha256) {
@@ -889,7 +897,8 @@ class MaskExport {
                     [label: row.label, name: row.name, color: row.color, objects: row.objects, pixels: n,
                      area_mm2: areaMm2 == null ? null : n * areaMm2]
                 },
-                cores: cores(plan), pixels: record.pixels, objects_drawn: plan.drawn, instances: null, engine: engine, verified_by: null,
+                cores: cores(plan), pixels: record.pixels, labelled: record.labelled, objects_drawn: plan.drawn,
+                instances: null, engine: engine, verified_by: null,
                 hidden: record.hidden, warnings: record.warnings, made_from: plan.madeFrom]
     }
 

@@ -141,7 +141,8 @@ class MaskMaker:
             )
         counts = _total_counts(written, job.n_planes)
         verified = None if self.verifier is None else self.verifier.probe().name
-        record = _done_record(image, job, counts, part.stat().st_size)
+        share = _labelled(job, counts, part)
+        record = _done_record(image, job, counts, share, part.stat().st_size)
         hidden = _hidden(image, job, counts, sight)
         if self.plan.options.hidden == "error":
             check_hidden(hidden, image.entry.label)
@@ -154,7 +155,7 @@ class MaskMaker:
         self._watch(job).check()
         self.folder.publish(part, image.mask_name)
         self.folder.write_json(image.mask_name + SIDECAR_SUFFIX, sidecar)
-        return record
+        return _for_report(record, job)
 
     def _write(
         self, image: ImagePlan, job: RenderJob, info: EngineInfo, part: Path, n_tiles: int
@@ -288,7 +289,11 @@ def standing_record(image: ImagePlan, folder: OutputWriter) -> ImageRecord:
     assert standing is not None and standing.sidecar is not None and job is not None
     sidecar = standing.sidecar
     pixels = {int(k): int(v) for k, v in sidecar["pixels"].items()}
-    record = _done_record(image, job, pixels, (folder.path / image.mask_name).stat().st_size)
+    share = sidecar.get("labelled")
+    if not isinstance(share, float | int):  # an older one
+        share = None if job.render.multichannel else _share_of(pixels)
+    n_bytes = (folder.path / image.mask_name).stat().st_size
+    record = _for_report(_done_record(image, job, pixels, share, n_bytes), job)
     made_by, verified_by = sidecar.get("engine"), sidecar.get("verified_by")
     return replace(
         record,
@@ -320,7 +325,11 @@ def record_for(
 
 
 def _done_record(
-    image: ImagePlan, job: RenderJob, pixels: dict[int, int], n_bytes: int
+    image: ImagePlan,
+    job: RenderJob,
+    pixels: dict[int, int],
+    labelled: float | None,
+    n_bytes: int,
 ) -> ImageRecord:
     size = image.pixel_size
     return ImageRecord(
@@ -336,6 +345,7 @@ def _done_record(
         dtype=job.dtype,
         planes=job.n_planes,
         pixels=pixels,
+        labelled=labelled,
         objects=image.drawn,
         bytes=n_bytes,
         slide=_slide(image),
@@ -349,6 +359,27 @@ def _hidden(
     assert image.inventory is not None
     names = {row.label: row.name for row in image.legend}
     return find_hidden(job, image.inventory, names, counts, sight)
+
+
+def _for_report(record: ImageRecord, job: RenderJob) -> ImageRecord:
+    """A record without the pixels of each instance, of which there may be a million."""
+    if not job.render.instances:
+        return record
+    return replace(record, pixels={0: record.pixels.get(0, 0)})
+
+
+def _labelled(job: RenderJob, pixels: dict[int, int], mask: Path) -> float:
+    """Share of the pixels of a mask that have a label, in any of its channels."""
+    if job.n_channels == 1:
+        return _share_of(pixels)
+    from qpmask.ometiff.union import count_labelled
+
+    n_pixels = job.size.area_px * job.n_planes // job.n_channels
+    return count_labelled(mask, job.n_channels) / n_pixels
+
+
+def _share_of(pixels: dict[int, int]) -> float:
+    return 1 - pixels.get(0, 0) / max(1, sum(pixels.values()))
 
 
 def _slide(image: ImagePlan) -> str:
@@ -522,6 +553,7 @@ def _sidecar(
         "classes": classes,
         "cores": _cores(image, job),
         "pixels": {str(k): v for k, v in record.pixels.items()},
+        "labelled": record.labelled,
         "objects_drawn": image.drawn,
         "instances": image.mask_name + INSTANCES_SUFFIX if job.render.instances else None,
         "engine": asdict(info),

@@ -31,7 +31,10 @@ class ImageRecord:
     mask : str or None
         File name of the mask in the output folder; None where there is none from this run.
     pixels : dict
-        Pixels of each label, all planes together, background included.
+        Pixels of each label, all planes together, background included. Of an instance mask the
+        background alone: it may have a million labels, and its table and sidecar have each.
+    labelled : float or None
+        Share of the pixels that have a label, 0 to 1; of a multichannel mask in any channel.
     objects : int or None
         How many objects were drawn.
     engine : str or None
@@ -61,6 +64,7 @@ class ImageRecord:
     dtype: str | None = None
     planes: int | None = None
     pixels: Mapping[int, int] = field(default_factory=dict)
+    labelled: float | None = None
     objects: int | None = None
     seconds: float = 0.0
     bytes: int | None = None

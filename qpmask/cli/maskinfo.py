@@ -117,7 +117,14 @@ def _sum(planes: list[dict[int, int]]) -> dict[int, int]:
 def _show_mask(data: dict[str, Any], named: Mapping[int, str]) -> None:
     from rich.table import Table
 
-    from qpmask.cli.words import class_text, count_of, human_bytes, out_console, place_text
+    from qpmask.cli.words import (
+        class_text,
+        count_of,
+        human_area,
+        human_bytes,
+        out_console,
+        place_text,
+    )
 
     console = out_console()
     width_px, height_px = data["tile_px"], data["tile_height_px"]
@@ -159,13 +166,11 @@ def _show_mask(data: dict[str, Any], named: Mapping[int, str]) -> None:
             soft_wrap=True,
         )
     table = Table()
-    for name in (first, "class", "pixels", "mm²"):
+    for name in (first, "class", "pixels", "area"):
         table.add_column(name, justify="left" if name == "class" else "right", overflow="fold")
     for label, text, n in rows:
-        area = None if n is None or not size else n * size * data["pixel_height_um"] / 1e6
-        table.add_row(
-            label, text, "" if n is None else f"{n:,}", "" if area is None else f"{area:,.3f}"
-        )
+        area = "" if n is None or not size else human_area(n * size * data["pixel_height_um"])
+        table.add_row(label, text, "" if n is None else f"{n:,}", area)
     if rows:
         console.print(table)
 

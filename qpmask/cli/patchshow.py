@@ -11,6 +11,7 @@ from rich.text import Text
 from qpmask.cli.words import (
     count_of,
     error_console,
+    human_area,
     human_bytes,
     human_seconds,
     out_console,
@@ -87,7 +88,7 @@ def _print_summary(report: PatchReport) -> None:
             "status": Text(r.status, _STYLES[r.status]),
             "patches": "" if r.patches is None else f"{r.patches:,}",
             "of": "" if r.cells is None else f"{r.cells:,}",
-            "tissue": "" if r.tissue_mm2 is None else f"{r.tissue_mm2:,.1f} mm²",
+            "tissue": "" if r.tissue_mm2 is None else human_area(r.tissue_mm2 * 1e6),
             "file": human_bytes(r.bytes),
             "time": human_seconds(r.seconds) if r.status == "done" else "",
         }

@@ -236,7 +236,6 @@ def _summary_table(records: Sequence[ImageRecord], title: str, width: int) -> Ta
             min_width=12 if folds else None,
         )  # fmt: skip
     for r in records:
-        area = sum(r.pixels.values())
         size = f"{r.width_px:,} x {r.height_px:,}" if r.width_px and r.height_px else ""
         if size and r.planes and r.planes > 1:
             size += f" x {r.planes}"
@@ -246,7 +245,7 @@ def _summary_table(records: Sequence[ImageRecord], title: str, width: int) -> Ta
             "mask": Text(r.mask or ""),
             "pixels": size,
             "objects": "" if r.objects is None else f"{r.objects:,}",
-            "labelled": f"{100 * (1 - r.pixels.get(0, 0) / area):.2f} %" if area else "",
+            "labelled": "" if r.labelled is None else f"{100 * r.labelled:.2f} %",
             "file": human_bytes(r.bytes),
             "time": human_seconds(r.seconds) if r.status == "done" else "",
         }

@@ -58,6 +58,13 @@ def human_bytes(count: int | None) -> str:
     return ""
 
 
+def human_area(um2: float) -> str:
+    """``1.234 mm²``, ``87.5 µm²``: the unit that suits the size of an area in µm²."""
+    if um2 >= 1e4:  # 0.01 mm²
+        return f"{um2 / 1e6:,.3f} mm²"
+    return f"{um2:,.0f} µm²" if um2 >= 100 or um2 == 0 else f"{um2:,.3g} µm²"
+
+
 def human_seconds(seconds: float) -> str:
     """``4.2 s`` or ``1 h 02 min``."""
     if seconds < 60:

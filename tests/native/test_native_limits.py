@@ -10,7 +10,7 @@ import handmade_projects
 import numpy as np
 import pytest
 import tifffile
-from conftest import Cli
+from conftest import TINY, Cli
 from handmade_projects import CALIBRATION, metadata
 from qpdata.qpdata_builder import Obj, QuPathWriter, Roi
 
@@ -110,6 +110,34 @@ def test_all_that_reads_masks_reads_it(made: tuple[Path, Path, Report]) -> None:
         assert array.dtype == np.uint32 and array[1021, 1037] == N_OBJECTS
     found = compare_masks(path, path)
     assert found.equal and found.n_pixels == 1040 * 1024
+
+
+def test_what_is_labelled_of_overlapping_channels_is_counted_once(
+    qpmask_cli: Cli, tmp_path: Path
+) -> None:
+    classes = {"Alpha": 1, "Beta": 2}
+    options = export_options(
+        engine="native", multichannel=True, unknown="ignore", images=("squares.ome.tif",)
+    )
+    for status in ("done", "skipped"):
+        (record,) = export_masks(TINY, tmp_path / "m", classes, options)
+        # 322 pixels of Alpha, 443 of Beta, 64 of both.
+        assert (record.status, record.labelled) == (status, 701 / (64 * 48))
+    code, out, _ = qpmask_cli(
+        "export", TINY, "-o", tmp_path / "m", "--engine", "native", "--multichannel",
+        "--unknown", "ignore", "--images", "squares.ome.tif",
+    )  # fmt: skip
+    assert code == 0 and "22.82 %" in out
+
+
+def test_a_report_leaves_the_instances_to_their_table(made: tuple[Path, Path, Report]) -> None:
+    _, mask, report = made
+    (record,) = report
+    n_background = 1040 * 1024 - 9 * N_OBJECTS
+    assert record.pixels == {0: n_background}
+    assert record.labelled == 9 * N_OBJECTS / (1040 * 1024)
+    sidecar = json.loads(mask.with_name(f"{mask.name}.json").read_text("utf-8"))
+    assert sidecar["pixels"][str(N_OBJECTS)] == 9 and len(sidecar["pixels"]) == N_OBJECTS + 1
 
 
 def test_the_commands_take_it(
