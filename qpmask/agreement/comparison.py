@@ -119,7 +119,10 @@ def compare_masks(
         pairing = pair(frame_of(a), frame_of(b))
         pixels = compare_pixels(a, b, pairing, on_tile=on_tile)
         agreement = _agreement(pixels, a.metadata, b.metadata, by)
-        notes = (*pairing.notes, *_contradictions(a.metadata, b.metadata, by))
+        absent = tuple(
+            f"{file.path.name}: {file.structure.note}" for file in (a, b) if file.structure.note
+        )
+        notes = (*pairing.notes, *_contradictions(a.metadata, b.metadata, by), *absent)
     return MaskComparison(first, second, pixels, agreement, pairing, notes)
 
 

@@ -60,12 +60,15 @@ def show_mask(path: Path, as_json: bool) -> int:
                 if key != FRAME_KEY
             },
             "frame": frame and frame.to_json(),
+            "absent_tiles": file.structure.n_absent,
             "pixels": None if planes is None else {str(k): n for k, n in _sum(planes).items()},
             "channel_pixels": None if planes is None else [
                 sum(sum(found.values()) - found.get(0, 0) for found in planes[i :: len(channels)])
                 for i in range(len(channels))
             ],
         }  # fmt: skip
+        if file.structure.note is not None and not as_json:
+            error_console().print(f"note: {file.structure.note}", soft_wrap=True, markup=False)
     named = instance_classes(path)
     if named:
         data["instances"] = _instances(named, data["pixels"])

@@ -83,11 +83,8 @@ def open_mask(
                 hint="Export it as labels. In Python, open_mask(path, plane=0) reads the values of "
                 "one colour.",
             )
-        if file.structure.n_absent:
-            _log.warning(
-                "%s: %s tiles are not in the file, as in sparse TIFFs; they count as background.",
-                file.path, f"{file.structure.n_absent:,}",
-            )  # fmt: skip
+        if file.structure.note is not None:
+            _log.warning("%s: %s.", file.path, file.structure.note)
         return Mask(file, 0 if plane is None else whole_number(plane, "plane"))
     except BaseException:
         file.close()
@@ -208,6 +205,11 @@ class Mask(LazyPixels):
         """Micrometres per pixel of level 0 in x and y; None where the file does not say."""
         size = self.pixel_size
         return None if size is None else (size.width_um, size.height_um)
+
+    @property
+    def note(self) -> str | None:
+        """What people should know of the file: tiles that a sparse one leaves out."""
+        return self._file.structure.note
 
     @property
     def frame(self) -> Frame | None:

@@ -198,6 +198,14 @@ class Structure:
         )
 
     @property
+    def note(self) -> str | None:
+        """What people should know of the file, for one line."""
+        if not self.n_absent:
+            return None
+        are = "tile is" if self.n_absent == 1 else "tiles are"
+        return f"{self.n_absent:,} {are} not in the file, as in sparse TIFFs: counted as background"
+
+    @property
     def metadata_problem(self) -> str | None:
         """Why there are no metadata although there is OME-XML."""
         return self._parsed[1]

@@ -78,6 +78,7 @@ def open_scene(
             slide=slide,
             alignment=alignment,
             opacity=opacity,
+            note=mask.note,
         )
 
 

@@ -72,6 +72,8 @@ class Scene:
         How it does; needed with a slide.
     opacity : float
         Of the mask, 0 to 1.
+    note : str, optional
+        What people should know of the mask's file.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Scene:
         slide: Slide | None = None,
         alignment: Alignment | None = None,
         opacity: float = 1.0,
+        note: str | None = None,
     ) -> None:
         if not 0 <= opacity <= 1:
             raise OptionsError(f"The opacity is {opacity}; it must be from 0 to 1.")
@@ -97,6 +100,7 @@ class Scene:
         self._painter = Painter(classes)
         self._slide = slide
         self._alignment = alignment
+        self._note = note
 
     @property
     def size(self) -> Size:
@@ -105,9 +109,9 @@ class Scene:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What people should know about how the slide lies under the mask."""
+        """What people should know of the mask's file, and of how the slide lies under it."""
         note = self._alignment.note if self._alignment is not None else None
-        return (note,) if note else ()
+        return tuple(text for text in (self._note, note) if text)
 
     @property
     def has_slide(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from conftest import Cli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -144,6 +145,16 @@ def test_tiles_that_a_sparse_file_leaves_out_are_background(
         np.testing.assert_array_equal(mask.region(0, 0, 300, 200, 4), expected[::4, ::4])
     said = [r for r in caplog.records if r.levelno == logging.WARNING]
     assert len(said) == 1 and "3 tiles are not in the file" in said[0].getMessage()
+
+
+def test_commands_say_once_that_tiles_are_left_out(tmp_path: Path, qpmask_cli: Cli) -> None:
+    path = tmp_path / "m.tif"
+    write_pyramid(path, blobs(200, 300, n=9) + 1, [], tile=64)
+    leave_out(path, [0, 7])
+    for command in (["info"], ["view", "--save", "a.png"], ["compare", path]):
+        _, out, err = qpmask_cli(*command, path)
+        said = (out + err).count("2 tiles are not in the file")
+        assert said == (2 if command[0] == "compare" else 1), command  # both masks are sparse
 
 
 @pytest.mark.parametrize("how", ["ours", "QuPath's"])
