@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from qpmask.classes import load_class_map as load_class_map
     from qpmask.classes import load_preset as load_preset
     from qpmask.errors import QpmaskError as QpmaskError
+    from qpmask.features.options import FeatureOptions as FeatureOptions
+    from qpmask.features.options import feature_options as feature_options
+    from qpmask.features.run import extract_features as extract_features
     from qpmask.mask import Mask as Mask
     from qpmask.mask import open_mask as open_mask
     from qpmask.maskwriter import MaskWriter as MaskWriter
@@ -42,6 +45,7 @@ _HOMES = {
     "ClassEntry": "classes",
     "ClassMap": "classes",
     "ExportOptions": "options",
+    "FeatureOptions": "features.options",
     "FileOptions": "options",
     "Mask": "mask",
     "MaskComparison": "agreement",
@@ -55,6 +59,8 @@ _HOMES = {
     "compare_masks": "agreement",
     "export_masks": "pipeline",
     "export_options": "options",
+    "extract_features": "features.run",
+    "feature_options": "features.options",
     "finalize": "maskwriter",
     "load_class_map": "classes",
     "load_preset": "classes",

@@ -22,6 +22,7 @@ COMMANDS = {
     "compare": "compare",
     "view": "view",
     "patches": "patches",
+    "features": "features",
     "finalize": "finalize",
     "groovy": "groovy",
     "doctor": "doctor",

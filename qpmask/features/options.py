@@ -1,0 +1,106 @@
+"""What to do with patches, as one frozen record."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qpmask.errors import OptionsError
+from qpmask.features.choosing import PRECISIONS, HowToRun, check_choice, feature_name
+from qpmask.features.seeing import NORMALIZE
+
+STORES = ("float32", "float16")
+
+
+@dataclass(frozen=True)
+class FeatureOptions:
+    """Everything that :func:`qpmask.extract_features` can be told beyond the patch files.
+
+    Attributes
+    ----------
+    extractors : tuple of str
+        Names of the registry or of entry points, ONNX files, ``package.module:factory``.
+    how : HowToRun
+        Device, precision, weights.
+    batch_size : int
+        Patches at a time.
+    num_workers : int
+        Threads that read and scale patches.
+    store : str
+        ``float32`` or ``float16``: how features are stored.
+    slides : tuple of Path
+        Folders in which to look for slides that moved.
+    force : bool
+        Make features again that are there and still hold, and replace those that do not.
+    """
+
+    extractors: tuple[str, ...]
+    how: HowToRun = HowToRun()
+    batch_size: int = 32
+    num_workers: int = 4
+    store: str = "float32"
+    slides: tuple[Path, ...] = ()
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.extractors:
+            raise OptionsError(
+                "Name an extractor.",
+                hint="'qpmask features --list' shows all: --extractor resnet50",
+            )
+        for choice in self.extractors:
+            check_choice(choice)
+        names = [feature_name(choice) for choice in self.extractors]
+        for name in names:
+            if names.count(name) > 1:
+                raise OptionsError(f"Two extractors are called {name!r}.", hint="Leave one out.")
+        for value, name in ((self.batch_size, "batch_size"), (self.num_workers, "num_workers")):
+            if not 1 <= value <= 65536:
+                raise OptionsError(f"{name} is {value}; it must be 1 to 65536.")
+        choices = (
+            (self.how.precision, "precision", PRECISIONS),
+            (self.store, "store", STORES),
+            (self.how.normalize, "normalize", tuple(NORMALIZE)),
+        )
+        for word, name, allowed in choices:
+            if word not in allowed:
+                raise OptionsError(f"{name} is {word!r}; it must be one of {', '.join(allowed)}.")
+        for choice in self.how.weights:
+            if choice not in self.extractors:
+                raise OptionsError(
+                    f"There are weights for {choice!r}, which is not among the extractors."
+                )
+
+
+def feature_options(
+    extractors: str | Sequence[str],
+    *,
+    device: str = "auto",
+    precision: str = "float32",
+    normalize: str = "imagenet",
+    weights: Mapping[str, str | os.PathLike[str]] | None = None,
+    batch_size: int = 32,
+    num_workers: int = 4,
+    store: str = "float32",
+    slides: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    force: bool = False,
+) -> FeatureOptions:
+    """Build :class:`FeatureOptions` from plain names.
+
+    Raises
+    ------
+    OptionsError
+        A value makes no sense, or there is no such extractor.
+    """
+    many = extractors.split(",") if isinstance(extractors, str) else list(extractors)
+    folders = [slides] if isinstance(slides, str | os.PathLike) else list(slides)
+    how = HowToRun(
+        device, precision, normalize,
+        {name: Path(folder).expanduser() for name, folder in (weights or {}).items()},
+    )  # fmt: skip
+    return FeatureOptions(
+        tuple(dict.fromkeys(part.strip() for part in many if part.strip())), how, batch_size,
+        num_workers, store, tuple(Path(folder).expanduser() for folder in folders), force,
+    )  # fmt: skip
