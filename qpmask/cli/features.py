@@ -17,7 +17,7 @@ _FILE = click.Path(path_type=Path)
 @click.command("features", short_help="Make features of patches, by any of many models.")
 @click.argument("patches", nargs=-1, type=_FILE, metavar="PATCHES...")
 @click.option(
-    "--extractor", "extractors", multiple=True, metavar="NAME[,NAME]|FILE.onnx|package.module:factory",
+    "--extractor", "extractors", multiple=True, metavar="NAME[,NAME]|FILE.onnx|MODULE:FACTORY",
     help="What makes the features; repeatable.",
 )  # fmt: skip
 @click.option("--list", "show_list", is_flag=True, help="Show the extractors that have a name.")
@@ -72,7 +72,7 @@ def command(
     if not patches:
         raise OptionsError(
             "Name patch files, or their folder.",
-            hint="qpmask features patches --extractor resnet50; 'qpmask features --list' shows all.",
+            hint="As in: qpmask features DIR --extractor resnet50 ('qpmask features --list').",
         )
     options = feature_options(
         [name for part in extractors for name in part.split(",")],

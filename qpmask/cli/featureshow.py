@@ -38,8 +38,8 @@ def show_models(*, as_json: bool = False) -> None:
         if row.note:
             console.print(f"{row.name}: {row.note}", soft_wrap=True)
     console.print(
-        "Gated weights need an account that accepted their licence. Yours: --extractor FILE.onnx or "
-        "package.module:factory.", soft_wrap=True,
+        "Gated weights need an account that accepted their licence. For your own model: "
+        "--extractor FILE.onnx or package.module:factory.", soft_wrap=True,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The models of the registry, made by the library of their family, and what is taken of their output.
+"""The models of the registry, made by the library of their family, and what is taken of them.
 
 Weights come from the hub (its cache, when it is offline) or from a folder of the user's.
 """
@@ -47,7 +47,7 @@ def load(model: Model, weights: Path | None) -> Loaded:
 
 
 def pooled(tokens: Any, pooling: str, registers: int) -> Any:
-    """Features of tokens (b, 1 + registers + patches, d): the class token, and the mean of patches."""
+    """Features of tokens (b, 1 + registers + patches, d): class token, and mean of the patches."""
     cls = tokens[:, 0]
     if pooling == "cls":
         return cls
@@ -265,7 +265,7 @@ def _explained(model: Model, weights: Path | None) -> Iterator[None]:
         if weights is None and model.family != "torchvision":
             offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
             hint = (
-                "HF_HUB_OFFLINE is set, and its cache has not got them: unset it, or give a folder: "
+                "HF_HUB_OFFLINE is set and its cache lacks them: unset it, or give a folder: "
                 if offline
                 else "Without a network, give a folder: "
             ) + f"--weights {model.name}=FOLDER."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from qpmask.errors import OptionsError
@@ -37,7 +37,7 @@ class FeatureOptions:
     """
 
     extractors: tuple[str, ...]
-    how: HowToRun = HowToRun()
+    how: HowToRun = field(default_factory=HowToRun)
     batch_size: int = 32
     num_workers: int = 4
     store: str = "float32"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 CSV_COLUMNS = (
-    "name", "extractor", "status", "file", "patches", "resumed", "dimension", "not_finite", "seconds",
-    "patches_per_second", "error", "warnings",
+    "name", "extractor", "status", "file", "patches", "resumed", "dimension", "not_finite",
+    "seconds", "patches_per_second", "error", "warnings",
 )  # fmt: skip
 
 

@@ -61,9 +61,9 @@ def extract_features(
     progress: BatchListener | None = None,
     stop: threading.Event | None = None,
 ) -> FeatureReport:
-    """Make features of patches: ``features/<name>`` (n, d) in each patch file, in the order of its rows.
+    """Make features of patches: ``features/<name>`` (n, d) in each patch file.
 
-    Features that are there and still hold are skipped; what an interrupted run made is gone on
+    Their rows are in the order of the file's patches. Features that are there and still hold are skipped; what an interrupted run made is gone on
     with. A slide that fails does not keep the others from being made.
 
     Parameters

@@ -18,8 +18,8 @@ from qpmask.outputs import file_sha256
 class OnnxExtractor(Extractor):
     """A model of an ONNX file.
 
-    It takes a batch of pictures: float32 or float16 (b, 3, h, w), normalized; or uint8, (b, 3, h, w)
-    or (b, h, w, 3), as they are. A patch is scaled to its height and width where the model says
+    It takes a batch of pictures, (b, 3, h, w) or (b, h, w, 3): float32 or float16, normalized; or
+    uint8, as they are. A patch is scaled to its height and width where the model says
     them. Its first output is taken: (b, d), or (b, d, 1, 1).
 
     Parameters
@@ -66,8 +66,9 @@ class OnnxExtractor(Extractor):
             "tensor(uint8)": np.uint8,
         }
         if others or len(shape) != 4 or source.type not in kinds or 3 not in (shape[1], shape[3]):
+            takes = ", ".join(f"{i.name} {i.type} {i.shape}" for i in (source, *others))
             raise OptionsError(
-                f"{path} takes {', '.join(f'{i.name} {i.type} {i.shape}' for i in (source, *others))}.",
+                f"{path} takes {takes}.",
                 hint="It should take one batch of pictures: (b, 3, h, w), or bytes (b, h, w, 3).",
             )
         self._name, self._dtype = source.name, kinds[source.type]
