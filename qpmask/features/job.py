@@ -24,7 +24,7 @@ from qpmask.features.options import FeatureOptions
 from qpmask.features.pipe import prepared_batches
 from qpmask.features.report import FeatureRecord
 from qpmask.features.sidefile import SideFile
-from qpmask.patches import h5file
+from qpmask.patches import h5features, h5file
 from qpmask.patches.reading import Patches, open_patches
 
 _MOST_NAMED = 5  # patches in one message
@@ -79,7 +79,7 @@ class FeatureWork:
             with open_patches(item.path) as patches:
                 name = feature_name(item.choice)
                 made_from = _made_from(name, about, patches, self.options.store)
-                if h5file.features_made_from(item.path, name) != made_from:
+                if h5features.features_made_from(item.path, name) != made_from:
                     return None
                 return self._skipped(item, patches)
         except QpmaskError:
@@ -96,7 +96,7 @@ class FeatureWork:
             made_from = _made_from(
                 record.extractor, extractor.description.decides, patches, self.options.store
             )
-            there = h5file.features_made_from(item.path, record.extractor)
+            there = h5features.features_made_from(item.path, record.extractor)
             if there is not None and not self.options.force:
                 if there == made_from:
                     return self._skipped(item, patches)
@@ -140,7 +140,7 @@ class FeatureWork:
 
     def _skipped(self, item: FeatureItem, patches: Patches) -> FeatureRecord:
         name = feature_name(item.choice)
-        dimension, wrong = h5file.features_told(item.path, name)
+        dimension, wrong = h5features.features_told(item.path, name)
         return FeatureRecord(item.key, item.path.stem, name, "skipped", str(item.path),
                              len(patches), dimension, not_finite=wrong)  # fmt: skip
 
@@ -204,7 +204,7 @@ class FeatureWork:
     ) -> None:  # fmt: skip
         copy = path.with_name(f".{path.stem}.{os.getpid()}.part.h5")
         try:
-            h5file.with_features(path, copy, name, batches, shape, attributes)
+            h5features.with_features(path, copy, name, batches, shape, attributes)
             copy.replace(path)
         finally:
             with contextlib.suppress(OSError):

@@ -63,7 +63,8 @@ def extract_features(
 ) -> FeatureReport:
     """Make features of patches: ``features/<name>`` (n, d) in each patch file.
 
-    Their rows are in the order of the file's patches. Features that are there and still hold are skipped; what an interrupted run made is gone on
+    Their rows are in the order of the file's patches. Features that are there and still hold are
+    skipped; what an interrupted run made is gone on
     with. A slide that fails does not keep the others from being made.
 
     Parameters

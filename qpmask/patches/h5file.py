@@ -1,4 +1,4 @@
-"""The patch file: the only module that writes HDF5.
+"""The patch file: with :mod:`.h5features` the only module that writes HDF5.
 
 One file a slide, in the layout of AtlasPatch, which CLAM's and TRIDENT's steps read as well:
 ``coords`` (n, 2), ``coords_ext`` (n, 5), ``tissue`` (n,), ``padded`` (n,), ``labels/...``; later

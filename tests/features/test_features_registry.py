@@ -11,17 +11,73 @@ from qpmask.features.choosing import HowToRun, choose, expected
 from qpmask.features.registry import FAMILIES, POOLINGS, model, models
 from qpmask.features.seeing import INTERPOLATIONS, Seeing
 
-NAMES = """
-resnet18 resnet34 resnet50 resnet101 resnet152 convnext_tiny convnext_small convnext_base
-convnext_large vit_b_16 vit_b_32 vit_l_16 vit_l_32 vit_h_14 dinov2_small dinov2_base dinov2_large
-dinov2_giant dinov3_vits16 dinov3_vits16_plus dinov3_vitb16 dinov3_vitl16 dinov3_vitl16_sat
-dinov3_vith16_plus dinov3_vit7b16 dinov3_vit7b16_sat uni_v1 uni_v2 phikon_v1 phikon_v2 virchow_v1
-virchow_v2 prov_gigapath midnight musk openmidnight pathorchestra h_optimus_0 h_optimus_1 h0_mini
-hibou_b hibou_l lunit_resnet50_bt lunit_resnet50_swav lunit_resnet50_mocov2
-lunit_vit_small_patch16_dino lunit_vit_small_patch8_dino clip_rn50 clip_rn101 clip_rn50x4
-clip_rn50x16 clip_rn50x64 clip_vit_b_32 clip_vit_b_16 clip_vit_l_14 clip_vit_l_14_336 plip medsiglip
-quilt_b_32 quilt_b_16 quilt_b_16_pmb biomedclip conch_v1 conch_v15 omiclip
-""".split()
+NAMES = [
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "convnext_tiny",
+    "convnext_small",
+    "convnext_base",
+    "convnext_large",
+    "vit_b_16",
+    "vit_b_32",
+    "vit_l_16",
+    "vit_l_32",
+    "vit_h_14",
+    "dinov2_small",
+    "dinov2_base",
+    "dinov2_large",
+    "dinov2_giant",
+    "dinov3_vits16",
+    "dinov3_vits16_plus",
+    "dinov3_vitb16",
+    "dinov3_vitl16",
+    "dinov3_vitl16_sat",
+    "dinov3_vith16_plus",
+    "dinov3_vit7b16",
+    "dinov3_vit7b16_sat",
+    "uni_v1",
+    "uni_v2",
+    "phikon_v1",
+    "phikon_v2",
+    "virchow_v1",
+    "virchow_v2",
+    "prov_gigapath",
+    "midnight",
+    "musk",
+    "openmidnight",
+    "pathorchestra",
+    "h_optimus_0",
+    "h_optimus_1",
+    "h0_mini",
+    "hibou_b",
+    "hibou_l",
+    "lunit_resnet50_bt",
+    "lunit_resnet50_swav",
+    "lunit_resnet50_mocov2",
+    "lunit_vit_small_patch16_dino",
+    "lunit_vit_small_patch8_dino",
+    "clip_rn50",
+    "clip_rn101",
+    "clip_rn50x4",
+    "clip_rn50x16",
+    "clip_rn50x64",
+    "clip_vit_b_32",
+    "clip_vit_b_16",
+    "clip_vit_l_14",
+    "clip_vit_l_14_336",
+    "plip",
+    "medsiglip",
+    "quilt_b_32",
+    "quilt_b_16",
+    "quilt_b_16_pmb",
+    "biomedclip",
+    "conch_v1",
+    "conch_v15",
+    "omiclip",
+]
 
 
 def test_all_that_people_name_are_there() -> None:
@@ -33,9 +89,10 @@ def test_a_row(name: str) -> None:
     row = model(name)
     assert row.family in FAMILIES and row.pooling in POOLINGS
     assert row.seeing.interpolation in INTERPOLATIONS
-    assert row.seeing.resize >= row.seeing.crop >= 224 and row.seeing.crop % 14 * (
-        row.seeing.crop % 16
-    ) == 0, "a whole number of the patches of a ViT"
+    assert (
+        row.seeing.resize >= row.seeing.crop >= 224
+        and row.seeing.crop % 14 * (row.seeing.crop % 16) == 0
+    ), "a whole number of the patches of a ViT"
     assert row.licence and 128 < row.dimension <= 4096
     assert row.pooling != "cls+mean" or row.dimension % 2 == 0
     assert row.revision == "main" or len(row.revision) == 40

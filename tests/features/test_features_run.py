@@ -23,7 +23,7 @@ from qpmask.errors import OptionsError, OutputError
 from qpmask.features.own import ENTRY_POINTS
 from qpmask.features.seeing import NORMALIZE
 from qpmask.features.sidefile import SideFile
-from qpmask.patches import h5file
+from qpmask.patches import h5features, h5file
 
 OWN = "features.feature_models:"
 
@@ -97,7 +97,7 @@ def test_what_stands_with_the_features(tmp_path: Path, patches: Path) -> None:
     assert about["transform_mean"].tolist() == [0.5, 0.5, 0.5]
     assert about["patch_size"] == 32 and about["patch_mpp"] == 2.0 and about["store"] == "float32"
     assert about["device"] == "CPUExecutionProvider" and about["onnxruntime_version"]
-    assert h5file.features_made_from(patches, "m")["extractor"] == "m"
+    assert h5features.features_made_from(patches, "m")["extractor"] == "m"
 
 
 def test_coordinates_and_other_features_stay(tmp_path: Path, patches: Path) -> None:
