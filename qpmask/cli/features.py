@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from qpmask.cli import exits
 from qpmask.cli.signals import stop_signals
 from qpmask.errors import OptionsError
+
+if TYPE_CHECKING:
+    from qpmask.features.options import FeatureOptions
+    from qpmask.features.report import FeatureReport
 
 _FILE = click.Path(path_type=Path)
 
@@ -46,6 +51,10 @@ _FILE = click.Path(path_type=Path)
     show_default=True, help="How colours are scaled for a model of your own.",
 )  # fmt: skip
 @click.option("--slides", multiple=True, type=_FILE, help="Where the slides moved to; repeatable.")
+@click.option(
+    "--for", "views", type=click.Choice(("clam", "trident", "stamp")), multiple=True,
+    help="Files as these programs want them, beside ours; repeatable.",
+)  # fmt: skip
 @click.option("--force", is_flag=True, help="Make features anew that are there.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Show errors only.")
@@ -61,10 +70,8 @@ def command(
     that was stopped, by whatever, goes on where it was.
     """
     exits.set_up_logging(verbose)
-    from qpmask.cli.batchprogress import BatchDisplay
     from qpmask.cli.featureshow import show_feature_report, show_models
     from qpmask.features.options import feature_options
-    from qpmask.features.run import extract_features
 
     if show_list:
         show_models(as_json=as_json)
@@ -78,14 +85,29 @@ def command(
         [name for part in extractors for name in part.split(",")],
         weights=dict(_named_folder(text) for text in weights), **values,
     )  # fmt: skip
-    with stop_signals() as (stop, begun), BatchDisplay(quiet=quiet or as_json) as display:
+    report = make_features(patches, options, quiet=quiet or as_json)
+    show_feature_report(report, as_json=as_json, quiet=quiet)
+    return exit_code(report)
+
+
+def make_features(
+    patches: Sequence[Path], options: FeatureOptions, *, quiet: bool
+) -> FeatureReport:
+    """Make features and show how it goes."""
+    from qpmask.cli.batchprogress import BatchDisplay
+    from qpmask.features.run import extract_features
+
+    with stop_signals() as (stop, begun), BatchDisplay(quiet=quiet) as display:
 
         def listen(event: Any) -> None:
             begun.set()
             display(event)
 
-        report = extract_features(patches, options, listen, stop)
-    show_feature_report(report, as_json=as_json, quiet=quiet)
+        return extract_features(patches, options, listen, stop)
+
+
+def exit_code(report: FeatureReport) -> int:
+    """What a run ends with."""
     if report.interrupted:
         return exits.INTERRUPTED
     return exits.OK if report.ok else exits.FAILED

@@ -70,6 +70,11 @@ _SOURCE = click.Path(path_type=Path)
     "--for", "programs", type=click.Choice(("clam", "trident", "stamp")), multiple=True,
     help="Files as these programs want them, beside ours; repeatable.",
 )  # fmt: skip
+@click.option(
+    "--features", "extractors", multiple=True, metavar="NAME[,NAME]",
+    help="Then make features of them: see 'qpmask features'; repeatable.",
+)  # fmt: skip
+@click.option("--device", default="auto", show_default=True, help="Where features are made.")
 @click.option("--workers", type=int, default=1, show_default=True, help="Processes.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and write nothing.")
 @click.option("--skip-existing", is_flag=True, default=True, hidden=True)
@@ -100,6 +105,7 @@ def command(
         raise OptionsError("Name the output folder.", hint="qpmask patches INPUT -o patches")
     table, pictures = values.pop("mpp_csv"), values.pop("visualize")
     views = values.pop("programs")
+    features = _feature_options(values.pop("extractors"), values.pop("device"), views)
     options = patch_options(
         **{k: v for k, v in values.items() if k not in ("mpp", "tissue_class")},
         target_mpp=values["mpp"],
@@ -132,4 +138,27 @@ def command(
     show_patch_report(report, as_json=as_json, quiet=quiet)
     if report.interrupted:
         return exits.INTERRUPTED
-    return exits.OK if report.ok else exits.FAILED
+    if features is None:
+        return exits.OK if report.ok else exits.FAILED
+    files = [out / r.file for r in report if r.ok and r.file is not None]
+    found = _make_features(files, features, as_json=as_json, quiet=quiet) if files else exits.OK
+    return found if report.ok else max(found, exits.FAILED)
+
+
+def _feature_options(extractors: tuple[str, ...], device: str, views: tuple[str, ...]) -> Any:
+    """What to make features by, checked before a patch is cut; None if nothing."""
+    if not extractors:
+        return None
+    from qpmask.features.options import feature_options
+
+    names = [name for part in extractors for name in part.split(",")]
+    return feature_options(names, device=device, views=views)
+
+
+def _make_features(files: list[Path], options: Any, *, as_json: bool, quiet: bool) -> int:
+    from qpmask.cli.features import exit_code, make_features
+    from qpmask.cli.featureshow import show_feature_report
+
+    report = make_features(files, options, quiet=quiet or as_json)
+    show_feature_report(report, quiet=quiet or as_json)  # with --json, what went wrong alone
+    return exit_code(report)

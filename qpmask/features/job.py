@@ -24,8 +24,10 @@ from qpmask.features.options import FeatureOptions
 from qpmask.features.pipe import prepared_batches
 from qpmask.features.report import FeatureRecord
 from qpmask.features.sidefile import SideFile
+from qpmask.outputs import OutputWriter
 from qpmask.patches import h5features, h5file
 from qpmask.patches.reading import Patches, open_patches
+from qpmask.patches.views import write_views
 
 _MOST_NAMED = 5  # patches in one message
 
@@ -44,6 +46,12 @@ class FeatureItem:
 
     path: Path
     choice: str
+
+    @property
+    def out(self) -> Path:
+        """The output folder of the patch file: views lie there, beside ``patches``."""
+        folder = self.path.parent
+        return folder.parent if folder.name == "patches" else folder
 
     @property
     def key(self) -> str:
@@ -116,6 +124,7 @@ class FeatureWork:
                 self._move_in(item.path, record.extractor, rows.batches, (len(patches), n_columns),
                               attributes)  # fmt: skip
             side.unlink(missing_ok=True)
+        self._write_views(item)
         warnings = (*extractor.notes(), *_said(wrong, patches))
         seconds = round(time.monotonic() - began, 3)
         return replace(
@@ -140,9 +149,14 @@ class FeatureWork:
 
     def _skipped(self, item: FeatureItem, patches: Patches) -> FeatureRecord:
         name = feature_name(item.choice)
+        self._write_views(item)
         dimension, wrong = h5features.features_told(item.path, name)
         return FeatureRecord(item.key, item.path.stem, name, "skipped", str(item.path),
                              len(patches), dimension, not_finite=wrong)  # fmt: skip
+
+    def _write_views(self, item: FeatureItem) -> None:
+        for program in self.options.views:
+            write_views(item.path, program, OutputWriter(item.out))
 
     def _is_new(self, choice: str) -> bool:
         return self._loaded is None or self._loaded[0] != choice

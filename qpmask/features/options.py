@@ -32,6 +32,8 @@ class FeatureOptions:
         ``float32`` or ``float16``: how features are stored.
     slides : tuple of Path
         Folders in which to look for slides that moved.
+    views : tuple of str
+        Programs to write views of the files for: ``clam``, ``trident``, ``stamp``.
     force : bool
         Make features again that are there and still hold, and replace those that do not.
     """
@@ -42,6 +44,7 @@ class FeatureOptions:
     num_workers: int = 4
     store: str = "float32"
     slides: tuple[Path, ...] = ()
+    views: tuple[str, ...] = ()
     force: bool = False
 
     def __post_init__(self) -> None:
@@ -60,6 +63,7 @@ class FeatureOptions:
             if not 1 <= value <= 65536:
                 raise OptionsError(f"{name} is {value}; it must be 1 to 65536.")
         choices = (
+            *((view, "views", ("clam", "trident", "stamp")) for view in self.views),
             (self.how.precision, "precision", PRECISIONS),
             (self.store, "store", STORES),
             (self.how.normalize, "normalize", tuple(NORMALIZE)),
@@ -85,6 +89,7 @@ def feature_options(
     num_workers: int = 4,
     store: str = "float32",
     slides: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    views: Sequence[str] = (),
     force: bool = False,
 ) -> FeatureOptions:
     """Build :class:`FeatureOptions` from plain names.
@@ -102,5 +107,6 @@ def feature_options(
     )  # fmt: skip
     return FeatureOptions(
         tuple(dict.fromkeys(part.strip() for part in many if part.strip())), how, batch_size,
-        num_workers, store, tuple(Path(folder).expanduser() for folder in folders), force,
+        num_workers, store, tuple(Path(folder).expanduser() for folder in folders),
+        tuple(views), force,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -64,8 +65,8 @@ def extract_features(
     """Make features of patches: ``features/<name>`` (n, d) in each patch file.
 
     Their rows are in the order of the file's patches. Features that are there and still hold are
-    skipped; what an interrupted run made is gone on
-    with. A slide that fails does not keep the others from being made.
+    skipped; what an interrupted run made is gone on with. A slide that fails does not keep the
+    others from being made. The first output folder gets ``features.json`` and ``features.csv``.
 
     Parameters
     ----------
@@ -90,16 +91,17 @@ def extract_features(
     MissingExtraError
         h5py is not installed. What an extractor needs and lacks is in the records.
     OutputError
-        The folder of the first patch file cannot be written to, or another run works in it.
+        An output folder cannot be written to, or another run works in it.
     """
     require_h5py()
     files = patch_files(patches)
     started, clock = datetime.now(timezone.utc), time.monotonic()
     items = [FeatureItem(path, choice) for choice in options.extractors for path in files]
-    folder_path = files[0].parent
+    folders = list(dict.fromkeys(item.out for item in items))
     emit = progress or (lambda event: None)
     work = FeatureWork(options)
-    with OutputFolder(folder_path) as folder:
+    with contextlib.ExitStack() as stack:
+        folder, *_ = [stack.enter_context(OutputFolder(path)) for path in folders]
         emit(BatchStarted(f"Features of {len(files)} patch files", len(items), "task"))
         batch = Batch(work, items, 1, emit, stop or threading.Event())
         try:
@@ -107,7 +109,7 @@ def extract_features(
         finally:
             work.close()
         report = FeatureReport(
-            output=folder_path,
+            output=folder.path,
             started=started.isoformat(timespec="seconds"),
             seconds=time.monotonic() - clock,
             options=_plain(asdict(options)),
