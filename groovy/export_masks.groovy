@@ -1527,7 +1527,9 @@ class MaskChanges {
             def b = now[key]
             if (key == 'data_sha256')
                 found << (a == null ? 'annotated since' : 'saved in QuPath since')
-            else if (key == 'format')
+            else if (key == 'frame' && old.containsKey(key))
+                found << "it lies elsewhere in the slide's file"
+            else if (key in ['format', 'frame'])
                 found << 'made by another version of qpmask'
             else if (key == 'instances')
                 found << "instances ${text(a != null)} -> ${text(b != null)}"

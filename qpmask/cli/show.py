@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -74,6 +74,10 @@ def show_plan(plan: Plan, *, as_json: bool = False) -> None:
     failed = [p for p in plan.images if p.error is not None]
     for line in grouped([(p.entry.id, str(p.error)) for p in failed], names, plan.project.path):
         console.print(Text("error: ", "bold red") + Text(line), soft_wrap=True)
+    _print_made_again(
+        console,
+        ["; ".join(p.standing.changes) for p in plan.images if p.standing and p.standing.changes],
+    )
     text = f"{len(plan.images) - len(failed)} of {len(plan.images)} images can be drawn"
     standing = Counter(p.standing.action for p in plan.images if p.standing and not p.error)
     if standing["skip"] or standing["make again"]:
@@ -110,9 +114,16 @@ def _standing_text(image: ImagePlan) -> Text:
     standing = image.standing
     if standing is None or not standing.is_there:
         return Text()
-    if standing.holds:
-        return Text("\nholds, skipped", "cyan")
-    return Text(f"\nmade again: {'; '.join(standing.changes)}", "yellow")
+    return Text("\nskipped", "cyan") if standing.holds else Text("\nmade again", "yellow")
+
+
+def _print_made_again(console: Console, reasons: Iterable[str]) -> None:
+    """Why masks are made again, each reason once."""
+    counted = Counter(reasons)
+    for why, n in counted.most_common(_MAX_REASONS):
+        console.print(Text(f"{count_of(n, 'mask')} made again: {why}"), soft_wrap=True)
+    if len(counted) > _MAX_REASONS:
+        console.print(f"and {len(counted) - _MAX_REASONS} more reasons (--json gives all)")
 
 
 def _slide_cell(image: ImagePlan) -> Text:
@@ -205,11 +216,7 @@ def _print_summary(report: Report) -> None:
         console.print(Text(f"Masks in {report.output}"), soft_wrap=wrap)
     elif reached:
         console.print(_summary_table(reached, f"Masks in {report.output}", console.width))
-    again = Counter(r.made_again for r in report if r.made_again)
-    for why, n in again.most_common(_MAX_REASONS):
-        console.print(Text(f"{count_of(n, 'mask')} made again: {why}"), soft_wrap=wrap)
-    if len(again) > _MAX_REASONS:
-        console.print(f"and {len(again) - _MAX_REASONS} more reasons (see report.json)")
+    _print_made_again(console, [r.made_again for r in report if r.made_again])
     parts = [f"{report.count(s):,} {s}" for s in STATUSES if report.count(s)]
     text = f"{', '.join(parts)} in {human_seconds(report.seconds)}"
     if report.count("done"):

@@ -115,7 +115,9 @@ def _changes(
                 yield f"instances {_text(a is not None)} -> {_text(b is not None)}"
             else:
                 yield "other objects have labels"
-        elif key == "format":
+        elif key == "frame" and key in old:
+            yield "it lies elsewhere in the slide's file"
+        elif key in ("format", "frame"):
             yield "made by another version of qpmask"
         elif key == "image" and isinstance(a, list) and isinstance(b, list) and a[2:] == b[2:]:
             yield f"{_WORDS[key]} {_text(a[:2])} -> {_text(b[:2])}"

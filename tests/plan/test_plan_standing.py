@@ -161,11 +161,10 @@ def test_the_dry_run_says_what_would_be_done(three: Path, made: Path, qpmask_cli
     run = ["export", three, "-o", made, "--engine", "native", "--dry-run"]
     code, out, _ = qpmask_cli(*run)
     assert code == 0 and hash_tree(made) == before
-    assert out.count("holds, skipped") == 2
-    assert out.count("made again: it is not there any more") == 1
+    assert "1 mask made again: it is not there any more\n" in out
     assert "3 of 3 images can be drawn: 0 new, 1 made again, 2 skipped, as they hold." in out
     _, out, _ = qpmask_cli(*run, "--downsample", 4)
-    assert out.count("made again: downsample 1 -> 4") == 3
+    assert "3 masks made again: downsample 1 -> 4\n" in out
     _, out, _ = qpmask_cli(*run, "--json")
     rows = {i["image"]: (i["action"], i["changes"]) for i in json.loads(out)["images"]}
     assert rows[SQUARES] == ("skip", [])
