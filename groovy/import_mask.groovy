@@ -20,8 +20,10 @@ import javax.xml.parsers.DocumentBuilderFactory
 import loci.formats.tiff.TiffParser
 import org.locationtech.jts.geom.util.AffineTransformation
 import qupath.lib.analysis.images.ContourTracing
+import qupath.lib.images.servers.ImageServerBuilder.ServerBuilder
 import qupath.lib.images.servers.ImageServerMetadata
 import qupath.lib.images.servers.ImageServers
+import qupath.lib.io.GsonTools
 import qupath.lib.objects.PathObjects
 import qupath.lib.objects.classes.PathClass
 import qupath.lib.regions.ImagePlane
@@ -109,8 +111,50 @@ try {
 if (!classes || notes.kind != 'classes')
     stop("${file} has no class table: it is no mask of classes by qpmask.")
 
-// -- trace
+// -- does the open image lie in its file as the mask's did?
+/** What QuPath does to the file, outermost first, in the words of the mask's frame. */
+def shownAs = { server ->
+    def words = []
+    def builder = GsonTools.getInstance().toJsonTree(server.getBuilder(), ServerBuilder).getAsJsonObject()
+    for (int i = 0; i < 64 && builder != null; i++) {
+        switch (builder.get('builderType')?.getAsString()) {
+            case 'rotated':
+                def rotation = builder.get('rotation').getAsString()
+                if (rotation != 'ROTATE_NONE')
+                    words << "rotated by ${rotation - 'ROTATE_'} degrees".toString()
+                break
+            case 'flipped':
+                def flip = builder.get('flip').getAsString()
+                if (flip != 'NONE')
+                    words << "flipped (${flip.toLowerCase(Locale.ROOT)})".toString()
+                break
+            case 'cropped':
+                def r = builder.getAsJsonObject('region')
+                words << String.format(Locale.ROOT, 'cropped to %,d x %,d pixels at x %,d, y %,d',
+                        *['width', 'height', 'x', 'y'].collect { r.get(it).getAsInt() })
+                break
+            case 'affine':
+                def m = builder.getAsJsonObject('transform')
+                if (['m00', 'm10', 'm01', 'm11', 'm02', 'm12'].collect { m.get(it).getAsDouble() } != [1d, 0d, 0d, 1d, 0d, 0d])
+                    words << 'transformed'
+                break
+        }
+        builder = builder.has('builder') ? builder.getAsJsonObject('builder') : null
+    }
+    return words
+}
 def server = imageData.getServer()
+def frame = notes.frame ? JsonParser.parseString(notes.frame).getAsJsonObject() : null
+if (frame != null && !frame.get('mask_to_file').isJsonNull()) {
+    def then = frame.getAsJsonArray('steps').collect { it.getAsString() }
+            .findAll { !it.startsWith('cut to') && it != 'rotated by its arguments' }
+    def now = shownAs(server)
+    if (then != now)
+        stop("${file} was made of an image that QuPath shows ${then.join(', ') ?: 'as its file is'}; the open one is shown " +
+                "${now.join(', ') ?: 'as its file is'}.")
+}
+
+// -- trace
 def mask = ImageServers.buildServer(file.toURI())
 def made = []
 try {

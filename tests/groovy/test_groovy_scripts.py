@@ -237,6 +237,16 @@ def turned_and_cropped(data: dict[str, Any]) -> None:
             entry["serverBuilder"] = {**how, "builder": inner, "metadata": inner["metadata"]}
 
 
+def turn_a(data: dict[str, Any]) -> None:
+    """Let QuPath show Prostate A upside down."""
+    entry = projects.entry(data, "Prostate A")
+    inner = entry["serverBuilder"]
+    entry["serverBuilder"] = {
+        "builderType": "rotated", "rotation": "ROTATE_180", "builder": inner,
+        "metadata": inner["metadata"],
+    }  # fmt: skip
+
+
 def damaged(runs: Runs) -> Path:
     """A project whose data files are damaged in many ways, and one that is well."""
     project = runs.copy(TINY, "damaged")
@@ -331,6 +341,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     runs.add("back4", export, runs.out("back4"), "downsample=4", project=back)
     runs.add("import of another image", "import_mask.groovy",
              f"{runs.out('tiny')}/squares.ome.tif", project=back, image="Prostate A")  # fmt: skip
+    turned = runs.copy(DEMO, "turned")
+    projects.edit(turned, turn_a)
+    runs.add("import into a turned image", "import_mask.groovy",
+             f"{runs.out('demo')}/Prostate A.ome.tif", project=turned,
+             image="Prostate A")  # fmt: skip
     runs.add("import, no image", "import_mask.groovy")
     runs.add("import, no mask", "import_mask.groovy", project=demo, image="Prostate A")
     runs.go()
@@ -595,6 +610,12 @@ def _named(labels: Any, names: dict[int, str]) -> Any:
 def test_a_mask_that_does_not_fit(runs: Runs) -> None:
     assert "was made of an image of 64 x 48" in str(runs.error("import of another image"))
     assert "There is no mask of Prostate A" in str(runs.error("import, no mask"))
+
+
+def test_a_mask_is_not_put_into_an_image_that_is_turned(runs: Runs) -> None:
+    """It has the same size; the annotations would lie on the wrong tissue."""
+    error = str(runs.error("import into a turned image"))
+    assert "as its file is" in error and "rotated by 180 degrees" in error
 
 
 # -- QuPath's own command -----------------------------------------------------------------------
