@@ -170,6 +170,10 @@ def _contradictions(
     """Where the class tables contradict each other, which pixels cannot tell."""
     if first is None or second is None:
         return ()
+    objects = [m.extra.get("kind") == "instances" for m in (first, second)]
+    if any(objects):
+        which = "both masks" if all(objects) else f"the {('first', 'second')[objects.index(True)]}"
+        return (f"labels of {which} stand for objects, not for classes; scores are by label",)
     channels = first.channel_names, second.channel_names
     if max(first.size_c, second.size_c) > 1 and channels[0] and channels[1]:
         if channels[0] == channels[1]:

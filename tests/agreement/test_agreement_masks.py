@@ -144,6 +144,13 @@ def test_by_name(tmp_path: Path) -> None:
         compare_masks(one, other, by="class")  # type: ignore[arg-type]
 
 
+def test_labels_that_stand_for_objects_are_said(tmp_path: Path) -> None:
+    classes = make(tmp_path / "a.tif", BASE, classes={"A": 1, "B": 2, "C": 3})
+    objects = make(tmp_path / "b.tif", BASE, extra={"kind": "instances"})
+    assert "labels of the second stand for objects" in compare_masks(classes, objects).notes[0]
+    assert "labels of both masks" in compare_masks(objects, objects).notes[0]
+
+
 def test_scores_of_files_are_those_of_arrays(tmp_path: Path) -> None:
     second = np.roll(BASE, 7, axis=1)
     one = make(tmp_path / "a.tif", BASE, classes={"A": 1, "B": 2, "C": 3})
