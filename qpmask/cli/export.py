@@ -147,8 +147,9 @@ def command(
     """Export one label mask for every image of a QuPath project.
 
     PROJECT is a .qpproj file or its folder. Masks are pyramidal OME-TIFFs, one label a pixel, each
-    with a JSON sidecar; DIR also gets report.json, report.csv and classes.yaml. A second run skips
-    masks that still hold. The options may also stand in a qpmask.toml in the working folder.
+    with a JSON sidecar; the folder also gets report.json, report.csv, areas.csv and classes.yaml. A
+    second run skips masks that still hold. The options may also stand in a qpmask.toml in the
+    working folder.
     """
     exits.set_up_logging(verbose)
     from qpmask.classes import load_preset
