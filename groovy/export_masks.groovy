@@ -295,6 +295,8 @@ class MaskExport {
                         (record.error ? ". ${record.error}" : ''))
                 (hiddenLines(record.hidden as Map) + plan.findings).each { say("    note: ${it}") }
             }
+            if (plans.any { it.bits == 16 })  // as measured: see examples/readers.md
+                warnings << 'uint16 (labels above 255): such masks give wrong labels, without an error, in OpenSlide, SimpleITK, ITK and cuCIM.'
             warnings += staleMasks(plans)
             warnings.each { say("note: ${it}") }
             def report = writeReport(records, started)

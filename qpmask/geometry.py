@@ -195,11 +195,12 @@ class Affine:
 def useful_tile_px(size: Size, tile_px: int) -> int:
     """Edge of the tiles of an image: less than was asked for where a tile would be far larger.
 
-    libvips refuses a file whose tiles have 256 pixels and twice the image's longer side, or more
-    (measured with 8.18). One tile holds the image either way.
+    libvips refuses a file whose tiles are larger than twice the image's longer side, rounded up to
+    128 pixels (measured with 8.18). One tile holds the image either way.
     """
     side_px = max(size.width_px, size.height_px)
-    return tile_px if tile_px < 256 + 2 * side_px else max(256, -(-side_px // 16) * 16)
+    largest_px = 2 * 128 * -(-side_px // 128)
+    return tile_px if tile_px <= largest_px else max(256, -(-side_px // 16) * 16)
 
 
 @dataclass(frozen=True)

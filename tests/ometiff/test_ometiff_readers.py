@@ -295,8 +295,8 @@ def test_the_damage_no_reader_sees_is_an_error_here(tmp_path: Path) -> None:
         mask.read()
 
 
-@pytest.mark.parametrize("size", [(2, 1), (5, 3), (100, 80), (130, 20), (300, 20)])
-@pytest.mark.parametrize("tile_size", [16, 256, 512, 4096])
+@pytest.mark.parametrize("size", [(2, 1), (5, 3), (100, 80), (128, 9), (130, 20), (300, 20)])
+@pytest.mark.parametrize("tile_size", [16, 256, 272, 448, 512, 800, 4096])
 def test_tiny_masks(tmp_path: Path, size: tuple[int, int], tile_size: int) -> None:
     """libvips refuses tiles that are far larger than the image."""
     pyvips = pytest.importorskip("pyvips", reason="pyvips is libvips for Python")

@@ -50,6 +50,12 @@ def test_each_choice_names_those_that_it_shuts_out() -> None:
     assert len(shut_out("uint32", "zstd")) == 2
 
 
+def test_the_groovy_script_says_the_same() -> None:
+    (sentences,) = shut_out("uint16", "lzw")
+    script = (ROOT / "groovy" / "export_masks.groovy").read_text(encoding="utf-8")
+    assert f"'{sentences.partition(' For SimpleITK')[0]}'" in script
+
+
 def test_masks_for_simpleitk_shut_out_others_and_not_simpleitk() -> None:
     strips, uint16 = shut_out("uint16", "lzw", strips=True)
     assert "OpenSlide and large-image" in strips
