@@ -90,7 +90,7 @@ def main() -> None:
                 for path in (
                     project.parent / "data/1/data.qpdata",
                     out / "cells.ome.tif",
-                    next(out.glob("*.csv")),
+                    out / "cells.ome.tif.instances.csv",
                 )
             ]
             print(f"| {n_cells:,} | {mb[0]:.0f} MB | {seconds:.1f} s | {memory:.0f} MB | "
