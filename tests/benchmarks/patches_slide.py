@@ -63,8 +63,10 @@ def make_slide(folder: Path, width: int = 40_000, height: int = 30_000) -> Path:
         f"JPEG/RGB Q=80|AppMag = {MAGNIFICATION}|MPP = {MPP}"
     )
     image.set_type(pyvips.GValue.gstr_type, "image-description", about)
-    image.tiffsave(str(path), tile=True, tile_width=256, tile_height=256, compression="jpeg", Q=80,
+    part = path.with_suffix(".part")
+    image.tiffsave(str(part), tile=True, tile_width=256, tile_height=256, compression="jpeg", Q=80,
                    pyramid=True, bigtiff=True)  # fmt: skip
+    part.rename(path)
     return path
 
 
