@@ -39,7 +39,7 @@ _SOURCE = click.Path(path_type=Path)
 )  # fmt: skip
 @click.option("--tissue-class", multiple=True, metavar="NAME", help="Of the mask; repeatable.")
 @click.option(
-    "--min-tissue", type=float, default=0.1, show_default=True, help="Least share of a patch."
+    "--min-tissue", type=float, default=0.15, show_default=True, help="Least share of a patch."
 )
 @click.option("--white-thresh", type=float, help="Most share of white pixels; reads every patch.")
 @click.option("--black-thresh", type=float, help="Most share of black pixels; reads every patch.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +16,15 @@ from qpmask.errors import OptionsError
 from qpmask.patches.cutplan import CutPlan
 from qpmask.patches.describe import attributes_of
 from qpmask.patches.lattice import PatchSize
-from qpmask.patches.maskcount import SlideMask
 from qpmask.patches.options import PatchOptions
 from qpmask.patches.pixels import PatchReader, level_scales
 from qpmask.patches.sources import SlideSource
 from qpmask.patches.table import PatchLabels, PatchTable, majority_of
 from qpmask.tissue import find_tissue, slide_picture
 from qpmask.tissue.polygons import read_geojson
+
+if TYPE_CHECKING:
+    from qpmask.patches.maskcount import SlideMask
 
 _WHITE, _BLACK = 220, 35
 
@@ -107,6 +110,8 @@ class Chooser:
         path = Path(choice.tissue)
         if path.suffix.lower() in (".json", ".geojson"):
             return read_geojson(path, choice.tissue_classes).shares(x, y, side)
+        from qpmask.patches.maskcount import SlideMask
+
         trusted = self.options.mask_frame == "slide"
         with SlideMask(path, slide, None, trusted=trusted) as other:
             return self._mask_tissue(other)

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,11 +15,13 @@ from qpmask._version import __version__
 from qpmask.errors import OptionsError
 from qpmask.patches import h5file
 from qpmask.patches.cutplan import CutPlan
-from qpmask.patches.maskcount import SlideMask
 from qpmask.patches.options import PatchOptions
 from qpmask.patches.report import PatchRecord
 from qpmask.patches.sources import SlideSource
 from qpmask.patches.table import PatchTable
+
+if TYPE_CHECKING:
+    from qpmask.patches.maskcount import SlideMask
 
 PATCHES_FOLDER = "patches"
 _HASHED = 1 << 20  # bytes at either end of a slide that stand for all of it

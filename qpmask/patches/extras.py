@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qpmask.batch import Reporter
 from qpmask.outputs import OutputWriter
 from qpmask.patches.choosing import threads_of
 from qpmask.patches.cutplan import CutPlan
 from qpmask.patches.describe import file_of
-from qpmask.patches.maskcount import SlideMask
+from qpmask.patches.imagefiles import image_files, save_images
 from qpmask.patches.options import PatchOptions
-from qpmask.patches.pictures import (
-    IMAGES_FOLDER,
-    PICTURES_FOLDER,
-    image_files,
-    overlay,
-    save_images,
-    save_overlay,
-)
 from qpmask.patches.report import PatchRecord
 from qpmask.patches.sources import SlideSource
 from qpmask.patches.table import PatchTable
 from qpmask.patches.views import view_targets, write_views
 from qpmask.tissue import find_tissue, slide_picture
+
+if TYPE_CHECKING:
+    from qpmask.patches.maskcount import SlideMask
+
+PICTURES_FOLDER, IMAGES_FOLDER = "pictures", "images"
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +68,8 @@ class Extras:
         for program in options.views:
             write_views(self.out / file_of(self.source), program, writer)
         if options.pictures:
+            from qpmask.patches.pictures import overlay, save_overlay
+
             reporter.phase("picture")
             tissue = None
             if "contours" in options.pictures and options.choice.tissue == "auto":

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qpmask.batch import Reporter
 from qpmask.errors import OutputError, QpmaskError
@@ -20,11 +21,13 @@ from qpmask.patches.choosing import Chooser
 from qpmask.patches.cutplan import planned
 from qpmask.patches.describe import file_of, made_from, record_of
 from qpmask.patches.extras import Extras
-from qpmask.patches.maskcount import SlideMask
 from qpmask.patches.options import PatchOptions
 from qpmask.patches.report import PatchRecord
 from qpmask.patches.sources import SlideSource
 from qpmask.slides import Slide
+
+if TYPE_CHECKING:
+    from qpmask.patches.maskcount import SlideMask
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,8 @@ class PatchWork:
         if source.mask is None:
             yield None
             return
+        from qpmask.patches.maskcount import SlideMask
+
         trusted = self.options.mask_frame == "slide"
         with SlideMask(source.mask, slide, source.entry, trusted=trusted) as mask:
             yield mask

@@ -15,7 +15,6 @@ Edge = Literal["drop", "pad"]
 EDGES: tuple[Edge, ...] = ("drop", "pad")
 SizeRule = Literal["um", "magnification"]
 SIZE_RULES: tuple[SizeRule, ...] = ("um", "magnification")
-TISSUE_METHODS = ("auto", "annotations", "none", "sam2")
 MAX_PATCH_PX = 1 << 15
 
 
@@ -92,7 +91,7 @@ class ChoiceOptions:
     Attributes
     ----------
     tissue : str
-        ``auto``, ``annotations``, ``none``, ``sam2``, or the path of a mask or of GeoJSON.
+        ``auto``, ``annotations``, ``none``, or the path of a mask or of GeoJSON.
     tissue_classes : tuple of str
         Classes of the mask that count as tissue; by default all.
     min_tissue : float
@@ -104,18 +103,15 @@ class ChoiceOptions:
         Keep patches of these classes alone: those whose majority they are.
     min_coverage : float
         Least share of a patch that its majority must have.
-    sam2_model : str or None
-        Folder or hub name of a SAM2 checkpoint.
     """
 
     tissue: str = "auto"
     tissue_classes: tuple[str, ...] = ()
-    min_tissue: float = 0.1
+    min_tissue: float = 0.15
     white_thresh: float | None = None
     black_thresh: float | None = None
     only: tuple[str, ...] = ()
     min_coverage: float = 0.5
-    sam2_model: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("tissue_classes", "only"):
@@ -125,11 +121,6 @@ class ChoiceOptions:
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise OptionsError(f"{name} is {value:g}; it is a share, 0 to 1.")
-        if self.tissue == "sam2" and not self.sam2_model:
-            raise OptionsError(
-                "--tissue sam2 needs a checkpoint.",
-                hint="Name a folder or a model of the hub with --sam2-model.",
-            )
 
     @property
     def reads_patches(self) -> bool:

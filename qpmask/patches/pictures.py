@@ -1,4 +1,4 @@
-"""Pictures for people: the patches upon a small picture of the slide, and the patches themselves.
+"""Pictures for people: the patches upon a small picture of the slide.
 
 Overlays: ``grid`` (the patches as squares), ``labels`` (filled with the colour of their majority
 class, with a legend), ``contours`` (where tissue was found), ``mask`` (the classes of the mask).
@@ -13,18 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.batch import Reporter
 from qpmask.mask import open_mask
 from qpmask.mask.scaling import fitting_level
 from qpmask.outputs import OutputWriter
 from qpmask.patches.maskcount import SlideMask
-from qpmask.patches.pixels import PatchReader
 from qpmask.patches.table import PatchTable
 from qpmask.slides import Slide
 from qpmask.tissue import TissueArea, slide_picture
 from qpmask.viewer.palette import palette_color
 
-PICTURES_FOLDER, IMAGES_FOLDER = "pictures", "images"
 _WIDEST_PX = 1600
 _LEGEND_PX = 260
 _GRID, _CONTOUR = (30, 60, 200), (220, 40, 40)
@@ -157,60 +154,3 @@ def save_overlay(image: Any, writer: OutputWriter, target: str) -> None:
     image.save(part, format="PNG")
     (writer.path / target).parent.mkdir(parents=True, exist_ok=True)
     writer.publish(part, target)
-
-
-def image_files(folder: Path, name: str, table: PatchTable, kind: str) -> list[Path]:
-    """Where the images of patches are saved."""
-    ending = "jpg" if kind == "jpeg" else "png"
-    return [folder / f"{name}_x{x}_y{y}.{ending}" for x, y in table.coords.tolist()]
-
-
-def save_images(
-    slide: Path, table: PatchTable, folder: Path, name: str, kind: str, threads: int,
-    reporter: Reporter,
-) -> int:  # fmt: skip
-    """Save the patches as images; those that are there already stay.
-
-    Parameters
-    ----------
-    slide : Path
-        The slide.
-    table : PatchTable
-        Its patches.
-    folder : Path
-        Where to.
-    name : str
-        How their names begin: ``NAME_x<x>_y<y>.png``.
-    kind : str
-        ``png`` or ``jpeg``.
-    threads : int
-        Threads that decode and encode.
-    reporter : Reporter
-        Who is told.
-
-    Returns
-    -------
-    int
-        How many were saved now.
-    """
-    from PIL import Image
-
-    targets = image_files(folder, name, table, kind)
-    missing = [i for i, target in enumerate(targets) if not target.is_file()]
-    if not missing:
-        return 0
-    folder.mkdir(parents=True, exist_ok=True)
-    reporter.phase("images", len(missing))
-
-    def save(i: int, pixels: NDArray[np.uint8]) -> None:
-        part = targets[i].with_name(f".{targets[i].name}.part")
-        try:
-            Image.fromarray(pixels).save(part, format=kind.upper(), quality=90)
-            part.replace(targets[i])
-        finally:
-            part.unlink(missing_ok=True)
-
-    with PatchReader(slide, table) as reader:
-        for n, _ in enumerate(reader.in_order(missing, threads, then=save), 1):
-            reporter.done(n)
-    return len(missing)

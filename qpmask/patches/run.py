@@ -9,22 +9,22 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qpmask.batch import Batch
 from qpmask.batch.events import BatchListener, BatchStarted
 from qpmask.errors import OptionsError
-from qpmask.events import Listener
-from qpmask.options import export_options
 from qpmask.outputs import REPORT_CSV, REPORT_JSON, OutputFolder
 from qpmask.patches.h5file import require_h5py
 from qpmask.patches.job import PatchWork
 from qpmask.patches.options import PatchOptions
 from qpmask.patches.report import CSV_COLUMNS, PatchRecord, PatchReport
 from qpmask.patches.sources import SlideSource, images_of, project_of, slides_of, with_masks
-from qpmask.pipeline import export_masks
-from qpmask.project import Project
-from qpmask.report import Report
+
+if TYPE_CHECKING:
+    from qpmask.events import Listener
+    from qpmask.project import Project
+    from qpmask.report import Report
 
 PathLike = str | os.PathLike[str]
 MASKS_FOLDER = "masks"
@@ -83,12 +83,12 @@ def _check(options: PatchOptions, project: Project | None) -> None:
         )
     if choice.only and not (has_masks and options.labels):
         raise OptionsError("--only needs labels.", hint="Give a QuPath project, or --masks.")
-    if choice.tissue not in ("auto", "annotations", "none", "sam2"):
+    if choice.tissue not in ("auto", "annotations", "none"):
         path = Path(choice.tissue)
         if not path.is_file():
             raise OptionsError(
                 f"--tissue is {choice.tissue!r}, which is no file.",
-                hint="It is auto, annotations, none, sam2, or a mask or GeoJSON.",
+                hint="It is auto, annotations, none, or a mask or GeoJSON.",
             )
 
 
@@ -184,6 +184,10 @@ def _with_project_masks(
     wanted = [s.entry.id for s in plan.sources if s.error is None and s.entry is not None]
     if not wanted:
         return list(plan.sources), [], False
+    # Drawing masks takes much that cutting slides does not need.
+    from qpmask.options import export_options
+    from qpmask.pipeline import export_masks
+
     report = export_masks(
         project,
         out / MASKS_FOLDER,

@@ -12,11 +12,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qpmask.errors import OptionsError
 from qpmask.outputs import MASK_SUFFIX, mask_names, slide_stem
-from qpmask.project import ImageEntry, Project, open_project
 from qpmask.slides.formats import SUFFIXES, has_slide_suffix
+
+if TYPE_CHECKING:
+    from qpmask.project import ImageEntry, Project
 
 _LISTS = (".csv", ".txt")
 _PATH_COLUMNS = ("wsi", "slide", "path", "file")
@@ -264,4 +267,6 @@ def project_of(inputs: Sequence[Path]) -> Project | None:
             f"{projects[0]} is a QuPath project, and stands for all of the input.",
             hint="Run it alone, into a folder of its own.",
         )
+    from qpmask.project import open_project
+
     return open_project(projects[0])

@@ -34,14 +34,11 @@ def faster_slide(slide: Slide, path: Path, level: int) -> tuple[Slide, int] | No
     if not isinstance(slide, OpenSlideSlide):
         return None
     try:
-        other = TiffSlide(path)
+        other = TiffSlide(path, size=slide.levels[level])
     except Exception:  # whatever tifffile thinks of it, OpenSlide reads it
         return None
-    size = slide.levels[level]
-    if other.levels[0] == slide.levels[0] and other.is_rgb and size in other.levels:
-        twin = other.levels.index(size)
-        if other.is_complete(twin) and _agree(slide, level, other, twin):
-            return other, twin
+    if other.is_rgb and other.is_complete(0) and _agree(slide, level, other, 0):
+        return other, 0
     other.close()
     return None
 

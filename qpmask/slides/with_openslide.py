@@ -111,6 +111,9 @@ class OpenSlideSlide:
             )
         except Exception as error:
             raise OptionsError(f"The slide cannot be read: {error}.") from error
+        pixels = np.asarray(region)
+        if region.mode == "RGBA" and pixels[:, :, 3].min() == 255:
+            return np.ascontiguousarray(pixels[:, :, :3])
         page = Image.new("RGB", region.size, GLASS)
         page.paste(region, mask=region.getchannel("A") if region.mode == "RGBA" else None)
         return np.asarray(page)

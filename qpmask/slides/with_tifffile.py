@@ -40,7 +40,7 @@ class TiffSlide:
         It holds no image that can be shown.
     """
 
-    def __init__(self, path: Path, series: int = 0) -> None:
+    def __init__(self, path: Path, series: int = 0, size: Size | None = None) -> None:
         self._lock = threading.Lock()
         self._tif = tifffile.TiffFile(path)
         try:
@@ -48,7 +48,10 @@ class TiffSlide:
                 raise ValueError("it is no OME-TIFF, and readers count other files' series unlike")
             if series >= len(self._tif.series):
                 raise ValueError(f"it has {len(self._tif.series)} series")
-            self._pages = [level.keyframe for level in self._tif.series[series].levels]
+            if size is None:
+                self._pages = [level.keyframe for level in self._tif.series[series].levels]
+            else:
+                self._pages = [_page_of(self._tif.pages, size)]
             # Further planes (channels, slices) are pages of their own; the first one is shown.
             first = self._pages[0]
             if first.imagedepth != 1:
@@ -141,6 +144,14 @@ class TiffSlide:
         scaled = (values.astype(np.float32) - self._black) * (255 / (self._white - self._black))
         gray = np.clip(np.nan_to_num(scaled), 0, 255).astype(np.uint8)
         return np.repeat(gray[:, :, None], 3, axis=2)
+
+
+def _page_of(pages: Any, size: Size) -> Any:
+    """The first tiled page of a size: levels need not be a series, as tifffile sees them."""
+    for page in pages:
+        if (page.imagewidth, page.imagelength) == (size.width_px, size.height_px) and page.is_tiled:
+            return page
+    raise ValueError(f"it has no page of {size} pixels")
 
 
 def _segment_size(page: Any) -> Size:

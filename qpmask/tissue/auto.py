@@ -59,12 +59,13 @@ def find_tissue(picture: Picture, rules: TissueRules | None = None) -> TissueAre
         A map of the picture's size.
     """
     rules = rules or TissueRules()
-    pixels = picture.pixels
-    padding = _padding(pixels)
-    glass = _glass(pixels, padding)
-    score = _score(pixels, glass)
-    found = (score > _threshold(score, ~padding)) & ~padding
-    found &= ~_grown(_ink(pixels), max(1, round(16 / picture.um)))
+    planes = _Planes.of(picture.pixels)
+    padding = planes.padding()
+    score = _score(planes, _glass(planes, padding))
+    found = (score > _threshold(score, padding)) & ~padding
+    ink = _ink(planes)
+    if ink.any():
+        found &= ~_grown(ink, max(1, round(16 / picture.um)))
     found = _closed(found, max(1, round(rules.closing_um / picture.um / 2)))
     found &= ~padding
     um2 = picture.um * picture.um
@@ -72,47 +73,61 @@ def find_tissue(picture: Picture, rules: TissueRules | None = None) -> TissueAre
     return TissueArea(fill_small_holes(found, rules.min_hole_mm2 * 1e6 / um2), picture.scale)
 
 
-def _padding(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Pure black and pure white, which no camera sees; compression moves them by a little."""
-    red, green, blue = (pixels[:, :, k] for k in range(3))
-    darkest = np.minimum(np.minimum(red, green), blue)
-    brightest = np.maximum(np.maximum(red, green), blue)
-    padding: NDArray[np.bool_] = (brightest <= 12) | (darkest >= 254)
-    return padding
+@dataclass(frozen=True, eq=False)
+class _Planes:
+    """A picture by channel, and the greatest and smallest of each pixel's values; all uint8."""
+
+    channels: tuple[NDArray[np.uint8], ...]
+    most: NDArray[np.uint8]
+    least: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, pixels: NDArray[np.uint8]) -> _Planes:
+        red, green, blue = (np.ascontiguousarray(pixels[:, :, k]) for k in range(3))
+        most = np.maximum(np.maximum(red, green), blue)
+        return cls((red, green, blue), most, np.minimum(np.minimum(red, green), blue))
+
+    def padding(self) -> NDArray[np.bool_]:
+        """Pure black and pure white, which no camera sees; compression moves them by a little."""
+        padding: NDArray[np.bool_] = (self.most <= 12) | (self.least >= 254)
+        return padding
 
 
-def _glass(pixels: NDArray[np.uint8], padding: NDArray[np.bool_]) -> tuple[int, int, int]:
+def _glass(planes: _Planes, padding: NDArray[np.bool_]) -> tuple[int, int, int]:
     """Colour of the empty glass: the most frequent one of bright gray, by channel."""
-    brightest, darkest = pixels.max(axis=2), pixels.min(axis=2)
-    gray = ~padding & (brightest >= 170) & (brightest - darkest <= 24)
+    # Every second pixel both ways tells the same, in a quarter of the time.
+    some = slice(None, None, 2), slice(None, None, 2)
+    most, least = planes.most[some], planes.least[some]
+    gray = ~padding[some] & (most >= 170) & (most - least <= 24)
     n = int(np.count_nonzero(gray))
-    if n < 0.002 * padding.size or n == 0:
-        return (255, 255, 255) if padding.any() and darkest[padding].max() >= 254 else (243,) * 3
+    if n == 0 or n < 0.002 * gray.size:
+        return (255, 255, 255) if (planes.least >= 254).any() else (243, 243, 243)
     found = []
-    for k in range(3):
-        counts = np.bincount(pixels[:, :, k][gray], minlength=256).astype(np.float64)
+    for channel in planes.channels:
+        counts = np.bincount(channel[some][gray], minlength=256).astype(np.float64)
         smooth = np.convolve(counts, np.ones(5), mode="same")
         # Of several modes the brightest that is no accident: glass is brighter than all upon it.
         found.append(int(np.nonzero(smooth >= 0.5 * smooth.max())[0].max()))
     return found[0], found[1], found[2]
 
 
-def _score(pixels: NDArray[np.uint8], glass: tuple[int, int, int]) -> NDArray[np.uint8]:
+def _score(planes: _Planes, glass: tuple[int, int, int]) -> NDArray[np.uint8]:
     """Twice the greatest optical density of red, green and blue, less the smallest; 0 to 254."""
     density = []
-    for k in range(3):
-        light = (np.arange(256) + 1.0) / (glass[k] + 1.0)
+    for channel, white in zip(planes.channels, glass, strict=True):
+        light = (np.arange(256) + 1.0) / (white + 1.0)
         table = np.clip(np.rint(-np.log(np.minimum(light, 1.0)) * _LEVELS), 0, 127)
-        density.append(table.astype(np.uint8)[pixels[:, :, k]])
+        density.append(table.astype(np.uint8)[channel])
     most = np.maximum(np.maximum(density[0], density[1]), density[2])
     least = np.minimum(np.minimum(density[0], density[1]), density[2])
     score: NDArray[np.uint8] = 2 * most - least
     return score
 
 
-def _threshold(score: NDArray[np.uint8], valid: NDArray[np.bool_]) -> int:
+def _threshold(score: NDArray[np.uint8], padding: NDArray[np.bool_]) -> int:
     """The score above which there is tissue."""
-    counts = np.bincount(score[valid], minlength=256).astype(np.float64)
+    valid = score[~padding] if padding.any() else score.reshape(-1)
+    counts = np.bincount(valid, minlength=256).astype(np.float64)
     if not counts.any():
         return 255
     first = _otsu(counts)
@@ -138,17 +153,19 @@ def _otsu(counts: NDArray[np.float64]) -> int:
     return int(best[len(best) // 2])
 
 
-def _ink(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def _ink(planes: _Planes) -> NDArray[np.bool_]:
     """Pens: black, green, blue and red of a purity that stains do not have."""
-    red, green, blue = (pixels[:, :, k].astype(np.int16) for k in range(3))
-    most = np.maximum(np.maximum(red, green), blue)
-    least = np.minimum(np.minimum(red, green), blue)
-    pure = most - least
-    is_black = (most < 70) & (pure < 25)
-    is_green = (green >= most) & (green - red > 20) & (4 * pure > most)
-    is_blue = (blue >= most) & (5 * pure > 3 * most) & (blue - green > 20) & (green >= red)
-    is_red = (red >= most) & (4 * pure > 3 * most) & (abs(green - blue) < 35)
-    ink: NDArray[np.bool_] = is_black | is_green | is_blue | is_red
+    most, pure = planes.most, planes.most - planes.least
+    ink: NDArray[np.bool_] = (most < 70) & (pure < 25)  # black
+    vivid = pure > most // 4
+    if vivid.any():
+        # The few pixels of a strong colour are looked at one by one.
+        red, green, blue = (channel[vivid].astype(np.int16) for channel in planes.channels)
+        top, purity = most[vivid].astype(np.int16), pure[vivid].astype(np.int16)
+        is_green = (green >= top) & (green - red > 20)
+        is_blue = (blue >= top) & (5 * purity > 3 * top) & (blue - green > 20) & (green >= red)
+        is_red = (red >= top) & (4 * purity > 3 * top) & (abs(green - blue) < 35)
+        ink[vivid] |= is_green | is_blue | is_red
     # A line of a pen is wider than a pixel; single ones are pigment or noise.
     return _shrunk(ink, 1) if ink.any() else ink
 
