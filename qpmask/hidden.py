@@ -32,9 +32,9 @@ _LISTED_NAMES = 3
 _LISTED_LINES = 12
 
 WAYS_OUT = (
-    "What is on top: --order area draws larger objects first, whatever their class; the order of "
-    "the classes in classes.yaml (later ones on top) can be changed; --multichannel gives each "
-    "class a plane of its own."
+    "Ways out: --order area draws larger objects first, whatever their class; the order of the "
+    "classes in classes.yaml (later ones on top) can be changed; --multichannel gives each class a "
+    "plane of its own."
 )
 
 
@@ -101,7 +101,7 @@ class CoveredClass:
         return 1 - self.left_px / self.drawn_px if self.drawn_px else 0.0
 
     def __str__(self) -> str:
-        percent = min(99, int(100 * self.share)) if self.left_px else 100
+        percent = min(99, round(100 * self.share)) if self.left_px else 100
         return f"{self.class_name}: {percent} % of its pixels are covered by classes drawn later"
 
 
@@ -135,7 +135,7 @@ class Hidden:
     def lines(self) -> list[str]:
         """What people should know, a line each."""
         lines = [str(group) for group in self.groups]
-        lines += [str(row) for row in self.covered]
+        lines += [str(row) for row in self.covered if row.left_px]
         if self.all_background:
             lines.insert(0, "The mask is all background, though there are objects to draw")
         return lines
@@ -220,7 +220,8 @@ def run_lines(images: Sequence[tuple[str, Hidden]]) -> list[str]:
             if group.why != "plane":  # the plan said so
                 alike[group.class_name, group.reason].append((image, group))
         for row in hidden.covered:
-            shares[row.class_name].append((image, row))
+            if row.left_px:  # else its objects are named
+                shares[row.class_name].append((image, row))
     lines = []
     if blank:
         where = f"{blank[0]}: the mask is" if len(blank) == 1 else f"{len(blank):,} masks are"

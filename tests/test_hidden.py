@@ -60,9 +60,9 @@ def test_a_covered_object_is_said_with_what_covers_it(tmp_path: Path) -> None:
     )
     assert record.hidden is not None and report.ok
     assert record.hidden.lines() == [
-        "Tumor: 1 object, no pixel left: covered by Muscle, drawn later",
-        "Tumor: 100 % of its pixels are covered by classes drawn later",
+        "Tumor: 1 object, no pixel left: covered by Muscle, drawn later"
     ]
+    assert [row.share for row in record.hidden.covered] == [1]
     assert report.hidden_lines()[0] == (
         "A: Tumor: 1 object, no pixel left: covered by Muscle, drawn later."
     )

@@ -20,6 +20,8 @@ import numpy as np
 import projects
 import pytest
 from conftest import ROOT, TINY, Cli, hash_tree
+from engine_contract import square
+from handmade_projects import with_objects
 
 from qpmask import errors, pipeline
 from qpmask.cli import app
@@ -577,3 +579,35 @@ def test_help_in_spite_of_a_mistake_in_the_file(cli: Cli) -> None:
     Path("qpmask.toml").write_text("bogus = 1")
     code, out, _ = cli("--help")
     assert code == 0 and "--downsample" in out
+
+
+# -- objects that leave no pixel ----------------------------------------------------------------
+
+
+def test_what_is_hidden_is_said_once_with_a_way_out(qpmask_cli: Cli, tmp_path: Path) -> None:
+    project = with_objects(
+        tmp_path / "p", [square("Tumor", 4, 4, 4), square("Muscle", 2, 2, 10)], (32, 24)
+    )
+    Path("map.yaml").write_text("classes: {Tumor: 1, Muscle: 2}")
+    args = ("export", project, "-o", "masks", "--classes", "map.yaml", "--engine", "native")
+    code, _, err = qpmask_cli(*args)
+    assert code == 0
+    assert err.count("A: Tumor: 1 object, no pixel left: covered by Muscle, drawn later.") == 1
+    assert err.count("--order area") == 1
+    code, _, err = qpmask_cli(*args, "--hidden", "error")
+    assert code == 1 and "covered by Muscle" in err and "--hidden warn" in err
+    Path("qpmask.toml").write_text('hidden = "error"\norder = "area"\n')
+    code, _, err = qpmask_cli(*args)
+    assert code == 0 and "no pixel" not in err
+    assert "order: area" in Path("masks/classes.yaml").read_text("utf-8")
+
+
+def test_a_run_that_draws_nothing_fails(qpmask_cli: Cli, tmp_path: Path) -> None:
+    project = with_objects(tmp_path / "p", [square(None, 4, 4, 4)] * 3, (32, 24))
+    code, _, err = qpmask_cli("export", project, "-o", "masks", "--engine", "native")
+    assert code == 1
+    assert err.count("without a class") == 1 and "--unclassified 1" in err
+    code, _, err = qpmask_cli(
+        "export", project, "-o", "masks", "--engine", "native", "--unclassified", 1
+    )
+    assert code == 0

@@ -14,6 +14,8 @@ import numpy as np
 import projects
 import pytest
 from conftest import TINY, Cli
+from engine_contract import square
+from handmade_projects import with_objects
 
 from qpmask.geometry import PixelSize, Size
 from qpmask.ometiff import ClassRow, MaskLayout, MaskMetadata, write_mask
@@ -209,3 +211,24 @@ def test_a_damaged_data_file(cli: Cli, tiny: Path) -> None:
     code, out, err = cli("info", path)
     assert (code, out) == (1, ""), "a file that ends too early is no Ctrl-C"
     assert f"error: {path}" in err.strip()
+
+
+def test_instances_are_named_by_their_class(qpmask_cli: Cli, tmp_path: Path) -> None:
+    project = with_objects(
+        tmp_path / "p",
+        [square("Tumor", 4, 4, 4), square("Muscle", 2, 2, 10), square(None, 20, 2, 4)],
+        (32, 24),
+    )
+    qpmask_cli("export", project, "-o", "m", "--engine", "native", "--instances")
+    code, out, _ = qpmask_cli("info", "m/A.ome.tif")
+    assert code == 0
+    assert "Tumor: 1 object, 0 pixels, 1 without a pixel" in out
+    assert "Muscle: 1 object, 100 pixels" in out and "Unclassified: 1 object, 16 pixels" in out
+    assert "(no class)" in out, "the label of the object without one"
+    data = json.loads(qpmask_cli("info", "m/A.ome.tif", "--json")[1])
+    assert [row["class"] for row in data["instances"]] == ["Tumor", "Muscle", None]
+    pytest.importorskip("matplotlib", reason="the viewer needs it")
+    from qpmask.viewer.opening import open_scene
+
+    with open_scene(Path("m/A.ome.tif")) as scene:
+        assert scene.describe(3, 3).startswith("Muscle #2 (label 2)")
