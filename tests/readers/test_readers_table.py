@@ -100,7 +100,7 @@ def test_whole_smaller_levels(program: Program, masks) -> None:
 
 @pytest.mark.qupath
 @pytest.mark.parametrize("cell", CELLS)
-def test_qupath(cell: str, masks, java_class) -> None:
+def test_qupath(cell: str, masks, java_class, tmp_path: Path) -> None:
     path, base = masks(*kind_of(cell))
     server = qupath_server(java_class, path)
     try:
@@ -111,6 +111,14 @@ def test_qupath(cell: str, masks, java_class) -> None:
     assert len(found) == len(levels)
     for channels, expected in zip(found, levels, strict=True):
         assert np.array_equal(channels[0], expected) is (getattr(QUPATH, cell) == "right")
+    if cell in SCALE:
+        write_in_strips(path, tmp_path / "m.ome.tif")
+        server = qupath_server(java_class, tmp_path / "m.ome.tif")
+        try:
+            (channels,) = qupath_planes(java_class, server)
+            assert np.array_equal(channels[0], base)
+        finally:
+            server.close()
 
 
 @pytest.mark.qupath
