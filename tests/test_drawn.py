@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from handmade_projects import put
 from hypothesis import given
 from hypothesis import strategies as st
 from qpdata.qpdata_builder import Obj, Roi, data_file
 
+from qpmask.engines import drawn
 from qpmask.engines.drawn import areas, by_area, centroids_px0, layers
 from qpmask.geometry import Size
 from qpmask.qpdata import Rois, read_qpdata
@@ -70,3 +72,16 @@ def test_layers_change_nothing(rows: list[tuple[int, int, int, int, int]], margi
 
     in_layers = sorted(range(len(rows)), key=lambda i: (found[i], label[i]))
     np.testing.assert_array_equal(painted(list(range(len(rows)))), painted(in_layers))
+
+
+@pytest.mark.parametrize("at_a_time", [1, 7, 1000])
+@pytest.mark.parametrize("name", ["objects-0.6.0", "varied-0.6.0"])
+def test_some_rings_at_a_time_make_no_difference(
+    monkeypatch: pytest.MonkeyPatch, name: str, at_a_time: int
+) -> None:
+    path = Path(__file__).parent / "qpdata" / "data" / f"{name}.qpdata"
+    rois = read_qpdata(path).rois
+    expected = areas(rois), centroids_px0(rois)
+    monkeypatch.setattr(drawn, "_VERTICES", at_a_time)
+    np.testing.assert_array_equal(areas(rois), expected[0])
+    np.testing.assert_array_equal(centroids_px0(rois), expected[1])

@@ -16,6 +16,7 @@ In: the columns of a data file (:mod:`qpmask.qpdata`) and a :class:`~.base.Rende
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,7 @@ CHANNEL_LABEL = 255
 """Value of the pixels of a class in its plane of a multichannel mask."""
 
 _STEPS_PX0 = 0.01  # the grid on which areas are compared: QuPath's own for geometries
+_VERTICES = 1 << 20  # that are looked at in one go
 _CELLS = 1024  # side of the raster in which objects are taken to overlap, in cells
 
 
@@ -124,8 +126,8 @@ def areas(rois: Rois) -> NDArray[np.int64]:
         (np.flatnonzero(~in_64 & (rois.ring_size > 0)), rois.vertices32_px0),
         (np.flatnonzero(in_64 & (rois.ring_size > 0)), rois.vertices64_px0),
     ):
-        if len(rings):
-            signed[rings] = _twice_areas(pool, rois.ring_first[rings], rois.ring_size[rings])
+        for some in _some_at_a_time(rings, rois.ring_size):
+            signed[some] = _twice_areas(pool, rois.ring_first[some], rois.ring_size[some])
     signed[rois.ring_kind != RingKind.POLYGON] = 0
     # Rings of a geometry say whether they are holes; those of an old AreaROI by their direction.
     signed[in_64] = np.abs(signed[in_64]) * np.where(rois.ring_is_hole[in_64], -1, 1)
@@ -146,25 +148,34 @@ def centroids_px0(rois: Rois) -> NDArray[np.float64]:
     moments = np.zeros((len(rois), 3))
     is_polygon = (rois.ring_kind == RingKind.POLYGON) & (rois.ring_size > 0)
     for pool, in_pool in ((rois.vertices32_px0, ~in_64), (rois.vertices64_px0, in_64)):
-        rings = np.flatnonzero(in_pool & (rois.ring_size > 0))
-        if not len(rings):
-            continue
-        first, size = rois.ring_first[rings], rois.ring_size[rings]
-        ring = np.repeat(np.arange(len(rings)), size)
-        # From the middle of its box, which keeps the numbers small.
-        xy = pool[first[0] : first[-1] + size[-1]].astype(np.float64) - out[owner[rings]][ring]
-        starts = first - first[0]
-        after = np.arange(1, len(xy) + 1)
-        after[starts + size - 1] = starts
-        cross = xy[:, 0] * xy[after, 1] - xy[after, 0] * xy[:, 1]
-        sums = np.stack([cross, *((xy + xy[after]) * cross[:, None]).T], axis=1)
-        found = np.add.reduceat(sums, starts, axis=0)
-        turn = np.where(in_64[rings], np.where(found[:, 0] < 0, -1, 1), 1)
-        turn = np.where(rois.ring_is_hole[rings], -turn, turn) * is_polygon[rings]
-        np.add.at(moments, owner[rings], found * turn[:, None])
+        for rings in _some_at_a_time(
+            np.flatnonzero(in_pool & (rois.ring_size > 0)), rois.ring_size
+        ):
+            first, size = rois.ring_first[rings], rois.ring_size[rings]
+            ring = np.repeat(np.arange(len(rings)), size)
+            # From the middle of its box, which keeps the numbers small.
+            xy = pool[first[0] : first[-1] + size[-1]].astype(np.float64) - out[owner[rings]][ring]
+            starts = first - first[0]
+            after = np.arange(1, len(xy) + 1)
+            after[starts + size - 1] = starts
+            cross = xy[:, 0] * xy[after, 1] - xy[after, 0] * xy[:, 1]
+            sums = np.stack([cross, *((xy + xy[after]) * cross[:, None]).T], axis=1)
+            found = np.add.reduceat(sums, starts, axis=0)
+            turn = np.where(in_64[rings], np.where(found[:, 0] < 0, -1, 1), 1)
+            turn = np.where(rois.ring_is_hole[rings], -turn, turn) * is_polygon[rings]
+            np.add.at(moments, owner[rings], found * turn[:, None])
     some = np.abs(moments[:, 0]) > 1e-9
     out[some] += moments[some, 1:] / (3 * moments[some, :1])
     return out
+
+
+def _some_at_a_time(
+    rings: NDArray[np.int64], ring_size: NDArray[np.int64]
+) -> Iterator[NDArray[np.int64]]:
+    """Rings in groups of about a million vertices, which is memory enough."""
+    before = np.cumsum(ring_size[rings]) - ring_size[rings]
+    starts = np.flatnonzero(np.diff(before // _VERTICES, prepend=-1))
+    yield from np.split(rings, starts[1:]) if len(rings) else ()
 
 
 def _twice_areas(
