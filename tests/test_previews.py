@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 
 from qpmask import export_masks, export_options, previews
 from qpmask.errors import MissingExtraError, OptionsError
+from qpmask.events import ImageFinished
 from qpmask.report import Report
 from qpmask.viewer import extras
 
@@ -123,3 +125,21 @@ def test_the_command(qpmask_cli: Cli, demo: Path) -> None:
         "export", demo, "-o", "m", "--engine", "native", "--previews", "--images", "*C"
     )
     assert code == 0 and Path("m/contact_sheet.png").is_file()
+
+
+def test_a_run_that_is_stopped_goes_on_with_the_pictures(demo: Path, tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def after_the_first(event: object) -> None:
+        if isinstance(event, ImageFinished):
+            stop.set()
+
+    out, options = tmp_path / "m", export_options(engine="native", previews=True)
+    report = export_masks(demo, out, options=options, progress=after_the_first, stop=stop)
+    assert report.interrupted
+    first = pictures(out)
+    assert set(first) == {"previews/Prostate A.png"}, "no sheet of some of the masks"
+    assert not [name for name in files(out) if ".part" in name]
+    export(demo, out)
+    assert set(pictures(out)) == ALL
+    assert pictures(out)["previews/Prostate A.png"] == first["previews/Prostate A.png"]
