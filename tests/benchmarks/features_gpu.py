@@ -4,13 +4,13 @@
     python tests/benchmarks/features_gpu.py --device cpu --model vit_tiny_patch16_224 \
         --width 2560 --height 2048 --workers 2 --batch-size 32     # to see that it runs
 
-Makes a slide of JPEG tiles, cuts it into patches of 256 pixels, and makes features of all of them by
-the same model with random weights, the same batch, precision and number of workers: by
+Makes a slide of JPEG tiles, cuts it into patches of 256 pixels, and makes features of all of them
+by the same model with random weights, the same batch, precision and number of workers: by
 ``qpmask.extract_features``, and by a ``torch.utils.data.DataLoader`` whose dataset reads each patch
-with OpenSlide and prepares it with torchvision, as scripts do. Each is measured from its start to its
-last feature, the start of its workers and, for qpmask, the writing of the file included; the model is
-loaded and warm before. Prints patches a second, the share of time in which the GPU was busy, and how
-far the features of the two are apart.
+with OpenSlide and prepares it with torchvision, as scripts do. Each is measured from its start to
+its last feature, the start of its workers and, for qpmask, the writing of the file included; the
+model is loaded and warm before. Prints patches a second, the share of time in which the GPU was
+busy, and how far the features of the two are apart.
 """
 
 from __future__ import annotations
@@ -181,8 +181,8 @@ def main() -> None:
     slide = folder / "slide.tif"
     began = time.monotonic()
     make_slide(slide, options.width, options.height)
-    print(f"slide: {options.width} x {options.height}, {slide.stat().st_size / 1e6:.0f} MB, made in "
-          f"{time.monotonic() - began:.1f} s", flush=True)  # fmt: skip
+    print(f"slide: {options.width} x {options.height}, {slide.stat().st_size / 1e6:.0f} MB, made "
+          f"in {time.monotonic() - began:.1f} s", flush=True)  # fmt: skip
     cut = patch_options(patch_size=SIDE, target_mpp=0.5, tissue="none")
     report = make_patches(slide, folder / "out", cut)
     assert report.ok, [r.error for r in report]
@@ -190,8 +190,8 @@ def main() -> None:
     with open_patches(file) as patches:
         coords = patches.coords
     name = torch.cuda.get_device_name() if options.device.startswith("cuda") else options.device
-    print(f"{len(coords):,} patches of {SIDE} pixels; {options.model}, {options.precision}, batches of "
-          f"{options.batch_size}; {name}, {os.cpu_count()} processors, torch {torch.__version__}",
+    print(f"{len(coords):,} patches of {SIDE} pixels; {options.model}, {options.precision}, batches "
+          f"of {options.batch_size}; {name}, {os.cpu_count()} processors, torch {torch.__version__}",
           flush=True)  # fmt: skip
     module = model().to(options.device).eval()
     plain_features(slide, coords[: 2 * options.batch_size], module, options, 2)  # warm
@@ -219,8 +219,8 @@ def main() -> None:
     with h5py.File(file) as stored:
         found = stored["features/model"][...]
     a, b = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (found, expected))
-    print(f"least cosine of the two features of a patch: {(a * b).sum(1).min():.5f}; with those of the "
-          f"next patch {np.median((a[1:] * b[:-1]).sum(1)):.5f}")  # fmt: skip
+    print(f"least cosine of the two features of a patch: {(a * b).sum(1).min():.5f}; with those "
+          f"of the next patch {np.median((a[1:] * b[:-1]).sum(1)):.5f}")  # fmt: skip
 
 
 class _Silent:

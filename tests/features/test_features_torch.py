@@ -1,7 +1,8 @@
 """Models of PyTorch: every family with small random models of the real classes, no hub, no GPU.
 
-Runs where PyTorch is installed; ``.ci/run`` has an environment of its own for it. What is asserted is
-what is ours: which tokens are pooled, what a model is given, which arguments go to its constructor.
+Runs where PyTorch is installed; ``.ci/run`` has an environment of its own for it. What is asserted
+is what is ours: which tokens are pooled, what a model is given, which arguments go to its
+constructor.
 """
 
 from __future__ import annotations
@@ -315,7 +316,7 @@ def test_weights_that_cannot_be_had(name: str) -> None:
 
 def test_weights_of_another_model(tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "w.pt")
-    with pytest.raises(OptionsError, match="weights of resnet18 in .* cannot be loaded"):
+    with pytest.raises(OptionsError, match=r"weights of resnet18 in .* cannot be loaded"):
         choose("resnet18", HowToRun(device="cpu", weights={"resnet18": tmp_path / "w.pt"}))
     (tmp_path / "more.pt").write_bytes(b"")
     with pytest.raises(OptionsError, match="holds 2 files of weights"):
