@@ -190,9 +190,9 @@ def main() -> None:
     with open_patches(file) as patches:
         coords = patches.coords
     name = torch.cuda.get_device_name() if options.device.startswith("cuda") else options.device
-    print(f"{len(coords):,} patches of {SIDE} pixels; {options.model}, {options.precision}, batches "
-          f"of {options.batch_size}; {name}, {os.cpu_count()} processors, torch {torch.__version__}",
-          flush=True)  # fmt: skip
+    print(f"{len(coords):,} patches of {SIDE} pixels; {options.model}, {options.precision}, "
+          f"batches of {options.batch_size}; {name}, {os.cpu_count()} processors, "
+          f"torch {torch.__version__}", flush=True)  # fmt: skip
     module = model().to(options.device).eval()
     plain_features(slide, coords[: 2 * options.batch_size], module, options, 2)  # warm
     print(f"{'workers':>8} {'qpmask':>10} {'busy':>6} {'DataLoader':>11} {'busy':>6} {'ratio':>6}")
