@@ -18,17 +18,21 @@ if TYPE_CHECKING:
 
 
 @click.command("info", short_help="Show what a project, a mask or a data file is.")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=click.Path(path_type=Path), required=False)
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 @click.option("-v", "--verbose", count=True, help="Show what happens.")
-def command(path: Path, as_json: bool, verbose: int) -> int:
+def command(path: Path | None, as_json: bool, verbose: int) -> int:
     """Show a QuPath project, a mask, or a QuPath data file.
 
     Of a project its images, sizes and slides; of a mask its levels and classes; of a data file its
     image and objects. PATH is a .qpproj file, the folder of a project, a mask, or a .qpdata file.
-    Starts no Java.
+    Starts no Java. Without PATH: which formats of slides can be read here.
     """
     exits.set_up_logging(verbose)
+    if path is None:
+        from qpmask.cli.formats import show_formats
+
+        return show_formats(as_json)
     if not path.exists():
         raise OptionsError(f"There is no file or folder {path}.")
     if path.is_dir() and not any(path.glob("*.qpproj")) and masks_of_folder(path):

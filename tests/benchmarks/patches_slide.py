@@ -83,19 +83,25 @@ def make_mask(folder: Path, side: int = 100_000, n: int = 1000) -> Path:
         for k in range(n)
     ]
 
+    at = np.array(places)
+
     def tiles() -> object:
         for top in range(0, side, 512):
+            row = at[(at[:, 1] > top - at[:, 2] * 1.3) & (at[:, 1] < top + 512 + at[:, 2] * 1.3)]
             for left in range(0, side, 512):
                 h, w = min(512, side - top), min(512, side - left)
+                near = row[
+                    (row[:, 0] > left - row[:, 2] * 1.3) & (row[:, 0] < left + w + row[:, 2] * 1.3)
+                ]
                 tile = np.zeros((h, w), np.uint8)
-                for x, y, r, phase, label in places:
-                    far = r * 1.3
-                    if not (left - far < x < left + w + far and top - far < y < top + h + far):
-                        continue
-                    dy, dx = np.ogrid[top - y : top - y + h, left - x : left - x + w]
+                for x, y, r, phase, label in near:
+                    y0, y1 = (int(min(max(y + s * 1.3 * r - top, 0), h)) for s in (-1, 1))
+                    x0, x1 = (int(min(max(x + s * 1.3 * r - left, 0), w)) for s in (-1, 1))
+                    dy = (np.arange(y0, y1) + top - y).astype(np.float32)[:, None]
+                    dx = (np.arange(x0, x1) + left - x).astype(np.float32)[None, :]
                     wave = 1 + 0.2 * np.sin(5 * np.arctan2(dy, dx) + phase)
-                    tile[np.hypot(dx, dy) < r * wave] = label
-                yield tile
+                    tile[y0:y1, x0:x1][np.hypot(dx, dy) < r * wave] = label
+                yield tile if len(near) else 0
 
     classes = {k: f"Class {k}" for k in range(1, 6)}
     MaskWriter.from_tiles(path, side, side, tiles(), order="rows", classes=classes, mpp=MPP)

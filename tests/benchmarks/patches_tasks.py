@@ -182,7 +182,7 @@ def fractions_tifffile(path: str, ours: str) -> None:
 
     expected = np.load(ours)
     with tifffile.TiffFile(path) as tif:
-        array = zarr.open(tif.series[0].levels[0].aszarr(), mode="r")
+        array = zarr.open(tif.series[0].aszarr(level=0), mode="r")
         start, step = _cells(array.shape[1])
         places = [(y, x) for y in range(len(start)) for x in range(len(start))][::100]
         began = time.perf_counter()

@@ -143,11 +143,6 @@ def test_a_path_that_is_not_there_is_a_mistake_of_usage(cli: Cli) -> None:
     assert "The mask gone" not in err
 
 
-def test_no_path_at_all(cli: Cli) -> None:
-    code, out, err = cli("info")
-    assert code == 2 and out == "" and "PATH" in err
-
-
 def test_a_path_with_brackets_is_shown_as_it_is(cli: Cli, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(TINY, tmp_path / "[old] slides"))
     assert "[old] slides" in cli("info", folder)[1]
@@ -232,3 +227,20 @@ def test_instances_are_named_by_their_class(qpmask_cli: Cli, tmp_path: Path) -> 
 
     with open_scene(Path("m/A.ome.tif")) as scene:
         assert scene.describe(3, 3).startswith("Muscle #2 (label 2)")
+
+
+def test_without_a_path_the_formats_of_slides(
+    qpmask_cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, _ = qpmask_cli("info")
+    assert code == 0
+    for word in ("OpenSlide", "Hamamatsu", ".mrxs", "tifffile", "OME-TIFF", "Pillow", ".webp"):
+        assert word in out
+    from qpmask.slides import formats
+
+    monkeypatch.setattr(formats, "find_spec", lambda name: None if name == "openslide" else True)
+    code, out, _ = qpmask_cli("info")
+    assert 'no: pip install "qpmask[patches]"' in out
+    code, out, _ = qpmask_cli("info", "--json")
+    found = {row["library"]: row["installed"] for row in json.loads(out)["slides"]}
+    assert found == {"OpenSlide": False, "tifffile": True, "Pillow": True}
