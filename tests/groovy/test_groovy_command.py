@@ -15,7 +15,7 @@ from conftest import QUPATH, ROOT, Cli
 from qpmask._version import __version__
 from qpmask.classes import ClassEntry, ClassMap, load_preset
 from qpmask.engines.jvm import QuPathInstall
-from qpmask.errors import OutputError
+from qpmask.errors import ClassMapError, OutputError
 from qpmask.scripts import SCRIPTS, groovy_literal, script_text, write_scripts
 
 _GROOVY = "org.apache.groovy:groovy:4.0.26"
@@ -107,6 +107,14 @@ def test_groovy_reads_a_class_map_as_it_is(tmp_path: Path) -> None:
         " ".join(map(codes, odd.ignore)),
         "9",
     ]
+
+
+def test_labels_that_qupath_cannot_hold_are_refused(tmp_path: Path) -> None:
+    high = ClassMap((ClassEntry(65_536, "A"),))
+    with pytest.raises(ClassMapError, match=r"65,536.*65,535") as caught:
+        write_scripts(tmp_path, high)
+    assert caught.value.hint is not None and "--engine native" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_scripts_are_plain() -> None:
