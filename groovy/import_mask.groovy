@@ -111,7 +111,7 @@ try {
 if (!classes || notes.kind != 'classes')
     stop("${file} has no class table: it is no mask of classes by qpmask.")
 
-// -- does the open image lie in its file as the mask's did?
+// -- where the open image lies in its file
 /** What QuPath does to the file, outermost first, in the words of the mask's frame. */
 def shownAs = { server ->
     def words = []
@@ -143,18 +143,9 @@ def shownAs = { server ->
     }
     return words
 }
-def server = imageData.getServer()
-def frame = notes.frame ? JsonParser.parseString(notes.frame).getAsJsonObject() : null
-if (frame != null && !frame.get('mask_to_file').isJsonNull()) {
-    def then = frame.getAsJsonArray('steps').collect { it.getAsString() }
-            .findAll { !it.startsWith('cut to') && it != 'rotated by its arguments' }
-    def now = shownAs(server)
-    if (then != now)
-        stop("${file} was made of an image that QuPath shows ${then.join(', ') ?: 'as its file is'}; the open one is shown " +
-                "${now.join(', ') ?: 'as its file is'}.")
-}
 
 // -- trace
+def server = imageData.getServer()
 def mask = ImageServers.buildServer(file.toURI())
 def made = []
 try {
@@ -162,6 +153,15 @@ try {
     if (notes.image_width_px as int != server.getWidth() || notes.image_height_px as int != server.getHeight())
         stop("${file} was made of an image of ${notes.image_width_px} x ${notes.image_height_px} pixels; the open " +
                 "one has ${server.getWidth()} x ${server.getHeight()}.")
+    def frame = notes.frame ? JsonParser.parseString(notes.frame).getAsJsonObject() : null
+    if (frame != null && !frame.get('mask_to_file').isJsonNull()) {
+        def then = frame.getAsJsonArray('steps').collect { it.getAsString() }
+                .findAll { !it.startsWith('cut to') && it != 'rotated by its arguments' }
+        def now = shownAs(server)
+        if (then != now)
+            stop("${file} was made of an image that QuPath shows ${then.join(', ') ?: 'as its file is'}; the open one is shown " +
+                    "${now.join(', ') ?: 'as its file is'}.")
+    }
     def pathClasses = classes.collectEntries { label, row ->
         def name = row.get('name').getAsString()
         def color = row.has('color') ? Integer.decode(row.get('color').getAsString()) | 0xff000000 as int : null
