@@ -170,6 +170,7 @@ class MaskExport {
     MaskClasses classes
     List<String> warnings = []
     boolean stopped = false
+    boolean nothingDrawn = false
 
     MaskExport(Map settings, Map classMap, List<String> given, String only, Closure say) {
         this.settings = settings
@@ -297,12 +298,15 @@ class MaskExport {
             }
             if (plans.any { it.bits == 16 })  // as measured: see examples/readers.md
                 warnings << 'uint16 (labels above 255): such masks give wrong labels, without an error, in OpenSlide, SimpleITK, ITK and cuCIM.'
+            nothingDrawn = plans.every { !it.drawn } && plans.any { it.counts }
+            if (nothingDrawn)
+                warnings << 'Nothing is drawn in any image, though there are objects; the masks are all background.'
             warnings += staleMasks(plans)
             warnings.each { say("note: ${it}") }
             def report = writeReport(records, started)
             table(records)
             int failed = records.count { it.status in ['failed', 'interrupted'] }
-            return [ok: report.ok, message: only == null
+            return [ok: report.ok, message: nothingDrawn && !failed ? warnings.find { it.startsWith('Nothing is drawn') } : only == null
                     ? "${failed} of ${records.size()} image(s) failed; report.csv in ${out} says why."
                     : records[0].error]
         } finally {
@@ -610,6 +614,11 @@ class MaskExport {
         if (unclassified instanceof Number && classes.entries.any { it.label == unclassified })
             throw new MaskStop("The label ${unclassified} for unclassified objects belongs to a class already. " +
                     "Choose another, such as ${classes.maxLabel() + 1}.")
+        if (used[null] && !(unclassified instanceof Number) && (unclassified != 'ignore' || used.size() == 1)) {
+            def found = "${objects(used[null][0])} in ${images(used[null][1])}"
+            warnings << ((used.size() == 1 ? "All objects (${found}) are without a class" : "${found} without a class left out") +
+                    ": the setting unclassified = ${classes.maxLabel() + 1} draws them with that label.").toString()
+        }
         boolean hasPlace = classes.row != null
         classes = classes.settled(unclassified, settings.order as String)
         if (classes.row != null && !hasPlace && classes.order == 'classes' && classes.entries && used[null])
@@ -929,7 +938,8 @@ class MaskExport {
                     engine_reason: 'run inside QuPath',
                     started: DateTimeFormatter.ofPattern("yyyy-MM-dd'T'HH:mm:ssxxx").format(started.atOffset(ZoneOffset.UTC)),
                     seconds: Math.round((Instant.now().toEpochMilli() - started.toEpochMilli()) / 10d) / 100d,
-                    ok: !interrupted && records.every { it.status in ['done', 'skipped'] }, interrupted: interrupted,
+                    ok: !interrupted && !nothingDrawn && records.every { it.status in ['done', 'skipped'] },
+                    interrupted: interrupted, nothing_drawn: nothingDrawn,
                     options: [render: [objects: settings.objects, downsample: downsample, mpp: null, tile_px: tilePx,
                                        line_thickness: 1.0d, boundary_label: null, instances: false, multichannel: false,
                                        order: settings.order],

@@ -428,7 +428,10 @@ def test_the_demo_project_is_the_same(runs: Runs, tmp_path: Path) -> None:
     ours, theirs = report_of(runs.out("demo")), report_of(tmp_path / "m")
     assert ours.keys() == theirs.keys()
     assert ours["options"].keys() <= theirs["options"].keys()
-    assert ours["ok"] is True and ours["warnings"] == theirs["warnings"]
+    assert ours["ok"] is True
+    # Both say what draws objects without a class, each by an option of its own.
+    said = [[w.split(" left out: ")[0] for w in r["warnings"]] for r in (ours, theirs)]
+    assert said[0] == said[1]
     assert ours["classes"] == theirs["classes"]
     for a, b in zip(ours["images"], theirs["images"], strict=True):
         assert a["engine"].startswith("qupath ") and b["engine"]
