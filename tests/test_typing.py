@@ -65,7 +65,8 @@ def public_functions() -> dict[str, Any]:
             continue
         found[name] = value
         for method, _ in inspect.getmembers(value, callable):
-            if not method.startswith("_"):
+            home = getattr(getattr(value, method), "__module__", None) or ""
+            if not method.startswith("_") and home.startswith("qpmask"):
                 found[f"{name}.{method}"] = getattr(value, method)
     return found
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from qpmask.arguments import check_fields
 from qpmask.errors import OptionsError
 from qpmask.options import EngineName
 
@@ -51,6 +51,7 @@ class GridOptions:
     edge: Edge = "drop"
 
     def __post_init__(self) -> None:
+        check_fields(self, numbers=("target_mpp", "target_mag"), whole=("step_size", "overlap"))
         if not 1 <= self.patch_size <= MAX_PATCH_PX:
             raise OptionsError(f"patch_size is {self.patch_size}; it must be 1 to {MAX_PATCH_PX}.")
         if (self.target_mpp is None) == (self.target_mag is None):
@@ -114,6 +115,7 @@ class ChoiceOptions:
     min_coverage: float = 0.5
 
     def __post_init__(self) -> None:
+        check_fields(self, numbers=("white_thresh", "black_thresh"))
         for name in ("tissue_classes", "only"):
             value = getattr(self, name)
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
@@ -190,6 +192,7 @@ class PatchOptions:
     workers: int = 1
 
     def __post_init__(self) -> None:
+        check_fields(self, numbers=("slide_mpp",))
         for name in ("images", "slides", "pictures", "views"):
             value = getattr(self, name)
             many = (value,) if isinstance(value, str | Path) else tuple(value)
@@ -205,8 +208,42 @@ class PatchOptions:
             _one_of("save_images", self.save_images, ("png", "jpeg"))
 
 
-def patch_options(**values: Any) -> PatchOptions:
+def patch_options(
+    *,
+    patch_size: int = 256,
+    target_mpp: float | None = None,
+    target_mag: float | None = None,
+    by: SizeRule = "um",
+    step_size: int | None = None,
+    overlap: int | None = None,
+    edge: Edge = "drop",
+    tissue: str = "auto",
+    tissue_classes: str | Iterable[str] = (),
+    min_tissue: float = 0.15,
+    white_thresh: float | None = None,
+    black_thresh: float | None = None,
+    only: str | Iterable[str] = (),
+    min_coverage: float = 0.5,
+    slide_mpp: float | None = None,
+    mpp_by_name: Mapping[str, float] | None = None,
+    masks: Path | None = None,
+    mask_frame: str = "proved",
+    labels: bool = True,
+    classes: Path | None = None,
+    images: str | Iterable[str] = (),
+    slides: str | Path | Iterable[str | Path] = (),
+    recursive: bool = False,
+    engine: EngineName = "auto",
+    pictures: str | Iterable[str] = (),
+    views: str | Iterable[str] = (),
+    save_images: str | None = None,
+    force: bool = False,
+    workers: int = 1,
+) -> PatchOptions:
     """Build :class:`PatchOptions` from plain names, wherever each has its home.
+
+    What they mean is told by :class:`GridOptions`, :class:`ChoiceOptions` and
+    :class:`PatchOptions`.
 
     >>> patch_options(patch_size=256, target_mpp=0.5, min_tissue=0.2).choice.min_tissue
     0.2
@@ -214,22 +251,14 @@ def patch_options(**values: Any) -> PatchOptions:
     Raises
     ------
     OptionsError
-        There is no such option, or its value makes no sense.
+        A value makes no sense; the message names the option.
     """
-    parts: dict[str, dict[str, Any]] = {"grid": {}, "choice": {}, "": {}}
-    homes = {f.name: "grid" for f in fields(GridOptions)}
-    homes |= {f.name: "choice" for f in fields(ChoiceOptions)}
-    homes |= {f.name: "" for f in fields(PatchOptions) if f.name not in parts}
-    for name, value in values.items():
-        if name not in homes:
-            near = difflib.get_close_matches(name, homes, n=1)
-            raise OptionsError(
-                f"There is no option {name!r}.", hint=f"Did you mean {near[0]!r}?" if near else None
-            )
-        parts[homes[name]][name] = value
-    return PatchOptions(
-        grid=GridOptions(**parts["grid"]), choice=ChoiceOptions(**parts["choice"]), **parts[""]
+    given: dict[str, Any] = dict(locals())  # all of the above, by name
+    given["mpp_by_name"] = mpp_by_name or {}
+    grid, choice = (
+        {f.name: given.pop(f.name) for f in fields(part)} for part in (GridOptions, ChoiceOptions)
     )
+    return PatchOptions(grid=GridOptions(**grid), choice=ChoiceOptions(**choice), **given)
 
 
 def _one_of(name: str, value: object, values: tuple[str, ...]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,7 +19,7 @@ from qpmask.patches.lattice import (
     patch_size,
     slide_scale,
 )
-from qpmask.patches.options import GridOptions, patch_options
+from qpmask.patches.options import ChoiceOptions, GridOptions, PatchOptions, patch_options
 
 
 def size_of(mpp: float, magnification: float = 40, levels: tuple[float, ...] = (1,), **options):
@@ -141,9 +144,18 @@ def test_padded_at_the_edge(width: int, height: int, size: int, step: int) -> No
         ({"target_mpp": 0.5, "step_size": 0}, "step_size"),
         ({"target_mpp": 0.5, "min_tissue": 1.5}, "share"),
         ({"target_mpp": 0.5, "edge": "cut"}, "drop, pad"),
-        ({"target_mpp": 0.5, "patch_sise": 3}, "patch_size"),
+        ({"target_mpp": 0.5, "patch_size": "256"}, "patch_size is '256'; it must be a whole"),
+        ({"target_mpp": "0.5"}, "target_mpp is '0.5'; it must be a number"),
+        ({"target_mpp": 0.5, "force": "no"}, "force is 'no'"),
     ],
 )
 def test_options_that_make_no_sense(options: dict, message: str) -> None:
     with pytest.raises(OptionsError, match=message):
         patch_options(**options)
+
+
+def test_all_options_stand_in_one_signature_with_their_defaults() -> None:
+    homes = [f for part in (GridOptions, ChoiceOptions, PatchOptions) for f in fields(part)]
+    expected = {f.name: f.default for f in homes if f.name not in ("grid", "choice")}
+    parameters = inspect.signature(patch_options).parameters
+    assert {p.name: p.default for p in parameters.values()} == {**expected, "mpp_by_name": None}
