@@ -36,7 +36,7 @@ _FILE = click.Path(path_type=Path)
     show_default=True, help="Of the computation.",
 )  # fmt: skip
 @click.option(
-    "--num-workers", type=int, default=4, show_default=True, help="Threads that read patches."
+    "--num-workers", type=int, default=4, show_default=True, help="Processes that read patches."
 )
 @click.option(
     "--store", type=click.Choice(("float32", "float16")), default="float32", show_default=True,

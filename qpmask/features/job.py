@@ -21,7 +21,7 @@ from qpmask.errors import OptionsError, OutputError, QpmaskError
 from qpmask.features.choosing import choose, expected, feature_name
 from qpmask.features.extractor import Extractor
 from qpmask.features.options import FeatureOptions
-from qpmask.features.pipe import prepared_batches
+from qpmask.features.readers import PatchReaders
 from qpmask.features.report import FeatureRecord
 from qpmask.features.sidefile import SideFile
 from qpmask.outputs import OutputWriter
@@ -77,6 +77,10 @@ class FeatureWork:
     options: FeatureOptions
     _loaded: tuple[str, Extractor] | None = field(default=None, repr=False)
     _refused: dict[str, QpmaskError] = field(default_factory=dict, repr=False)
+    _readers: PatchReaders = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._readers = PatchReaders(self.options.num_workers)
 
     def standing(self, item: FeatureItem) -> FeatureRecord | None:
         """The record of features that hold, if that can be told without loading the extractor."""
@@ -140,7 +144,11 @@ class FeatureWork:
         )  # fmt: skip
 
     def close(self) -> None:
-        """Let go of the extractor."""
+        """Let go of the extractor and of the processes that read."""
+        self._readers.close()
+        self._unload()
+
+    def _unload(self) -> None:
         if self._loaded is not None:
             self._loaded[1].close()
             self._loaded = None
@@ -166,7 +174,7 @@ class FeatureWork:
         if choice in self._refused:
             raise self._refused[choice]
         if self._is_new(choice):
-            self.close()
+            self._unload()
             try:
                 self._loaded = choice, choose(choice, self.options.how)
             except QpmaskError as error:
@@ -192,12 +200,8 @@ class FeatureWork:
         """Make the features that are not there yet."""
         reporter.phase("features", len(patches))
         waiting: Callable[[], NDArray[np.float32]] | None = None
-        batches = prepared_batches(
-            patches,
-            extractor.seeing,
-            self.options.batch_size,
-            self.options.num_workers,
-            rows.n_rows,
+        batches = self._readers.batches(
+            patches, extractor.seeing, self.options.batch_size, rows.n_rows
         )
         with contextlib.closing(batches):  # type: ignore[type-var]
             for _, pixels in batches:

@@ -27,7 +27,7 @@ class FeatureOptions:
     batch_size : int
         Patches at a time.
     num_workers : int
-        Threads that read and scale patches.
+        Processes that read and scale patches; 0 does it in this one, between the batches.
     store : str
         ``float32`` or ``float16``: how features are stored.
     slides : tuple of Path
@@ -59,9 +59,10 @@ class FeatureOptions:
         for name in names:
             if names.count(name) > 1:
                 raise OptionsError(f"Two extractors are called {name!r}.", hint="Leave one out.")
-        for value, name in ((self.batch_size, "batch_size"), (self.num_workers, "num_workers")):
-            if not 1 <= value <= 65536:
-                raise OptionsError(f"{name} is {value}; it must be 1 to 65536.")
+        if not 1 <= self.batch_size <= 65536:
+            raise OptionsError(f"batch_size is {self.batch_size}; it must be 1 to 65536.")
+        if not 0 <= self.num_workers <= 256:
+            raise OptionsError(f"num_workers is {self.num_workers}; it must be 0 to 256.")
         choices = (
             *((view, "views", ("clam", "trident", "stamp")) for view in self.views),
             (self.how.precision, "precision", PRECISIONS),

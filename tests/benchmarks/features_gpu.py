@@ -181,8 +181,9 @@ def main() -> None:
     slide = folder / "slide.tif"
     began = time.monotonic()
     make_slide(slide, options.width, options.height)
-    print(f"slide: {options.width} x {options.height}, {slide.stat().st_size / 1e6:.0f} MB, made "
-          f"in {time.monotonic() - began:.1f} s", flush=True)  # fmt: skip
+    size_mb, seconds = slide.stat().st_size / 1e6, time.monotonic() - began
+    print(f"slide: {options.width} x {options.height}, {size_mb:.0f} MB, made in {seconds:.1f} s",
+          flush=True)  # fmt: skip
     cut = patch_options(patch_size=SIDE, target_mpp=0.5, tissue="none")
     report = make_patches(slide, folder / "out", cut)
     assert report.ok, [r.error for r in report]
@@ -219,8 +220,8 @@ def main() -> None:
     with h5py.File(file) as stored:
         found = stored["features/model"][...]
     a, b = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (found, expected))
-    print(f"least cosine of the two features of a patch: {(a * b).sum(1).min():.5f}; with those "
-          f"of the next patch {np.median((a[1:] * b[:-1]).sum(1)):.5f}")  # fmt: skip
+    same, other = (a * b).sum(1).min(), np.median((a[1:] * b[:-1]).sum(1))
+    print(f"least cosine of the two features of a patch: {same:.5f}; with the next one {other:.5f}")
 
 
 class _Silent:

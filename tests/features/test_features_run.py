@@ -19,9 +19,10 @@ from conftest import hash_tree
 from features.feature_models import mean_features, onnx_model, patch_file
 
 from qpmask import extract_features, feature_options, open_patches
-from qpmask.errors import OptionsError, OutputError
+from qpmask.errors import EngineError, OptionsError, OutputError
 from qpmask.features.own import ENTRY_POINTS
-from qpmask.features.seeing import NORMALIZE
+from qpmask.features.readers import PatchReaders
+from qpmask.features.seeing import NORMALIZE, Seeing
 from qpmask.features.sidefile import SideFile
 from qpmask.patches import h5features, h5file
 
@@ -34,6 +35,7 @@ def patches(tmp_path: Path) -> Path:
 
 
 def run(path: Path, extractors: str | list[str], **options):
+    options = {"num_workers": 0, **options}
     return extract_features(path, feature_options(extractors, **options))
 
 
@@ -179,7 +181,7 @@ def test_a_killed_run_is_gone_on_with(tmp_path: Path, patches: Path) -> None:
     before = h5file.read_patch_file(patches)
     side = patches.with_name(".a.slow.features")
     command = [sys.executable, "-m", "qpmask", "features", str(patches), "-q",
-               "--extractor", OWN + "slow", "--batch-size", "2"]  # fmt: skip
+               "--extractor", OWN + "slow", "--batch-size", "2", "--num-workers", "0"]  # fmt: skip
     rng = random.Random(3)
     seen = 0
     for _ in range(3):
@@ -243,7 +245,7 @@ def test_ctrl_c_keeps_what_was_made(patches: Path) -> None:
         if type(event).__name__ == "StepsDone":
             stop.set()
 
-    options = feature_options(OWN + "slow", batch_size=2)
+    options = feature_options(OWN + "slow", batch_size=2, num_workers=1)
     report = extract_features(patches, options, listen, stop)
     assert report.interrupted and [r.status for r in report] == ["interrupted"]
     (record,) = run(patches, OWN + "slow", batch_size=2)
@@ -315,7 +317,7 @@ def test_onnx_files_that_do_not_fit(tmp_path: Path, patches: Path, kind: str, wo
         ("", {}, "Name an extractor"),
         ("missing.onnx", {}, "There is no file"),
         ("resnet50", {"batch_size": 0}, "batch_size"),
-        ("resnet50", {"num_workers": 0}, "num_workers"),
+        ("resnet50", {"num_workers": -1}, "num_workers"),
         ("resnet50", {"precision": "int8"}, "precision"),
         ("resnet50", {"store": "float64"}, "store"),
         ("resnet50", {"weights": {"resnet18": "x"}}, "not among the extractors"),
@@ -343,6 +345,57 @@ def test_entry_points(patches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert stored(patches, "ours").shape == (54, 3)
     with pytest.raises(OptionsError, match="There is no extractor"):
         feature_options("theirs")
+
+
+# --- processes that read --------------------------------------------------------------------------
+
+
+def test_processes_read_the_same(tmp_path: Path) -> None:
+    patches = patch_file(tmp_path, 400, 600)
+    assert run(patches, OWN + "Cropped", num_workers=0, batch_size=7).ok
+    expected = stored(patches, "Cropped")
+    with open_patches(patches) as found, PatchReaders(3) as readers:
+        for start, batch_size in ((0, 50), (0, 1000), (100, 3), (len(found), 5)):
+            seen = [start]
+            for rows, pixels in readers.batches(found, Seeing.of(crop=16), batch_size, start):
+                assert rows.start == seen[-1]
+                seen.append(rows.stop)
+                corners = np.concatenate([pixels[:, 0, 0], pixels[:, -1, -1]], axis=1)
+                assert np.array_equal(corners, expected[rows])
+            assert seen[-1] == len(found)
+    assert all(worker._process.poll() is not None for worker in readers._workers)
+
+
+def test_what_a_process_cannot_read_is_told_with_its_place(tmp_path: Path) -> None:
+    patches = patch_file(tmp_path)
+    slide = tmp_path / "a.tif"
+    with open_patches(patches) as found:
+        data = bytearray(slide.read_bytes())
+    slide.write_bytes(data[: len(data) // 2])
+    (record,) = run(patches, OWN + "means", num_workers=2)
+    assert record.status == "failed" and "a.tif" in record.error and found is not None
+
+
+def test_a_process_that_dies_is_said(tmp_path: Path) -> None:
+    patches = patch_file(tmp_path, 400, 600)
+    with open_patches(patches) as found, PatchReaders(1) as readers:
+        batches = readers.batches(found, Seeing(), 32, 0)
+        next(batches)
+        readers._workers[0]._process.kill()
+        with pytest.raises(EngineError, match="A process that reads patches died"):
+            list(batches)
+
+
+def test_an_early_end_leaves_no_process(tmp_path: Path) -> None:
+    patches = patch_file(tmp_path, 400, 600)
+    with open_patches(patches) as found:
+        readers = PatchReaders(2)
+        batches = readers.batches(found, Seeing(), 8, 0)
+        next(batches)
+        batches.close()
+        workers = [worker._process for worker in readers._workers]
+        readers.close()
+        assert all(process.poll() is not None for process in workers)
 
 
 # --- the side file --------------------------------------------------------------------------------
