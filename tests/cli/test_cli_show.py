@@ -18,7 +18,8 @@ from qpmask.report import ImageRecord, Report
 
 DONE = ImageRecord(
     "1", "TCGA-HC-7075-01Z-00-DX1.svs", "done", mask="TCGA-HC-7075-01Z-00-DX1.ome.tif",
-    width_px=98_304, height_px=124_416, planes=1, pixels={0: 61, 1: 39}, objects=12_345,
+    width_px=98_304, height_px=124_416, planes=1, pixels={0: 61, 1: 39}, labelled=0.39,
+    objects=12_345,
     seconds=3725.0, bytes=17_600_000,
 )  # fmt: skip
 
