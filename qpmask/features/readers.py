@@ -165,7 +165,7 @@ class _Worker:
         with contextlib.suppress(ImportError, AttributeError, OSError):  # Linux: fewer wake-ups
             import fcntl
 
-            fcntl.fcntl(self._out, fcntl.F_SETPIPE_SZ, 1 << 20)  # type: ignore[attr-defined]
+            fcntl.fcntl(self._out, fcntl.F_SETPIPE_SZ, 1 << 20)
 
     @property
     def _out(self) -> IO[bytes]:
