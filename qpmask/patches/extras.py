@@ -11,7 +11,7 @@ from qpmask.outputs import OutputWriter
 from qpmask.patches.choosing import threads_of
 from qpmask.patches.cutplan import CutPlan
 from qpmask.patches.describe import file_of
-from qpmask.patches.imagefiles import image_files, save_images
+from qpmask.patches.imagefiles import drop_images, image_files, save_images
 from qpmask.patches.options import PatchOptions
 from qpmask.patches.report import PatchRecord
 from qpmask.patches.sources import SlideSource
@@ -57,6 +57,10 @@ class Extras:
             found += image_files(self._images, self.source.name, self.table,
                                  self.options.save_images)  # fmt: skip
         return all(path.is_file() for path in found)
+
+    def drop(self) -> None:
+        """Remove what would be taken for that of the patches that are cut now."""
+        drop_images(self._images, self.source.name)
 
     def make(
         self, record: PatchRecord, plan: CutPlan, mask: SlideMask | None, reporter: Reporter

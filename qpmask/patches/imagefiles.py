@@ -11,11 +11,21 @@ from qpmask.batch import Reporter
 from qpmask.patches.pixels import PatchReader
 from qpmask.patches.table import PatchTable
 
+_ENDINGS = {"png": ".png", "jpeg": ".jpg"}
+
 
 def image_files(folder: Path, name: str, table: PatchTable, kind: str) -> list[Path]:
     """Where the images of patches are saved."""
-    ending = "jpg" if kind == "jpeg" else "png"
-    return [folder / f"{name}_x{x}_y{y}.{ending}" for x, y in table.coords.tolist()]
+    return [folder / f"{name}_x{x}_y{y}{_ENDINGS[kind]}" for x, y in table.coords.tolist()]
+
+
+def drop_images(folder: Path, name: str) -> None:
+    """Remove the images of patches that are cut anew: their names would say that they hold."""
+    if not folder.is_dir():
+        return
+    for path in list(folder.iterdir()):
+        if path.name.startswith(f"{name}_x") and path.suffix in _ENDINGS.values():
+            path.unlink()
 
 
 def save_images(

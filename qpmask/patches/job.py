@@ -80,6 +80,7 @@ class PatchWork:
                     table = Chooser(self.options, source, plan, mask, self.out, reporter).table()
                     reporter.phase("writing")
                     h5file.write_patch_file(part, table, marks)
+                    Extras(self.options, source, self.out, table).drop()
                     (self.out / target).parent.mkdir(parents=True, exist_ok=True)
                     writer.publish(part, target)
                 record = record_of(self.options, source, plan, table)

@@ -136,3 +136,19 @@ def test_a_copy_for_stamp(tmp_path: Path, slide: Path) -> None:
         assert file["coords"].dtype == np.float32
         expected = {"unit": "um", "tile_size_um": 128.0, "tile_size_px": 64, "extractor": "resnet"}
         assert {k: file.attrs[k] for k in expected} == expected
+
+
+def test_images_of_other_patches_do_not_stay(tmp_path: Path, slide: Path) -> None:
+    first = run(slide, tmp_path, save_images="png")
+    folder = tmp_path / "out" / "images" / slide.stem
+    mine = folder / "notes.txt"
+    mine.write_text("mine")
+    assert first.records[0].images == len(list(folder.glob("*.png"))) > 0
+
+    larger = run(slide, tmp_path, save_images="png", patch_size=2 * SIDE)
+    found = sorted(folder.glob("*.png"))
+    assert larger.records[0].images == len(found) == larger.records[0].patches
+    for path in found:
+        with Image.open(path) as image:
+            assert image.size == (2 * SIDE, 2 * SIDE)
+    assert mine.read_text() == "mine"
