@@ -112,6 +112,7 @@ class PatchReaders:
         self, patches: Patches, seeing: Seeing, batch_size: int, start: int
     ) -> Iterator[Batch]:
         wanted = min(self._n, -(-(len(patches) - start) // _UNIT))
+        self._workers = [worker for worker in self._workers if worker.is_alive]
         while len(self._workers) < wanted:
             self._workers.append(_Worker())
         idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
@@ -189,6 +190,7 @@ class _Worker:
         except (OSError, EOFError) as error:
             if isinstance(error, QpmaskError):
                 raise
+            self.close()
             raise EngineError(
                 "A process that reads patches died.",
                 hint="It may have run out of memory: use fewer --num-workers. What was made stays.",
@@ -199,10 +201,15 @@ class _Worker:
         self._process.stdin.write(_LENGTH.pack(len(message)) + message)
         self._process.stdin.flush()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can still read."""
+        return self._process.poll() is None
+
     def close(self) -> None:
         """End it; it may be in the middle of something."""
         self._process.kill()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # the latter: it was ended before
             self._process.communicate()
 
 

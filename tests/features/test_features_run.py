@@ -386,6 +386,18 @@ def test_a_process_that_dies_is_said(tmp_path: Path) -> None:
             list(batches)
 
 
+def test_a_process_that_died_costs_one_slide(tmp_path: Path) -> None:
+    patches = patch_file(tmp_path, 400, 600)
+    with open_patches(patches) as found, PatchReaders(1) as readers:
+        batches = readers.batches(found, Seeing(), 32, 0)
+        next(batches)
+        readers._workers[0]._process.kill()
+        with pytest.raises(EngineError):
+            list(batches)
+        rows = [rows for rows, _ in readers.batches(found, Seeing(), 1000, 0)]
+        assert rows == [slice(0, len(found))]
+
+
 def test_an_early_end_leaves_no_process(tmp_path: Path) -> None:
     patches = patch_file(tmp_path, 400, 600)
     with open_patches(patches) as found:
