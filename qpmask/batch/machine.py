@@ -177,7 +177,7 @@ class Batch(Generic[ItemT, RecordT]):
         todo = []
         for item in self._items:
             self._check()
-            record = self._work.standing(item)
+            record = self._standing(item)
             if record is None:
                 todo.append(item)
             else:
@@ -191,6 +191,13 @@ class Batch(Generic[ItemT, RecordT]):
         for item in todo:
             self._check()
             yield item, attempt(self._work, item, self._emit, self._stop)
+
+    def _standing(self, item: ItemT) -> RecordT | None:
+        try:
+            return self._work.standing(item)
+        except Exception as error:  # doing it comes to the same, and makes a record of it
+            log.debug("while looking whether %s stands", item.name, exc_info=error)
+            return None
 
     def _check(self) -> None:
         if self._stop.is_set():

@@ -397,3 +397,24 @@ def test_the_dry_run_opens_slides_and_writes_nothing(tmp_path: Path, slide: Path
     records = dry_run(plan_patches(slide, patch_options(target_mpp=4.0, patch_size=SIDE)))
     assert [(r.status, r.cells, r.patch_size_level0) for r in records] == [("planned", 70, 128)]
     assert hash_tree(tmp_path) == before
+
+
+# --- whatever goes wrong --------------------------------------------------------------------------
+
+
+def test_what_nobody_thought_of_costs_one_slide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slides = [slide_file(tmp_path / f"{k}.tif", PIXELS, um=2.0) for k in range(2)]
+    assert run(slides, tmp_path, tissue="none").ok
+    real = h5file.made_from
+
+    def fails(path: Path) -> object:
+        if path.name == "0.h5":
+            raise ValueError("odd")
+        return real(path)
+
+    monkeypatch.setattr(h5file, "made_from", fails)
+    report = run(slides, tmp_path, tissue="none")
+    assert [r.status for r in report] == ["failed", "skipped"]
+    assert "did not expect this (ValueError: odd)" in report.records[0].error
