@@ -215,11 +215,25 @@ def images_of(
         if path is None:
             where = entry.uris[0] if entry.uris else "nowhere that the project says"
             error = f"The slide of {entry.label} is not on this machine: {where}."
+        else:
+            error = _other_series(entry)
         stem = None if path is None else slide_stem(path.name)
         mpp = mpp_by_name.get(slide_stem(entry.name), mpp_by_name.get(stem or ""))
         name = names[entry.id].removesuffix(MASK_SUFFIX)
         sources.append(SlideSource(entry.id, name, path, entry, mpp=mpp, error=error))
     return sources
+
+
+def _other_series(entry: ImageEntry) -> str | None:
+    """Why the main image of its file is not to be cut for an image; None where it is the one."""
+    file = entry.frame.file
+    if file is None or not (file.series or file.series_name is not None):
+        return None
+    which = file.series if file.series_name is None else repr(file.series_name)
+    return (
+        f"The image {entry.label} is the series {which} of {file.name}, and patches are cut from a "
+        "file's main image. Save the series as a file of its own, for instance an OME-TIFF."
+    )
 
 
 def with_masks(sources: Iterable[SlideSource], folder: Path) -> list[SlideSource]:

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import h5py
+import handmade_projects
 import numpy as np
 import pytest
 from conftest import hash_tree
@@ -397,6 +398,31 @@ def test_the_dry_run_opens_slides_and_writes_nothing(tmp_path: Path, slide: Path
     records = dry_run(plan_patches(slide, patch_options(target_mpp=4.0, patch_size=SIDE)))
     assert [(r.status, r.cells, r.patch_size_level0) for r in records] == [("planned", 70, 128)]
     assert hash_tree(tmp_path) == before
+
+
+# --- whose a mask is, and which image of a file ---------------------------------------------------
+
+
+@pytest.mark.parametrize("args", [["--series", "1"], ["--name", "overview"]])
+def test_no_other_image_of_a_file_is_cut_for_one(tmp_path: Path, args: list[str]) -> None:
+    slide_file(tmp_path / "a.tif", PIXELS, um=2.0)
+    project = project_of_file(tmp_path, ("main", ["--series", "0"]), ("other", args))
+    report = run(project, tmp_path, tissue="none", labels=False)
+    assert [r.status for r in report] == ["done", "failed"]
+    assert "series" in report.records[1].error and "main image" in report.records[1].error
+
+
+def project_of_file(folder: Path, *images: tuple[str, list[str]]) -> Path:
+    """A project whose images are read from ``a.tif`` by Bio-Formats, with arguments."""
+    entries = []
+    for number, (name, args) in enumerate(images, 1):
+        builder = {
+            "builderType": "uri", "uri": (folder / "a.tif").as_uri(), "args": args,
+            "providerClassName": "qupath.lib.images.servers.bioformats.BioFormatsServerBuilder",
+            "metadata": handmade_projects.metadata(WIDTH, HEIGHT),
+        }  # fmt: skip
+        entries.append(handmade_projects.image(name, number, serverBuilder=builder))
+    return handmade_projects.write(folder / "project", *entries)
 
 
 # --- whatever goes wrong --------------------------------------------------------------------------
