@@ -232,6 +232,13 @@ def _downsample_of(mask: Mask, entry: ImageEntry) -> float:
     size = mask.levels[0].size
     extra = mask.metadata.extra if mask.metadata is not None else {}
     said = extra.get("image_width_px"), extra.get("image_height_px")
+    image, entry_id = extra.get("image"), extra.get("entry_id")
+    # An image may be renamed, and be in another copy of the project under another id.
+    if None not in (image, entry_id) and image != entry.name and entry_id != entry.id:
+        raise FrameError(
+            f"{mask.path} was drawn for the image {image!r} (entry {entry_id}), not for "
+            f"{entry.label}."
+        )
     if entry.size is not None and None not in said:
         drawn_for = Size(int(str(said[0])), int(str(said[1])))
         if drawn_for != entry.size:

@@ -239,6 +239,9 @@ def _other_series(entry: ImageEntry) -> str | None:
 def with_masks(sources: Iterable[SlideSource], folder: Path) -> list[SlideSource]:
     """Each slide with its mask of a folder: the one of the same name.
 
+    Of a project that is the image's name, and its file's where no image is called so. A mask that
+    is that of several slides by their files' names alone is an error of each of them.
+
     Raises
     ------
     OptionsError
@@ -250,12 +253,18 @@ def with_masks(sources: Iterable[SlideSource], folder: Path) -> list[SlideSource
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in (".tif", ".tiff") and path.is_file():
             masks.setdefault(slide_stem(path.name), path)
+    listed = list(sources)
+    own = {source.name for source in listed}
+    files = [None if s.path is None else slide_stem(s.path.name) for s in listed]
+    wanted = Counter(files)
     found = []
-    for source in sources:
-        names = [source.name]
-        if source.path is not None:
-            names.append(slide_stem(source.path.name))
-        mask = next((masks[name] for name in names if name in masks), None)
+    for source, file in zip(listed, files, strict=True):
+        mask = masks.get(source.name)
+        if mask is None and file is not None and file not in own:
+            mask = masks.get(file)
+        if mask is not None and source.name not in masks and wanted[file] > 1:
+            error = f"{mask} may be of several slides of that name, such as {source.path}."
+            source = replace(source, error=source.error or error)
         found.append(replace(source, mask=mask))
     return found
 

@@ -15,7 +15,7 @@ from conftest import hash_tree
 from mask_files import blobs
 from patches.patch_slides import mask_file, slide_file, tissue_picture
 
-from qpmask import make_patches, open_patches, patch_options
+from qpmask import MaskWriter, make_patches, open_patches, patch_options
 from qpmask.batch.events import StepsDone
 from qpmask.errors import OptionsError
 from qpmask.geometry import Affine
@@ -401,6 +401,38 @@ def test_the_dry_run_opens_slides_and_writes_nothing(tmp_path: Path, slide: Path
 
 
 # --- whose a mask is, and which image of a file ---------------------------------------------------
+
+
+def test_a_mask_that_may_be_of_two_slides_is_of_neither(tmp_path: Path) -> None:
+    slides = []
+    for folder, shift in (("one", 0), ("two", 400)):
+        (tmp_path / folder).mkdir()
+        pixels = np.roll(PIXELS, shift, 1)
+        slides.append(slide_file(tmp_path / folder / "a.tif", pixels, um=2.0))
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    mask_file(masks / "a.ome.tif", LABELS, Affine(), slides[0], (WIDTH, HEIGHT))
+    report = run(slides, tmp_path, tissue="none", masks=masks)
+    assert [r.status for r in report] == ["failed", "failed"]
+    assert all("of several slides" in r.error for r in report)
+    assert run(slides[0], tmp_path, tissue="none", masks=masks).ok
+
+
+def test_a_mask_is_of_the_image_of_its_name(tmp_path: Path) -> None:
+    """Not of another image of the same file, which has other annotations."""
+    slide_file(tmp_path / "a.tif", PIXELS, um=2.0)
+    project = project_of_file(tmp_path, ("a.tif", []), ("copy", []))
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    says = {"image": "a.tif", "entry_id": "1", "downsample": "1.0"}
+    says |= {"image_width_px": str(WIDTH), "image_height_px": str(HEIGHT)}
+    with MaskWriter(masks / "a.ome.tif", WIDTH, HEIGHT, extra=says) as writer:
+        writer.write(0, 0, LABELS)
+    report = run(project, tmp_path, tissue="none", masks=masks)
+    assert [r.status for r in report] == ["done", "done"]
+    assert [r.mask for r in report] == [str(masks / "a.ome.tif"), None]
+    report = run(project, tmp_path, tissue="none", masks=masks, images=["copy"])
+    assert "was drawn for the image 'a.tif' (entry 1)" in report.records[0].error
 
 
 @pytest.mark.parametrize("args", [["--series", "1"], ["--name", "overview"]])
