@@ -34,10 +34,11 @@ _SOURCE = click.Path(path_type=Path)
     help="Patches that reach beyond the slide: left out, or filled with white.",
 )  # fmt: skip
 @click.option(
-    "--tissue", default="auto", show_default=True, metavar="auto|annotations|none|FILE",
+    "--tissue", default="auto", show_default=True, metavar="auto|annotations|none|sam2|FILE",
     help="Where patches are: FILE is a mask or GeoJSON.",
 )  # fmt: skip
 @click.option("--tissue-class", multiple=True, metavar="NAME", help="Of the mask; repeatable.")
+@click.option("--sam2", metavar="FOLDER|HUBNAME", help="The checkpoint of --tissue sam2.")
 @click.option(
     "--min-tissue", type=float, default=0.15, show_default=True, help="Least share of a patch."
 )
@@ -74,7 +75,7 @@ _SOURCE = click.Path(path_type=Path)
     "--features", "extractors", multiple=True, metavar="NAME[,NAME]",
     help="Then make features of them: see 'qpmask features'; repeatable.",
 )  # fmt: skip
-@click.option("--device", default="auto", show_default=True, help="Where features are made.")
+@click.option("--device", default="auto", show_default=True, help="Where models run.")
 @click.option("--workers", type=int, default=1, show_default=True, help="Processes.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and write nothing.")
 @click.option("--skip-existing", is_flag=True, default=True, hidden=True)
@@ -105,7 +106,7 @@ def command(
         raise OptionsError("Name the output folder.", hint="qpmask patches INPUT -o patches")
     table, pictures = values.pop("mpp_csv"), values.pop("visualize")
     views = values.pop("programs")
-    features = _feature_options(values.pop("extractors"), values.pop("device"), views)
+    features = _feature_options(values.pop("extractors"), values["device"], views)
     options = patch_options(
         **{k: v for k, v in values.items() if k not in ("mpp", "tissue_class")},
         target_mpp=values["mpp"],

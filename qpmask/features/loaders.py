@@ -14,7 +14,7 @@ from typing import Any
 
 from qpmask.errors import MissingExtraError, OptionsError, QpmaskError
 from qpmask.features.registry import Model
-from qpmask.features.with_torch import INSTALL_HINT, require_torch
+from qpmask.torchdevice import INSTALL_HINT, require_torch
 
 Loaded = tuple[Any, Callable[[Any], Any]]
 """A module, and the function from its input to features."""

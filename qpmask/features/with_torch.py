@@ -9,64 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.errors import EngineUnavailableError, MissingExtraError, OptionsError
+from qpmask.errors import EngineUnavailableError
 from qpmask.features.extractor import Description, Extractor, Features
 from qpmask.features.seeing import Seeing
-
-INSTALL_HINT = 'Install them with: pip install "qpmask[features]"'
-
-
-def require_torch() -> Any:
-    """The module torch.
-
-    Raises
-    ------
-    MissingExtraError
-        It is not installed.
-    """
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingExtraError(
-            f"This extractor needs PyTorch, which is not installed ({error}).", hint=INSTALL_HINT
-        ) from error
-    return torch
-
-
-def device_of(wanted: str) -> Any:
-    """The device of a name: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-
-    Raises
-    ------
-    EngineUnavailableError
-        This machine, or this PyTorch, has no such device.
-    OptionsError
-        There is no device of that name anywhere.
-    """
-    torch = require_torch()
-    if wanted == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda", torch.cuda.current_device())
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(wanted)
-    except RuntimeError as error:
-        raise OptionsError(
-            f"There is no device {wanted!r}.", hint="It is auto, cpu, cuda, cuda:1 or mps."
-        ) from error
-    if device.type == "cpu":
-        return device
-    n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    there = [f"cuda:{i}" for i in range(n_cuda)] + ["mps"] * torch.backends.mps.is_available()
-    index = device.index if device.index is not None else 0
-    name = f"cuda:{index}" if device.type == "cuda" else device.type
-    if name not in there:
-        why = "" if torch.version.cuda else ", and this PyTorch was built without CUDA"
-        raise EngineUnavailableError(
-            f"There is no device {wanted} here{why}; there is {' and '.join(['cpu', *there])}.",
-            hint="Use --device auto.",
-        )
-    return torch.device(name) if device.type == "cuda" else device
+from qpmask.torchdevice import require_torch
 
 
 class TorchExtractor(Extractor):

@@ -20,7 +20,7 @@ from qpmask.patches.options import PatchOptions
 from qpmask.patches.pixels import PatchReader, level_scales
 from qpmask.patches.sources import SlideSource
 from qpmask.patches.table import PatchLabels, PatchTable, majority_of
-from qpmask.tissue import find_tissue, slide_picture
+from qpmask.tissue import TissueArea, find_tissue, slide_picture
 from qpmask.tissue.polygons import read_geojson
 
 if TYPE_CHECKING:
@@ -96,10 +96,10 @@ class Chooser:
         """Share of tissue in each cell, shape (rows, columns)."""
         lattice, choice, slide = self.plan.lattice, self.options.choice, self.plan.slide
         x, y, side = lattice.x_px0(), lattice.y_px0(), lattice.patch_px0
-        if choice.tissue == "auto":
-            picture = slide_picture(slide, level_scales(slide), self.plan.scale.mpp)
+        area = seen_tissue(self.options, self.plan)
+        if area is not None:
             self.reporter.check()
-            return find_tissue(picture).shares(x, y, side)
+            return area.shares(x, y, side)
         if choice.tissue == "annotations":
             if self.mask is None:
                 raise OptionsError(
@@ -162,6 +162,20 @@ class Chooser:
                     kept[i] &= (pixels.max(axis=2) <= _BLACK).mean() <= choice.black_thresh
                 self.reporter.done(i + 1)
         return kept
+
+
+def seen_tissue(options: PatchOptions, plan: CutPlan) -> TissueArea | None:
+    """Tissue that is found in a picture of the slide; None where a mask or a file says it."""
+    scales, mpp = level_scales(plan.slide), plan.scale.mpp
+    if options.choice.tissue == "auto":
+        return find_tissue(slide_picture(plan.slide, scales, mpp))
+    if options.choice.sam2 is None:
+        return None
+    from qpmask.tissue.sam2 import find_tissue_by_sam2, sam2_picture
+
+    threads = threads_of(options) if options.workers > 1 else None
+    picture = sam2_picture(plan.slide, scales, mpp)
+    return find_tissue_by_sam2(picture, options.choice.sam2, options.device, threads)
 
 
 def threads_of(options: PatchOptions) -> int:

@@ -15,10 +15,11 @@ from qpmask._version import __version__
 from qpmask.errors import OptionsError
 from qpmask.patches import h5file
 from qpmask.patches.cutplan import CutPlan
-from qpmask.patches.options import PatchOptions
+from qpmask.patches.options import ChoiceOptions, PatchOptions
 from qpmask.patches.report import PatchRecord
 from qpmask.patches.sources import SlideSource
 from qpmask.patches.table import PatchTable
+from qpmask.tissue.sam2 import checkpoint_files
 
 if TYPE_CHECKING:
     from qpmask.patches.maskcount import SlideMask
@@ -82,6 +83,8 @@ def attributes_of(
         "creation_date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "qpmask_version": __version__,
     }
+    if options.choice.sam2 is not None:
+        found["tissue_model"] = options.choice.sam2
     if size.is_exact:  # CLAM reads patch_size pixels of this level
         level = slide.levels[size.level]
         found["patch_level"] = size.level
@@ -101,8 +104,8 @@ def made_from(
         "mpp": plan.scale.mpp,
         "size": asdict(plan.size),
         "edge": options.grid.edge,
-        "choice": asdict(options.choice),
-        "tissue_file": _tissue_mark(options.choice.tissue),
+        "choice": {k: v for k, v in asdict(options.choice).items() if k != "sam2"},
+        "tissue_file": _tissue_mark(options.choice),
         "mask": None if mask is None else mask.fingerprint,
         "labels": options.labels,
     }
@@ -161,6 +164,9 @@ def _mark_of(path: Path | None) -> dict[str, Any]:
     return {"name": path.name, "bytes": n_bytes, "ends_sha256": digest.hexdigest()}
 
 
-def _tissue_mark(tissue: str) -> dict[str, Any] | None:
-    path = Path(tissue)
+def _tissue_mark(choice: ChoiceOptions) -> dict[str, Any] | None:
+    if choice.sam2 is not None:
+        files = checkpoint_files(choice.sam2)
+        return {"sam2": [_mark_of(file) for file in files] or choice.sam2}
+    path = Path(choice.tissue)
     return _mark_of(path) if path.suffix and path.is_file() else None

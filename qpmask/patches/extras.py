@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from qpmask.batch import Reporter
 from qpmask.outputs import OutputWriter
-from qpmask.patches.choosing import threads_of
+from qpmask.patches.choosing import seen_tissue, threads_of
 from qpmask.patches.cutplan import CutPlan
 from qpmask.patches.describe import file_of
 from qpmask.patches.imagefiles import drop_images, image_files, save_images
@@ -17,7 +17,6 @@ from qpmask.patches.report import PatchRecord
 from qpmask.patches.sources import SlideSource
 from qpmask.patches.table import PatchTable
 from qpmask.patches.views import view_targets, write_views
-from qpmask.tissue import find_tissue, slide_picture
 
 if TYPE_CHECKING:
     from qpmask.patches.maskcount import SlideMask
@@ -75,10 +74,7 @@ class Extras:
             from qpmask.patches.pictures import overlay, save_overlay
 
             reporter.phase("picture")
-            tissue = None
-            if "contours" in options.pictures and options.choice.tissue == "auto":
-                scales = [(x + y) / 2 for x, y in plan.slide.scales]
-                tissue = find_tissue(slide_picture(plan.slide, scales, plan.scale.mpp))
+            tissue = seen_tissue(options, plan) if "contours" in options.pictures else None
             image = overlay(
                 plan.slide, plan.scale.mpp, self.table, options.pictures, tissue=tissue, mask=mask
             )

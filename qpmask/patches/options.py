@@ -92,9 +92,12 @@ class ChoiceOptions:
     Attributes
     ----------
     tissue : str
-        ``auto``, ``annotations``, ``none``, or the path of a mask or of GeoJSON.
+        ``auto``, ``annotations``, ``none``, ``sam2``, or the path of a mask or of GeoJSON.
     tissue_classes : tuple of str
         Classes of the mask that count as tissue; by default all.
+    sam2 : str or None
+        With ``tissue="sam2"``: the checkpoint, a folder or a name on the Hugging Face hub
+        (``name@revision`` for a fixed one), in Transformers' format.
     min_tissue : float
         Least share of a patch that is tissue, 0 to 1. At 0 any tissue at all is enough.
     white_thresh, black_thresh : float or None
@@ -108,6 +111,7 @@ class ChoiceOptions:
 
     tissue: str = "auto"
     tissue_classes: tuple[str, ...] = ()
+    sam2: str | None = None
     min_tissue: float = 0.15
     white_thresh: float | None = None
     black_thresh: float | None = None
@@ -123,6 +127,11 @@ class ChoiceOptions:
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise OptionsError(f"{name} is {value:g}; it is a share, 0 to 1.")
+        if (self.tissue == "sam2") != (self.sam2 is not None):
+            raise OptionsError(
+                "--tissue sam2 and --sam2 go together: the second names the checkpoint.",
+                hint="--tissue sam2 --sam2 FOLDER, or a name on the Hugging Face hub.",
+            )
 
     @property
     def reads_patches(self) -> bool:
@@ -171,6 +180,8 @@ class PatchOptions:
         Make files again that are there and still hold.
     workers : int
         Processes.
+    device : str
+        Where the model of ``tissue="sam2"`` runs: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
     """
 
     grid: GridOptions
@@ -190,6 +201,7 @@ class PatchOptions:
     save_images: str | None = None
     force: bool = False
     workers: int = 1
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         check_fields(self, numbers=("slide_mpp",))
@@ -219,6 +231,7 @@ def patch_options(
     edge: Edge = "drop",
     tissue: str = "auto",
     tissue_classes: str | Iterable[str] = (),
+    sam2: str | None = None,
     min_tissue: float = 0.15,
     white_thresh: float | None = None,
     black_thresh: float | None = None,
@@ -239,6 +252,7 @@ def patch_options(
     save_images: str | None = None,
     force: bool = False,
     workers: int = 1,
+    device: str = "auto",
 ) -> PatchOptions:
     """Build :class:`PatchOptions` from plain names, wherever each has its home.
 

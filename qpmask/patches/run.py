@@ -83,12 +83,16 @@ def _check(options: PatchOptions, project: Project | None) -> None:
         )
     if choice.only and not (has_masks and options.labels):
         raise OptionsError("--only needs labels.", hint="Give a QuPath project, or --masks.")
-    if choice.tissue not in ("auto", "annotations", "none"):
+    if choice.sam2 is not None:
+        from qpmask.tissue.sam2 import require_sam2
+
+        require_sam2(choice.sam2)
+    elif choice.tissue not in ("auto", "annotations", "none"):
         path = Path(choice.tissue)
         if not path.is_file():
             raise OptionsError(
                 f"--tissue is {choice.tissue!r}, which is no file.",
-                hint="It is auto, annotations, none, or a mask or GeoJSON.",
+                hint="It is auto, annotations, none, sam2, or a mask or GeoJSON.",
             )
 
 

@@ -68,6 +68,8 @@ def test_a_slide_that_fails(cli: Cli, slide: Path, tmp_path: Path) -> None:
         (["a.tif", "--mpp", "2"], "Name the output folder"),
         (["b.tif", "-o", "out", "--mpp", "2"], "There is no slide"),
         (["a.tif", "-o", "out", "--mpp", "2", "--tissue", "x.tif"], "which is no file"),
+        (["a.tif", "-o", "out", "--mpp", "2", "--tissue", "sam2"], "--sam2 FOLDER"),
+        (["a.tif", "-o", "out", "--mpp", "2", "--sam2", "x"], "go together"),
         (["a.tif", "-o", "out", "--mpp", "2", "--tissue", "annotations"], "needs masks"),
         (["a.tif", "-o", "out", "--mpp", "2", "--masks", "nowhere"], "no folder of masks"),
         (["a.tif", "-o", "out", "--mpp", "2", "--mpp-csv", "no.csv"], "cannot be read"),
@@ -90,3 +92,10 @@ def test_a_table_of_pixel_sizes(cli: Cli, tmp_path: Path) -> None:
     options = ("-o", "out", "--patch-size", 64, "--mpp", 2)
     assert cli(slide, *options)[0] == 1
     assert cli(slide, *options, "--mpp-csv", "mpp.csv")[0] == 0
+
+
+def test_sam2_without_its_libraries(cli: Cli, slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    code, _, err = cli(slide, "-o", "out", "--mpp", 2, "--tissue", "sam2", "--sam2", "a/b")
+    assert code == 1 and 'pip install "qpmask[sam2]"' in err
+    assert not Path("out").exists()

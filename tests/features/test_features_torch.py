@@ -26,7 +26,8 @@ from qpmask.features import loaders  # noqa: E402
 from qpmask.features.choosing import HowToRun, choose  # noqa: E402
 from qpmask.features.registry import model as row_of  # noqa: E402
 from qpmask.features.registry import models  # noqa: E402
-from qpmask.features.with_torch import TorchExtractor, device_of  # noqa: E402
+from qpmask.features.with_torch import TorchExtractor  # noqa: E402
+from qpmask.torchdevice import device_of  # noqa: E402
 
 PATCHES = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 3), np.uint8)
 
