@@ -148,7 +148,10 @@ def _dinov2_hub(model: Model, weights: Path | None) -> Loaded:
         if weights
         else _from_hub(model.source, arguments["file"], model.revision)
     )
-    module.load_state_dict(_state(file))
+    state = _state(file)
+    if "pos_embed" in state:  # trained for another size of picture than the architecture's
+        module.pos_embed = torch.nn.Parameter(state["pos_embed"])
+    module.load_state_dict(state)
     return module, module
 
 
@@ -166,8 +169,9 @@ def _musk(model: Model, weights: Path | None) -> Loaded:
 
 def _conch(model: Model, weights: Path | None) -> Loaded:
     conch = _library("conch.open_clip_custom", "its code: pip install from the repository of CONCH")
-    source = str(weights / "pytorch_model.bin") if weights else f"hf_hub:{model.source}"
-    module, _ = conch.create_model_from_pretrained("conch_ViT-B-16", source)
+    name = "pytorch_model.bin"
+    source = weights / name if weights else _from_hub(model.source, name, model.revision)
+    module, _ = conch.create_model_from_pretrained("conch_ViT-B-16", str(source))
     return module, lambda x: module.encode_image(x, proj_contrast=False, normalize=False)
 
 

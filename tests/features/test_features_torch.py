@@ -232,21 +232,41 @@ def test_open_clip(tmp_path: Path, name: str) -> None:
 
 
 def test_torch_hub(tmp_path: Path) -> None:
+    """Weights whose position embedding is of another size than the architecture's, as they are."""
     (tmp_path / "dinov2").mkdir()
-    (tmp_path / "dinov2" / "hubconf.py").write_text(
+    code = (
         "dependencies = ['torch']\n"
         "import torch\n"
+        "class Body(torch.nn.Module):\n"
+        "    def __init__(self, n):\n"
+        "        super().__init__()\n"
+        "        self.pos_embed = torch.nn.Parameter(torch.randn(n))\n"
+        "        self.last = torch.nn.Linear(3, 8)\n"
+        "    def forward(self, x):\n"
+        "        return self.last(x.mean((2, 3))) + self.pos_embed.sum()\n"
         "def dinov2_vitg14_reg(pretrained):\n"
         "    assert not pretrained\n"
-        "    return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),\n"
-        "                               torch.nn.Linear(3, 8))\n"
+        "    return Body(1370)\n"
     )
-    body = torch.nn.Sequential(
-        torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, 8)
-    )
+    (tmp_path / "dinov2" / "hubconf.py").write_text(code)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    body = names["Body"](257)
     torch.save(body.state_dict(), tmp_path / "teacher_checkpoint_load.pt")
     with torch.inference_mode():
         close(features("openmidnight", tmp_path), body(given("openmidnight")))
+
+
+def test_open_clip_has_what_the_rows_name() -> None:
+    open_clip = pytest.importorskip("open_clip")
+    for row in models().values():
+        if row.family == "open_clip" and not row.source.startswith("hf-hub:"):
+            architecture, _, pretrained = row.source.partition("/")
+            if pretrained:
+                assert (architecture, pretrained) in open_clip.list_pretrained(), row.name
+            config = open_clip.get_model_config(architecture)
+            assert config["embed_dim"] == row.dimension, row.name
+            assert config["vision_cfg"]["image_size"] == row.seeing.crop, row.name
 
 
 # --- how it runs ----------------------------------------------------------------------------------
