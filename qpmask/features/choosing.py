@@ -42,7 +42,7 @@ class HowToRun:
 
 def feature_name(choice: str) -> str:
     """Name of the features that a choice makes, which is known before it is loaded."""
-    if choice.endswith(".onnx"):
+    if _is_onnx(choice):
         return Path(choice).stem
     if ":" in choice:
         return choice.partition(":")[2].rsplit(".", 1)[-1]
@@ -51,7 +51,13 @@ def feature_name(choice: str) -> str:
 
 def check_choice(choice: str) -> None:
     """Raise :class:`OptionsError` for a choice that nothing can stand for. Loads nothing."""
-    if choice.endswith(".onnx"):
+    name = feature_name(choice)
+    if not name or set(name) & set("/\\"):
+        raise OptionsError(
+            f"Features of {choice!r} would be called {name!r}, which cannot be stored.",
+            hint="Write package.module:factory, FILE.onnx, or a name without slashes.",
+        )
+    if _is_onnx(choice):
         if not Path(choice).is_file():
             raise OptionsError(f"There is no file {choice}.")
     elif ":" not in choice and choice not in models() and not _has_entry_point(choice):
@@ -70,7 +76,7 @@ def choose(choice: str, how: HowToRun) -> Extractor:
     EngineUnavailableError
         There is no such device.
     """
-    if choice.endswith(".onnx"):
+    if _is_onnx(choice):
         from qpmask.features.with_onnx import OnnxExtractor
 
         return OnnxExtractor(Path(choice), how.normalize, how.device)
@@ -148,6 +154,10 @@ def _own(name: str, made: Any, origin: str, how: HowToRun) -> Extractor:
         f"{origin} made a {type(made).__name__}, which cannot be called.",
         hint="It should make a function from uint8 (b, h, w, 3) to (b, d), or a torch.nn.Module.",
     )
+
+
+def _is_onnx(choice: str) -> bool:
+    return choice.lower().endswith(".onnx")
 
 
 def _has_entry_point(name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -220,6 +221,8 @@ class FeatureWork:
         self, path: Path, name: str, batches: Callable[[], Any], shape: tuple[int, int],
         attributes: Mapping[str, Any],
     ) -> None:  # fmt: skip
+        for left in path.parent.glob(f".{glob.escape(path.stem)}.*.part.h5"):
+            left.unlink()  # of a run that was killed here; the folder is locked for this one
         copy = path.with_name(f".{path.stem}.{os.getpid()}.part.h5")
         try:
             h5features.with_features(path, copy, name, batches, shape, attributes)

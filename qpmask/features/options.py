@@ -80,7 +80,7 @@ class FeatureOptions:
 
 
 def feature_options(
-    extractors: str | Sequence[str],
+    extractors: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     device: str = "auto",
     precision: str = "float32",
@@ -100,7 +100,12 @@ def feature_options(
     OptionsError
         A value makes no sense, or there is no such extractor.
     """
-    many = extractors.split(",") if isinstance(extractors, str) else list(extractors)
+    if isinstance(extractors, str):
+        many = extractors.split(",")
+    elif isinstance(extractors, os.PathLike):
+        many = [os.fspath(extractors)]
+    else:
+        many = [os.fspath(extractor) for extractor in extractors]
     folders = [slides] if isinstance(slides, str | os.PathLike) else list(slides)
     how = HowToRun(
         device, precision, normalize,

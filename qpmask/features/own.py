@@ -74,9 +74,9 @@ def own_by_path(path: str) -> tuple[str, Any]:
         factory: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             factory = getattr(factory, part)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # importing runs the code of others
         raise OptionsError(
-            f"The extractor {path} cannot be loaded: {error}.",
+            f"The extractor {path} cannot be loaded: {type(error).__name__}: {error}.",
             hint="Write it as package.module:factory, of a package that Python can import here.",
         ) from error
     return attribute.rsplit(".", 1)[-1], _made(factory, path)
@@ -85,7 +85,14 @@ def own_by_path(path: str) -> tuple[str, Any]:
 def own_by_entry_point(name: str) -> Any | None:
     """What an installed package offers under this name; None if nothing."""
     for point in metadata.entry_points(group=ENTRY_POINTS, name=name):
-        return _made(point.load(), f"{point.value} (entry point {name})")
+        origin = f"{point.value} (entry point {name})"
+        try:
+            factory = point.load()
+        except Exception as error:  # importing runs the code of others
+            raise OptionsError(
+                f"The extractor {origin} cannot be loaded: {type(error).__name__}: {error}."
+            ) from error
+        return _made(factory, origin)
     return None
 
 

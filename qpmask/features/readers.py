@@ -112,7 +112,9 @@ class PatchReaders:
         self, patches: Patches, seeing: Seeing, batch_size: int, start: int
     ) -> Iterator[Batch]:
         wanted = min(self._n, -(-(len(patches) - start) // _UNIT))
-        self._workers = [worker for worker in self._workers if worker.is_alive]
+        for dead in [worker for worker in self._workers if not worker.is_alive]:
+            dead.close()
+            self._workers.remove(dead)
         while len(self._workers) < wanted:
             self._workers.append(_Worker())
         idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
@@ -187,10 +189,10 @@ class _Worker:
             data = into.data.cast("B")
             if n != len(data) or self._out.readinto(data) != n:  # type: ignore[attr-defined]
                 raise EOFError
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, ValueError) as error:
             if isinstance(error, QpmaskError):
                 raise
-            self.close()
+            self.close()  # what is left in its pipes belongs to nobody
             raise EngineError(
                 "A process that reads patches died.",
                 hint="It may have run out of memory: use fewer --num-workers. What was made stays.",

@@ -96,7 +96,9 @@ class TorchExtractor(Extractor):
             try:
                 parts = [self._forward(batch[i : i + size]) for i in range(0, n, size)]
                 return parts[0] if len(parts) == 1 else self._torch.cat(parts)
-            except self._torch.OutOfMemoryError as error:
+            except (self._torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+                if not _is_out_of_memory(error, self._torch):
+                    raise
                 if size == 1:
                     raise EngineUnavailableError(
                         f"{self._device} has too little memory for a single patch "
@@ -132,6 +134,14 @@ class TorchExtractor(Extractor):
         del self._module, self._features_of
         if self._device.type == "cuda":
             self._torch.cuda.empty_cache()
+
+
+def _is_out_of_memory(error: Exception, torch: Any) -> bool:
+    """CUDA has an error of its own for it; the CPU and MPS say it in words."""
+    said = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        words in said for words in ("out of memory", "not enough memory", "can't allocate memory")
+    )
 
 
 def _array_of(out: Any) -> Features:

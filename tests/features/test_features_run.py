@@ -252,6 +252,35 @@ def test_ctrl_c_keeps_what_was_made(patches: Path) -> None:
     assert record.status == "done" and 0 < record.resumed < 54
 
 
+def test_a_killed_run_leaves_no_copy_behind(patches: Path) -> None:
+    left = patches.with_name(".a.4711.part.h5")
+    left.write_bytes(b"half")
+    other = patches.with_name(".ab.4711.part.h5")
+    other.write_bytes(b"of another slide")
+    assert run(patches, OWN + "means").ok
+    assert not left.exists() and other.exists()
+
+
+def test_a_worker_that_dies_fails_one_slide_and_is_replaced(patches: Path) -> None:
+    with PatchReaders(1) as readers, open_patches(patches) as found:
+
+        def read() -> np.ndarray:
+            return np.concatenate([p for _, p in readers.batches(found, Seeing(), 8, 0)])
+
+        expected = read()
+        (worker,) = readers._workers
+        worker._process.kill()
+        worker._process.wait()
+        assert np.array_equal(read(), expected), "it died between two slides"
+        (worker,) = readers._workers
+        batches = readers.batches(found, Seeing(), 1, 0)
+        next(batches)
+        worker._process.kill()
+        with pytest.raises(EngineError, match="A process that reads patches died"):
+            list(batches)
+        assert np.array_equal(read(), expected)
+
+
 # --- what goes wrong ------------------------------------------------------------------------------
 
 
@@ -290,6 +319,7 @@ def test_a_slide_that_moved(tmp_path: Path, patches: Path) -> None:
         ("cannot_be_made", "no weights here"),
         ("a_number", "cannot be called"),
         ("nothing", "cannot be loaded"),
+        ("means.nothing", "cannot be loaded"),
     ],
 )
 def test_functions_that_do_not_fit(patches: Path, name: str, words: str) -> None:
@@ -316,6 +346,10 @@ def test_onnx_files_that_do_not_fit(tmp_path: Path, patches: Path, kind: str, wo
         ("resnet5", {}, "Did you mean resnet50"),
         ("", {}, "Name an extractor"),
         ("missing.onnx", {}, "There is no file"),
+        ("missing.ONNX", {}, "There is no file"),
+        (Path("missing.onnx"), {}, "There is no file"),
+        ("a/b", {}, "which cannot be stored"),
+        ("package:", {}, "which cannot be stored"),
         ("resnet50", {"batch_size": 0}, "batch_size"),
         ("resnet50", {"num_workers": -1}, "num_workers"),
         ("resnet50", {"precision": "int8"}, "precision"),
@@ -327,6 +361,17 @@ def test_onnx_files_that_do_not_fit(tmp_path: Path, patches: Path, kind: str, wo
 def test_options_that_make_no_sense(extractors, options: dict, words: str) -> None:
     with pytest.raises(OptionsError, match=words):
         feature_options(extractors, **options)
+
+
+@pytest.mark.parametrize("module", ["", "..above", "features.no_python"])
+def test_modules_that_cannot_be_imported(
+    tmp_path: Path, patches: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    (tmp_path / "no_python.py").write_text("this is no Python")
+    monkeypatch.syspath_prepend(tmp_path)
+    (record,) = run(patches, f"{module.removeprefix('features.')}:means")
+    assert record.status == "failed" and record.error_type == "OptionsError"
+    assert "cannot be loaded" in record.error
 
 
 def test_entry_points(patches: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -272,7 +272,10 @@ def test_open_clip_has_what_the_rows_name() -> None:
 # --- how it runs ----------------------------------------------------------------------------------
 
 
-def small(limit: int | None = None, seen: list[int] | None = None, **how: Any) -> TorchExtractor:
+def small(
+    limit: int | None = None, seen: list[int] | None = None,
+    error: Exception = torch.OutOfMemoryError("no memory left"), **how: Any,
+) -> TorchExtractor:  # fmt: skip
     """Means by a module that takes so many patches at a time at most."""
     body = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten())
 
@@ -280,7 +283,7 @@ def small(limit: int | None = None, seen: list[int] | None = None, **how: Any) -
         if seen is not None:
             seen.append(len(x))
         if limit is not None and len(x) > limit:
-            raise torch.OutOfMemoryError("no memory left")
+            raise error
         return body(x)
 
     seeing = row_of("resnet18").seeing
@@ -303,6 +306,16 @@ def test_memory_that_runs_out_halves_the_batch_and_says_so() -> None:
     assert len(extractor.notes()) == 2, "it stays with what fits"
     with pytest.raises(EngineUnavailableError, match="too little memory for a single patch"):
         small(0).begin(pixels)
+
+
+def test_memory_that_runs_out_on_devices_that_say_so_in_words() -> None:
+    pixels = np.zeros((4, 224, 224, 3), np.uint8)
+    for said in ("MPS backend out of memory", "DefaultCPUAllocator: can't allocate memory"):
+        seen: list[int] = []
+        small(2, seen, RuntimeError(said)).begin(pixels)
+        assert seen == [4, 2, 2]
+    with pytest.raises(RuntimeError, match="sizes do not fit"):
+        small(2, error=RuntimeError("sizes do not fit")).begin(pixels)
 
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
