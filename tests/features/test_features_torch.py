@@ -274,7 +274,7 @@ def test_open_clip_has_what_the_rows_name() -> None:
 
 def small(
     limit: int | None = None, seen: list[int] | None = None,
-    error: Exception = torch.OutOfMemoryError("no memory left"), **how: Any,
+    error: type[Exception] = torch.OutOfMemoryError, said: str = "no memory left", **how: Any,
 ) -> TorchExtractor:  # fmt: skip
     """Means by a module that takes so many patches at a time at most."""
     body = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten())
@@ -283,7 +283,7 @@ def small(
         if seen is not None:
             seen.append(len(x))
         if limit is not None and len(x) > limit:
-            raise error
+            raise error(said)
         return body(x)
 
     seeing = row_of("resnet18").seeing
@@ -312,10 +312,10 @@ def test_memory_that_runs_out_on_devices_that_say_so_in_words() -> None:
     pixels = np.zeros((4, 224, 224, 3), np.uint8)
     for said in ("MPS backend out of memory", "DefaultCPUAllocator: can't allocate memory"):
         seen: list[int] = []
-        small(2, seen, RuntimeError(said)).begin(pixels)
+        small(2, seen, RuntimeError, said).begin(pixels)
         assert seen == [4, 2, 2]
     with pytest.raises(RuntimeError, match="sizes do not fit"):
-        small(2, error=RuntimeError("sizes do not fit")).begin(pixels)
+        small(2, None, RuntimeError, "sizes do not fit").begin(pixels)
 
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
