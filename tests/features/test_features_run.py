@@ -261,7 +261,7 @@ def test_a_killed_run_leaves_no_copy_behind(patches: Path) -> None:
     assert not left.exists() and other.exists()
 
 
-def test_a_worker_that_dies_fails_one_slide_and_is_replaced(patches: Path) -> None:
+def test_a_worker_that_dies_between_two_slides_is_replaced(patches: Path) -> None:
     with PatchReaders(1) as readers, open_patches(patches) as found:
 
         def read() -> np.ndarray:
@@ -271,13 +271,6 @@ def test_a_worker_that_dies_fails_one_slide_and_is_replaced(patches: Path) -> No
         (worker,) = readers._workers
         worker._process.kill()
         worker._process.wait()
-        assert np.array_equal(read(), expected), "it died between two slides"
-        (worker,) = readers._workers
-        batches = readers.batches(found, Seeing(), 1, 0)
-        next(batches)
-        worker._process.kill()
-        with pytest.raises(EngineError, match="A process that reads patches died"):
-            list(batches)
         assert np.array_equal(read(), expected)
 
 
