@@ -3,7 +3,8 @@
 CLAM and TRIDENT read ``features`` and ``coords`` at the root of a file, where ours has a group of
 features: a view of 1 kB links to both. A link counts from the view's folder, so that both may move
 together. CLAM's step of features wants ``patch_level`` and ``patch_size`` in pixels of that level
-on ``coords``, STAMP wants micrometres: those coordinates are copied.
+on ``coords``, STAMP wants micrometres: those coordinates are copied. CLAM's training wants tensors:
+they are written beside ``h5_files``, as ``pt_files/NAME.pt``, where PyTorch is installed.
 
 ========  =======================================  =============================================
 program   coordinates                              features, for each in the file
@@ -22,6 +23,7 @@ from pathlib import Path
 from qpmask.outputs import OutputWriter
 from qpmask.patches import h5file
 from qpmask.patches.table import PatchTable
+from qpmask.patches.tensorfile import can_write_tensors, still_holds, write_tensor
 
 
 def write_views(patch_file: Path, program: str, writer: OutputWriter) -> tuple[str, ...]:
@@ -46,10 +48,17 @@ def write_views(patch_file: Path, program: str, writer: OutputWriter) -> tuple[s
     made = []
     for target, features in view_targets(patch_file, program, table):
         path = writer.path / target
+        is_tensor = path.suffix == ".pt"
+        if is_tensor and still_holds(path, patch_file):
+            made.append(target)
+            continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = writer.work_file(f"{name}.view.h5")
-        view = h5file.View(program, patch_file, path.parent, features)
-        h5file.write_view(part, view, table)
+        part = writer.work_file(f"{name}.view{path.suffix}")
+        if is_tensor:
+            assert features is not None
+            write_tensor(part, patch_file, features)
+        else:
+            h5file.write_view(part, h5file.View(program, patch_file, path.parent, features), table)
         made.append(str(writer.publish(part, target).relative_to(writer.path)))
     return tuple(made)
 
@@ -62,6 +71,11 @@ def view_targets(patch_file: Path, program: str, table: PatchTable) -> list[tupl
         return [
             (f"clam/patches/{name}.h5", None),
             *((f"clam/features_{f}/h5_files/{name}.h5", f) for f in features),
+            *(
+                (f"clam/features_{f}/pt_files/{name}.pt", f)
+                for f in features
+                if can_write_tensors()
+            ),
         ]
     if program == "trident":
         folder = (
