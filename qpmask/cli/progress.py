@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -45,8 +46,10 @@ from qpmask.events import (
     RunStarted,
     TilesDone,
 )
-from qpmask.plan import Plan
-from qpmask.report import ImageRecord
+
+if TYPE_CHECKING:
+    from qpmask.plan import Plan
+    from qpmask.report import ImageRecord
 
 _MAX_SAID = 40  # images of a run that get a line each in a terminal
 _PLAIN_EVERY_S = 10.0  # how often a long image says how far it is, without a terminal

@@ -8,11 +8,17 @@ from qpmask.errors import MissingExtraError, OptionsError, QpmaskError
 from qpmask.slides.slide import Slide
 from qpmask.slides.with_openslide import open_with_openslide
 from qpmask.slides.with_pillow import open_with_pillow
-from qpmask.slides.with_tifffile import TiffSlide
+
+
+def _open_with_tifffile(path: Path, series: int = 0) -> Slide:
+    from qpmask.slides.with_tifffile import TiffSlide  # takes long to import
+
+    return TiffSlide(path, series)
+
 
 _OPENERS = (
     ("openslide", open_with_openslide),
-    ("tifffile", TiffSlide),
+    ("tifffile", _open_with_tifffile),
     ("pillow", open_with_pillow),
 )
 
@@ -54,7 +60,7 @@ def open_slide(path: Path, series: int | None = None) -> Slide:
 
 def _open_series(path: Path, series: int) -> Slide:
     try:
-        return TiffSlide(path, series)
+        return _open_with_tifffile(path, series)
     except Exception as error:
         raise OptionsError(
             f"Series {series} of {path} cannot be opened: {error}.",

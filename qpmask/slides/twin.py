@@ -8,13 +8,16 @@ tried on some tiles before it is believed.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qpmask.geometry import Size
 from qpmask.slides.slide import Slide
 from qpmask.slides.with_openslide import OpenSlideSlide
-from qpmask.slides.with_tifffile import TiffSlide
+
+if TYPE_CHECKING:
+    from qpmask.slides.with_tifffile import TiffSlide
 
 _TRIED = 5  # blocks, spread over the level
 
@@ -33,6 +36,8 @@ def faster_slide(slide: Slide, path: Path, level: int) -> tuple[Slide, int] | No
     """
     if not isinstance(slide, OpenSlideSlide):
         return None
+    from qpmask.slides.with_tifffile import TiffSlide
+
     try:
         other = TiffSlide(path, size=slide.levels[level])
     except Exception:  # whatever tifffile thinks of it, OpenSlide reads it

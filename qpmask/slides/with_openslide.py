@@ -13,7 +13,6 @@ from qpmask.errors import MissingExtraError, OptionsError
 from qpmask.geometry import Bounds, PixelSize, Size
 from qpmask.pyramids import level_scales
 from qpmask.slides.slide import GLASS, INSTALL_HINT, Slide, block_of
-from qpmask.slides.with_tifffile import TiffSlide
 
 
 class OpenSlideSlide:
@@ -152,6 +151,8 @@ def open_with_openslide(path: Path) -> Slide:
     slide = OpenSlideSlide(handle)
     if handle.properties.get("openslide.vendor") == "generic-tiff":
         # It sees neither the levels of an OME-TIFF, which lie in SubIFDs, nor 16 bits.
+        from qpmask.slides.with_tifffile import TiffSlide  # takes long to import
+
         try:
             other = TiffSlide(path)
         except Exception:  # whatever tifffile thinks of it, OpenSlide can open it
