@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -149,14 +149,24 @@ def hidden_from_dict(data: object) -> Hidden | None:
     """What a sidecar says about hidden objects; None if it does not."""
     try:
         assert isinstance(data, dict)
-        groups = [
-            HiddenGroup(**{**row, "by": tuple(row["by"]), "ids": tuple(row["ids"])})
-            for row in data["groups"]
+        groups = [_group_from_dict(row) for row in data["groups"]]
+        numbers = ("label", "drawn_px", "left_px")
+        covered = [
+            CoveredClass(str(row["class_name"]), *(int(row[key]) for key in numbers))
+            for row in data["covered"]
         ]
-        covered = [CoveredClass(**row) for row in data["covered"]]
         return Hidden(tuple(groups), tuple(covered), bool(data["all_background"]), data["counted"])
     except (AssertionError, KeyError, TypeError, ValueError):
         return None
+
+
+def _group_from_dict(row: Mapping[str, Any]) -> HiddenGroup:
+    if row["why"] not in get_args(Why):
+        raise ValueError(f"why is {row['why']!r}")
+    by, ids = (tuple(str(one) for one in row[key]) for key in ("by", "ids"))
+    return HiddenGroup(
+        str(row["class_name"]), int(row["objects"]), int(row["of"]), row["why"], by, ids
+    )
 
 
 def find_hidden(

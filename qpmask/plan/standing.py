@@ -85,6 +85,7 @@ def _damage(path: Path, sidecar: Mapping[str, Any]) -> Iterator[str]:
     mask = sidecar.get("mask")
     try:
         {int(k): int(v) for k, v in sidecar["pixels"].items()}
+        [(str(row["name"]), int(row["pixels"])) for row in sidecar["classes"]]
         n_bytes, sha256 = mask["bytes"], mask["sha256"]  # type: ignore[index]
     except (KeyError, TypeError, ValueError, AttributeError):
         yield "it has no sidecar that can be read"

@@ -205,3 +205,40 @@ def test_masks_of_no_project_are_in_nobodys_way(three: Path, tmp_path: Path) -> 
     for name, text in {"a.ome.tif": "II", "a.ome.tif.json": "{}", "b.json": "[1]"}.items():
         (tmp_path / "m" / name).write_text(text)
     assert exported(three, tmp_path / "m", images=(SQUARES,)).ok
+
+
+def _lose_pixels(data: dict[str, Any]) -> None:
+    del data["classes"][0]["pixels"]
+
+
+DAMAGED: list[Callable[[dict[str, Any]], object]] = [
+    _lose_pixels,
+    lambda data: data.update(classes=None),
+    lambda data: data.pop("classes"),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_sidecar_without_its_classes_is_made_again(
+    three: Path, made: Path, damage: Callable[[dict[str, Any]], object]
+) -> None:
+    _edit(made, damage)
+    report = exported(three, made, ALL)
+    assert report.ok
+    again = {r.image: r.made_again for r in report if r.status == "done"}
+    assert again == {SQUARES: "it has no sidecar that can be read"}
+
+
+GROUP = {"class_name": "A", "objects": 1, "of": 1, "why": "covered", "by": [], "ids": []}
+
+
+@pytest.mark.parametrize("row", [{"objects": "x"}, {"why": "odd"}, {"by": None}, {}])
+def test_hidden_objects_that_make_no_sense_are_not_said(
+    three: Path, made: Path, row: dict[str, Any]
+) -> None:
+    hidden = {"covered": [], "all_background": False, "counted": "objects"}
+    _edit(made, lambda data: data.update(hidden={**hidden, "groups": [{**GROUP, **row}]}))
+    report = exported(three, made, ALL)
+    assert report.ok and {r.status for r in report} == {"skipped"}
+    said = [line for line in report.hidden_lines() if line.startswith(f"{SQUARES}: A: 1 object")]
+    assert len(said) == (not row)
