@@ -247,10 +247,12 @@ def _made_from(
     name: str, decides: Mapping[str, Any], patches: Patches, store: str
 ) -> dict[str, Any]:
     """All that decides the features, as plain data."""
+    slide = (h5file.made_from(patches.path) or {}).get("slide") or {}
     about = {
         "extractor": name,
         **decides,
         "store": store,
+        "slide_ends_sha256": slide.get("ends_sha256", ""),
         "coords_sha256": hashlib.sha256(patches.coords.tobytes()).hexdigest(),
         "patch_size": patches.patch_size,
         "patch_size_level0": patches.patch_size_level0,

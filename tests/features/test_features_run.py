@@ -16,9 +16,16 @@ import h5py
 import numpy as np
 import pytest
 from conftest import hash_tree
-from features.feature_models import mean_features, onnx_model, patch_file
+from features.feature_models import SIDE, mean_features, onnx_model, patch_file
+from patches.patch_slides import place_colors, slide_file
 
-from qpmask import extract_features, feature_options, open_patches
+from qpmask import (
+    extract_features,
+    feature_options,
+    make_patches,
+    open_patches,
+    patch_options,
+)
 from qpmask.errors import EngineError, OptionsError, OutputError
 from qpmask.features.own import ENTRY_POINTS
 from qpmask.features.readers import PatchReaders
@@ -199,6 +206,20 @@ def test_a_killed_run_is_gone_on_with(tmp_path: Path, patches: Path) -> None:
     assert record.status == "done" and record.resumed > 0
     assert stored(patches, "slow").tobytes() == expected.tobytes()
     assert not side.exists() and not list(patches.parent.glob(".a*"))
+
+
+def test_what_was_made_of_another_slide_is_not_gone_on_with(tmp_path: Path) -> None:
+    patches = patch_file(tmp_path)
+    (record,) = run(patches, OWN + "stops_on_the_way", batch_size=5)
+    assert record.status == "failed" and list(patches.parent.glob(".a*.features"))
+    mirrored = place_colors(200, 300)[:, ::-1]
+    slide_file(tmp_path / "a.tif", mirrored, um=2.0)
+    options = patch_options(patch_size=SIDE, target_mpp=2.0, tissue="none")
+    assert make_patches(tmp_path / "a.tif", tmp_path / "out", options).records[0].status == "done"
+    (record,) = run(patches, OWN + "stops_on_the_way", batch_size=54)
+    assert record.status == "done" and record.resumed == 0
+    expected = mean_features(pixels_of(patches))[:, :3].astype(np.float32)
+    assert np.array_equal(stored(patches, "stops_on_the_way"), expected)
 
 
 def _environment() -> dict[str, str]:
