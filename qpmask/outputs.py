@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qpmask.errors import OutputError, QpmaskError
+from qpmask.errors import OptionsError, OutputError, QpmaskError
 from qpmask.project import ImageEntry
 
 MASK_SUFFIX = ".ome.tif"
@@ -35,6 +35,7 @@ AREAS_CSV = "areas.csv"
 PREVIEW_FOLDER = "previews"
 CONTACT_SHEET = "contact_sheet.png"
 _WORK_FOLDER = ".qpmask"
+_HASHED = 1 << 20  # bytes at either end of a file that stand for all of it
 
 #: Endings that name a slide format; a mask is called like its slide without them.
 _SLIDE_SUFFIXES = (
@@ -250,6 +251,26 @@ def file_sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def file_mark(path: Path) -> dict[str, Any]:
+    """What tells a file's content from another's, without reading gigabytes: name, size, ends.
+
+    Raises
+    ------
+    OptionsError
+        It cannot be read.
+    """
+    try:
+        n_bytes = path.stat().st_size
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            digest.update(file.read(_HASHED))
+            file.seek(max(0, n_bytes - _HASHED))
+            digest.update(file.read(_HASHED))
+    except OSError as error:
+        raise OptionsError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return {"name": path.name, "bytes": n_bytes, "ends_sha256": digest.hexdigest()}
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +15,9 @@ from qpmask.features.own import OwnExtractor, own_by_entry_point, own_by_path
 from qpmask.features.registry import Model, models
 from qpmask.features.registry import model as model_of
 from qpmask.features.seeing import Seeing
+from qpmask.outputs import file_mark
 
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".json")
 PRECISIONS = ("float32", "float16", "bfloat16")
 
 
@@ -112,8 +116,16 @@ def _decides(row: Model, folder: Path | None) -> dict[str, Any]:
         "model_family": row.family,
         "model_revision": row.revision if folder is None else "",
         "model_weights": "" if folder is None else folder.name,
+        "model_weights_mark": "" if folder is None else _mark_of(folder),
         "pooling": row.pooling,
     }
+
+
+def _mark_of(weights: Path) -> str:
+    """What tells weights from others in a folder, or a file, of the same name."""
+    files = [weights] if weights.is_file() else sorted(weights.glob("*"))
+    marks = [file_mark(file) for file in files if file.suffix in _WEIGHTS and file.is_file()]
+    return hashlib.sha256(json.dumps(marks).encode()).hexdigest()
 
 
 def expected(choice: str, how: HowToRun) -> dict[str, Any] | None:

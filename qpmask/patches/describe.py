@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qpmask._version import __version__
-from qpmask.errors import OptionsError
+from qpmask.outputs import file_mark
 from qpmask.patches import h5file
 from qpmask.patches.cutplan import CutPlan
 from qpmask.patches.options import ChoiceOptions, PatchOptions
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from qpmask.patches.maskcount import SlideMask
 
 PATCHES_FOLDER = "patches"
-_HASHED = 1 << 20  # bytes at either end of a slide that stand for all of it
 
 
 def file_of(source: SlideSource) -> str:
@@ -100,7 +98,7 @@ def made_from(
     """All that decides the patches, as plain data: a file made from the same still holds."""
     data = {
         "format": h5file.FORMAT,
-        "slide": _mark_of(source.path),
+        "slide": None if source.path is None else file_mark(source.path),
         "mpp": plan.scale.mpp,
         "size": asdict(plan.size),
         "edge": options.grid.edge,
@@ -149,24 +147,9 @@ def _whole(value: float) -> int | float:
     return int(value) if value == int(value) else value
 
 
-def _mark_of(path: Path | None) -> dict[str, Any]:
-    """What tells a file's content from another's, without reading gigabytes."""
-    assert path is not None
-    try:
-        n_bytes = path.stat().st_size
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            digest.update(file.read(_HASHED))
-            file.seek(max(0, n_bytes - _HASHED))
-            digest.update(file.read(_HASHED))
-    except OSError as error:
-        raise OptionsError(f"{path} cannot be read: {error.strerror or error}.") from error
-    return {"name": path.name, "bytes": n_bytes, "ends_sha256": digest.hexdigest()}
-
-
 def _tissue_mark(choice: ChoiceOptions) -> dict[str, Any] | None:
     if choice.sam2 is not None:
         files = checkpoint_files(choice.sam2)
-        return {"sam2": [_mark_of(file) for file in files] or choice.sam2}
+        return {"sam2": [file_mark(file) for file in files] or choice.sam2}
     path = Path(choice.tissue)
-    return _mark_of(path) if path.suffix and path.is_file() else None
+    return file_mark(path) if path.suffix and path.is_file() else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -106,6 +108,18 @@ def test_rows_that_are_told_wrongly_elsewhere() -> None:
     assert (model("h0_mini").dimension, model("midnight").dimension) == (1536, 3072)
     assert "LayerNorm" in model("convnext_tiny").note
     assert model("virchow_v2").registers == 4 and model("virchow_v1").registers == 0
+
+
+def test_other_weights_in_the_same_folder_make_other_features(tmp_path: Path) -> None:
+    weights = tmp_path / "model.safetensors"
+    how = HowToRun(weights={"uni_v1": tmp_path})
+    weights.write_bytes(b"1" * 100)
+    first = expected("uni_v1", how)
+    (tmp_path / "README.md").write_text("Read me.")
+    assert expected("uni_v1", how) == first
+    weights.write_bytes(b"2" * 100)
+    assert expected("uni_v1", how) != first
+    assert expected("uni_v1", HowToRun(weights={"uni_v1": tmp_path / "none"})) != first
 
 
 def test_without_torch_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
