@@ -205,7 +205,13 @@ def instance_table(
     centroids = centroids_px0(objects.rois)
     for label, row in enumerate(rows, 1):
         roi = int(objects.roi[row])
-        x, y, x2, y2 = bounds[roi].tolist()
+        if roi < 0:  # an object without a ROI, of which nothing is drawn
+            place: list[object] = [0, 0, "", "", "", ""]
+            centroid: list[object] = ["", ""]
+        else:
+            x, y, x2, y2 = bounds[roi].tolist()
+            place = [int(objects.rois.z[roi]), int(objects.rois.t[roi]), x, y, x2 - x, y2 - y]
+            centroid = [round(v, 3) for v in centroids[roi].tolist()]
         path_class = objects.class_of(row)
         n_pixels = pixels.get(label, 0)
         yield [
@@ -213,15 +219,10 @@ def instance_table(
             objects.id_of(row) or "",
             objects.names[row] or "",
             "" if path_class is None else path_class.name,
-            int(objects.rois.z[roi]),
-            int(objects.rois.t[roi]),
-            x,
-            y,
-            x2 - x,
-            y2 - y,
+            *place,
             n_pixels,
             "" if pixel_area_um2 is None else round(n_pixels * pixel_area_um2, 6),
-            *(round(v, 3) for v in centroids[roi].tolist()),
+            *centroid,
         ]
 
 
