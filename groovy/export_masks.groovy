@@ -16,7 +16,8 @@
  * QuPath     0.4 to 0.7.
  * Left out   Instance masks, multichannel masks, boundaries, a downsample by micrometres, other
  *            compressions than LZW, masks without a pyramid, backups of damaged data files, and slides
- *            looked for in other folders: `qpmask export` has them.
+ *            looked for in other folders: `qpmask export` has them. Objects without a pixel are said
+ *            where their whole class has none; `qpmask export` finds each of them, and what covers it.
  *
  * QuPath's LabeledImageServer draws and its OMEPyramidWriter writes level 0 to a scratch file. Its
  * tiles then go as they are into a file that every reader takes: little-endian, grayscale, with the
@@ -153,6 +154,7 @@ class MaskStop extends RuntimeException {
 class MaskExport {
     static final String VERSION = '0.1.0.dev0'
     static final List OBJECTS = ['annotations', 'detections', 'cells', 'nuclei', 'cores', 'all-cores']
+    static final List KINDS = OBJECTS - 'nuclei'  // those of cells
     static final List CORES = ['cores', 'all-cores']
     static final int MAX_LABEL = 65535
     static final String MORE_LABELS = "Where QuPath's label images end, 'qpmask export --engine native' goes on."
@@ -298,7 +300,7 @@ class MaskExport {
             }
             if (plans.any { it.bits == 16 })  // as measured: see examples/readers.md
                 warnings << 'uint16 (labels above 255): such masks give wrong labels, without an error, in OpenSlide, SimpleITK, ITK and cuCIM.'
-            nothingDrawn = plans.every { !it.drawn } && plans.any { it.counts }
+            nothingDrawn = plans.every { !it.drawn } && plans.any { !it.error && it.kinds }
             if (nothingDrawn)
                 warnings << 'Nothing is drawn in any image, though there are objects; the masks are all background.'
             warnings += staleMasks(plans)
@@ -493,6 +495,8 @@ class MaskExport {
         def entry = plan.entry
         plan.slide = slide(entry)
         plan.counts = [:]
+        plan.kinds = [:]  // objects of each kind, whatever is drawn
+        plan.lost = [:]   // those on planes that the image does not have, by class
         plan.colors = [:]
         try {
             if (QP.getProjectEntry()?.getID() == entry.id && QP.getProject()?.getPath()?.toFile()?.canonicalFile == projectFile &&
@@ -508,9 +512,9 @@ class MaskExport {
                 return
             }
             plan.sha256 = MaskBytes.sha256(file)
-            int lost = 0
             plan.cores = []
             MaskData.read(file).hierarchy.getRootObject().getDescendantObjects(null).each { object ->
+                KINDS.each { kind -> if (isKind(object, kind)) plan.kinds[kind] = (plan.kinds[kind] ?: 0) + 1 }
                 if (object.isTMACore() && settings.objects in CORES) {
                     def ofCore = object.getPathClass()
                     plan.cores << [name: object.getName() ?: null, missing: object.isMissing(),
@@ -519,17 +523,16 @@ class MaskExport {
                 if (!isKind(object))
                     return
                 def roi = object.getROI()
-                if (roi != null && (roi.getZ() < 0 || roi.getZ() >= entry.sizeZ || roi.getT() < 0 || roi.getT() >= entry.sizeT)) {
-                    lost++
-                    return
-                }
                 def pathClass = object.getPathClass()
                 def name = pathClass == null ? null : ClassNames.form(pathClass.toString())
+                if (roi != null && (roi.getZ() < 0 || roi.getZ() >= entry.sizeZ || roi.getT() < 0 || roi.getT() >= entry.sizeT)) {
+                    plan.lost[name] = (plan.lost[name] ?: 0) + 1
+                    return
+                }
                 plan.counts[name] = (plan.counts[name] ?: 0) + 1
                 if (name != null && pathClass.getColor() != null)
                     plan.colors.putIfAbsent(name, hex(pathClass.getColor() as long))
             }
-            plan.lost = lost
         } catch (MaskStop stop) {
             plan.error = stop.message
         } catch (Exception error) {
@@ -541,14 +544,27 @@ class MaskExport {
         }
     }
 
-    private boolean isKind(object) {
-        switch (settings.objects) {
+    private boolean isKind(object, kind = settings.objects) {
+        switch (kind) {
             case 'annotations': return object.isAnnotation()
             case 'detections': return object.isDetection()
             case 'cores': return object.isTMACore() && !object.isMissing()
             case 'all-cores': return object.isTMACore()
             default: return object.isCell()
         }
+    }
+
+    private String getKindDrawn() {
+        return settings.objects == 'nuclei' ? 'cells' : settings.objects
+    }
+
+    /** Words on objects of other kinds, where there are none of the kind that is drawn. */
+    private String otherKinds(List plans) {
+        def there = KINDS.collectEntries { kind -> [kind, plans.sum(0) { it.kinds[kind] ?: 0 }] }.findAll { it.value }
+        if (there['all-cores'] == there['cores'])
+            there.remove('all-cores')
+        def words = there.collect { kind, n -> "${count(n, kind - 'all-' - ~/s$/)} (objects = '${kind}')" }
+        return words ? " There are no ${kindDrawn}, but ${words.join(' and ')}." : ''
     }
 
     private static void withoutData(Map plan) {
@@ -619,6 +635,11 @@ class MaskExport {
             warnings << ((used.size() == 1 ? "All objects (${found}) are without a class" : "${found} without a class left out") +
                     ": the setting unclassified = ${classes.maxLabel() + 1} draws them with that label.").toString()
         }
+        if (!used) {
+            def said = otherKinds(plans.findAll { !it.error })
+            if (said)
+                warnings << said.strip().replaceFirst(/^There are no \S+/, '$0 to draw')
+        }
         boolean hasPlace = classes.row != null
         classes = classes.settled(unclassified, settings.order as String)
         if (classes.row != null && !hasPlace && classes.order == 'classes' && classes.entries && used[null])
@@ -673,7 +694,7 @@ class MaskExport {
         if (plan.counts[null] && classes.row == null)
             plan.findings << "${objects(plan.counts[null])} without a class left out.".toString()
         if (plan.lost)
-            plan.findings << "${objects(plan.lost)} on slices or time points that the image does not have.".toString()
+            plan.findings << "${objects(plan.lost.values().sum())} on slices or time points that the image does not have.".toString()
         int missing = settings.objects == 'cores' ? plan.cores?.count { it.missing } ?: 0 : 0
         if (missing)
             plan.findings << ("${missing} TMA core${missing == 1 ? '' : 's'} marked as missing left out " +
@@ -689,7 +710,7 @@ class MaskExport {
         def drawn = plan.rules.collect { it[0] } as Set
         plan.drawn = plan.counts.findAll { name, n -> name in drawn }.values().sum(0)
         if (!plan.drawn)
-            plan.findings << 'No objects to draw: the mask is all background.'
+            plan.findings << ('No objects to draw: the mask is all background.' + (plan.kinds[kindDrawn] ? '' : otherKinds([plan]))).toString()
         plan.findings.addAll(entry.frame.findings())
         if (plan.slide == 'missing')
             plan.findings << ('The slide is not ' + (!entry.uris ? 'found: the project does not say where'
@@ -723,6 +744,8 @@ class MaskExport {
         def sidecar = MaskJson.read(file)
         // Through text and back, so that both sides hold the same types of numbers.
         plan.again = MaskChanges.of(sidecar, MaskJson.parse(MaskJson.text(plan.madeFrom)) as Map, plan.legend)
+        if (plan.again == ['the class map'])
+            plan.again = [classes.changedOrder(sidecar.made_from.classes) ?: plan.again[0]]
         if (!plan.again && settings.overwrite)
             plan.again = ['as asked (force)']
         if (!plan.again && !(sidecar.mask instanceof Map && sidecar.pixels instanceof Map))
@@ -803,10 +826,13 @@ class MaskExport {
         return record
     }
 
-    /** Classes whose objects leave no pixel; `qpmask export` looks for each object. */
+    /** Classes whose objects leave no pixel, and objects on planes that are not there; `qpmask export` looks for each object. */
     private static Map hidden(Map plan, Map pixels) {
         def groups = plan.legend.findAll { it.objects && !pixels[it.label] }.collect {
             ['class_name': it.name, objects: it.objects, of: it.objects, why: 'unknown', by: [], ids: []]
+        }
+        groups += plan.lost.findAll { name, n -> plan.rules.any { it[0] == name } }.collect { name, n ->
+            ['class_name': name ?: 'Unclassified', objects: n, of: n, why: 'plane', by: [], ids: []]
         }
         return [groups: groups, covered: [], all_background: plan.drawn > 0 && pixels.keySet().every { it == 0 },
                 counted: 'labels', objects: groups.sum(0) { it.objects }]
@@ -814,8 +840,9 @@ class MaskExport {
 
     private static List<String> hiddenLines(Map hidden) {
         def lines = (hidden?.groups ?: []).collect {
-            "${it.class_name}: ${objects(it.objects as int)}, no pixel left: covered by others, outside the image, or thinner " +
-                    'than a pixel'
+            "${it.class_name}: ${objects(it.objects as int)}, no pixel left: " + (it.why == 'plane'
+                    ? 'on a slice or time point that the image does not have'
+                    : 'covered by others, outside the image, or thinner than a pixel')
         }
         if (hidden?.all_background)
             lines = ['The mask is all background, though there are objects to draw'] + lines
@@ -946,7 +973,7 @@ class MaskExport {
                               file: [compression: 'lzw', pyramid: true], images: only == null ? [] : [only],
                               unknown: settings.unknown, unclassified: settings.unclassified, hidden: 'warn', slides: [],
                               use_backup: false, engine: 'qupath', force: settings.overwrite, workers: 1, jvm_memory: null],
-                    classes: classes.asMap(true), warnings: warnings, images: all]
+                    classes: classes.asMap(true), warnings: warnings, images: all.collect { withoutIds(it) }]
         def columns = ['entry_id', 'image', 'status', 'mask', 'width_px', 'height_px', 'downsample', 'pixel_width_um',
                        'pixel_height_um', 'dtype', 'planes', 'objects', 'hidden', 'seconds', 'bytes', 'made_again',
                        'slide', 'error',
@@ -964,6 +991,13 @@ class MaskExport {
         writeText('areas.csv', areaTable(all).collect { row -> row.collect { csv(it) }.join(',') + '\n' }.join(''))
         writeText('report.json', MaskJson.text(data) + '\n')
         return data
+    }
+
+    /** A record without the ids of objects, which are in the sidecar. */
+    private static Map withoutIds(Map record) {
+        if (!(record.hidden instanceof Map))
+            return record
+        return record + [hidden: record.hidden + [groups: record.hidden.groups.collect { it.findAll { k, v -> k != 'ids' } }]]
     }
 
     /** Area and pixels of each class (columns) in each image (rows), from the sidecars. */
@@ -1078,11 +1112,16 @@ class MaskExport {
     }
 
     static String objects(int n) {
-        return "${n} object${n == 1 ? '' : 's'}"
+        return count(n, 'object')
     }
 
     static String images(int n) {
-        return "${n} image${n == 1 ? '' : 's'}"
+        return count(n, 'image')
+    }
+
+    /** As Python says it: 1 object, 2,000 objects. */
+    static String count(int n, String what) {
+        return String.format(Locale.ROOT, '%,d %s%s', n, what, n == 1 ? '' : 's')
     }
 }
 
@@ -1301,6 +1340,12 @@ class MaskClasses {
     /** qpmask's hash of a class map: of its JSON with sorted keys, in ASCII. */
     String fingerprint() {
         return MaskBytes.sha256(sorted(asMap(false))).take(16)
+    }
+
+    /** Words for an earlier map that differs by what covers what, and by nothing else; or null. */
+    String changedOrder(earlier) {
+        def was = (['classes', 'area'] - order).find { new MaskClasses(entries, ignore, unclassified, origin, row, it).fingerprint() == earlier }
+        return was ? "order ${was} -> ${order}" : null
     }
 
     private static String sorted(value) {

@@ -352,8 +352,10 @@ def load_class_map(path: str | os.PathLike[str]) -> ClassMap:
     YAML and JSON hold ``classes``: a list of ``label``, ``name``, ``color`` (``#rrggbb`` or three
     numbers) and ``aliases``, or a plain mapping of names to labels; and optionally ``ignore``
     (patterns), ``unclassified`` and ``order``. CSV has a header with ``label`` and ``name``, and
-    optionally ``color``, ``aliases`` (separated by ``|``) and ``unclassified``. A row with
-    ``unclassified: true`` is that of objects without a class, and needs no name.
+    optionally ``color``, ``aliases`` (separated by ``|``) and ``unclassified``; it has no place for
+    ``ignore`` and ``order`` (``--order area`` gives one, and ``classes.yaml`` of the output folder
+    then keeps it). A row with ``unclassified: true`` is that of objects without a class, and needs
+    no name.
 
     Raises
     ------

@@ -72,7 +72,8 @@ class MaskMaker:
     verifier : Engine or None
         What draws a second time, to be compared with the file.
     counter : Engine or None
-        What draws a second time where the first does not tell which objects left a pixel.
+        What draws a second time where the first does not tell which objects left a pixel; it also
+        draws masks whose labels QuPath cannot hold.
     """
 
     plan: Plan
@@ -119,12 +120,13 @@ class MaskMaker:
         job = image.job
         assert job is not None
         image = _ask_slide(image)
-        info = self.engine.start()
+        engine = self.engine if self.counter is None or job.fits_qupath else self.counter
+        info = engine.start()
         n_tiles = TileGrid(job.size, job.tile_px).n_tiles * job.n_planes
         path = self.folder.path / image.mask_name
         self.emit(ImageStarted(job.entry.id, job.entry.name, path, n_tiles))
         part = self.folder.work_file(_part(image))
-        written, sight = self._write(image, job, info, part, n_tiles)
+        written, sight = self._write(image, job, engine, part, n_tiles)
         self._check(image, job, written, part, n_tiles)
         by_plane = [written.counts_by_label(p) for p in range(job.n_planes)]
         if self.verifier is not None:
@@ -158,7 +160,7 @@ class MaskMaker:
         return _for_report(record, job)
 
     def _write(
-        self, image: ImagePlan, job: RenderJob, info: EngineInfo, part: Path, n_tiles: int
+        self, image: ImagePlan, job: RenderJob, engine: Engine, part: Path, n_tiles: int
     ) -> tuple[WriteResult, Sight | None]:
         """Draw the tiles and write them to ``part``; also what the engine saw of the objects."""
         from qpmask.ometiff.writer import write_mask
@@ -166,13 +168,13 @@ class MaskMaker:
         # An engine that tells its own progress draws a tile once for all its channels.
         self.emit(PhaseStarted(job.entry.id, "drawing", n_tiles // job.n_channels))
         scratch = self.folder.work_file(_scratch(image))
-        with self.engine.render(job, scratch, self._watch(job)) as rendering:
+        with engine.render(job, scratch, self._watch(job)) as rendering:
             if not rendering.tells_progress:
                 self.emit(PhaseStarted(job.entry.id, "drawing", n_tiles))
             written = write_mask(
                 part,
                 _layout(job),
-                _metadata(image, info),
+                _metadata(image, engine.start()),
                 rendering.tiles(),
                 on_tile=None if rendering.tells_progress else self._on_tile(job),
             )

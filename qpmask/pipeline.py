@@ -77,10 +77,20 @@ def plan_export(
     folder = None if out is None else path_of(out, "out").expanduser()
     options = _options(options)
     plan = _plan(project, folder, classes, options)
+    if folder is None and all(job.fits_qupath for job in plan.jobs):
+        return plan
+    choice: EngineChoice | None
+    rules: str | None
+    try:
+        choice = choose_engine(options, plan.jobs)
+        rules = make_engines(choice, options)[0].probe().pixel_rules
+    except EngineUnavailableError:
+        choice, rules = None, None
+    plan = _with_finding(plan, choice)
     if folder is None:
         return plan
     _check_out(folder, plan.project, options)
-    rules, verified = _rules_of(options)
+    verified = options.engine == "both"
     standing = (
         look_at(p, plan.class_map, rules, folder, verified=verified, force=options.force)
         for p in plan.images
@@ -149,7 +159,8 @@ def export_masks(
     emit = progress or ignore
     plan = _plan(project, out, classes, options)
     _check_out(out, plan.project, options)
-    choice = choose_engine(options)
+    choice = choose_engine(options, plan.jobs)
+    plan = _with_finding(plan, choice)
     engine, verifier = make_engines(choice, options)
     info = engine.probe()
     previews = _previews() if options.previews else None
@@ -348,14 +359,11 @@ def _plan(
     return make_plan(project, class_map, options)
 
 
-def _rules_of(options: ExportOptions) -> tuple[str | None, bool]:
-    """Pixel rules of the engine that a run would use, if there is one, and whether it verifies."""
-    try:
-        choice = choose_engine(options)
-        engine, _ = make_engines(choice, options)
-        return engine.probe().pixel_rules, choice.verifier is not None
-    except EngineUnavailableError:
-        return None, options.engine == "both"
+def _with_finding(plan: Plan, choice: EngineChoice | None) -> Plan:
+    """The plan with what the choice of an engine means for its images."""
+    if choice is None or choice.finding is None:
+        return plan
+    return replace(plan, findings=(*plan.findings, choice.finding))
 
 
 def _check_out(out: Path, project: Project, options: ExportOptions) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.errors import Interrupted
+from qpmask.errors import Interrupted, UnsupportedByEngineError
 from qpmask.geometry import Size, useful_tile_px
 from qpmask.ometiff.kernels.library import LIBRARY as STRIPS
 from qpmask.options import pixel_type
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from qpmask.options import FileOptions, Order, RenderOptions
     from qpmask.project import ImageEntry
 
+
+#: The greatest label of QuPath's label images; above, they turn to floating point or RGB.
+QUPATH_MAX_LABEL = 65535
 
 #: Which objects each choice of ``--objects`` takes, as QuPath's ``PathObjectFilter`` does.
 OBJECT_KINDS: Mapping[str, tuple[ObjectKind, ...]] = {
@@ -134,6 +137,23 @@ class RenderJob:
     def dtype(self) -> str:
         """The smallest pixel type that holds all labels: ``uint8``, ``uint16`` or ``uint32``."""
         return pixel_type(self.max_label)
+
+    @property
+    def fits_qupath(self) -> bool:
+        """Whether QuPath's label images hold all labels."""
+        return self.max_label <= QUPATH_MAX_LABEL
+
+
+def refuse_beyond_qupath(job: RenderJob) -> None:
+    """Raise :class:`UnsupportedByEngineError` if the labels of a job are too many for QuPath."""
+    if not job.fits_qupath:
+        raise UnsupportedByEngineError(
+            f"The mask of {job.entry.label} has labels up to {job.max_label:,}. QuPath's label "
+            f"images hold whole numbers up to {QUPATH_MAX_LABEL:,}; above, they turn to floating "
+            "point.",
+            hint="Use --engine native (engine='native'), which writes uint32; --engine auto takes "
+            "it for such images.",
+        )
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from qpmask.engines.base import Engine
+from qpmask.engines.base import QUPATH_MAX_LABEL, Engine, RenderJob
 from qpmask.errors import NoQuPathError
 from qpmask.options import ExportOptions
 
@@ -22,15 +22,25 @@ class EngineChoice:
         What draws a second time and compares, or None.
     reason : str
         Why, for the report.
+    finding : str or None
+        What the user should know: masks that the native engine draws in QuPath's place.
     """
 
     name: str
     verifier: str | None
     reason: str
+    finding: str | None = None
 
 
-def choose_engine(options: ExportOptions) -> EngineChoice:
+def choose_engine(options: ExportOptions, jobs: Sequence[RenderJob]) -> EngineChoice:
     """Choose the engine of a run by its options and by what is on the machine. Starts nothing.
+
+    Parameters
+    ----------
+    options : ExportOptions
+        ``auto`` takes QuPath where one is found, but not for labels that it cannot hold.
+    jobs : sequence of RenderJob
+        What the run is about.
 
     Raises
     ------
@@ -49,9 +59,14 @@ def choose_engine(options: ExportOptions) -> EngineChoice:
         if is_named():
             raise  # somebody wants a certain QuPath, and it is not there
         return EngineChoice("native", None, f"automatically: {error.message}")
-    return EngineChoice(
-        "qupath", None, f"automatically: QuPath {install.version} was found in {install.folder}"
-    )
+    n = sum(not job.fits_qupath for job in jobs)
+    why = f"labels above {QUPATH_MAX_LABEL:,}, which QuPath's label images cannot hold"
+    who = f"{n:,} image has" if n == 1 else f"{n:,} images have"
+    finding = f"{who} {why}: drawn by the native engine, as uint32." if n else None
+    if n and n == len(jobs):
+        return EngineChoice("native", None, f"automatically: {why}", finding)
+    found = f"automatically: QuPath {install.version} was found in {install.folder}"
+    return EngineChoice("qupath", None, found, finding)
 
 
 def make_engine(
@@ -104,7 +119,7 @@ def make_counter(
 ) -> Engine | None:
     """The engine that tells which objects left a pixel where those of the run do not, or None.
 
-    None where the run's own engines know; nothing is started.
+    It also draws what QuPath cannot hold. None where the run's own engines know; nothing starts.
     """
     from qpmask.engines.native.engine import RULES, NativeEngine
 

@@ -16,7 +16,7 @@ from qpmask.classes import (
 from qpmask.errors import OptionsError, UnmappedClassError
 from qpmask.inventory import Inventory
 from qpmask.options import MAX_LABEL, ExportOptions, Unclassified
-from qpmask.plan.words import images_text, objects_text
+from qpmask.plan.words import images_text, kinds_text, objects_text
 from qpmask.project import Project, ProjectClass
 
 _MAX_NAMED = 25  # classes in one message
@@ -174,8 +174,8 @@ def said_once(
         others: Counter[str] = Counter()
         for inventory in inventories:
             others.update(inventory.all_counts())
-        there = [f"{n:,} {name} (--objects {name})" for name, n in others.items() if n]
-        return [f"There are no {kind} to draw, but {' and '.join(there)}."] if there else []
+        there = kinds_text(others)
+        return [f"There are no {kind} to draw, but {there}."] if there else []
     n_objects, n_images = used.get(None, (0, 0))
     is_left_out = class_map.unclassified_row is None and not options.render.instances
     if not n_objects or not is_left_out:

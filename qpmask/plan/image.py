@@ -10,7 +10,7 @@ import numpy as np
 
 from qpmask.classes import ClassMap, class_names
 from qpmask.classnames import UNCLASSIFIED
-from qpmask.engines.base import LabelRule, RenderJob
+from qpmask.engines.base import LabelRule, RenderJob, refuse_beyond_qupath
 from qpmask.engines.drawn import by_area, drawn_rois
 from qpmask.errors import OptionsError, ProjectError
 from qpmask.frames import Frame
@@ -19,7 +19,7 @@ from qpmask.inventory import Inventory
 from qpmask.options import ExportOptions, RenderOptions
 from qpmask.outputs import file_sha256
 from qpmask.plan.records import ImagePlan, LegendRow
-from qpmask.plan.words import cores_text, objects_text
+from qpmask.plan.words import cores_text, kinds_text, objects_text
 from qpmask.project import ImageEntry, Project
 from qpmask.qpdata import read_qpdata
 
@@ -69,6 +69,8 @@ def plan_image(
         The options ask for what this image cannot have.
     ProjectError
         Its mask would be larger than any slide.
+    UnsupportedByEngineError
+        QuPath was asked for, and cannot hold its labels.
     """
     entry, render = base.entry, options.render
     assert entry.size is not None
@@ -142,6 +144,8 @@ def plan_image(
         instance_ids=inventory.ids(rows),
         order=class_map.order,
     )
+    if options.engine in ("qupath", "both"):
+        refuse_beyond_qupath(job)
     if TileGrid(size, render.tile_px).n_tiles * job.n_planes > _MAX_TILES:
         raise ProjectError(
             f"The mask of {entry.label} would have {size} pixels in {job.n_planes} plane(s), more "
@@ -259,10 +263,8 @@ def _other_kinds(inventory: Inventory, render: RenderOptions) -> str:
     """Words on objects of other kinds, where there are none of the kind that is drawn."""
     counts = inventory.all_counts()
     kind = "cells" if render.objects == "nuclei" else render.objects
-    others = [f"{n:,} {name} (--objects {name})" for name, n in counts.items() if n]
-    if counts.get(kind) or not others:
-        return ""
-    return f" There are no {kind}, but {' and '.join(others)}."
+    others = kinds_text(counts)
+    return f" There are no {kind}, but {others}." if others and not counts.get(kind) else ""
 
 
 def _larger_first(entry: ImageEntry, rows: tuple[int, ...], kind: str) -> tuple[int, ...]:

@@ -122,6 +122,11 @@ class Plan:
         )
 
     @property
+    def jobs(self) -> list[RenderJob]:
+        """What is drawn, of the images that can be."""
+        return [image.job for image in self.images if image.job is not None]
+
+    @property
     def nothing_drawn(self) -> bool:
         """Whether there are objects, of whatever kind, and none is drawn in any image."""
         read = [p.inventory for p in self.images if p.job is not None and p.inventory is not None]

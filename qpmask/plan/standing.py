@@ -7,16 +7,19 @@ words that people read, and masks of other projects. Nothing is written, no pixe
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from qpmask.classes import ClassMap, format_color
+from qpmask.options import ORDERS
 from qpmask.outputs import INSTANCES_SUFFIX, SIDECAR_SUFFIX, file_sha256, read_json
 from qpmask.plan.made_from import fingerprint
 from qpmask.plan.records import ImagePlan, LegendRow, Standing
 from qpmask.project import Project, composed_form
 
 _MAX_CLASSES = 4  # changes of classes that are said
+_CLASS_MAP = "the class map"  # where nothing more is known of what changed in it
 
 #: How messages call what decides a mask, where its key would not do.
 _WORDS = {
@@ -68,6 +71,8 @@ def look_at(
     if pixel_rules is None and isinstance(made_from, dict):
         wanted["pixel_rules"] = made_from.get("pixel_rules")
     changes = list(_changes(made_from, wanted, sidecar.get("classes"), image.legend))
+    if isinstance(made_from, dict) and changes == [_CLASS_MAP]:
+        changes = [_order_change(made_from, class_map) or _CLASS_MAP]
     if verified and not sidecar.get("verified_by"):
         changes.append("no second engine has verified it")
     if not changes and force:
@@ -126,9 +131,19 @@ def _changes(
             yield f"{_WORDS.get(key, key.replace('_', ' '))} {_text(a)} -> {_text(b)}"
     if {"classes", "rules"} & set(changed) and "instances" not in changed:
         found = [*_label_changes(old.get("rules"), new["rules"]), *_color_changes(classes, legend)]
-        yield from found[:_MAX_CLASSES] or ["the class map"]
+        yield from found[:_MAX_CLASSES] or [_CLASS_MAP]
         if len(found) > _MAX_CLASSES:
             yield f"{len(found) - _MAX_CLASSES} more changes of classes"
+
+
+def _order_change(old: Mapping[str, Any], class_map: ClassMap) -> str | None:
+    """Words for a map that differs by what covers what, and by nothing else."""
+    for order in ORDERS:
+        if order != class_map.order and replace(class_map, order=order).fingerprint() == old.get(
+            "classes"
+        ):
+            return f"order {order} -> {class_map.order}"
+    return None
 
 
 def _label_changes(old: object, new: Iterable[Sequence[Any]]) -> Iterator[str]:

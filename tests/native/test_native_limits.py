@@ -16,10 +16,12 @@ from qpdata.qpdata_builder import Obj, QuPathWriter, Roi
 
 from qpmask import check_mask, export_masks, export_options, open_mask
 from qpmask.agreement import compare_masks
+from qpmask.engines import jvm
 from qpmask.report import Report
 from qpmask.verify import check_output
 
 N_COLS, N_ROWS = 260, 256
+FOUND = jvm.QuPathInstall(Path("app"), Path("runtime"), Path("jvm"), "0.6.0")
 N_OBJECTS = N_COLS * N_ROWS
 
 
@@ -74,6 +76,40 @@ def test_each_object_has_its_label(made: tuple[Path, Path, Report]) -> None:
     assert check_output(mask, needs_sidecar=True).problems == ()
     (counts,) = check_mask(mask).counts
     assert len(counts) == N_OBJECTS + 1 and counts[N_OBJECTS] == 9
+
+
+@pytest.mark.parametrize("engine", ["qupath", "both"])
+def test_qupath_by_name_is_refused_before_anything_starts(
+    made: tuple[Path, Path, Report], tmp_path: Path, engine: str, qpmask_cli: Cli,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(jvm, "find_qupath", lambda: FOUND)
+    monkeypatch.setattr(jvm, "start", lambda *args: pytest.fail("the JVM was started"))
+    command = ["export", made[0], "--instances", "--engine", engine, "-o", tmp_path / "m"]
+    code, out, err = qpmask_cli(*command, "--dry-run")
+    assert code == 1 and f"labels up to {N_OBJECTS:,}" in out and "--engine native" in out
+    assert not (tmp_path / "m").exists()
+    code, out, err = qpmask_cli(*command)
+    assert code == 1 and "--engine native" in out + err
+    assert not list((tmp_path / "m").glob("*.tif"))
+
+
+def test_automatically_the_native_engine_draws_what_qupath_cannot(
+    made: tuple[Path, Path, Report], tmp_path: Path, qpmask_cli: Cli,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(jvm, "find_qupath", lambda: FOUND)
+    monkeypatch.setattr(jvm, "start", lambda *args: pytest.fail("the JVM was started"))
+    command = ["export", made[0], "--instances", "--engine", "auto"]
+    said = "1 image has labels above 65,535, which QuPath's label images cannot hold: drawn by the"
+    for more in ([], ["-o", tmp_path / "m"]):
+        code, out, _ = qpmask_cli(*command, *more, "--dry-run")
+        assert code == 0 and said in out
+    assert qpmask_cli(*command, "-o", tmp_path / "m")[0] == 0
+    assert compare_masks(tmp_path / "m" / made[1].name, made[1]).equal
+    report = json.loads((tmp_path / "m" / "report.json").read_text("utf-8"))
+    assert report["engine"]["name"] == "native" and report["images"][0]["engine"] >= "native"
+    assert any(w.startswith(said) for w in report["warnings"])
 
 
 def test_the_table_names_each_object(made: tuple[Path, Path, Report]) -> None:

@@ -64,6 +64,8 @@ CHANGES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"instances": True}, ("instances no -> yes",)),
     ({"pyramid": False}, ("pyramid yes -> no",)),
     ({"unclassified": 9}, ("label of unclassified objects none -> 9",)),
+    ({"order": "area"}, ("order classes -> area",)),
+    ({"order": "area", "unclassified": 9}, ("label of unclassified objects none -> 9",)),
     ({"force": True}, ("as asked (force)",)),
     ({"force": True, "downsample": 2.5}, ("downsample 1 -> 2.5",)),
 ]

@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from qpmask.engines import jvm
-from qpmask.engines.base import Engine, EngineInfo, Rendering, RenderJob, Watch
+from qpmask.engines.base import (
+    Engine,
+    EngineInfo,
+    Rendering,
+    RenderJob,
+    Watch,
+    refuse_beyond_qupath,
+)
 from qpmask.engines.qupath.bands import QuPathRendering
 from qpmask.errors import EngineError, UnsupportedByEngineError
 from qpmask.projectjson import DATA_FILE
-
-_MAX_LABEL = 65535  # above, QuPath's label images turn to floating point or RGB
 
 
 class QuPathEngine(Engine):
@@ -58,13 +63,7 @@ class QuPathEngine(Engine):
 
     def render(self, job: RenderJob, scratch: Path, watch: Watch) -> Rendering:
         """Prepare a job; QuPath draws it as its tiles are asked for."""
-        if job.max_label > _MAX_LABEL:
-            raise UnsupportedByEngineError(
-                f"The mask of {job.entry.label} has labels up to {job.max_label:,}. QuPath's label "
-                f"images hold whole numbers up to {_MAX_LABEL:,}; above, they turn to floating "
-                "point.",
-                hint="Use --engine native (engine='native'), which writes uint32.",
-            )
+        refuse_beyond_qupath(job)
         info = self.start()
         in_planes = job.entry.size_z * job.entry.size_t > 1
         if in_planes and job.render.instances and info.version.startswith(("0.3.", "0.4.")):
