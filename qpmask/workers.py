@@ -81,7 +81,8 @@ class WorkerPool:
                     image,
                     "failed",
                     error="The process that made this mask died, twice. It may have run out of "
-                    "memory: use fewer workers or set --jvm-memory.",
+                    "memory: use fewer workers or set --jvm-memory. A Python script that starts "
+                    "workers needs 'if __name__ == \"__main__\":' around what it does.",
                 )
 
     def _run(

@@ -91,7 +91,8 @@ def in_processes(
             if again:
                 yield item, work.record(
                     item, "failed", "The process that worked on it died, twice. It may have run "
-                    "out of memory: use fewer workers.",
+                    "out of memory: use fewer workers. A Python script that starts workers needs "
+                    "'if __name__ == \"__main__\":' around what it does.",
                 )  # fmt: skip
     finally:
         stop_them.set()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -476,3 +479,18 @@ def test_what_nobody_thought_of_costs_one_slide(
     report = run(slides, tmp_path, tissue="none")
     assert [r.status for r in report] == ["failed", "skipped"]
     assert "did not expect this (ValueError: odd)" in report.records[0].error
+
+
+def test_a_script_that_starts_itself_anew_is_told_what_it_lacks(tmp_path: Path) -> None:
+    slides = [slide_file(tmp_path / f"{k}.tif", PIXELS, um=2.0) for k in range(2)]
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from qpmask import make_patches, patch_options\n"
+        "options = patch_options(patch_size=64, target_mpp=2.0, tissue='none', workers=2)\n"
+        f"report = make_patches({[str(s) for s in slides]!r}, {str(tmp_path / 'out')!r}, options)\n"
+        "print([record.error for record in report])\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("if __name__ ==") == 2
