@@ -210,3 +210,16 @@ def test_engines_that_do_not_agree_keep_no_mask(
     assert record.status == "failed" and record.error is not None
     assert "1 of 6,600,000 pixels differ, the first at (562, 612)" in record.error
     assert not list((tmp_path / "m").glob("*.tif"))
+
+
+def test_automatically_each_image_has_an_engine_that_holds_its_labels(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QuPath draws what it can; the limit is lowered, so that small images go beyond it."""
+    monkeypatch.setattr("qpmask.engines.base.QUPATH_MAX_LABEL", 5)
+    options = export_options(engine="auto", instances=True, images=("squares*", "cells*"))
+    report = export_masks(tiny, tmp_path / "m", options=options)
+    drawn_by = {r.image: (r.engine or "").split()[0] for r in report}
+    assert drawn_by == {"squares.ome.tif": "native", "cells.ome.tif": "qupath"}
+    assert any("drawn by the native engine" in warning for warning in report.warnings)
+    assert {r.status for r in export_masks(tiny, tmp_path / "m", options=options)} == {"skipped"}
