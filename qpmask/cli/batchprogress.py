@@ -11,6 +11,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -30,6 +31,13 @@ from qpmask.cli.words import count_of, error_console, shortened
 
 _PLAIN_EVERY_S = 10.0
 _STYLES = {"failed": "bold red", "skipped": "cyan"}
+
+
+class _Steps(MofNCompleteColumn):
+    """How many steps are done; nothing for a phase that has none to count."""
+
+    def render(self, task: Task) -> Text:
+        return Text() if task.total is None else super().render(task)
 
 
 class BatchDisplay:
@@ -52,7 +60,7 @@ class BatchDisplay:
         )  # fmt: skip
         self._items = Progress(
             TextColumn("  {task.description}"), TextColumn("{task.fields[phase]}", style="dim"),
-            BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn(compact=True),
+            BarColumn(bar_width=None), _Steps(), TimeRemainingColumn(compact=True),
             console=self._console, expand=True,
         )  # fmt: skip
         self._live: Live | None = None
@@ -88,7 +96,7 @@ class BatchDisplay:
         self._n_items, self._word = event.n_items, event.word
         self._say(f"{event.title}: {count_of(event.n_items, event.word)}")
         for warning in event.warnings:
-            self._say(Text("warning: ", "yellow") + Text(warning, "not bold default"))
+            self._console.print(Text("warning: ", "yellow") + Text(warning, "not bold default"))
         if self._fancy:
             self._run = self._overall.add_task(f"{event.word}s", total=event.n_items)
             self._live = Live(

@@ -40,21 +40,30 @@ def show_patch_plan(records: Sequence[PatchRecord], *, as_json: bool = False) ->
         "µm/px of a patch",
         "places",
     ]
+    if console.width < _WIDE:
+        columns = ["slide", "µm/px", "at level 0", "places"]
     for name in columns:
         table.add_column(name, justify="left" if name == "slide" else "right", overflow="fold")
     for r in records:
         if r.status == "failed":
-            table.add_row(Text(r.name), Text("cannot be cut", "bold red"))
+            table.add_row(Text(f"{r.name}: ") + Text("cannot be cut", "bold red"))
             continue
-        table.add_row(
-            Text(r.name), f"{r.mpp:.4g}", f"{r.patch_size}", f"{r.patch_size_level0}",
-            f"{r.step_level0}", f"{r.level}", f"{r.patch_mpp:.4g}", f"{r.cells:,}",
-        )  # fmt: skip
+        cells: dict[str, Text | str] = {
+            "slide": Text(r.name),
+            "µm/px": f"{r.mpp:.4g}",
+            "patch": f"{r.patch_size}",
+            "at level 0": f"{r.patch_size_level0}",
+            "step": f"{r.step_level0}",
+            "level": f"{r.level}",
+            "µm/px of a patch": f"{r.patch_mpp:.4g}",
+            "places": f"{r.cells:,}",
+        }
+        table.add_row(*(cells[name] for name in columns))
     console.print(table)
     _print_trouble(records, warnings=True)
     ready = sum(r.ok for r in records)
     console.print(f"{ready} of {count_of(len(records), 'slide')} can be cut. Places are all cells "
-                  "of the lattice; those without tissue are left out.", soft_wrap=True)  # fmt: skip
+                  "of the lattice; those without tissue are left out.", soft_wrap=not console.is_terminal)  # fmt: skip
 
 
 def show_patch_report(report: PatchReport, *, as_json: bool = False, quiet: bool = False) -> None:
@@ -99,17 +108,20 @@ def _print_summary(report: PatchReport) -> None:
         majority.update({name: n for name, n in r.majority.items() if n})
     if majority:
         shares = ", ".join(f"{name} {n:,}" for name, n in majority.most_common())
-        console.print(f"Patches by majority class: {shares}", soft_wrap=True)
+        console.print(f"Patches by majority class: {shares}", soft_wrap=not console.is_terminal)
     counts = Counter(r.status for r in report)
     n = sum(r.patches or 0 for r in report)
     parts = ", ".join(f"{counts[s]} {s}" for s in _STYLES if counts[s])
-    console.print(f"{parts}; {n:,} patches in {human_seconds(report.seconds)}", soft_wrap=True)
+    console.print(
+        f"{parts}; {n:,} patches in {human_seconds(report.seconds)}",
+        soft_wrap=not console.is_terminal,
+    )
 
 
 def _print_trouble(records: Sequence[PatchRecord], *, warnings: bool) -> None:
     errors = error_console()
     for r in records:
         for warning in r.warnings if warnings else ():
-            errors.print(Text("warning: ", "yellow") + Text(f"{r.name}: {warning}"), soft_wrap=True)
+            errors.print(Text("warning: ", "yellow") + Text(f"{r.name}: {warning}"))
         if r.status == "failed":
             errors.print(Text("error: ", "bold red") + Text(f"{r.name}: {r.error}"), soft_wrap=True)

@@ -51,7 +51,7 @@ def overlay(
     Returns
     -------
     PIL.Image.Image
-        With a legend at the right where there are classes.
+        With a legend at the right.
     """
     from PIL import Image, ImageDraw
 
@@ -63,8 +63,7 @@ def overlay(
     page = Image.fromarray(small.pixels).convert("RGBA")
     layer = Image.new("RGBA", page.size, (0, 0, 0, 0))
     draw = ImageDraw.Draw(layer)
-    if "mask" in kinds and mask is not None:
-        _paint_mask(layer, mask, scale)
+    seen = _paint_mask(layer, mask, scale) if "mask" in kinds and mask is not None else set()
     side = float(table.attributes["patch_size_level0"]) / scale
     labels = table.labels
     for i, (x, y) in enumerate((table.coords / scale).tolist()):
@@ -76,9 +75,16 @@ def overlay(
     if "contours" in kinds and tissue is not None:
         _draw_contours(layer, tissue, scale)
     page = Image.alpha_composite(page, layer).convert("RGB")
-    if labels is None or not {"labels", "mask"} & set(kinds):
-        return page
-    return _with_legend(page, labels.names, labels.values, labels.majority)
+    rows = [(_GRID, f"patch  {len(table):,}")] if "grid" in kinds else []
+    if "contours" in kinds and tissue is not None:
+        rows.append((_CONTOUR, "edge of tissue"))
+    if labels is not None and {"labels", "mask"} & set(kinds):
+        for name, value in zip(labels.names, labels.values.tolist(), strict=True):
+            n = int(np.count_nonzero(labels.majority == value))
+            if n or value in seen:
+                text = name if len(name) < 28 else name[:26] + "..."
+                rows.append((palette_color(int(value)), f"{text}  {n:,}"))
+    return _with_legend(page, rows)
 
 
 def _draw_contours(layer: Any, tissue: TissueArea, scale: float) -> None:
@@ -96,8 +102,11 @@ def _draw_contours(layer: Any, tissue: TissueArea, scale: float) -> None:
     layer.paste((*_CONTOUR, 255), (0, 0), edge)
 
 
-def _paint_mask(layer: Any, mask: SlideMask, scale: float) -> None:
-    """The labels of a mask where they lie upon the slide, each pixel picked from its middle."""
+def _paint_mask(layer: Any, mask: SlideMask, scale: float) -> set[int]:
+    """The labels of a mask where they lie upon the slide, each pixel picked from its middle.
+
+    Returns which labels there are.
+    """
     from PIL import Image
 
     labels, step = _small_labels(mask, scale)
@@ -110,9 +119,11 @@ def _paint_mask(layer: Any, mask: SlideMask, scale: float) -> None:
     seen = np.zeros(inside.shape, labels.dtype)
     seen[inside] = labels[row[inside].astype(np.int64), col[inside].astype(np.int64)]
     colors = np.zeros((*seen.shape, 4), np.uint8)
-    for label in np.unique(seen[seen > 0]).tolist():
-        colors[seen == label] = (*palette_color(int(label)), 110)
+    found = {int(label) for label in np.unique(seen[seen > 0])}
+    for label in found:
+        colors[seen == label] = (*palette_color(label), 110)
     layer.alpha_composite(Image.fromarray(colors))
+    return found
 
 
 def _small_labels(mask: SlideMask, scale: float) -> tuple[NDArray[Any], float]:
@@ -125,24 +136,21 @@ def _small_labels(mask: SlideMask, scale: float) -> tuple[NDArray[Any], float]:
         return opened.region(0, 0, cols, rows, downsample=step), step
 
 
-def _with_legend(
-    page: Any, names: tuple[str, ...], values: NDArray[np.int32], majority: NDArray[np.int32]
-) -> Any:
-    """The page with the classes of its patches beside it."""
+def _with_legend(page: Any, rows: list[tuple[tuple[int, int, int], str]]) -> Any:
+    """The page with what its colours mean beside it; classes with the number of their patches."""
     from PIL import Image, ImageDraw
 
+    if not rows:
+        return page
     out = Image.new("RGB", (page.width + _LEGEND_PX, page.height), (255, 255, 255))
     out.paste(page, (0, 0))
     draw = ImageDraw.Draw(out)
-    y = 8
-    for name, value in zip(names, values.tolist(), strict=True):
-        n = int(np.count_nonzero(majority == value))
-        if not n or y + 18 > page.height:
-            continue
-        left = page.width + 10
-        draw.rectangle((left, y, left + 12, y + 12), fill=palette_color(int(value)))
-        text = name if len(name) < 28 else name[:26] + "..."
-        draw.text((left + 20, y), f"{text}  {n:,}".encode("latin-1", "replace").decode("latin-1"),
+    left, y = page.width + 10, 8
+    for color, text in rows:
+        if y + 18 > page.height:
+            break
+        draw.rectangle((left, y, left + 12, y + 12), fill=color)
+        draw.text((left + 20, y), text.encode("latin-1", "replace").decode("latin-1"),
                   fill=(0, 0, 0))  # fmt: skip
         y += 18
     return out

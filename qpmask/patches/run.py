@@ -156,7 +156,9 @@ def make_patches(
     emit = progress or (lambda event: None)
     with OutputFolder(folder_path) as folder:
         sources, warnings, stopped = _with_project_masks(plan, folder_path, stop, export_progress)
-        emit(BatchStarted(f"Patches in {folder_path}", len(sources), "slide", tuple(warnings)))
+        # What listens to the export of the masks has shown its warnings.
+        told = () if export_progress is not None else tuple(warnings)
+        emit(BatchStarted(f"Patches in {folder_path}", len(sources), "slide", told))
         batch = Batch(
             PatchWork(plan.options, folder_path), sources, plan.options.workers, emit, stop
         )

@@ -99,3 +99,11 @@ def test_sam2_without_its_libraries(cli: Cli, slide: Path, monkeypatch: pytest.M
     code, _, err = cli(slide, "-o", "out", "--mpp", 2, "--tissue", "sam2", "--sam2", "a/b")
     assert code == 1 and 'pip install "qpmask[sam2]"' in err
     assert not Path("out").exists()
+
+
+def test_warnings_of_the_masks_are_said_once(cli: Cli, tmp_path: Path) -> None:
+    project = Path(__file__).parents[2] / "examples" / "demo_project"
+    _, _, err = cli(
+        project, "-o", "out", "--mpp", 2, "--engine", "native", "--images", "Prostate A"
+    )
+    assert err.count("Left out on purpose") == 1

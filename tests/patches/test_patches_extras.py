@@ -59,11 +59,17 @@ def test_overlays(tmp_path: Path, slide: Path) -> None:
         pixels = np.asarray(image).astype(int)
     assert pixels.shape[0] == HEIGHT and pixels.shape[1] > WIDTH, "a legend stands beside it"
     legend = pixels[:, WIDTH:]
-    assert (legend.min(axis=2) < 200).any()
+    for color in ((30, 60, 200), (220, 40, 40), *(palette_color(n) for n in (1, 2))):
+        assert (abs(legend - color).max(axis=2) < 3).any(), "what each colour means"
     with open_patches(tmp_path / "out" / "patches" / "a.h5") as patches:
         for x, y in patches.coords.tolist():
             row = pixels[y, x + 5 : x + SIDE - 5]
             assert (abs(row - (30, 60, 200)).max(axis=1) < 3).any(), "its square is drawn"
+    # A class of the mask that no patch has the most of is named too.
+    run(slide, tmp_path, masks=masks, pictures="mask", min_coverage=1.0, only=(), force=True)
+    with Image.open(tmp_path / "out" / "pictures" / "a.png") as image:
+        seen = np.asarray(image).astype(int)[:, WIDTH:]
+    assert (abs(seen - palette_color(2)).max(axis=2) < 3).any()
     # Where the mask has a class, the slide's colour is changed; beside tissue and mask it is not.
     plain = PIXELS.astype(int)
     moved = abs(pixels[:, :WIDTH] - plain).max(axis=2) > 10
