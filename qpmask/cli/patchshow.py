@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -62,8 +63,11 @@ def show_patch_plan(records: Sequence[PatchRecord], *, as_json: bool = False) ->
     console.print(table)
     _print_trouble(records, warnings=True)
     ready = sum(r.ok for r in records)
-    console.print(f"{ready} of {count_of(len(records), 'slide')} can be cut. Places are all cells "
-                  "of the lattice; those without tissue are left out.", soft_wrap=not console.is_terminal)  # fmt: skip
+    _say(
+        console,
+        f"{ready} of {count_of(len(records), 'slide')} can be cut. Places are all cells of the "
+        "lattice; those without tissue are left out.",
+    )
 
 
 def show_patch_report(report: PatchReport, *, as_json: bool = False, quiet: bool = False) -> None:
@@ -108,7 +112,7 @@ def _print_summary(report: PatchReport) -> None:
         majority.update({name: n for name, n in r.majority.items() if n})
     if majority:
         shares = ", ".join(f"{name} {n:,}" for name, n in majority.most_common())
-        console.print(f"Patches by majority class: {shares}", soft_wrap=not console.is_terminal)
+        _say(console, f"Patches by majority class: {shares}")
     counts = Counter(r.status for r in report)
     n = sum(r.patches or 0 for r in report)
     parts = ", ".join(f"{counts[s]} {s}" for s in _STYLES if counts[s])
@@ -116,6 +120,11 @@ def _print_summary(report: PatchReport) -> None:
         f"{parts}; {n:,} patches in {human_seconds(report.seconds)}",
         soft_wrap=not console.is_terminal,
     )
+
+
+def _say(console: Console, text: str) -> None:
+    """A sentence: broken between words in a terminal, else one line."""
+    console.print(text, soft_wrap=not console.is_terminal)
 
 
 def _print_trouble(records: Sequence[PatchRecord], *, warnings: bool) -> None:

@@ -101,7 +101,7 @@ def test_sam2_without_its_libraries(cli: Cli, slide: Path, monkeypatch: pytest.M
     assert not Path("out").exists()
 
 
-def test_warnings_of_the_masks_are_said_once(cli: Cli, tmp_path: Path) -> None:
+def test_warnings_of_the_masks_are_said_once(cli: Cli) -> None:
     project = Path(__file__).parents[2] / "examples" / "demo_project"
     _, _, err = cli(
         project, "-o", "out", "--mpp", 2, "--engine", "native", "--images", "Prostate A"

@@ -14,6 +14,7 @@ from PIL import Image
 
 from qpmask import make_patches, open_patches, patch_options
 from qpmask.geometry import Affine
+from qpmask.viewer.palette import palette_color
 
 HEIGHT, WIDTH, SIDE = 400, 600, 64
 PIXELS, TISSUE = tissue_picture(HEIGHT, WIDTH)
