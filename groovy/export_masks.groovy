@@ -296,7 +296,7 @@ class MaskExport {
                 say("${where}: ${record.status}" + (record.status == 'done' ? " in ${record.seconds} s" : '') +
                         (record.made_again ? "; made again: ${record.made_again}" : '') +
                         (record.error ? ". ${record.error}" : ''))
-                (hiddenLines(record.hidden as Map) + plan.findings).each { say("    note: ${it}") }
+                (hiddenLines((record.hidden ?: [:]) as Map) + plan.findings).each { say("    note: ${it}") }
             }
             if (plans.any { it.bits == 16 })  // as measured: see examples/readers.md
                 warnings << 'uint16 (labels above 255): such masks give wrong labels, without an error, in OpenSlide, SimpleITK, ITK and cuCIM.'
@@ -981,7 +981,7 @@ class MaskExport {
         def lines = [columns] + all.collect { record ->
             columns.collect { name ->
                 def value = record[name]
-                name == 'warnings' ? (hiddenLines(record.hidden as Map) + (value ?: [])).join(' | ')
+                name == 'warnings' ? (hiddenLines((record.hidden ?: [:]) as Map) + (value ?: [])).join(' | ')
                         : name == 'hidden' ? value?.objects
                         : name == 'seconds' ? String.format(Locale.ROOT, '%.2f', (value ?: 0) as double) : value
             }
@@ -1399,8 +1399,8 @@ class MaskOrder {
         Map<String, Integer> labels = [:]
         rules.eachWithIndex { Object rule, int place ->
             List pair = (List) rule
-            places[(String) pair[0]] = place
-            labels[(String) pair[0]] = (Integer) pair[1]
+            places.put((String) pair[0], place)  // the name may be null, which Groovy 5 takes for no key in []
+            labels.put((String) pair[0], (Integer) pair[1])
         }
         List<PathObject> objects = []
         List<long[]> keys = []  // area, place of the class, position in the file
@@ -1415,12 +1415,12 @@ class MaskOrder {
             ROI roi = object.getROI()
             if (kind == 'nuclei' && ((PathCellObject) (wanted ? object : null))?.getNucleusROI() != null)
                 roi = ((PathCellObject) object).getNucleusROI()
-            object.setPathClass(null as PathClass)
+            object.resetPathClass()
             if (!wanted || roi == null || !labels.containsKey(name))
                 return
-            keys << ([twiceArea(roi), places[name] as long, objects.size() as long] as long[])
+            keys << ([twiceArea(roi), places.get(name) as long, objects.size() as long] as long[])
             objects << object
-            drawn << labels[name]
+            drawn << labels.get(name)
             rois << roi
         }
         keys.sort { long[] a, long[] b -> b[0] <=> a[0] ?: a[1] <=> b[1] ?: a[2] <=> b[2] }
