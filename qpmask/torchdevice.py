@@ -6,7 +6,7 @@ from typing import Any
 
 from qpmask.errors import EngineUnavailableError, MissingExtraError, OptionsError
 
-INSTALL_HINT = 'Install them with: pip install "qpmask[features]"'
+INSTALL_HINT = 'Install it with: pip install "qpmask[features]"'
 
 
 def require_torch(hint: str = INSTALL_HINT) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 from qpmask.report import Report
 
 _LONG_S = 60.0
@@ -25,8 +23,7 @@ def faster_way(report: Report) -> str | None:
     thickness = render.get("line_thickness") if isinstance(render, dict) else None
     if engine.pixel_rules != _SAME_RULES or (thickness or 1.0) > 1.0:
         return None
-    needs = "" if find_spec("numba") else ' (pip install "qpmask[native]")'
     return (
-        f"--engine native{needs} draws the same pixels without Java, many times faster; "
+        "--engine native draws the same pixels without Java, many times faster; "
         "--engine both proves it on your project."
     )

@@ -26,7 +26,7 @@ from qpmask.tissue.picture import WANTED_UM, Picture, slide_picture
 
 PICTURE_PX = 1024
 _WEIGHTS = ("*.safetensors", "*.bin")
-_HINT = 'Install them with: pip install "qpmask[sam2]"'
+_HINT = 'Install it with: pip install "qpmask[sam2]"'
 
 
 def require_sam2(source: str) -> None:

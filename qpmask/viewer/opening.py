@@ -15,6 +15,7 @@ from qpmask.geometry import Size
 from qpmask.mask import Mask, open_mask
 from qpmask.ometiff.metadata import ClassRow, Color
 from qpmask.outputs import instance_classes
+from qpmask.project import composed_form
 from qpmask.slides import Slide, open_slide
 from qpmask.viewer.alignment import Alignment, align, place
 from qpmask.viewer.extras import require_view
@@ -69,7 +70,7 @@ def open_scene(
         if slide_path is not None:
             slide = open_slide(slide_path, _series_of(first))
             stack.callback(slide.close)
-            alignment = _lay(mask, slide)
+            alignment = _named(_lay(mask, slide), mask, slide_path)
         yield Scene(
             Sampler(mask),
             _classes(mask),
@@ -105,6 +106,15 @@ def _lay(mask: Mask, slide: Slide) -> Alignment:
         mask_pixel=mask.pixel_size,
         slide_pixel=slide.pixel_size,
     )
+
+
+def _named(alignment: Alignment, mask: Mask, slide_path: Path) -> Alignment:
+    """Say so where the slide has another name than the one that the mask was made of."""
+    file = mask.frame.file if mask.frame is not None else None
+    if file is None or not file.name or composed_form(file.name) == composed_form(slide_path.name):
+        return alignment
+    note = f"The mask was made of {file.name}; this slide is {slide_path.name}."
+    return replace(alignment, note=f"{alignment.note} {note}" if alignment.note else note)
 
 
 def _plane_of(mask: Mask, plane: str | None) -> Mask:

@@ -178,3 +178,14 @@ class TestPathsThatAreNoMask:
     def test_a_project_is_not_taken_for_a_mask(self, cli: Cli) -> None:
         code, _, err = cli(TINY / "project.qpproj")
         assert code == 2 and "qpmask export" in err
+
+
+def test_a_slide_of_another_name_is_said(qpmask_cli: Cli, demo: Path, tmp_path: Path) -> None:
+    assert qpmask_cli("export", demo, "-o", "m", "--engine", "native", "--images", "1")[0] == 0
+    slides = demo / "slides"
+    view = ["view", "m/Prostate A.ome.tif", "--save", "a.png", "--slide"]
+    code, out, err = qpmask_cli(*view, slides / "A.ome.tif")
+    assert code == 0 and "was made of" not in out + err
+    code, out, err = qpmask_cli(*view, slides / "B.ome.tif")
+    words = " ".join((out + err).split())
+    assert code == 0 and "The mask was made of A.ome.tif; this slide is B.ome.tif." in words
