@@ -250,7 +250,7 @@ def test_a_damaged_beginning(tmp_path: Path) -> None:
 def test_a_journal_of_another_version(tmp_path: Path) -> None:
     path = tmp_path / "m.ome.tif"
     journal = leave(path, blocks(1))
-    journal.write_bytes(journal.read_bytes().replace(b"writes 1\n", b"writes 2\n"))
+    journal.write_bytes(journal.read_bytes().replace(b"writes 2\n", b"writes 1\n"))
     with pytest.raises(MaskError, match="another version"):
         finalize(path)
 
