@@ -1,0 +1,284 @@
+"""Objects of an image as columns: what GeoJSON says of them, and QuPath knows.
+
+One entry an object, a geometry, a part, a ring, a vertex; no Python object a vertex. What is read
+from GeoJSON, traced from a mask, or taken from a data file becomes an :class:`ObjectTable`; what
+is written as GeoJSON or Parquet, or put into a project, is made of one.
+
+Coordinates are (x, y) in px0, the pixels of the image at full resolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask.qpdata import ObjectKind
+
+NO_COLOR: Final = 1 << 40
+"""In a column of packed colours: none."""
+
+
+class GeometryType(IntEnum):
+    """What a geometry is; the numbers are those of well-known binary, 0 is no geometry."""
+
+    NONE = 0
+    POINT = 1
+    LINE = 2
+    POLYGON = 3
+    MULTI_POINT = 4
+    MULTI_LINE = 5
+    MULTI_POLYGON = 6
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Geometries:
+    """Geometries, nested as in GeoJSON: geometry -> parts -> rings -> vertices.
+
+    A part of a polygon is its outer ring and then its holes. A part of a line is one ring, the
+    line. All points of a (multi)point are one ring of one part.
+
+    Attributes
+    ----------
+    type : ndarray of uint8, shape (n,)
+        :class:`GeometryType`.
+    is_ellipse : ndarray of bool, shape (n,)
+        Whether QuPath has an ellipse there: that within the bounds of the polygon.
+    c, z, t : ndarray of int32, shape (n,)
+        Channel (-1 for all), slice of the z-stack and time point.
+    part_offsets : ndarray of int64, shape (n + 1,)
+        First part of each geometry.
+    ring_offsets : ndarray of int64, shape (n_parts + 1,)
+        First ring of each part.
+    vertex_offsets : ndarray of int64, shape (n_rings + 1,)
+        First vertex of each ring.
+    xy_px0 : ndarray of int32, float32 or float64, shape (n_vertices, 2)
+        Vertices. Rings of polygons are closed: their last vertex repeats the first one.
+    """
+
+    type: NDArray[np.uint8]
+    is_ellipse: NDArray[np.bool_]
+    c: NDArray[np.int32]
+    z: NDArray[np.int32]
+    t: NDArray[np.int32]
+    part_offsets: NDArray[np.int64]
+    ring_offsets: NDArray[np.int64]
+    vertex_offsets: NDArray[np.int64]
+    xy_px0: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.type)
+
+    def __repr__(self) -> str:
+        return f"<Geometries: {len(self):,} of {len(self.xy_px0):,} vertices>"
+
+    @property
+    def first_vertex(self) -> NDArray[np.int64]:
+        """First vertex of each geometry, and the end of the last one; shape (n + 1,)."""
+        firsts: NDArray[np.int64] = self.vertex_offsets[self.ring_offsets[self.part_offsets]]
+        return firsts
+
+    def rings(self, geometry: int) -> list[list[NDArray[Any]]]:
+        """The rings of each part of a geometry, as views of shape (n, 2)."""
+        first, end = self.part_offsets[geometry : geometry + 2]
+        v = self.vertex_offsets
+        return [
+            [self.xy_px0[v[r] : v[r + 1]] for r in range(*self.ring_offsets[p : p + 2])]
+            for p in range(first, end)
+        ]
+
+
+def geometries(
+    type: NDArray[np.uint8],
+    part_offsets: NDArray[np.int64],
+    ring_offsets: NDArray[np.int64],
+    vertex_offsets: NDArray[np.int64],
+    xy_px0: NDArray[Any],
+) -> Geometries:
+    """Geometries on the default plane (all channels, slice 0, time point 0), none an ellipse."""
+    n = len(type)
+    zeros = np.zeros(n, np.int32)
+    return Geometries(
+        type=type,
+        is_ellipse=np.zeros(n, np.bool_),
+        c=np.full(n, -1, np.int32),
+        z=zeros,
+        t=zeros,
+        part_offsets=part_offsets,
+        ring_offsets=ring_offsets,
+        vertex_offsets=vertex_offsets,
+        xy_px0=xy_px0,
+    )
+
+
+@dataclass(frozen=True)
+class ObjectClass:
+    """A classification.
+
+    Attributes
+    ----------
+    name : str
+        Full name in QuPath's form; the parts of a derived class as in ``Tumor: Positive``.
+    color_argb : int or None
+        Packed colour as Java's signed int, or None.
+    """
+
+    name: str
+    color_argb: int | None = None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Measurements:
+    """Numbers that objects carry.
+
+    Attributes
+    ----------
+    names : tuple of str
+        What is measured.
+    offsets : ndarray of int64, shape (n_objects + 1,)
+        First measurement of each object.
+    name : ndarray of int32, shape (n_measurements,)
+        Number in ``names``.
+    value : ndarray of float64, shape (n_measurements,)
+        The number; may be NaN or infinite.
+    """
+
+    names: tuple[str, ...]
+    offsets: NDArray[np.int64]
+    name: NDArray[np.int32]
+    value: NDArray[np.float64]
+
+    def __repr__(self) -> str:
+        return f"<Measurements: {len(self.value):,} of {len(self.names):,} names>"
+
+    def of(self, index: int) -> dict[str, float]:
+        """Those of an object, by name."""
+        part = slice(*self.offsets[index : index + 2])
+        names = [self.names[i] for i in self.name[part].tolist()]
+        return dict(zip(names, self.value[part].tolist(), strict=True))
+
+
+def no_measurements(n_objects: int) -> Measurements:
+    """Of objects without any."""
+    none = np.zeros(0, np.int32), np.zeros(0, np.float64)
+    return Measurements((), np.zeros(n_objects + 1, np.int64), *none)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ObjectTable:
+    """Objects of one image; an object comes after its parent.
+
+    Attributes
+    ----------
+    kind : ndarray of uint8, shape (n,)
+        :class:`~qpmask.qpdata.ObjectKind`.
+    geometry : ndarray of int32, shape (n,)
+        Number of its ROI in ``geometries``, -1 for none.
+    nucleus : ndarray of int32, shape (n,)
+        The same of a cell's nucleus.
+    parent : ndarray of int32, shape (n,)
+        Number of the parent object, -1 for none.
+    class_index : ndarray of int32, shape (n,)
+        Number in ``classes``, -1 for no class.
+    classes : tuple of ObjectClass
+        Classes of the objects.
+    ids : ndarray of bytes (S36), shape (n,)
+        UUID in lower case, or empty.
+    names : tuple of (str or None), length n
+        Name of each object.
+    color_argb : ndarray of int64, shape (n,)
+        Packed colour of the object itself as Java's signed int, or :data:`NO_COLOR`.
+    locked, missing : ndarray of bool, shape (n,)
+        Whether it is locked; whether it is a TMA core marked as missing.
+    measurements : Measurements
+        What was measured of them.
+    metadata : mapping of int to mapping of str to str
+        Metadata of the objects that have any.
+    geometries : Geometries
+        All geometries.
+    """
+
+    kind: NDArray[np.uint8]
+    geometry: NDArray[np.int32]
+    nucleus: NDArray[np.int32]
+    parent: NDArray[np.int32]
+    class_index: NDArray[np.int32]
+    classes: tuple[ObjectClass, ...]
+    ids: NDArray[np.bytes_]
+    names: Sequence[str | None]
+    color_argb: NDArray[np.int64]
+    locked: NDArray[np.bool_]
+    missing: NDArray[np.bool_]
+    measurements: Measurements
+    geometries: Geometries
+    metadata: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def __repr__(self) -> str:
+        return f"<ObjectTable: {len(self):,} of {len(self.classes):,} classes>"
+
+    def take(self, chosen: NDArray[np.int64]) -> ObjectTable:
+        """Some of the objects, in ascending order; geometries stay where they are.
+
+        Children of an object that is left out go to the next one above it that is taken.
+        """
+        number = np.full(len(self) + 1, -1, np.int32)  # the last one is for no parent
+        number[chosen] = np.arange(len(chosen), dtype=np.int32)
+        parent = self.parent[chosen]
+        while True:
+            left_out = (parent >= 0) & (number[parent] < 0)
+            if not left_out.any():
+                break
+            parent[left_out] = self.parent[parent[left_out]]
+        m = self.measurements
+        counts = np.diff(m.offsets)[chosen]
+        offsets = np.zeros(len(chosen) + 1, np.int64)
+        np.cumsum(counts, out=offsets[1:])
+        rows = np.arange(offsets[-1]) + np.repeat(m.offsets[chosen] - offsets[:-1], counts)
+        metadata = {int(number[i]): value for i, value in self.metadata.items() if number[i] >= 0}
+        return replace(
+            self,
+            **{
+                name: getattr(self, name)[chosen]
+                for name in ("kind", "geometry", "nucleus", "class_index", "ids", "color_argb",
+                             "locked", "missing")
+            },
+            parent=number[parent],
+            names=[self.names[i] for i in chosen.tolist()],
+            measurements=Measurements(m.names, offsets, m.name[rows], m.value[rows]),
+            metadata=metadata,
+        )  # fmt: skip
+
+
+def plain_objects(
+    shapes: Geometries,
+    classes: Sequence[ObjectClass] = (),
+    class_index: NDArray[np.int32] | None = None,
+    *,
+    kind: ObjectKind = ObjectKind.ANNOTATION,
+    names: Sequence[str | None] | None = None,
+) -> ObjectTable:
+    """Objects of one kind, one a geometry, of which no more than the class is known."""
+    n = len(shapes)
+    none = np.full(n, -1, np.int32)
+    return ObjectTable(
+        kind=np.full(n, kind, np.uint8),
+        geometry=np.arange(n, dtype=np.int32),
+        nucleus=none,
+        parent=none,
+        class_index=none if class_index is None else class_index,
+        classes=tuple(classes),
+        ids=np.zeros(n, "S36"),
+        names=[None] * n if names is None else names,
+        color_argb=np.full(n, NO_COLOR, np.int64),
+        locked=np.zeros(n, np.bool_),
+        missing=np.zeros(n, np.bool_),
+        measurements=no_measurements(n),
+        geometries=shapes,
+    )
