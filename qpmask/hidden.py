@@ -7,7 +7,7 @@ In: a :class:`~qpmask.engines.base.Sight`, or the pixels of each label where the
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -17,13 +17,15 @@ from qpmask.engines.base import RenderJob, Sight
 from qpmask.errors import HiddenObjectsError
 from qpmask.inventory import Inventory
 
-Why = Literal["covered", "outside", "thin", "plane", "unknown"]
+Why = Literal["covered", "outside", "thin", "empty", "plane", "unknown"]
 
 UNCLASSIFIED = "Unclassified"
+BOUNDARIES = "the boundary lines"
 
 _WORDS: Mapping[str, str] = {
     "outside": "outside the image",
     "thin": "thinner than a pixel",
+    "empty": "without a shape (no ROI, or an empty one)",
     "plane": "on a slice or time point that the image does not have",
     "unknown": "covered by others, outside the image, or thinner than a pixel",
 }
@@ -35,6 +37,10 @@ WAYS_OUT = (
     "Ways out: --order area draws larger objects first, whatever their class; the order of the "
     "classes in classes.yaml (later ones on top) can be changed; --multichannel gives each class a "
     "plane of its own."
+)
+WAYS_OUT_OF_LINES = (
+    "Boundary lines lie upon all that is drawn: without --boundary, or with a smaller "
+    "--downsample, more is left."
 )
 
 
@@ -49,9 +55,9 @@ class HiddenGroup:
     objects, of : int
         How many they are, of how many drawn objects of the class.
     why : str
-        ``covered``, ``outside`` (the image), ``thin`` (no pixel at this resolution), ``plane`` (a
-        slice or time point that the image does not have), or ``unknown``: only the pixels of the
-        class were counted.
+        ``covered``, ``outside`` (the image), ``thin`` (no pixel at this resolution), ``empty`` (no
+        ROI, or one without a point), ``plane`` (a slice or time point that the image does not
+        have), or ``unknown``: only the pixels of the class were counted.
     by : tuple of str
         What covers them, the commonest first.
     ids : tuple of str
@@ -71,13 +77,7 @@ class HiddenGroup:
         """Why, in words."""
         if self.why != "covered":
             return _WORDS[self.why]
-        names = list(self.by[:_LISTED_NAMES])
-        if len(self.by) > _LISTED_NAMES:
-            names.append(f"{len(self.by) - _LISTED_NAMES} more")
-        if not names:
-            return "covered by what is drawn later"
-        listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-        return f"covered by {listed}, drawn later"
+        return f"covered by {_coverers(self.by)}"
 
     def __str__(self) -> str:
         return f"{self.class_name}: {_objects(self.objects)}, no pixel left: {self.reason}"
@@ -87,13 +87,15 @@ class HiddenGroup:
 class CoveredClass:
     """A class of which more than half is covered.
 
-    ``drawn_px`` are the pixels that it would have with no other class upon it.
+    ``drawn_px`` are the pixels that it would have alone; ``by`` says what covers it, the commonest
+    first. In an instance mask ``label`` is that of one of its objects.
     """
 
     class_name: str
     label: int
     drawn_px: int
     left_px: int
+    by: tuple[str, ...] = ()
 
     @property
     def share(self) -> float:
@@ -102,7 +104,7 @@ class CoveredClass:
 
     def __str__(self) -> str:
         percent = min(99, round(100 * self.share)) if self.left_px else 100
-        return f"{self.class_name}: {percent} % of its pixels are covered by classes drawn later"
+        return f"{self.class_name}: {percent} % of its pixels are covered by {_coverers(self.by)}"
 
 
 @dataclass(frozen=True)
@@ -150,14 +152,16 @@ def hidden_from_dict(data: object) -> Hidden | None:
     try:
         assert isinstance(data, dict)
         groups = [_group_from_dict(row) for row in data["groups"]]
-        numbers = ("label", "drawn_px", "left_px")
-        covered = [
-            CoveredClass(str(row["class_name"]), *(int(row[key]) for key in numbers))
-            for row in data["covered"]
-        ]
+        covered = [_covered_from_dict(row) for row in data["covered"]]
         return Hidden(tuple(groups), tuple(covered), bool(data["all_background"]), data["counted"])
     except (AssertionError, KeyError, TypeError, ValueError):
         return None
+
+
+def _covered_from_dict(row: Mapping[str, Any]) -> CoveredClass:
+    label, drawn_px, left_px = (int(row[key]) for key in ("label", "drawn_px", "left_px"))
+    by = tuple(str(one) for one in row.get("by", ()))  # older ones do not say
+    return CoveredClass(str(row["class_name"]), label, drawn_px, left_px, by)
 
 
 def _group_from_dict(row: Mapping[str, Any]) -> HiddenGroup:
@@ -191,23 +195,32 @@ def find_hidden(
     sight : Sight, optional
         What an engine saw; without it, labels without a pixel are all that is known.
     """
+    kind = job.render.objects
     lost = [
         HiddenGroup(name or UNCLASSIFIED, n, n, "plane")
-        for name, n in inventory.counts_off_planes(job.render.objects).items()
-        if job.render.instances or any(rule.class_name == name for rule in job.rules)
+        for name, n in inventory.counts_off_planes(kind).items()
+        if _takes(job, name)
     ]
     labelled = sum(pixels.values()) > pixels.get(0, 0)
+    empty = inventory.empty_rows(kind, job.instance_rows if job.render.instances else None)
+    lost += _empty(job, inventory, empty)
     if sight is None:
-        groups = _by_labels(job, inventory, names, pixels)
-        n_drawn = sum(n for n in _drawn_counts(job, inventory).values())
+        groups = _by_labels(job, inventory, names, pixels, set(empty))
+        n_drawn = sum(_drawn_counts(job, inventory).values())
         return Hidden((*groups, *lost), (), bool(n_drawn) and not labelled, "labels")
     groups = _by_sight(job, inventory, names, sight)
     covered = [
-        CoveredClass(names.get(label, f"label {label}"), label, n, pixels.get(label, 0))
-        for label, n in sight.drawn_px.items()
+        CoveredClass(
+            _names_upon(job, inventory, names, [share.label])[0],
+            share.label,
+            share.drawn_px,
+            share.left_px,
+            _names_upon(job, inventory, names, share.covered_by),
+        )
+        for share in sight.shares
     ]
-    all_background = bool((~inventory.off_planes(sight.rows)).any()) and not labelled
-    return Hidden((*groups, *lost), tuple(covered), all_background, "objects")
+    some = bool(lost) or bool((~inventory.off_planes(sight.rows)).any())
+    return Hidden((*groups, *lost), tuple(covered), some and not labelled, "objects")
 
 
 def check_hidden(hidden: Hidden, label: str) -> None:
@@ -216,7 +229,7 @@ def check_hidden(hidden: Hidden, label: str) -> None:
         raise HiddenObjectsError(
             f"{_objects(hidden.n_objects)} of {label} leave no pixel: "
             f"{'; '.join(map(str, hidden.groups[:_LISTED_LINES]))}.",
-            hint=f"{WAYS_OUT} --hidden warn goes on.",
+            hint=" ".join([*_ways_out([(label, hidden)]), "--hidden warn goes on."]),
         )
 
 
@@ -248,21 +261,56 @@ def run_lines(images: Sequence[tuple[str, Hidden]]) -> list[str]:
         if len(rows) == 1:
             lines.append(f"{rows[0][0]}: {rows[0][1]}.")
         else:
+            by = Counter(one for _, row in rows for one in row.by)
             lines.append(
                 f"{name}: in {len(rows):,} images more than half of its pixels are covered by "
-                "classes drawn later."
+                f"{_coverers([one for one, _ in by.most_common()])}."
             )
     if len(lines) > _LISTED_LINES:
         more = len(lines) - _LISTED_LINES
         lines[_LISTED_LINES:] = [f"{more:,} more of this kind; report.json has them all."]
-    is_covered = shares or any(
-        g.why in ("covered", "unknown") for v in alike.values() for _, g in v
-    )
-    return [*lines, WAYS_OUT] if is_covered else lines
+    return lines + _ways_out(images)
+
+
+def _ways_out(images: Iterable[tuple[str, Hidden]]) -> list[str]:
+    """What to do about objects that are covered."""
+    upon = [g.by for _, hidden in images for g in hidden.groups if g.why in ("covered", "unknown")]
+    upon += [row.by for _, hidden in images for row in hidden.covered if row.left_px]
+    ways = [WAYS_OUT] if any(by != (BOUNDARIES,) for by in upon) else []
+    return ways + ([WAYS_OUT_OF_LINES] if any(BOUNDARIES in by for by in upon) else [])
 
 
 def _most_objects(item: tuple[Any, list[tuple[str, HiddenGroup]]]) -> int:
     return -sum(group.objects for _, group in item[1])
+
+
+def _coverers(by: Sequence[str]) -> str:
+    """What covers something, in words."""
+    names = list(by[:_LISTED_NAMES])
+    if len(by) > _LISTED_NAMES:
+        names.append(f"{len(by) - _LISTED_NAMES} more")
+    if not names:
+        return "what is drawn later"
+    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return listed if names == [BOUNDARIES] else f"{listed}, drawn later"
+
+
+def _takes(job: RenderJob, name: str | None) -> bool:
+    """Whether objects of a class are among those that are drawn."""
+    return job.render.instances or any(rule.class_name == name for rule in job.rules)
+
+
+def _empty(job: RenderJob, inventory: Inventory, rows: Sequence[int]) -> list[HiddenGroup]:
+    """Objects that have no shape at all."""
+    of = _drawn_counts(job, inventory)
+    by_class: dict[str | None, list[int]] = defaultdict(list)
+    for row, name in zip(rows, inventory.class_names(rows), strict=True):
+        if _takes(job, name):
+            by_class[name].append(row)
+    return [
+        HiddenGroup(name or UNCLASSIFIED, len(at), of[name], "empty", (), _ids(inventory, at))
+        for name, at in by_class.items()
+    ]
 
 
 def _drawn_counts(job: RenderJob, inventory: Inventory) -> dict[str | None, int]:
@@ -274,7 +322,11 @@ def _drawn_counts(job: RenderJob, inventory: Inventory) -> dict[str | None, int]
 
 
 def _by_labels(
-    job: RenderJob, inventory: Inventory, names: Mapping[int, str], pixels: Mapping[int, int]
+    job: RenderJob,
+    inventory: Inventory,
+    names: Mapping[int, str],
+    pixels: Mapping[int, int],
+    empty: Collection[int],
 ) -> list[HiddenGroup]:
     """Labels without a pixel: of classes, or of objects."""
     if job.render.multichannel:
@@ -284,27 +336,29 @@ def _by_labels(
         of = Counter(names_of_all)
         rows: dict[str | None, list[int]] = defaultdict(list)
         for label, (row, name) in enumerate(zip(job.instance_rows, names_of_all, strict=True), 1):
-            if not pixels.get(label):
+            if not pixels.get(label) and row not in empty:
                 rows[name].append(row)
         return [
             HiddenGroup(name or UNCLASSIFIED, len(at), of[name], "unknown", (), _ids(inventory, at))
             for name, at in rows.items()
         ]
-    counts = _drawn_counts(job, inventory)
+    counts = Counter(_drawn_counts(job, inventory))
+    counts.subtract(inventory.class_names(list(empty)))
     n_objects: Counter[int] = Counter()
     for rule in job.rules:
         n_objects[rule.label] += counts.get(rule.class_name, 0)
     return [
         HiddenGroup(names[label], n, n, "unknown")
         for label, n in n_objects.items()
-        if n and not pixels.get(label)
+        if n > 0 and not pixels.get(label)
     ]
 
 
 def _by_sight(
     job: RenderJob, inventory: Inventory, names: Mapping[int, str], sight: Sight
 ) -> list[HiddenGroup]:
-    hidden = np.flatnonzero(~sight.left & ~inventory.off_planes(sight.rows))
+    off = inventory.off_planes(sight.rows) | inventory.is_empty(job.render.objects)[sight.rows]
+    hidden = np.flatnonzero(~sight.left & ~off)
     if not len(hidden):
         return []
     classes = inventory.class_names(sight.rows.tolist())
@@ -328,15 +382,18 @@ def _names_upon(
 ) -> tuple[str, ...]:
     """Names of the classes that labels stand for, each once."""
     boundary = job.render.boundary_label
-    found = []
-    for label in labels:
-        if label == boundary:
-            found.append("the boundaries")
-        elif job.render.instances:
-            (name,) = inventory.class_names([job.instance_rows[label - 1]])
-            found.append(name or UNCLASSIFIED)
-        else:
-            found.append(names.get(label, f"label {label}"))
+    listed = list(labels)
+    if job.render.instances:
+        rows = [job.instance_rows[label - 1] for label in listed if label != boundary]
+        classes = iter(inventory.class_names(rows))
+        found = [
+            BOUNDARIES if label == boundary else next(classes) or UNCLASSIFIED for label in listed
+        ]
+    else:
+        found = [
+            BOUNDARIES if label == boundary else names.get(label, f"label {label}")
+            for label in listed
+        ]
     return tuple(dict.fromkeys(found))
 
 

@@ -152,7 +152,8 @@ class MaskMaker:
         sidecar = _sidecar(image, self.plan, info, record, written, file_sha256(part), verified)
         if job.render.instances:
             area_um2 = image.pixel_size.area_um2 if image.pixel_size else None
-            table = instance_table(image.entry, job.instance_rows, counts, area_um2)
+            kind = job.render.objects
+            table = instance_table(image.entry, job.instance_rows, kind, counts, area_um2)
             self.folder.write_csv(image.mask_name + INSTANCES_SUFFIX, INSTANCE_COLUMNS, table)
         self._watch(job).check()
         self.folder.publish(part, image.mask_name)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qpmask.engines.base import takes_part
-from qpmask.engines.drawn import centroids_px0
+from qpmask.engines.drawn import centroids_px0, drawn_rois
 from qpmask.errors import DataFileMissingError
 from qpmask.options import OBJECTS
 from qpmask.outputs import read_json
@@ -69,6 +69,7 @@ class Inventory:
     _classes: tuple[str, ...]
     _ids: npt.NDArray[np.bytes_]
     _missing: npt.NDArray[np.bool_]
+    _empty: Mapping[str, npt.NDArray[np.bool_]]
 
     def counts(self, objects: str) -> dict[str | None, int]:
         """Objects of each class by name, None for those without; ``objects`` as in the options.
@@ -106,6 +107,19 @@ class Inventory:
     def off_planes(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Whether the objects at these positions are on a plane that the image does not have."""
         return self._off_plane[rows]
+
+    def is_empty(self, objects: str) -> npt.NDArray[np.bool_]:
+        """Whether what is drawn of each object of the data file has no point: its ROI is not there.
+
+        ``objects`` as in the options.
+        """
+        return self._empty["nuclei" if objects == "nuclei" else "objects"]
+
+    def empty_rows(self, objects: str, among: Sequence[int] | None = None) -> list[int]:
+        """Positions of the objects of a kind that have no shape; ``among`` these, or all."""
+        empty = self._of(objects) & ~self._off_plane & self.is_empty(objects)
+        rows = np.arange(len(empty)) if among is None else np.asarray(among, np.int64)
+        return [int(row) for row in rows[empty[rows]]]
 
     def class_names(self, rows: Sequence[int]) -> list[str | None]:
         """Classes of the objects at these positions; None for those without."""
@@ -154,6 +168,7 @@ def read_inventory(entry: ImageEntry) -> Inventory:
         _classes=names,
         _ids=objects.ids,
         _missing=objects.missing,
+        _empty={kind: _is_empty(objects, kind) for kind in ("objects", "nuclei")},
     )
 
 
@@ -179,6 +194,7 @@ INSTANCE_COLUMNS = (
 def instance_table(
     entry: ImageEntry,
     rows: tuple[int, ...],
+    kind: str,
     pixels: Mapping[int, int],
     pixel_area_um2: float | None,
 ) -> Iterator[list[object]]:
@@ -187,12 +203,15 @@ def instance_table(
     Label, object id, name, class, z, t, the box around the object (x, y, width, height in px0), the
     pixels of the mask that have its label and their area, and the centroid of the object (px0), of
     its outline and not of the pixels that are seen; in the middle of its box for lines and points.
+    Where nuclei are drawn, box and centroid are those of the nucleus.
 
     Parameters
     ----------
     entry : ImageEntry
     rows : tuple of int
         Positions of the objects in the data file; the first has the label 1.
+    kind : str
+        What is drawn, as ``objects`` in the options.
     pixels : mapping
         Pixels of the mask by label.
     pixel_area_um2 : float or None
@@ -203,8 +222,8 @@ def instance_table(
     objects = read_qpdata(entry.data_path)
     bounds = objects.rois.bounds_px0
     centroids = centroids_px0(objects.rois)
-    for label, row in enumerate(rows, 1):
-        roi = int(objects.roi[row])
+    drawn = drawn_rois(objects, np.asarray(rows, np.int64), kind).tolist()
+    for label, (row, roi) in enumerate(zip(rows, drawn, strict=True), 1):
         if roi < 0:  # an object without a ROI, of which nothing is drawn
             place: list[object] = [0, 0, "", "", "", ""]
             centroid: list[object] = ["", ""]
@@ -224,6 +243,13 @@ def instance_table(
             "" if pixel_area_um2 is None else round(n_pixels * pixel_area_um2, 6),
             *centroid,
         ]
+
+
+def _is_empty(objects: ImageObjects, kind: str) -> npt.NDArray[np.bool_]:
+    """Objects without a ROI, or with one that has no point; ``kind`` as in the options."""
+    roi = drawn_rois(objects, np.arange(len(objects)), kind)
+    without = np.append(np.isnan(objects.rois.bounds_px0).any(axis=1), True)  # -1 is the last
+    return np.asarray(without[roi], np.bool_)
 
 
 def _planes(objects: ImageObjects) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
@@ -304,4 +330,5 @@ def _without_data(entry: ImageEntry) -> Inventory:
         _classes=(),
         _ids=np.zeros(0, "S36"),
         _missing=np.zeros(0, bool),
+        _empty=dict.fromkeys(("objects", "nuclei"), np.zeros(0, bool)),
     )

@@ -224,7 +224,8 @@ class EngineContract:
         assert sight.outside.tolist() == [False, False, False, True, False, False, False]
         assert sight.left.tolist() == [False, True, True, False, False, False, True]
         assert dict(sight.covered_by) == {0: (2,), 5: (2,)}
-        assert dict(sight.drawn_px) == {1: 81}
+        (share,) = sight.shares
+        assert (share.label, share.drawn_px, share.covered_by) == (1, 81, (2,))
 
     def test_ignored_and_unmapped_classes_leave_no_pixel(self, draw: Any) -> None:
         only_beta = ClassMap((ClassEntry(5, "Beta"),))

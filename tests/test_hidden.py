@@ -39,6 +39,11 @@ THREE = class_map_from_dict(
 CELLS = [Obj(kind="PathCellObject", path_class=("Tumor",), roi=square("T", 3, 3, 4).roi)] * 3
 
 
+def on_slice(name: str, z: int, x: int, y: int, side: int) -> Obj:
+    roi = Roi("PolygonROI", ([x, x + side, x + side, x], [y, y, y + side, y + side]), (-1, z, 0))
+    return Obj(path_class=(name,), roi=roi)
+
+
 def run(
     folder: Path,
     *objects: Obj,
@@ -123,7 +128,7 @@ def test_classes_covered_for_more_than_half_say_their_share(tmp_path: Path) -> N
     assert record.hidden is not None and not record.hidden.groups
     (found,) = record.hidden.covered
     assert (found.class_name, found.drawn_px, found.left_px) == ("Tumor", 100, 36)
-    assert str(found) == "Tumor: 64 % of its pixels are covered by classes drawn later"
+    assert str(found) == "Tumor: 64 % of its pixels are covered by Stroma and Muscle, drawn later"
     assert hidden_from_dict(sidecar["hidden"]) == record.hidden
 
 
@@ -176,7 +181,61 @@ def test_channels_cover_nothing(tmp_path: Path) -> None:
 def test_boundaries_that_cover_what_they_go_around(tmp_path: Path) -> None:
     _, record, _ = run(tmp_path, square("Tumor", 4, 4, 1), boundary_label=9)
     assert record.hidden is not None
-    assert record.hidden.groups[0].reason == "covered by the boundaries, drawn later"
+    assert record.hidden.groups[0].reason == "covered by the boundary lines"
+
+
+def test_shares_of_boundary_lines(tmp_path: Path) -> None:
+    report, record, _ = run(tmp_path, square("Tumor", 4, 4, 3), boundary_label=9)
+    assert record.hidden is not None and not record.hidden.groups
+    (found,) = record.hidden.covered
+    assert (found.left_px, found.drawn_px) == (4, 9)
+    assert str(found).endswith("of its pixels are covered by the boundary lines")
+    (way,) = report.hidden_lines()[1:]
+    assert "--boundary" in way and "--order" not in way
+
+
+def test_shares_of_all_slices_together(tmp_path: Path) -> None:
+    """Tumor: 91 of 100 pixels on one slice, 7 of 144 on the other."""
+    objects = [
+        on_slice("Tumor", 0, 1, 1, 10), on_slice("Muscle", 0, 1, 1, 3),
+        on_slice("Tumor", 1, 1, 1, 12), on_slice("Stroma", 1, 1, 1, 3),
+        on_slice("Muscle", 1, 5, 1, 8), on_slice("Muscle", 1, 1, 5, 12),
+    ]  # fmt: skip
+    project = with_objects(tmp_path / "project", objects, (32, 24), sizeZ=2)
+    report = export_masks(project, tmp_path / "masks", THREE, export_options(engine="native"))
+    hidden = report.records[0].hidden
+    assert hidden is not None and not hidden.groups
+    (found,) = hidden.covered
+    assert (found.drawn_px, found.left_px, found.by) == (244, 98, ("Muscle", "Stroma"))
+
+
+def test_shares_of_the_classes_of_instances(tmp_path: Path) -> None:
+    _, record, _ = run(
+        tmp_path, square("Tumor", 2, 2, 6), square("Tumor", 20, 2, 6), square("Muscle", 2, 2, 5),
+        square("Muscle", 20, 2, 5), instances=True,
+    )  # fmt: skip
+    assert record.hidden is not None and not record.hidden.groups
+    (found,) = record.hidden.covered
+    assert (found.class_name, found.drawn_px, found.left_px) == ("Tumor", 72, 22)
+    assert found.by == ("Muscle",)
+
+
+@pytest.mark.parametrize("options", [{}, {"instances": True}])
+def test_objects_without_a_shape(tmp_path: Path, options: dict[str, Any]) -> None:
+    bare = Obj(path_class=("Tumor",))
+    no_point = Obj(path_class=("Tumor",), roi=Roi("PolygonROI", ([], []), (-1, 0, 0)))
+    report, record, _ = run(tmp_path, square("Tumor", 4, 4, 4), bare, no_point, **options)
+    assert record.hidden is not None
+    (group,) = record.hidden.groups
+    assert (group.class_name, group.objects, group.of, group.why) == ("Tumor", 2, 3, "empty")
+    assert report.hidden_lines() == [
+        "A: Tumor: 2 objects, no pixel left: without a shape (no ROI, or an empty one)."
+    ]
+
+
+def test_nothing_but_objects_without_a_shape(tmp_path: Path) -> None:
+    _, record, _ = run(tmp_path, Obj(path_class=("Tumor",)))
+    assert record.hidden is not None and record.hidden.all_background
 
 
 def test_a_mask_that_is_all_background_though_there_are_objects(tmp_path: Path) -> None:
@@ -307,7 +366,10 @@ def test_an_object_is_hidden_if_and_only_if_none_of_its_pixels_has_its_label(
         if sight.has_pixel[i] and not sight.left[i]:
             assert set(sight.covered_by[i]) <= set(mask[alone == label].tolist())
             assert sight.covered_by[i]
+    shares = {share.label: share for share in sight.shares}
     for label, where in alone_px.items():
         left = int((mask == label).sum())
-        assert (label in sight.drawn_px) == (2 * left < where.sum())
-        assert sight.drawn_px.get(label, where.sum()) == where.sum()
+        assert (label in shares) == (2 * left < where.sum())
+        if label in shares:
+            assert (shares[label].drawn_px, shares[label].left_px) == (where.sum(), left)
+            assert set(shares[label].covered_by) == set(mask[where].tolist()) - {label}

@@ -173,6 +173,31 @@ class EngineInfo:
         return f"{self.name} {self.version}"
 
 
+@dataclass(frozen=True)
+class CoveredShare:
+    """A class of which others, or boundary lines, cover more than half; all planes together.
+
+    Attributes
+    ----------
+    row : int
+        One of its objects, by position in the data file.
+    label : int
+        Its label; that of this object in an instance mask.
+    drawn_px : int
+        Pixels that the class would have alone.
+    left_px : int
+        Pixels that it has.
+    covered_by : tuple of int
+        Labels upon it, the commonest first.
+    """
+
+    row: int
+    label: int
+    drawn_px: int
+    left_px: int
+    covered_by: tuple[int, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Sight:
     """What became of the objects of a job: which leave a pixel, and what covers the others.
@@ -191,9 +216,9 @@ class Sight:
     covered_by : mapping
         Labels upon an object that has pixels and left none, the commonest first; by its position
         in the data file.
-    drawn_px : mapping
-        Pixels that a class would have with no other upon it, by label: of those that are covered
-        for more than half.
+    shares : tuple of CoveredShare
+        Classes that are covered for more than half. In a multichannel mask there are none: a class
+        has its planes to itself.
     """
 
     rows: NDArray[np.int64]
@@ -201,7 +226,7 @@ class Sight:
     outside: NDArray[np.bool_]
     left: NDArray[np.bool_]
     covered_by: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
-    drawn_px: Mapping[int, int] = field(default_factory=dict)
+    shares: tuple[CoveredShare, ...] = ()
 
     @classmethod
     def of_nothing(cls) -> Sight:

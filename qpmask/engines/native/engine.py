@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -125,7 +126,7 @@ class _NativeRendering(Rendering):
             for _ in range(job.n_planes):
                 yield from [0] * TileGrid(job.size, job.tile_px).n_tiles
             return
-        watcher = Watcher(objects, drawn, self._other_plane)
+        watcher = Watcher(objects, drawn, self._other_plane, self._plane)
         for number in range(job.n_planes):
             self._watch.check()
             plane = self._plane(number)
@@ -139,11 +140,15 @@ class _NativeRendering(Rendering):
             return Sight.of_nothing()
         if self._watcher is None:
             return None
-        has_shares = len(counts) == 1 and not self._job.render.instances
-        image = self._job.entry.size
-        assert image is not None
-        left_px = counts[0] if has_shares else None
-        return self._watcher.sight(left_px, image, self._job.downsample)
+        job = self._job
+        assert job.entry.size is not None
+        left_px: Counter[int] | None = None
+        if not job.render.multichannel:
+            left_px = Counter()
+            for plane in counts:
+                left_px.update(plane)
+        instances = job.render.instances
+        return self._watcher.sight(left_px, job.entry.size, job.downsample, instances=instances)
 
     def _plane(self, number: int) -> Plane:
         assert self._drawn is not None

@@ -9,13 +9,13 @@ objects leave it open whether that is more than half.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.engines.base import Sight
+from qpmask.engines.base import CoveredShare, Sight
 from qpmask.engines.drawn import Drawn, areas
 from qpmask.geometry import Size
 from qpmask.ometiff.runs import TileRuns
@@ -42,16 +42,26 @@ class Watcher:
         What the job draws.
     draw : callable
         Draws other planes on the same tiles.
+    draw_mask : callable
+        Draws a plane of the mask once more, by its number.
     """
 
-    def __init__(self, objects: ImageObjects, drawn: Drawn, draw: DrawPlane) -> None:
+    def __init__(
+        self,
+        objects: ImageObjects,
+        drawn: Drawn,
+        draw: DrawPlane,
+        draw_mask: Callable[[int], Plane],
+    ) -> None:
         self._objects = objects
         self._drawn = drawn
         self._draw = draw
+        self._draw_mask = draw_mask
         self._has_pixel = np.zeros(len(drawn.row), np.bool_)
         self._left = np.zeros(len(drawn.row), np.bool_)
         self._covered_by: dict[int, tuple[int, ...]] = {}
         self._by_row = np.argsort(drawn.row)
+        self._plane = np.full(len(drawn.row), -1, np.int32)
 
     def plane_done(self, plane: Plane, number: int) -> None:
         """Take what was found in a plane whose tiles were all drawn."""
@@ -59,21 +69,39 @@ class Watcher:
         at = self._by_row[np.searchsorted(self._drawn.row[self._by_row], source)]
         self._has_pixel[at] = has_pixel
         self._left[at] = left
+        self._plane[at] = number
         self._look_up(plane, number, at[has_pixel & ~left])
 
-    def sight(self, left_px: Mapping[int, int] | None, image: Size, downsample: float) -> Sight:
-        """All that was seen; ``left_px``, pixels of the mask by label, is None for no shares."""
+    def sight(
+        self,
+        left_px: Mapping[int, int] | None,
+        image: Size,
+        downsample: float,
+        *,
+        instances: bool = False,
+    ) -> Sight:
+        """All that was seen.
+
+        ``left_px``, pixels of the mask by label, is None for no shares; of ``instances`` they are
+        those of the classes of the objects.
+        """
         bounds = self._objects.rois.bounds_px0[self._drawn.roi]
         with np.errstate(invalid="ignore"):
             before, after = bounds[:, 2:] <= 0, bounds[:, :2] >= (image.width_px, image.height_px)
         outside = np.asarray((before | after).any(axis=1), np.bool_)
+        shares: tuple[CoveredShare, ...] = ()
+        if left_px is not None:
+            group = self._drawn.label
+            if instances:
+                group = self._objects.class_index[self._drawn.row]
+            shares = tuple(self._shares(group, left_px, downsample))
         return Sight(
             rows=self._drawn.row,
             has_pixel=self._has_pixel,
             outside=outside,
             left=self._left,
             covered_by=self._covered_by,
-            drawn_px={} if left_px is None else self._drawn_pixels(left_px, downsample),
+            shares=shares,
         )
 
     def _look_up(self, plane: Plane, number: int, hidden: NDArray[np.int64]) -> None:
@@ -101,24 +129,39 @@ class Watcher:
             if not rest:
                 return
 
-    def _drawn_pixels(self, left_px: Mapping[int, int], downsample: float) -> dict[int, int]:
-        """Pixels that a class would have alone, by label, where more than half is covered."""
+    def _shares(
+        self, group: NDArray[np.int32], left_px: Mapping[int, int], downsample: float
+    ) -> Iterator[CoveredShare]:
+        """Groups of objects of which more than half is covered."""
         drawn = self._drawn
         bounds = self._objects.rois.bounds_px0[drawn.roi]
         around = 2 * (bounds[:, 2:] - bounds[:, :2]).sum(axis=1) / downsample
         inside = areas(self._objects.rois)[drawn.roi] / (_STEPS_PER_PX2 * downsample**2)
         most = inside + np.nan_to_num(around) + 1
-        found = {}
-        for label in np.unique(drawn.label[self._has_pixel]).tolist():
-            mine = drawn.label == label
-            left = left_px.get(label, 0)
+        for value in np.unique(group[self._has_pixel]).tolist():
+            mine = np.flatnonzero((group == value) & self._has_pixel)
+            labels = np.unique(drawn.label[mine]).tolist()
+            left = sum(left_px.get(label, 0) for label in labels)
             if 2 * left >= most[mine].sum():
                 continue
-            alone = self._draw(_taken(drawn, np.flatnonzero(mine)), 0)
-            n_pixels = sum(_n_labelled(alone.strip(*place)) for place in alone.busy_strips())
+            n_pixels, upon = self._alone(mine)
             if 2 * left < n_pixels:
-                found[label] = n_pixels
-        return found
+                by = [label for label, _ in upon.most_common() if label not in labels]
+                first = int(mine[0])
+                row, label = int(drawn.row[first]), int(drawn.label[first])
+                yield CoveredShare(row, label, n_pixels, left, tuple(by))
+
+    def _alone(self, at: NDArray[np.int64]) -> tuple[int, Counter[int]]:
+        """Pixels that objects would have alone, and labels of the mask in these places."""
+        upon: Counter[int] = Counter()
+        for number in np.unique(self._plane[at]).tolist():
+            mine = _taken(self._drawn, at[self._plane[at] == number])
+            alone = self._draw(replace(mine, label=np.ones_like(mine.label)), number)
+            mask = self._draw_mask(number)
+            for place in alone.busy_strips():
+                for _, label, n in _joint(alone.strip(*place), mask.strip(*place)):
+                    upon[label] += n
+        return upon.total(), upon
 
 
 def _joint(one: TileRuns, other: TileRuns) -> list[tuple[int, int, int]]:
@@ -139,14 +182,6 @@ def _joint(one: TileRuns, other: TileRuns) -> list[tuple[int, int, int]]:
         for pair, n in zip(pairs.tolist(), n_pixels.tolist(), strict=True)
         if pair >> 32
     ]
-
-
-def _n_labelled(strip: TileRuns) -> int:
-    """Number of pixels of a strip that are not background."""
-    lengths = np.diff(strip.runs.ends.astype(np.int64), prepend=0)
-    first = strip.runs.start[:-1]
-    lengths[first] = strip.runs.ends[first]
-    return int(lengths[strip.runs.values != 0].sum())
 
 
 def _taken(drawn: Drawn, at: NDArray[np.int64]) -> Drawn:
