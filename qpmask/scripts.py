@@ -1,7 +1,12 @@
-"""The Groovy scripts that do the same inside QuPath: where they are, and a class map filled in.
+"""The Groovy scripts that do the same inside QuPath: put together, and a class map filled in.
 
-Goes in: a class map, or none. Comes out: the text of each script, or files in a folder. The scripts
-ship in the wheel as ``qpmask/groovy``; in a checkout they lie in ``groovy`` beside the package.
+Goes in: a class map, or none. Comes out: the text of each script, or files in a folder.
+
+``groovy/source`` holds what people read and change: each script (settings, and what it does) and in
+``parts`` what it needs, one class a file. QuPath's Script editor takes a single file, so a script
+names its parts between ``// <parts>`` and ``// </parts>`` and :func:`script_text` puts them there,
+with all imports at the top. The wheel ships the source, as ``qpmask/groovy``; ``groovy/*.groovy``
+are the same files put together, by ``qpmask groovy --force -o groovy``.
 """
 
 from __future__ import annotations
@@ -18,6 +23,10 @@ from qpmask.outputs import writing
 #: The scripts, in the order in which one needs them.
 SCRIPTS = ("export_masks.groovy", "export_current_image.groovy", "import_mask.groovy")
 
+_PARTS_BLOCK = re.compile(r"// <parts>\n(.*?)// </parts>\n", re.DOTALL)
+_IMPORT = re.compile(r"^import .*\n", re.MULTILINE)
+_MADE = "// Put together from groovy/source of qpmask: change it there.\n"
+_RULE_WIDTH = 100
 _MAP_BLOCK = re.compile(r"(?<=// <class map>\n).*?(?=// </class map>\n)", re.DOTALL)
 _VERSION_LINE = re.compile(r"(?<=static final String VERSION = ')[^']*(?=')")
 _MAX_LABEL = 65535  # of QuPath's label images
@@ -32,18 +41,47 @@ def script_text(name: str, class_map: ClassMap | None = None) -> str:
     OutputError
         The scripts are not installed with qpmask.
     """
-    here = Path(__file__).resolve().parent
-    for folder in (here / "groovy", here.parent / "groovy"):
-        if (folder / name).is_file():
-            text = (folder / name).read_text("utf-8")
-            break
-    else:
-        raise OutputError(f"{name} did not come with this qpmask.", hint="Install qpmask again.")
+    folder = _source()
+    text = _put_together(_read(folder / name), folder / "parts")
     text = _VERSION_LINE.sub(lambda _: __version__, text)
     if class_map is None:
         return text
     block = f"def classMap = {groovy_literal(class_map)}\n"
     return _MAP_BLOCK.sub(lambda _: block, text)
+
+
+def _source() -> Path:
+    """The folder of the scripts' source: in a wheel, or in a checkout."""
+    here = Path(__file__).resolve().parent
+    for folder in (here / "groovy", here.parent / "groovy" / "source"):
+        if folder.is_dir():
+            return folder
+    raise OutputError("The scripts did not come with this qpmask.", hint="Install qpmask again.")
+
+
+def _read(path: Path) -> str:
+    if not path.is_file():
+        raise OutputError(
+            f"{path.name} did not come with this qpmask.", hint="Install qpmask again."
+        )
+    return path.read_text("utf-8")
+
+
+def _put_together(script: str, parts: Path) -> str:
+    """A script with the parts that it names, and all imports between its head and its settings."""
+    found = _PARTS_BLOCK.search(script)
+    if found is None:
+        return script
+    sections = []
+    for line in found[1].splitlines():
+        title, _, names = line.removeprefix("// ").partition("  ")
+        sections.append(f"// ---- {title} ".ljust(_RULE_WIDTH, "-") + "\n")
+        sections += [_read(parts / f"{name.strip()}.groovy") for name in names.split(",")]
+    whole = "\n".join([script[: found.start()].rstrip() + "\n", *sections])
+    imports = "".join(sorted(set(_IMPORT.findall(whole))))
+    head, end, rest = _IMPORT.sub("", whole).partition(" */\n")
+    body = re.sub(r"\n{3,}", "\n\n", rest)
+    return f"{head}{end}{_MADE}\n{imports}\n{body.lstrip()}"
 
 
 def groovy_literal(class_map: ClassMap) -> str:

@@ -18,6 +18,7 @@ from qpmask.engines.jvm import QuPathInstall
 from qpmask.errors import ClassMapError, OutputError
 from qpmask.scripts import SCRIPTS, groovy_literal, script_text, write_scripts
 
+SOURCE = ROOT / "groovy" / "source"
 _GROOVY = "org.apache.groovy:groovy:4.0.26"
 _PARSE = """
 import org.codehaus.groovy.control.CompilationUnit
@@ -125,6 +126,33 @@ def test_the_scripts_are_plain() -> None:
         head = text.decode().partition("*/")[0]
         for word in ("Run it", "In  ", "Out  ", "QuPath     0.4 to 0.7"):
             assert word in head, f"{name} lacks {word!r} in its head"
+
+
+def test_the_scripts_are_what_their_parts_give() -> None:
+    """``qpmask groovy --force -o groovy`` puts them together again."""
+    for name in SCRIPTS:
+        assert (ROOT / "groovy" / name).read_text("utf-8") == script_text(name), name
+
+
+def test_what_a_script_does_is_said_in_sixty_lines() -> None:
+    text = (SOURCE / "export_masks.groovy").read_text("utf-8")
+    story = text.split("// ---- what it does ")[1].split("// ---- what it needs ")[0]
+    assert 10 < story.count("\n") <= 60
+
+
+def test_every_part_is_used_and_says_what_it_is() -> None:
+    named = {
+        name.strip()
+        for script in SOURCE.glob("*.groovy")
+        for block in re.findall(r"// <parts>\n(.*?)// </parts>", script.read_text(), re.DOTALL)
+        for line in block.splitlines()
+        for name in line.partition("  ")[2].split(",")
+    }
+    parts = {path.stem: path.read_text("ascii") for path in (SOURCE / "parts").glob("*.groovy")}
+    assert set(parts) == named
+    for name, text in parts.items():
+        words = re.search(rf"\*/\n(@\w+\n)?class {name}\b", text)
+        assert words is not None, f"{name} has no class of its name that says what it is"
 
 
 def test_the_version_in_the_script_is_ours() -> None:
