@@ -118,15 +118,16 @@ class TiffSlide:
 
     def _segment(self, page: Any, index: int) -> NDArray[Any] | None:
         """A decoded tile or strip, shape (rows, columns, samples); None if it is empty."""
-        n_bytes = page.databytecounts[index]
-        if n_bytes == 0:
-            return None
-        with self._lock:
+        with self._lock:  # also for what the page says: tifffile reads tags when they are asked for
+            n_bytes = page.databytecounts[index]
+            if n_bytes == 0:
+                return None
             file = self._tif.filehandle
             file.seek(page.dataoffsets[index])
             data = file.read(n_bytes)
-        tables = {"jpegtables": page.jpegtables} if page.jpegtables is not None else {}
-        pixels, _, _ = page.decode(data, index, **tables)
+            tables = {"jpegtables": page.jpegtables} if page.jpegtables is not None else {}
+            decode = page.decode
+        pixels, _, _ = decode(data, index, **tables)
         return None if pixels is None else pixels[0]
 
     def _contrast(self) -> tuple[float, float]:

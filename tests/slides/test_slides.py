@@ -189,3 +189,24 @@ def test_an_error_of_openslide_becomes_ours() -> None:
 
     with pytest.raises(OptionsError, match="TIFFRGBAImageGet failed"):
         OpenSlideSlide(Broken(PIXELS, {})).read(0, 0, 0, Size(1, 1))
+
+
+def test_the_file_of_a_tiff_is_moved_by_one_thread_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # tifffile reads some tags when they are first asked for, from the file that tiles come from.
+    path = tmp_path / "slide.tif"
+    picture = np.arange(512 * 512 * 3, dtype=np.uint32).reshape(512, 512, 3).astype(np.uint8)
+    tifffile.imwrite(path, picture, tile=(256, 256), photometric="rgb", compression="jpeg")
+    slide = TiffSlide(path)
+    seek, held = tifffile.FileHandle.seek, []
+
+    def watched(self: tifffile.FileHandle, *args: int) -> int:
+        held.append(slide._lock.locked())
+        return seek(self, *args)
+
+    monkeypatch.setattr(tifffile.FileHandle, "seek", watched)
+    slide.read(0, 0, 0, Size(512, 512))
+    slide.close()
+    assert len(held) > 4, "a tag and four tiles"
+    assert all(held)
