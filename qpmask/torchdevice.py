@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qpmask.errors import EngineUnavailableError, MissingExtraError, OptionsError
+from qpmask.errors import MissingExtraError, OptionsError
 
 INSTALL_HINT = 'Install it with: pip install "qpmask[features]"'
 
@@ -31,10 +31,8 @@ def device_of(wanted: str) -> Any:
 
     Raises
     ------
-    EngineUnavailableError
-        This machine, or this PyTorch, has no such device.
     OptionsError
-        There is no device of that name anywhere.
+        This machine, or this PyTorch, has no such device, or there is none of that name anywhere.
     """
     torch = require_torch()
     if wanted == "auto":
@@ -55,7 +53,7 @@ def device_of(wanted: str) -> Any:
     name = f"cuda:{index}" if device.type == "cuda" else device.type
     if name not in there:
         why = "" if torch.version.cuda else ", and this PyTorch was built without CUDA"
-        raise EngineUnavailableError(
+        raise OptionsError(
             f"There is no device {wanted} here{why}; there is {' and '.join(['cpu', *there])}.",
             hint="Use --device auto.",
         )

@@ -89,6 +89,17 @@ class Reporter:
             raise Interrupted("The run was interrupted.")
 
 
+class EndsRun(Exception):  # noqa: N818 - no error of its own: it carries one
+    """What a work raises where nothing of the run can be done: an extractor that cannot be loaded.
+
+    It leaves :meth:`Batch.run`; whoever called that raises `error`.
+    """
+
+    def __init__(self, error: QpmaskError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 class Work(Protocol[_In, _Out]):
     """What a batch does; it may be pickled, so that processes get one each."""
 
@@ -105,10 +116,12 @@ class Work(Protocol[_In, _Out]):
 def attempt(
     work: Work[ItemT, RecordT], item: ItemT, emit: Callable[[BatchEvent], None], stop: Any
 ) -> RecordT:
-    """Do one item; whatever goes wrong ends up in its record."""
+    """Do one item; whatever goes wrong ends up in its record, but what ends the run."""
     emit(ItemStarted(item.key, item.name))
     try:
         return work.do(item, Reporter(item.key, emit, stop))
+    except EndsRun:
+        raise
     except Interrupted as error:
         return work.record(item, "interrupted", error)
     except QpmaskError as error:

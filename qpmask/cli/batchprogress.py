@@ -52,6 +52,7 @@ class BatchDisplay:
         self._names: dict[str, str] = {}
         self._phases: dict[str, tuple[str, int]] = {}
         self._said: dict[str, float] = {}
+        self._failures: set[str] = set()
         self._tasks: dict[str, TaskID] = {}
         self._overall = Progress(
             TextColumn("[bold]{task.description}"), BarColumn(bar_width=None),
@@ -142,5 +143,10 @@ class BatchDisplay:
             self._overall.update(self._run, completed=self._n_finished)
         line = Text(f"[{self._n_finished}/{self._n_items}] {event.name}: ")
         if event.status == "failed":
-            line += Text("failed", "bold red") + Text("\n      ")
+            line += Text("failed", "bold red")
+            again = event.summary in self._failures
+            self._failures.add(event.summary)
+            line += Text(", for the same reason" if again else f"\n      {event.summary}")
+            self._say(line)
+            return
         self._say(line + Text(event.summary))

@@ -12,6 +12,7 @@ from qpmask.errors import (
     ClassMapError,
     EngineUnavailableError,
     Interrupted,
+    MissingExtraError,
     OptionsError,
     OutputError,
     ProjectError,
@@ -24,7 +25,7 @@ USAGE = 2  # usage or configuration
 NO_QUPATH = 3
 INTERRUPTED = 130
 
-_CONFIGURATION = (OptionsError, ClassMapError, ProjectError, OutputError)
+_CONFIGURATION = (OptionsError, ClassMapError, ProjectError, OutputError, MissingExtraError)
 
 
 def code_for(error: BaseException) -> int:

@@ -74,11 +74,9 @@ def choose(choice: str, how: HowToRun) -> Extractor:
     Raises
     ------
     OptionsError
-        There is none, or its weights cannot be had.
+        There is none, its weights cannot be had, or there is no such device.
     MissingExtraError
         What it needs is not installed.
-    EngineUnavailableError
-        There is no such device.
     """
     if _is_onnx(choice):
         from qpmask.features.with_onnx import OnnxExtractor

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask._version import __version__
-from qpmask.batch import Reporter
+from qpmask.batch import EndsRun, Reporter
 from qpmask.errors import OptionsError, OutputError, QpmaskError
 from qpmask.features.choosing import choose, expected, feature_name
 from qpmask.features.extractor import Extractor
@@ -171,7 +171,10 @@ class FeatureWork:
         return self._loaded is None or self._loaded[0] != choice
 
     def _extractor(self, choice: str) -> Extractor:
-        """The extractor, loaded once for all slides; an error is raised again for each of them."""
+        """The extractor, loaded once for all slides; where it is the only one, an error ends the run.
+
+        Beside others it is raised again for each slide.
+        """
         if choice in self._refused:
             raise self._refused[choice]
         if self._is_new(choice):
@@ -179,6 +182,8 @@ class FeatureWork:
             try:
                 self._loaded = choice, choose(choice, self.options.how)
             except QpmaskError as error:
+                if len(self.options.extractors) == 1:
+                    raise EndsRun(error) from error
                 self._refused[choice] = error
                 raise
         assert self._loaded is not None

@@ -72,11 +72,13 @@ class FeatureOptions:
         for word, name, allowed in choices:
             if word not in allowed:
                 raise OptionsError(f"{name} is {word!r}; it must be one of {', '.join(allowed)}.")
-        for choice in self.how.weights:
+        for choice, folder in self.how.weights.items():
             if choice not in self.extractors:
                 raise OptionsError(
                     f"There are weights for {choice!r}, which is not among the extractors."
                 )
+            if not folder.exists():
+                raise OptionsError(f"There is no folder {folder} with weights of {choice}.")
 
 
 def feature_options(

@@ -63,10 +63,10 @@ class FeatureRecord:
         if self.error is not None:
             return self.error
         if self.status == "skipped":
-            return f"{self.extractor}: holds already"
+            return "holds already"
         rate = self.patches_per_second
         speed = "" if rate is None else f", {rate:,.0f} patches/s"
-        return f"{self.extractor}: {self.patches or 0:,} x {self.dimension}{speed}"
+        return f"{self.patches or 0:,} x {self.dimension}{speed}"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

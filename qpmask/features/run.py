@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from qpmask.batch import Batch
+from qpmask.batch import Batch, EndsRun
 from qpmask.batch.events import BatchListener, BatchStarted
 from qpmask.errors import OptionsError
 from qpmask.features.job import FeatureItem, FeatureWork
@@ -87,9 +87,10 @@ def extract_features(
     Raises
     ------
     OptionsError
-        There is no such file, or options contradict each other.
+        There is no such file, options contradict each other, there is no such device, or the only
+        extractor cannot be loaded. With several extractors, one that cannot is in the records.
     MissingExtraError
-        h5py is not installed. What an extractor needs and lacks is in the records.
+        h5py is not installed, or what the only extractor needs.
     OutputError
         An output folder cannot be written to, or another run works in it.
     """
@@ -106,6 +107,8 @@ def extract_features(
         batch = Batch(work, items, 1, emit, stop or threading.Event())
         try:
             records = batch.run()
+        except EndsRun as ended:
+            raise ended.error from ended
         finally:
             work.close()
         report = FeatureReport(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.errors import EngineUnavailableError, MissingExtraError, OptionsError
+from qpmask.errors import MissingExtraError, OptionsError
 from qpmask.features.extractor import Description, Extractor, Features
 from qpmask.features.seeing import Seeing
 from qpmask.outputs import file_sha256
@@ -36,9 +36,7 @@ class OnnxExtractor(Extractor):
     MissingExtraError
         ONNX Runtime is not installed.
     OptionsError
-        The file is no such model.
-    EngineUnavailableError
-        There is no such device.
+        The file is no such model, or there is no such device.
     """
 
     def __init__(self, path: Path, normalize: str, device: str) -> None:
@@ -129,7 +127,7 @@ def _providers(device: str, there: list[str]) -> list[Any]:
         return ["CPUExecutionProvider"]
     if kind == "cuda" and "CUDAExecutionProvider" in there:
         return [("CUDAExecutionProvider", {"device_id": int(index or 0)}), "CPUExecutionProvider"]
-    raise EngineUnavailableError(
+    raise OptionsError(
         f"ONNX Runtime has no device {device} here; it has {', '.join(there)}.",
         hint="Use --device cpu, or install onnxruntime-gpu for CUDA.",
     )

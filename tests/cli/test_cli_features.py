@@ -22,7 +22,7 @@ def patches(tmp_path: Path) -> Path:
 def test_features_of_a_folder(qpmask_cli: Cli, tmp_path: Path, patches: Path) -> None:
     model = onnx_model(tmp_path / "means.onnx")
     code, out, err = qpmask_cli("features", patches.parent.parent, "--extractor", model)
-    assert code == 0 and "1 done" in out and "[1/1] a: means: means: 54 x 4" in err
+    assert code == 0 and "1 done" in out and "[1/1] a: means: 54 x 4" in err
     code, out, err = qpmask_cli("features", patches, "--extractor", model)
     assert code == 0 and "1 skipped" in out
 
@@ -61,10 +61,21 @@ def test_what_fails_for_all_slides_is_said_once(
     qpmask_cli: Cli, tmp_path: Path, patches: Path
 ) -> None:
     patch_file(tmp_path, name="b")
-    code, out, err = qpmask_cli("features", patches.parent, "--extractor", OWN + "cannot_be_made")
-    assert code == 1 and "2 failed" in out
-    assert err.count("no weights here") == 3, "a line as each fails, and one at the end"
-    assert "a and 1 more" in err
+    command = ("features", patches.parent, "--num-workers", 0, "--extractor")
+    code, out, err = qpmask_cli(*command, OWN + "cannot_be_made")
+    assert (code, out, err.count("no weights here")) == (2, "", 1) and "Traceback" not in err
+    code, out, err = qpmask_cli(*command, f"{OWN}cannot_be_made,{OWN}means")
+    assert code == 1 and "2 done, 2 failed" in out
+    assert err.count("no weights here") == 2, "as the first one fails, and at the end"
+    assert "[2/4] b: cannot_be_made: failed, for the same reason" in err and "a and 1 more" in err
+
+
+def test_a_device_that_is_not_there_is_a_matter_of_usage(
+    qpmask_cli: Cli, tmp_path: Path, patches: Path
+) -> None:
+    model = onnx_model(tmp_path / "m.onnx")
+    code, out, err = qpmask_cli("features", patches, "--extractor", model, "--device", "mps")
+    assert (code, out) == (2, "") and "no device mps here" in err
 
 
 def test_values_that_are_not_finite_are_a_failure(qpmask_cli: Cli, patches: Path) -> None:

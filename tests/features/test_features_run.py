@@ -330,16 +330,34 @@ def test_a_slide_that_moved(tmp_path: Path, patches: Path) -> None:
     [
         ("wrong_shape", "array of shape"),
         ("too_long", "gave 3 numbers a patch, not 5"),
-        ("cannot_be_made", "no weights here"),
-        ("a_number", "cannot be called"),
-        ("nothing", "cannot be loaded"),
-        ("means.nothing", "cannot be loaded"),
     ],
 )
 def test_functions_that_do_not_fit(patches: Path, name: str, words: str) -> None:
     (record,) = run(patches, OWN + name)
     assert record.status == "failed" and words in record.error
     assert h5file.feature_names(patches) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("cannot_be_made", "no weights here"),
+        ("a_number", "cannot be called"),
+        ("nothing", "cannot be loaded"),
+        ("means.nothing", "cannot be loaded"),
+    ],
+)
+def test_what_cannot_be_loaded_ends_the_run_unless_there_are_others(
+    tmp_path: Path, patches: Path, name: str, words: str
+) -> None:
+    before = hash_tree(patches.parent)
+    with pytest.raises(OptionsError, match=words):
+        run(patches, OWN + name)
+    assert hash_tree(patches.parent) == before
+    model = str(onnx_model(tmp_path / "model.onnx"))
+    bad, good = run(patches, [OWN + name, model])
+    assert bad.status == "failed" and words in bad.error
+    assert good.status == "done" and h5file.feature_names(patches) == ("model",)
 
 
 @pytest.mark.parametrize(
@@ -350,8 +368,8 @@ def test_onnx_files_that_do_not_fit(tmp_path: Path, patches: Path, kind: str, wo
     model = onnx_model(tmp_path / "m.onnx", kind)
     if kind == "no model":
         model.write_bytes(b"no model")
-    (record,) = run(patches, str(model))
-    assert record.status == "failed" and words in record.error
+    with pytest.raises(OptionsError, match=words):
+        run(patches, str(model))
 
 
 @pytest.mark.parametrize(
@@ -369,6 +387,7 @@ def test_onnx_files_that_do_not_fit(tmp_path: Path, patches: Path, kind: str, wo
         ("resnet50", {"precision": "int8"}, "precision"),
         ("resnet50", {"store": "float64"}, "store"),
         ("resnet50", {"weights": {"resnet18": "x"}}, "not among the extractors"),
+        ("resnet50", {"weights": {"resnet50": "x"}}, "There is no folder x with weights"),
         ([OWN + "means", "other.module:means"], {}, "Two extractors are called"),
     ],
 )
@@ -383,9 +402,8 @@ def test_modules_that_cannot_be_imported(
 ) -> None:
     (tmp_path / "no_python.py").write_text("this is no Python")
     monkeypatch.syspath_prepend(tmp_path)
-    (record,) = run(patches, f"{module.removeprefix('features.')}:means")
-    assert record.status == "failed" and record.error_type == "OptionsError"
-    assert "cannot be loaded" in record.error
+    with pytest.raises(OptionsError, match="cannot be loaded"):
+        run(patches, f"{module.removeprefix('features.')}:means")
 
 
 def test_entry_points(patches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
