@@ -35,7 +35,7 @@ _SOURCE = click.Path(path_type=Path)
 )  # fmt: skip
 @click.option(
     "--tissue", default="auto", show_default=True, metavar="auto|annotations|none|sam2|FILE",
-    help="Where patches are: FILE is a mask or GeoJSON.",
+    help="Where patches are: FILE is a mask or GeoJSON, or a folder with one for each slide.",
 )  # fmt: skip
 @click.option("--tissue-class", multiple=True, metavar="NAME", help="Of the mask; repeatable.")
 @click.option("--sam2", metavar="FOLDER|HUBNAME", help="The checkpoint of --tissue sam2.")
@@ -100,10 +100,11 @@ def command(
     from qpmask.patches.options import patch_options
     from qpmask.patches.run import dry_run as plan_of
     from qpmask.patches.run import make_patches, plan_patches
-    from qpmask.patches.sources import read_mpp_table
+    from qpmask.patches.sources import check_inputs, read_mpp_table
 
     if out is None and not dry_run:
         raise OptionsError("Name the output folder.", hint="qpmask patches INPUT -o patches")
+    check_inputs(inputs)
     table, pictures = values.pop("mpp_csv"), values.pop("visualize")
     views = values.pop("programs")
     features = _feature_options(values.pop("extractors"), values["device"], views)
@@ -116,7 +117,7 @@ def command(
         mpp_by_name={} if table is None else read_mpp_table(table),
     )
     if dry_run:
-        records = plan_of(plan_patches(inputs, options))
+        records = plan_of(plan_patches(inputs, options), out)
         show_patch_plan(records, as_json=as_json)
         return exits.OK if all(r.ok for r in records) else exits.FAILED
     assert out is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +22,7 @@ from qpmask.patches.report import PatchRecord, PatchReport
 
 _STYLES = {"done": "green", "skipped": "cyan", "failed": "bold red", "interrupted": "yellow"}
 _WIDE = 100
+_MAX_REASONS = 5
 
 
 def show_patch_plan(records: Sequence[PatchRecord], *, as_json: bool = False) -> None:
@@ -40,11 +41,13 @@ def show_patch_plan(records: Sequence[PatchRecord], *, as_json: bool = False) ->
         "level",
         "µm/px of a patch",
         "places",
+        "file",
     ]
     if console.width < _WIDE:
-        columns = ["slide", "µm/px", "at level 0", "places"]
+        columns = ["slide", "µm/px", "at level 0", "places", "file"]
     for name in columns:
-        table.add_column(name, justify="left" if name == "slide" else "right", overflow="fold")
+        left = name in ("slide", "file")
+        table.add_column(name, justify="left" if left else "right", overflow="fold")
     for r in records:
         if r.status == "failed":
             table.add_row(Text(f"{r.name}: ") + Text("cannot be cut", "bold red"))
@@ -58,16 +61,47 @@ def show_patch_plan(records: Sequence[PatchRecord], *, as_json: bool = False) ->
             "level": f"{r.level}",
             "µm/px of a patch": f"{r.patch_mpp:.4g}",
             "places": f"{r.cells:,}",
+            "file": _file_text(r),
         }
         table.add_row(*(cells[name] for name in columns))
     console.print(table)
     _print_trouble(records, warnings=True)
-    ready = sum(r.ok for r in records)
+    _print_made_again(console, records)
+    ready = [r for r in records if r.ok]
+    held, again = (sum(bool(f(r)) for r in ready) for f in (_holds, _is_again))
+    standing = (
+        f": {len(ready) - held - again} new, {again} made again, {held} skipped, as they hold"
+    )
     _say(
         console,
-        f"{ready} of {count_of(len(records), 'slide')} can be cut. Places are all cells of the "
-        "lattice; those without tissue are left out.",
+        f"{len(ready)} of {count_of(len(records), 'slide')} can be cut"
+        f"{standing if held or again else ''}. Places are all cells of the lattice; those without "
+        "tissue are left out.",
     )
+
+
+def _holds(record: PatchRecord) -> bool:
+    return record.status == "skipped"
+
+
+def _is_again(record: PatchRecord) -> bool:
+    return record.made_again is not None and not _holds(record)
+
+
+def _file_text(record: PatchRecord) -> Text:
+    """What would become of the patch file."""
+    if _holds(record):
+        return Text("skipped", "cyan")
+    return Text("made again", "yellow") if _is_again(record) else Text("new")
+
+
+def _print_made_again(console: Console, records: Iterable[PatchRecord]) -> None:
+    """Why files are made again, each reason once."""
+    counted = Counter(r.made_again for r in records if r.ok and _is_again(r))
+    for why, n in counted.most_common(_MAX_REASONS):
+        _say(console, f"{count_of(n, 'file')} made again: {why}")
+    if len(counted) > _MAX_REASONS:
+        _say(console, f"and {len(counted) - _MAX_REASONS} more reasons (--json gives all)")
 
 
 def show_patch_report(report: PatchReport, *, as_json: bool = False, quiet: bool = False) -> None:
@@ -113,6 +147,7 @@ def _print_summary(report: PatchReport) -> None:
     if majority:
         shares = ", ".join(f"{name} {n:,}" for name, n in majority.most_common())
         _say(console, f"Patches by majority class: {shares}")
+    _print_made_again(console, report)
     counts = Counter(r.status for r in report)
     n = sum(r.patches or 0 for r in report)
     parts = ", ".join(f"{counts[s]} {s}" for s in _STYLES if counts[s])

@@ -171,7 +171,7 @@ class FeatureWork:
         return self._loaded is None or self._loaded[0] != choice
 
     def _extractor(self, choice: str) -> Extractor:
-        """The extractor, loaded once for all slides; where it is the only one, an error ends the run.
+        """The extractor, loaded once for all slides; an error of the only one ends the run.
 
         Beside others it is raised again for each slide.
         """

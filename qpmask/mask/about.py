@@ -27,6 +27,7 @@ _UM_PER_UNIT = {2: 25_400.0, 3: 10_000.0}
 # Whole dots per inch are a printer's or a screen's, and so is whatever is as coarse.
 _FINEST_DPI = 2400
 _COARSEST_UM = 80.0
+_CLASSES = "Classes of this file"
 
 
 def pixel_size_of(file: MaskFile) -> PixelSize | None:
@@ -113,7 +114,7 @@ def find_labels(
             if not found:
                 raise NoSuchClassError(
                     f"{what} has no class {one!r}.",
-                    hint=nearest(one, [row.name for row in classes.values()], "Classes"),
+                    hint=nearest(one, [row.name for row in classes.values()], _CLASSES),
                 )
             labels += found
             continue
@@ -135,7 +136,7 @@ def nearest(wanted: str, names: list[str], what: str) -> str:
     hits = difflib.get_close_matches(wanted.casefold(), folded, n=3, cutoff=0.6)
     if hits:
         return f"Did you mean {' or '.join(repr(folded[hit]) for hit in hits)}?"
-    return f"{what} of this file: {', '.join(map(repr, names)) or 'none'}."
+    return f"{what}: {', '.join(map(repr, names)) or 'none'}."
 
 
 def fingerprint(file: MaskFile) -> str:

@@ -265,7 +265,8 @@ class Mask(LazyPixels):
             found = [i for i, name in enumerate(names) if same_class(name, c)]
             if not found:
                 raise NoSuchClassError(
-                    f"{self.path} has no channel {c!r}.", hint=nearest(c, list(names), "Channels")
+                    f"{self.path} has no channel {c!r}.",
+                    hint=nearest(c, list(names), "Channels of this file"),
                 )
             c = found[0]
         place = whole_number(c, "c"), whole_number(z, "z"), whole_number(t, "t")

@@ -20,6 +20,7 @@ from qpmask.patches.options import PatchOptions
 from qpmask.patches.pixels import PatchReader, level_scales
 from qpmask.patches.sources import SlideSource
 from qpmask.patches.table import PatchLabels, PatchTable, majority_of
+from qpmask.patches.tissuefile import tissue_file, tissue_frame
 from qpmask.tissue import TissueArea, find_tissue, slide_picture
 from qpmask.tissue.polygons import read_geojson
 
@@ -107,9 +108,11 @@ class Chooser:
                     hint="Give a QuPath project, or --masks with a mask of this slide.",
                 )
             return self._mask_tissue(self.mask)
-        path = Path(choice.tissue)
-        if path.suffix.lower() in (".json", ".geojson"):
-            return read_geojson(path, choice.tissue_classes).shares(x, y, side)
+        path = tissue_file(choice, self.source)
+        frame = tissue_frame(choice, self.source, self.plan)
+        assert path is not None
+        if frame is not None:
+            return read_geojson(path, choice.tissue_classes).moved(frame).shares(x, y, side)
         from qpmask.patches.maskcount import SlideMask
 
         trusted = self.options.mask_frame == "slide"

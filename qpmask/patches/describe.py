@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qpmask._version import __version__
+from qpmask.geometry import Affine
 from qpmask.outputs import file_mark
 from qpmask.patches import h5file
 from qpmask.patches.cutplan import CutPlan
@@ -18,6 +19,7 @@ from qpmask.patches.options import ChoiceOptions, PatchOptions
 from qpmask.patches.report import PatchRecord
 from qpmask.patches.sources import SlideSource
 from qpmask.patches.table import PatchTable
+from qpmask.patches.tissuefile import tissue_file, tissue_frame
 from qpmask.tissue.sam2 import checkpoint_files
 
 if TYPE_CHECKING:
@@ -96,17 +98,20 @@ def made_from(
     options: PatchOptions, source: SlideSource, plan: CutPlan, mask: SlideMask | None
 ) -> dict[str, Any]:
     """All that decides the patches, as plain data: a file made from the same still holds."""
-    data = {
+    data: dict[str, Any] = {
         "format": h5file.FORMAT,
         "slide": None if source.path is None else file_mark(source.path),
         "mpp": plan.scale.mpp,
         "size": asdict(plan.size),
         "edge": options.grid.edge,
         "choice": {k: v for k, v in asdict(options.choice).items() if k != "sam2"},
-        "tissue_file": _tissue_mark(options.choice),
+        "tissue_file": _tissue_mark(options.choice, source),
         "mask": None if mask is None else mask.fingerprint,
         "labels": options.labels,
     }
+    frame = tissue_frame(options.choice, source, plan)
+    if frame is not None and frame != Affine():
+        data["tissue_frame"] = list(frame.values)
     found: dict[str, Any] = json.loads(json.dumps(data))
     return found
 
@@ -147,9 +152,9 @@ def _whole(value: float) -> int | float:
     return int(value) if value == int(value) else value
 
 
-def _tissue_mark(choice: ChoiceOptions) -> dict[str, Any] | None:
+def _tissue_mark(choice: ChoiceOptions, source: SlideSource) -> dict[str, Any] | None:
     if choice.sam2 is not None:
         files = checkpoint_files(choice.sam2)
         return {"sam2": [file_mark(file) for file in files] or choice.sam2}
-    path = Path(choice.tissue)
-    return file_mark(path) if path.suffix and path.is_file() else None
+    path = tissue_file(choice, source)
+    return None if path is None else file_mark(path)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qpmask.batch import Reporter
 from qpmask.errors import OutputError, QpmaskError
@@ -24,6 +24,7 @@ from qpmask.patches.extras import Extras
 from qpmask.patches.options import PatchOptions
 from qpmask.patches.report import PatchRecord
 from qpmask.patches.sources import SlideSource
+from qpmask.patches.standing import Standing, changes_of
 from qpmask.slides import Slide
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class PatchWork:
             return None
         try:
             with planned(source, self.options) as plan, self._mask(source, plan.slide) as mask:
-                if h5file.made_from(target) != made_from(self.options, source, plan, mask):
+                if not self._look(source, made_from(self.options, source, plan, mask)).holds:
                     return None
                 table = h5file.read_patch_file(target)
                 record = record_of(self.options, source, plan, table)
@@ -63,6 +64,21 @@ class PatchWork:
         except QpmaskError:
             return None  # doing it says what is wrong
         return replace(record, status="skipped", bytes=target.stat().st_size)
+
+    def _look(self, source: SlideSource, marks: Mapping[str, Any]) -> Standing:
+        """Whether a patch file is there, and is what `marks` would make."""
+        target = self.out / file_of(source)
+        if not target.is_file():
+            return Standing()
+        there = h5file.made_from(target)
+        changes = []
+        if source.mask_to_come is not None:
+            changes.append(source.mask_to_come)
+            marks = {**marks, "mask": (there or {}).get("mask")}
+        changes += changes_of(there, marks)
+        if not changes and self.options.force:
+            changes.append("as asked (--force)")
+        return Standing(True, tuple(changes))
 
     def do(self, source: SlideSource, reporter: Reporter) -> PatchRecord:
         """Cut one slide; an older file of the same name stays until the new one is checked."""
@@ -73,7 +89,8 @@ class PatchWork:
         try:
             with planned(source, self.options) as plan, self._mask(source, plan.slide) as mask:
                 marks = made_from(self.options, source, plan, mask)
-                if not self.options.force and h5file.made_from(self.out / target) == marks:
+                standing = self._look(source, marks)
+                if standing.holds:
                     table = h5file.read_patch_file(self.out / target)
                 else:
                     self._check_features(self.out / target)
@@ -90,7 +107,8 @@ class PatchWork:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
         seconds = round(time.monotonic() - began, 3)
-        return replace(record, seconds=seconds, bytes=(self.out / target).stat().st_size)
+        n_bytes = (self.out / target).stat().st_size
+        return replace(record, seconds=seconds, bytes=n_bytes, made_again=standing.why)
 
     def record(self, source: SlideSource, status: str, error: QpmaskError | str) -> PatchRecord:
         """Record of a slide that came to nothing."""
@@ -100,13 +118,31 @@ class PatchWork:
             error_type=type(error).__name__ if isinstance(error, QpmaskError) else None,
         )  # fmt: skip
 
-    def dry_run(self, source: SlideSource) -> PatchRecord:
-        """What would be cut: sizes and places, without looking for tissue. Writes nothing."""
-        if source.error is not None:
-            return self.record(source, "failed", source.error)
+    def dry_run(self, source: SlideSource, *, into_folder: bool = True) -> PatchRecord:
+        """What would be cut: sizes and places, without looking for tissue. Writes nothing.
+
+        Parameters
+        ----------
+        source : SlideSource
+            The slide.
+        into_folder : bool
+            Whether `out` is the folder that it would be written into: then what is there counts,
+            and a file that holds makes a record that is ``skipped``.
+        """
+        if source.error is not None or into_folder:
+            record = self.standing(source)
+            if record is not None:
+                return record
         try:
-            with planned(source, self.options) as plan:
-                return record_of(self.options, source, plan, None)
+            with planned(source, self.options) as plan, self._mask(source, plan.slide) as mask:
+                record = record_of(self.options, source, plan, None)
+                if not into_folder:
+                    return record
+                marks = made_from(self.options, source, plan, mask)
+                standing = self._look(source, marks)
+                if standing.changes:
+                    self._check_features(self.out / file_of(source))
+                return replace(record, made_again=standing.why)
         except QpmaskError as error:
             return self.record(source, "failed", error)
 

@@ -20,12 +20,14 @@ from qpmask.errors import FrameError, OptionsError
 from qpmask.frames import FRAME_KEY, Frame, frame_from_json
 from qpmask.geometry import Affine, Size
 from qpmask.mask import Mask, open_mask
+from qpmask.mask.scaling import fitting_level
 from qpmask.outputs import SIDECAR_SUFFIX, read_json
 from qpmask.patches.fractions import Axis, class_areas
 from qpmask.patches.lattice import Lattice
 from qpmask.patches.table import storable
 from qpmask.project import ImageEntry
 from qpmask.slides import Slide
+from qpmask.viewer.palette import palette_color
 
 _ASSUME_HINT = (
     "If it covers all of the slide's level 0, as it is, say so: --mask-frame slide. Masks that "
@@ -101,6 +103,32 @@ class SlideMask:
             label for label in self._mask.present() if label
         ]
         return tuple(storable(self._mask.name_of(label)) for label in labels), tuple(labels)
+
+    def color(self, label: int) -> tuple[int, int, int]:
+        """The colour of a class, by its label of `classes`: its own, else the palette's."""
+        planes = self._planes()
+        rows, key = self._mask.classes, label
+        if planes is not None:
+            rows, key = planes[label - 1][1].classes, 255  # one class a plane
+        row = rows.get(key)
+        return palette_color(label) if row is None or row.color is None else row.color
+
+    def small(self, downsample: float) -> tuple[NDArray[Any], float]:
+        """Labels of `classes` at a smaller level, and pixels of level 0 in one of it.
+
+        Of planes that overlap, those of later classes are seen.
+        """
+        level = fitting_level(self._mask.level_scales, downsample)
+        step, (rows, cols) = max(self._mask.level_scales[level]), self._mask.shape
+        planes = self._planes()
+        if planes is None:
+            return self._mask.region(0, 0, cols, rows, downsample=step), step
+        found: NDArray[Any] = np.zeros(0, np.uint16)
+        for label, (_, plane) in enumerate(planes, 1):
+            there = plane.region(0, 0, cols, rows, downsample=step) > 0
+            found = found if found.size else np.zeros(there.shape, np.uint16)
+            found[there] = label
+        return found, step
 
     def areas(
         self,

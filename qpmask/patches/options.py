@@ -92,7 +92,9 @@ class ChoiceOptions:
     Attributes
     ----------
     tissue : str
-        ``auto``, ``annotations``, ``none``, ``sam2``, or the path of a mask or of GeoJSON.
+        ``auto``, ``annotations``, ``none``, ``sam2``, or the path of a mask or of GeoJSON (in
+        pixels of level 0; of an image of a project, in the image's), or of a folder that has one
+        for each slide, called like it.
     tissue_classes : tuple of str
         Classes of the mask that count as tissue; by default all.
     sam2 : str or None

@@ -11,10 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from qpmask.mask import open_mask
-from qpmask.mask.scaling import fitting_level
 from qpmask.outputs import OutputWriter
 from qpmask.patches.maskcount import SlideMask
 from qpmask.patches.table import PatchTable
@@ -64,12 +61,13 @@ def overlay(
     layer = Image.new("RGBA", page.size, (0, 0, 0, 0))
     draw = ImageDraw.Draw(layer)
     seen = _paint_mask(layer, mask, scale) if "mask" in kinds and mask is not None else set()
+    color_of = palette_color if mask is None else mask.color
     side = float(table.attributes["patch_size_level0"]) / scale
     labels = table.labels
     for i, (x, y) in enumerate((table.coords / scale).tolist()):
         box = (x, y, x + side - 1, y + side - 1)
         if "labels" in kinds and labels is not None and labels.majority[i]:
-            draw.rectangle(box, fill=(*palette_color(int(labels.majority[i])), 110))
+            draw.rectangle(box, fill=(*color_of(int(labels.majority[i])), 110))
         if "grid" in kinds:
             draw.rectangle(box, outline=(*_GRID, 255))
     if "contours" in kinds and tissue is not None:
@@ -83,7 +81,7 @@ def overlay(
             n = int(np.count_nonzero(labels.majority == value))
             if n or value in seen:
                 text = name if len(name) < 28 else name[:26] + "..."
-                rows.append((palette_color(int(value)), f"{text}  {n:,}"))
+                rows.append((color_of(int(value)), f"{text}  {n:,}"))
     return _with_legend(page, rows)
 
 
@@ -109,7 +107,7 @@ def _paint_mask(layer: Any, mask: SlideMask, scale: float) -> set[int]:
     """
     from PIL import Image
 
-    labels, step = _small_labels(mask, scale)
+    labels, step = mask.small(max(1.0, scale / max(mask.to_file.step_x, 1e-9)))
     back = mask.to_file.inverse()
     x = (np.arange(layer.width) + 0.5) * scale
     y = (np.arange(layer.height) + 0.5) * scale
@@ -121,19 +119,9 @@ def _paint_mask(layer: Any, mask: SlideMask, scale: float) -> set[int]:
     colors = np.zeros((*seen.shape, 4), np.uint8)
     found = {int(label) for label in np.unique(seen[seen > 0])}
     for label in found:
-        colors[seen == label] = (*palette_color(label), 110)
+        colors[seen == label] = (*mask.color(label), 110)
     layer.alpha_composite(Image.fromarray(colors))
     return found
-
-
-def _small_labels(mask: SlideMask, scale: float) -> tuple[NDArray[Any], float]:
-    """A smaller level of a mask, and pixels of level 0 in one of it."""
-    down = max(1.0, scale / max(mask.to_file.step_x, 1e-9))
-    with open_mask(mask.path) as opened:
-        level = fitting_level(opened.level_scales, down)
-        step = max(opened.level_scales[level])
-        rows, cols = opened.shape
-        return opened.region(0, 0, cols, rows, downsample=step), step
 
 
 def _with_legend(page: Any, rows: list[tuple[tuple[int, int, int], str]]) -> Any:

@@ -9,8 +9,8 @@ from typing import Any
 
 CSV_COLUMNS = (
     "slide", "name", "status", "file", "patches", "cells", "patch_size", "patch_size_level0",
-    "step_level0", "level", "mpp", "patch_mpp", "tissue_mm2", "images", "seconds", "bytes", "error",
-    "warnings",
+    "step_level0", "level", "mpp", "patch_mpp", "tissue_mm2", "images", "made_again", "seconds",
+    "bytes", "error", "warnings",
 )  # fmt: skip
 
 
@@ -35,6 +35,8 @@ class PatchRecord:
         Patches by the class that covers most of them.
     images : int or None
         Patch images that were saved.
+    made_again : str or None
+        Why a file that was there is (in a dry run: would be) made again; None for a new one.
     """
 
     key: str
@@ -55,6 +57,7 @@ class PatchRecord:
     majority: Mapping[str, int] = field(default_factory=dict)
     pictures: tuple[str, ...] = ()
     images: int | None = None
+    made_again: str | None = None
     seconds: float = 0.0
     bytes: int | None = None
     error: str | None = None
@@ -73,7 +76,8 @@ class PatchRecord:
             return self.error
         if self.status == "skipped":
             return f"holds already ({self.file})"
-        return f"{self.file}, {self.patches or 0:,} patches in {self.seconds:.1f} s"
+        again = "" if self.made_again is None else f"; made again: {self.made_again}"
+        return f"{self.file}, {self.patches or 0:,} patches in {self.seconds:.1f} s{again}"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

@@ -15,14 +15,24 @@ from qpmask.batch import Batch
 from qpmask.batch.events import BatchListener, BatchStarted
 from qpmask.errors import OptionsError
 from qpmask.outputs import REPORT_CSV, REPORT_JSON, OutputFolder
+from qpmask.patches.asked import check_asked, check_classes
 from qpmask.patches.h5file import require_h5py
 from qpmask.patches.job import PatchWork
 from qpmask.patches.options import PatchOptions
 from qpmask.patches.report import CSV_COLUMNS, PatchRecord, PatchReport
-from qpmask.patches.sources import SlideSource, images_of, project_of, slides_of, with_masks
+from qpmask.patches.sources import (
+    SlideSource,
+    check_inputs,
+    images_of,
+    project_of,
+    slides_of,
+    with_masks,
+)
 
 if TYPE_CHECKING:
     from qpmask.events import Listener
+    from qpmask.options import ExportOptions
+    from qpmask.plan.records import ImagePlan
     from qpmask.project import Project
     from qpmask.report import Report
 
@@ -61,6 +71,7 @@ def plan_patches(inputs: PathLike | Sequence[PathLike], options: PatchOptions) -
     paths = [Path(path).expanduser() for path in many]
     if not paths:
         raise OptionsError("There is no input.", hint="Name slides, a folder, a list or a project.")
+    check_inputs(paths)
     project = project_of(paths)
     if project is None:
         if options.images:
@@ -70,36 +81,29 @@ def plan_patches(inputs: PathLike | Sequence[PathLike], options: PatchOptions) -
         sources = images_of(project, options.images, options.slides, options.mpp_by_name)
     if options.masks is not None:
         sources = with_masks(sources, options.masks.expanduser())
-    _check(options, project)
+    check_asked(options, project, sources)
     return PatchPlan(options, tuple(sources), project)
 
 
-def _check(options: PatchOptions, project: Project | None) -> None:
-    has_masks = options.masks is not None or (project is not None and options.labels)
-    choice = options.choice
-    if choice.tissue == "annotations" and not has_masks:
-        raise OptionsError(
-            "--tissue annotations needs masks.", hint="Give a QuPath project, or --masks."
-        )
-    if choice.only and not (has_masks and options.labels):
-        raise OptionsError("--only needs labels.", hint="Give a QuPath project, or --masks.")
-    if choice.sam2 is not None:
-        from qpmask.tissue.sam2 import require_sam2
+def dry_run(plan: PatchPlan, out: PathLike | None = None) -> tuple[PatchRecord, ...]:
+    """What would be cut of each slide: sizes and places. Writes nothing.
 
-        require_sam2(choice.sam2)
-    elif choice.tissue not in ("auto", "annotations", "none"):
-        path = Path(choice.tissue)
-        if not path.is_file():
-            raise OptionsError(
-                f"--tissue is {choice.tissue!r}, which is no file.",
-                hint="It is auto, annotations, none, sam2, or a mask or GeoJSON.",
-            )
+    Parameters
+    ----------
+    plan : PatchPlan
+        The slides.
+    out : path-like, optional
+        The output folder: then records also say what would be skipped, and what made again and why.
 
-
-def dry_run(plan: PatchPlan) -> tuple[PatchRecord, ...]:
-    """What would be cut of each slide: sizes and places. Writes nothing."""
-    work = PatchWork(plan.options, Path())
-    return tuple(work.dry_run(source) for source in plan.sources)
+    Raises
+    ------
+    QpmaskError
+        What would end the run before a slide is cut.
+    """
+    folder = None if out is None else Path(out).expanduser().absolute()
+    work = PatchWork(plan.options, folder or Path())
+    sources = _with_planned_masks(plan, folder)
+    return tuple(work.dry_run(source, into_folder=folder is not None) for source in sources)
 
 
 def make_patches(
@@ -180,33 +184,67 @@ def make_patches(
     return report
 
 
+def _export_of(plan: PatchPlan) -> tuple[Project, ExportOptions] | None:
+    """The export that makes the masks of a project's slides; None where none are wanted."""
+    options, project = plan.options, plan.project
+    if project is None or not options.labels or options.masks is not None:
+        return None
+    wanted = [s.entry.id for s in plan.sources if s.error is None and s.entry is not None]
+    if not wanted:
+        return None
+    from qpmask.options import export_options
+
+    return project, export_options(
+        images=tuple(wanted), engine=options.engine, workers=options.workers, slides=options.slides
+    )
+
+
+def _with_planned_masks(plan: PatchPlan, out: Path | None) -> list[SlideSource]:
+    """The slides of a project with their masks, or with what would be made of them."""
+    export = _export_of(plan)
+    if export is None:
+        return list(plan.sources)
+    from qpmask.pipeline import plan_export
+
+    folder = None if out is None else out / MASKS_FOLDER
+    masks = plan_export(export[0], folder, plan.options.classes, export[1])
+    check_classes(plan.options.choice, [entry.name for entry in masks.class_map.entries])
+    images = {image.entry.id: image for image in masks.images}
+    return [_with_plan(s, images.get(s.key), folder) for s in plan.sources]
+
+
+def _with_plan(source: SlideSource, image: ImagePlan | None, folder: Path | None) -> SlideSource:
+    if source.error is not None or image is None:
+        return source
+    if image.error is not None:
+        return replace(source, error=f"Its mask could not be made: {image.error}")
+    if folder is None or image.standing is None:
+        return source
+    if image.standing.holds:
+        return replace(source, mask=folder / image.mask_name)
+    why = "; ".join(image.standing.changes) or "there is none yet"
+    return replace(source, mask_to_come=f"its mask is made ({why})")
+
+
 def _with_project_masks(
     plan: PatchPlan, out: Path, stop: threading.Event, progress: Listener | None
 ) -> tuple[list[SlideSource], list[str], bool]:
     """The slides of a project with masks of their annotations, made now unless they stand."""
-    options, project = plan.options, plan.project
-    if project is None or not options.labels or options.masks is not None:
-        return list(plan.sources), [], False
-    wanted = [s.entry.id for s in plan.sources if s.error is None and s.entry is not None]
-    if not wanted:
+    export = _export_of(plan)
+    if export is None:
         return list(plan.sources), [], False
     # Drawing masks takes much that cutting slides does not need.
-    from qpmask.options import export_options
-    from qpmask.pipeline import export_masks
+    from qpmask.pipeline import export_masks, plan_export
 
-    report = export_masks(
-        project,
-        out / MASKS_FOLDER,
-        options.classes,
-        export_options(images=tuple(wanted), engine=options.engine, workers=options.workers,
-                       slides=options.slides),
-        progress,
-        stop,
-    )  # fmt: skip
+    folder, classes, choice = out / MASKS_FOLDER, plan.options.classes, plan.options.choice
+    if choice.only or choice.tissue_classes:
+        masks = plan_export(export[0], None, classes, export[1])
+        check_classes(choice, [entry.name for entry in masks.class_map.entries])
+    report = export_masks(export[0], folder, classes, export[1], progress, stop)
     return (
         [_with_record(s, report, out) for s in plan.sources],
         list(report.warnings),
-        (report.interrupted),
+        report.interrupted,
     )
 
 

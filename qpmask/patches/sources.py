@@ -45,6 +45,8 @@ class SlideSource:
         Micrometres per pixel, where the user says so.
     error : str or None
         Why it cannot be cut.
+    mask_to_come : str or None
+        In a dry run: that its mask would be made, anew, and why; then it is not that of `mask`.
     """
 
     key: str
@@ -54,6 +56,14 @@ class SlideSource:
     mask: Path | None = None
     mpp: float | None = None
     error: str | None = None
+    mask_to_come: str | None = None
+
+
+def check_inputs(inputs: Iterable[Path]) -> None:
+    """Raise :class:`OptionsError` for an input that is not there."""
+    for path in inputs:
+        if not path.expanduser().exists():
+            raise OptionsError(f"There is no slide, folder, list or project {path}.")
 
 
 def slides_of(
@@ -103,7 +113,7 @@ def _slides_of(path: Path, recursive: bool) -> Iterator[tuple[Path, float | None
                 dicom.add(file.parent)
             yield file.absolute(), None
     elif not path.exists():
-        raise OptionsError(f"There is no slide, folder or list {path}.")
+        raise OptionsError(f"There is no slide, folder, list or project {path}.")
     elif path.suffix.lower() in _LISTS:
         yield from _listed(path)
     else:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from qpmask.classnames import same_class
 from qpmask.errors import OptionsError
+from qpmask.geometry import Affine
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,15 @@ class TissuePolygons:
     """
 
     area: Any
+
+    def moved(self, to_file: Affine) -> TissuePolygons:
+        """The same areas where a matrix puts them."""
+        if to_file == Affine():
+            return self
+        from shapely.affinity import affine_transform
+
+        m = to_file
+        return TissuePolygons(affine_transform(self.area, [m.a, m.b, m.d, m.e, m.c, m.f]))
 
     def shares(
         self, x_px0: NDArray[np.int64], y_px0: NDArray[np.int64], size_px0: int
@@ -50,7 +60,7 @@ class TissuePolygons:
 
 
 def read_geojson(path: Path, classes: tuple[str, ...] = ()) -> TissuePolygons:
-    """The areas of a GeoJSON file, in pixels of the slide's level 0.
+    """The areas of a GeoJSON file, in its pixels.
 
     Parameters
     ----------

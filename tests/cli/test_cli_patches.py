@@ -51,6 +51,18 @@ def test_the_plan(cli: Cli, slide: Path, tmp_path: Path) -> None:
     assert hash_tree(tmp_path) == before
 
 
+def test_what_is_made_again_is_planned_and_said(cli: Cli, slide: Path) -> None:
+    command = (slide, "-o", "out", "--mpp", 2, "--patch-size", 64)
+    assert cli(*command)[0] == 0
+    code, out, _ = cli(*command, "--dry-run")
+    assert code == 0 and "0 new, 0 made again, 1 skipped, as they hold" in out
+    code, out, _ = cli(*command, "--min-tissue", 0.3, "--dry-run")
+    assert code == 0 and "1 file made again: min tissue 0.15 -> 0.3" in out
+    code, out, err = cli(*command, "--min-tissue", 0.3)
+    assert code == 0 and "1 file made again: min tissue 0.15 -> 0.3" in out
+    assert "made again: min tissue" in err
+
+
 def test_a_slide_that_fails(cli: Cli, slide: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.svs"
     bad.write_bytes(b"no slide")
@@ -67,6 +79,7 @@ def test_a_slide_that_fails(cli: Cli, slide: Path, tmp_path: Path) -> None:
         (["a.tif", "-o", "out"], "--mpp 0.5"),
         (["a.tif", "--mpp", "2"], "Name the output folder"),
         (["b.tif", "-o", "out", "--mpp", "2"], "There is no slide"),
+        (["b.tif", "-o", "out"], "There is no slide"),
         (["a.tif", "-o", "out", "--mpp", "2", "--tissue", "x.tif"], "which is no file"),
         (["a.tif", "-o", "out", "--mpp", "2", "--tissue", "sam2"], "--sam2 FOLDER"),
         (["a.tif", "-o", "out", "--mpp", "2", "--sam2", "x"], "go together"),
@@ -97,7 +110,7 @@ def test_a_table_of_pixel_sizes(cli: Cli, tmp_path: Path) -> None:
 def test_sam2_without_its_libraries(cli: Cli, slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     code, _, err = cli(slide, "-o", "out", "--mpp", 2, "--tissue", "sam2", "--sam2", "a/b")
-    assert code == 1 and 'pip install "qpmask[sam2]"' in err
+    assert code == 2 and 'pip install "qpmask[sam2]"' in err
     assert not Path("out").exists()
 
 

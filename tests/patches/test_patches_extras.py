@@ -12,7 +12,14 @@ from mask_files import blobs
 from patches.patch_slides import mask_file, slide_file, tissue_picture
 from PIL import Image
 
-from qpmask import make_patches, open_patches, patch_options
+from qpmask import (
+    export_masks,
+    export_options,
+    make_patches,
+    open_mask,
+    open_patches,
+    patch_options,
+)
 from qpmask.geometry import Affine
 from qpmask.viewer.palette import palette_color
 
@@ -60,7 +67,10 @@ def test_overlays(tmp_path: Path, slide: Path) -> None:
         pixels = np.asarray(image).astype(int)
     assert pixels.shape[0] == HEIGHT and pixels.shape[1] > WIDTH, "a legend stands beside it"
     legend = pixels[:, WIDTH:]
-    for color in ((30, 60, 200), (220, 40, 40), *(palette_color(n) for n in (1, 2))):
+    with open_mask(masks / "a.ome.tif") as mask:
+        own = [mask.classes[n].color for n in (1, 2)]
+    assert None not in own and own != [palette_color(n) for n in (1, 2)]
+    for color in ((30, 60, 200), (220, 40, 40), *own):
         assert (abs(legend - color).max(axis=2) < 3).any(), "what each colour means"
     with open_patches(tmp_path / "out" / "patches" / "a.h5") as patches:
         for x, y in patches.coords.tolist():
@@ -70,13 +80,31 @@ def test_overlays(tmp_path: Path, slide: Path) -> None:
     run(slide, tmp_path, masks=masks, pictures="mask", min_coverage=1.0, only=(), force=True)
     with Image.open(tmp_path / "out" / "pictures" / "a.png") as image:
         seen = np.asarray(image).astype(int)[:, WIDTH:]
-    assert (abs(seen - palette_color(2)).max(axis=2) < 3).any()
+    assert (abs(seen - own[1]).max(axis=2) < 3).any()
     # Where the mask has a class, the slide's colour is changed; beside tissue and mask it is not.
     plain = PIXELS.astype(int)
     moved = abs(pixels[:, :WIDTH] - plain).max(axis=2) > 10
     assert moved[LABELS > 0].mean() > 0.9
     corner = (LABELS[:40, -40:] == 0) & ~TISSUE[:40, -40:]
     assert not moved[:40, -40:][corner].any()
+
+
+def test_colours_of_a_mask_of_planes(tmp_path: Path, demo: Path) -> None:
+    """A plane a class: each has the colour of its class."""
+    options = export_options(engine="native", multichannel=True)
+    export_masks(demo, tmp_path / "masks", options=options)
+    how = {"masks": tmp_path / "masks", "tissue": "none", "target_mpp": 1.0}
+    report = run(demo, tmp_path, pictures=("mask", "labels"), **how)
+    record = report.records[0]
+    assert record.status == "done", record.error
+    with open_mask(record.mask) as mask:
+        names, colors = mask.metadata.channel_names, mask.metadata.channel_colors
+    with Image.open(tmp_path / "out" / record.pictures[0]) as image:
+        legend = np.asarray(image).astype(int)[:, -250:]
+    wanted = {name: colors[names.index(name)] for name in ("Stroma", "Tumor")}
+    assert colors and None not in wanted.values()
+    for color in wanted.values():
+        assert (abs(legend - color).max(axis=2) < 3).any()
 
 
 def with_features(path: Path) -> np.ndarray:

@@ -24,6 +24,7 @@ from qpmask.errors import OptionsError
 from qpmask.geometry import Affine
 from qpmask.patches import h5file
 from qpmask.patches.run import dry_run, plan_patches
+from qpmask.project import open_project
 
 HEIGHT, WIDTH, SIDE = 900, 1300, 64
 PIXELS, TISSUE = tissue_picture(HEIGHT, WIDTH)
@@ -88,6 +89,61 @@ def test_tissue_from_geojson(tmp_path: Path, slide: Path) -> None:
     expected = [c for c in cells() if share(inside, *c) >= 0.5]
     assert [tuple(c) for c in patches.coords.tolist()] == expected
     np.testing.assert_allclose(patches.tissue, [share(inside, *c) for c in expected], atol=1e-6)
+
+
+def test_geojson_of_an_image_of_a_project_is_in_its_pixels(tmp_path: Path) -> None:
+    """As QuPath writes it: of a cropped and turned image it is not in the pixels of the file."""
+    slide_file(tmp_path / "a.tif", PIXELS, um=2.0)
+    whole = json.loads(project_of_file(tmp_path, ("whole", [])).read_text("utf-8"))
+    region = {"x": 200, "y": 100, "width": 700, "height": 500, "z": 0, "t": 0}
+    turned = {
+        "builderType": "rotated", "rotation": "ROTATE_90",
+        "metadata": handmade_projects.metadata(500, 700),
+        "builder": {
+            "builderType": "cropped", "region": region,
+            "metadata": handmade_projects.metadata(700, 500),
+            "builder": whole["images"][0]["serverBuilder"],
+        },
+    }  # fmt: skip
+    image = handmade_projects.image("turned", serverBuilder=turned)
+    project = handmade_projects.write(tmp_path / "project", image)
+    (entry,) = open_project(project).images
+    to_file = entry.frame.matrix
+    assert entry.frame.steps and to_file.b != 0
+    # A rectangle of the image: 128 x 256 of its pixels are 256 x 128 of the file's.
+    x, y = 64, 192
+    ring = [[x, y], [x + 128, y], [x + 128, y + 256], [x, y + 256], [x, y]]
+    path = tmp_path / "tissue.geojson"
+    path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    corners = [to_file(*point) for point in ring]
+    left, top = (round(min(c[k] for c in corners)) for k in (0, 1))
+    right, low = (round(max(c[k] for c in corners)) for k in (0, 1))
+    assert (right - left, low - top) == (256, 128)
+    inside = np.zeros((HEIGHT, WIDTH), bool)
+    inside[top:low, left:right] = True
+    patches = one(project, tmp_path, tissue=str(path), min_tissue=0.5, labels=False)
+    expected = [c for c in cells() if share(inside, *c) >= 0.5]
+    assert [tuple(c) for c in patches.coords.tolist()] == expected
+    np.testing.assert_allclose(patches.tissue, [share(inside, *c) for c in expected], atol=1e-6)
+
+
+def test_a_folder_tells_the_tissue_of_each_slide(tmp_path: Path, slide: Path) -> None:
+    other = slide_file(tmp_path / "b.tif", PIXELS, um=2.0)
+    folder = tmp_path / "tissue"
+    folder.mkdir()
+    for name, x in (("a", 64), ("b", 640)):
+        ring = [[x, 64], [x + 64, 64], [x + 64, 128], [x, 128], [x, 64]]
+        text = json.dumps({"type": "Polygon", "coordinates": [ring]})
+        (folder / f"{name}.geojson").write_text(text)
+    report = run([slide, other], tmp_path, tissue=str(folder))
+    found = [open_patches(tmp_path / "out" / r.file).coords.tolist() for r in report]
+    assert found == [[[64, 64]], [[640, 64]]]
+    (folder / "b.geojson").unlink()
+    report = run([slide, other], tmp_path, tissue=str(folder))
+    assert [r.status for r in report] == ["skipped", "failed"]
+    assert "has no file for b" in report.records[1].error
+    with pytest.raises(OptionsError, match="is of one slide, and there are 2"):
+        run([slide, other], tmp_path, tissue=str(folder / "a.geojson"))
 
 
 def test_tissue_where_the_mask_has_a_class(tmp_path: Path, slide: Path) -> None:
@@ -195,8 +251,13 @@ def test_only_patches_of_a_class(tmp_path: Path, slide: Path) -> None:
         value = file["labels/values"][0]
     assert 0 < len(chosen) == np.count_nonzero(everything.majority == value) < len(everything)
     assert (chosen.majority == value).all() and (chosen.fractions[:, 0] >= 0.5).all()
-    report = run(slide, tmp_path, tissue="none", masks=masks, only="Tumour ")
-    assert "has no class 'Tumour '" in report.records[0].error
+    other = slide_file(tmp_path / "b.tif", PIXELS, um=2.0)
+    ones = (LABELS == 1).astype(np.uint8)
+    mask_file(masks / "b.ome.tif", ones, Affine(), other, (WIDTH, HEIGHT))
+    name = everything.classes[1]
+    report = run([slide, other], tmp_path, tissue="none", masks=masks, only=name)
+    assert [r.status for r in report] == ["done", "failed"], "one mask has the class"
+    assert f"has no class {name!r}" in report.records[1].error
     with pytest.raises(OptionsError, match="--only needs labels"):
         run(slide, tmp_path, only="Tumor")
 
@@ -244,6 +305,73 @@ def test_a_second_run_skips_what_holds(tmp_path: Path, slide: Path) -> None:
     target = tmp_path / "out" / "patches" / "a.h5"
     target.write_bytes(target.read_bytes()[:2000])
     assert [r.status for r in run(slide, tmp_path, min_tissue=0.2)] == ["done"]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"min_tissue": 0.2}, "min tissue 0.15 -> 0.2"),
+        ({"target_mpp": 4.0, "edge": "pad"}, "edge drop -> pad; µm per pixel of a patch 2 -> 4"),
+        ({"patch_size": 32, "tissue": "none"}, "tissue auto -> none; patch size 64 -> 32; "),
+        ({"force": True}, "as asked (--force)"),
+        ({"masks": "masks"}, "the mask is new"),
+        ("slide", "the slide is another one, or has changed"),
+        ("damage", "it cannot be read, or does not say what it was made from"),
+    ],
+)
+def test_why_a_file_is_made_again_is_said_and_foreseen(
+    tmp_path: Path, slide: Path, change, why: str
+) -> None:
+    run(slide, tmp_path)
+    options = change if isinstance(change, dict) else {}
+    if "masks" in options:
+        options = {"masks": tmp_path / "masks"}
+        (tmp_path / "masks").mkdir()
+        mask_file(tmp_path / "masks" / "a.ome.tif", LABELS, Affine(), slide, (WIDTH, HEIGHT))
+    if change == "slide":
+        slide_file(slide, np.roll(PIXELS, 64, axis=1), um=2.0)
+    if change == "damage":
+        target = tmp_path / "out" / "patches" / "a.h5"
+        target.write_bytes(target.read_bytes()[:2000])
+    asked = patch_options(**{"patch_size": SIDE, "target_mpp": 2.0, **options})
+    before = hash_tree(tmp_path)
+    (planned,) = dry_run(plan_patches(slide, asked), tmp_path / "out")
+    assert hash_tree(tmp_path) == before
+    assert planned.status == "planned" and set(why.strip("; ").split("; ")) <= set(
+        planned.made_again.split("; ")
+    )
+    (record,) = make_patches(slide, tmp_path / "out", asked)
+    assert (record.status, record.made_again) == ("done", planned.made_again)
+    assert f"made again: {record.made_again}" in record.summary
+    if change != {"force": True}:
+        (planned,) = dry_run(plan_patches(slide, asked), tmp_path / "out")
+        assert (planned.status, planned.made_again) == ("skipped", None)
+
+
+def test_the_dry_run_foresees_what_becomes_of_a_projects_masks(tmp_path: Path, demo: Path) -> None:
+    options = patch_options(target_mpp=1.0, engine="native")
+    plan = plan_patches(demo, options)
+    assert [r.made_again for r in dry_run(plan, tmp_path / "out")][:2] == [None, None]
+    assert not (tmp_path / "out").exists()
+    made = make_patches(demo, tmp_path / "out", options)
+    assert [r.status for r in dry_run(plan, tmp_path / "out")] == [
+        "skipped" if r.ok else "failed" for r in made
+    ]
+    first = made.records[0]
+    Path(first.mask).unlink()
+    planned = dry_run(plan, tmp_path / "out")[0]
+    assert planned.status == "planned" and planned.made_again.startswith("its mask is made (")
+    again = make_patches(demo, tmp_path / "out", options).records[0]
+    assert again.status == "done" and "the mask" in again.made_again
+
+
+def test_features_that_would_be_lost_are_foreseen(tmp_path: Path, slide: Path) -> None:
+    run(slide, tmp_path)
+    with h5py.File(tmp_path / "out" / "patches" / "a.h5", "a") as file:
+        file["features/resnet"] = np.ones((len(file["coords"]), 4), np.float32)
+    asked = patch_options(patch_size=SIDE, target_mpp=2.0, min_tissue=0.5)
+    (planned,) = dry_run(plan_patches(slide, asked), tmp_path / "out")
+    assert planned.status == "failed" and "holds features (resnet)" in planned.error
 
 
 def test_features_are_not_thrown_away(tmp_path: Path, slide: Path) -> None:
@@ -319,11 +447,33 @@ def test_lists(tmp_path: Path, slide: Path) -> None:
     listed.write_text("name\na.tif\n")
     with pytest.raises(OptionsError, match="no column of slides"):
         run(listed, tmp_path)
-    with pytest.raises(OptionsError, match="There is no slide, folder or list"):
+    with pytest.raises(OptionsError, match="There is no slide, folder, list or project"):
         run(tmp_path / "nothing", tmp_path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(OptionsError, match="There are no slides in"):
         run(tmp_path / "empty", tmp_path)
+
+
+def test_a_class_that_no_mask_has_ends_the_run_before_it_begins(
+    tmp_path: Path, slide: Path, demo: Path
+) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    labels = np.where(LABELS > 2, 0, LABELS)
+    with MaskWriter(masks / "a.ome.tif", WIDTH, HEIGHT, classes={1: "Stroma", 2: "Tumor"}) as w:
+        w.write(0, 0, labels)
+    how = {"masks": masks, "mask_frame": "slide", "min_coverage": 0.0}
+    with pytest.raises(OptionsError, match=r"(?s)'Tumour', and no mask has.*Did you mean 'Tumor'"):
+        run(slide, tmp_path, only="Tumour", **how)
+    with pytest.raises(OptionsError, match="--tissue-class is 'Fat'"):
+        run(slide, tmp_path, tissue="annotations", tissue_classes="Fat", **how)
+    with pytest.raises(OptionsError, match="the project does not have"):
+        run(demo, tmp_path, only="Tumour", engine="native")
+    with pytest.raises(OptionsError, match="the project does not have"):
+        dry_run(plan_patches(demo, patch_options(target_mpp=1.0, only="Tumour", engine="native")))
+    assert not (tmp_path / "out").exists()
+    kept = one(slide, tmp_path, only="Tumor", **how)
+    assert len(kept) and set(kept.majority.tolist()) == {2}
 
 
 def test_a_slide_smaller_than_a_patch(tmp_path: Path) -> None:
