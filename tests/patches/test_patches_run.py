@@ -253,9 +253,11 @@ def test_only_patches_of_a_class(tmp_path: Path, slide: Path) -> None:
     assert (chosen.majority == value).all() and (chosen.fractions[:, 0] >= 0.5).all()
     other = slide_file(tmp_path / "b.tif", PIXELS, um=2.0)
     ones = (LABELS == 1).astype(np.uint8)
-    mask_file(masks / "b.ome.tif", ones, Affine(), other, (WIDTH, HEIGHT))
+    with MaskWriter(masks / "b.ome.tif", WIDTH, HEIGHT, classes={1: "Fat"}) as writer:
+        writer.write(0, 0, ones)
     name = everything.classes[1]
-    report = run([slide, other], tmp_path, tissue="none", masks=masks, only=name)
+    how = {"masks": masks, "mask_frame": "slide", "only": name}
+    report = run([slide, other], tmp_path, tissue="none", **how)
     assert [r.status for r in report] == ["done", "failed"], "one mask has the class"
     assert f"has no class {name!r}" in report.records[1].error
     with pytest.raises(OptionsError, match="--only needs labels"):
