@@ -29,6 +29,8 @@ built-in exception that a Python programmer would expect::
     ├── MaskError (ValueError)                 a mask file that is not what it should be
     │   ├── MaskCheckError                     a mask that failed its check
     │   └── TileError                          one tile of a mask is missing or damaged
+    ├── ObjectFileError (ValueError)           a file of objects (GeoJSON) that cannot be read
+    ├── ImportRefusedError (RuntimeError)      a project that is not to be written to now
     ├── HiddenObjectsError (ValueError)        objects without a pixel, where that is an error
     ├── OutputError (OSError)                  the output cannot be written
     ├── MissingExtraError (ImportError)        an optional dependency that is not installed
@@ -177,6 +179,14 @@ class TileError(MaskError):
     def __init__(self, message: str, *, hint: str | None = None, what: str = "") -> None:
         super().__init__(message, hint=hint)
         self.what = what
+
+
+class ObjectFileError(QpmaskError, ValueError):
+    """A file of objects, such as GeoJSON, that cannot be read or makes no sense."""
+
+
+class ImportRefusedError(QpmaskError, RuntimeError):
+    """A project that is not to be written to now: QuPath may have it open, or it changed."""
 
 
 class HiddenObjectsError(QpmaskError, ValueError):

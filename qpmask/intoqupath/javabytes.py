@@ -1,0 +1,156 @@
+"""Writes Java Object Serialization streams: the little of it that QuPath's objects need.
+
+The format: https://docs.oracle.com/en/java/javase/21/docs/specs/serialization/protocol.html
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Final
+
+NULL: Final = b"p"
+END: Final = b"x"
+STREAM_HEAD: Final = b"\xac\xed\x00\x05"
+
+#: Flags of classes.
+SERIALIZABLE: Final = 2
+WRITE_METHOD: Final = 1 | SERIALIZABLE
+EXTERNALIZABLE: Final = 4 | 8
+
+_OBJECT_ARRAY: Final = "[Ljava.lang.Object;"
+_FIRST_HANDLE: Final = 0x7E0000
+#: Numbers of Java's own classes; QuPath's all have 1, and those of arrays are not looked at.
+_UIDS: Final = {
+    "java.lang.Integer": 0x12E2A0A4F7818738,
+    "java.lang.Number": 0x86AC951D0B94E08B,
+    "java.lang.Boolean": 0xCD207280D59CFAEE,
+    "java.util.UUID": 0xBC9903F7986D852F,
+    "java.util.ArrayList": 0x7881D21D99C7619D,
+}
+
+
+def reference(handle: int) -> bytes:
+    """Something that stands in the stream already."""
+    return b"q" + struct.pack(">I", _FIRST_HANDLE + handle)
+
+
+def utf(text: str) -> bytes:
+    """Java's modified UTF-8, without its length."""
+    raw = text.encode("utf-16-be", "surrogatepass")
+    units = struct.unpack(f">{len(raw) // 2}H", raw)
+    if all(0 < unit < 0xD800 or unit >= 0xE000 for unit in units):
+        return text.encode("utf-8")
+    return b"".join(
+        b"\xc0\x80" if unit == 0 else chr(unit).encode("utf-8", "surrogatepass") for unit in units
+    )
+
+
+def string(text: str) -> bytes:
+    """A string, which takes a handle."""
+    raw = utf(text)
+    if len(raw) < 1 << 16:
+        return b"t" + struct.pack(">H", len(raw)) + raw
+    return b"|" + struct.pack(">Q", len(raw)) + raw
+
+
+class Preamble:
+    """An ``Object[]`` of what later bytes refer to: classes, texts, whatever many objects share.
+
+    Each ``add_`` method writes one item and gives its handle.
+    """
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._n_items = 0
+        self._n_handles = 2  # the array's class, and the array
+        self._classes: dict[str, int] = {_OBJECT_ARRAY: 0}
+        self._strings: dict[str, int] = {}
+
+    def data(self) -> bytes:
+        """All of it."""
+        name = struct.pack(">H", len(_OBJECT_ARRAY)) + _OBJECT_ARRAY.encode()
+        head = b"ur" + name + struct.pack(">QBH", 1, SERIALIZABLE, 0) + END + NULL
+        return head + struct.pack(">i", self._n_items) + bytes(self._data)
+
+    def add_class(
+        self,
+        name: str,
+        flags: int = SERIALIZABLE,
+        fields: Sequence[tuple[str, str]] = (),
+        parent: str | None = None,
+    ) -> int:
+        """Describe a class.
+
+        Parameters
+        ----------
+        fields : sequence of (str, str)
+            Type and name of each; a type of more than one letter is that of an object.
+        parent : str, optional
+            A class that was described before.
+        """
+        self._data += b"vr" + struct.pack(">H", len(name)) + name.encode()
+        self._data += struct.pack(">Q", _UIDS.get(name, 1))
+        handle = self._handle()
+        self._classes[name] = handle
+        self._data += struct.pack(">BH", flags, len(fields))
+        for code, field_name in fields:
+            self._data += code[:1].encode() + struct.pack(">H", len(field_name)) + field_name.encode()
+            if len(code) > 1:
+                self._text(code)
+        self._data += END + (NULL if parent is None else reference(self._classes[parent]))
+        self._handle()  # of the class itself
+        self._n_items += 1
+        return handle
+
+    def add_object(self, class_name: str, content: bytes) -> int:
+        """An object of a class that was described, with no handle in its content."""
+        self._data += b"s" + reference(self._classes[class_name])
+        handle = self._handle()
+        self._data += content
+        self._n_items += 1
+        return handle
+
+    def add_integer(self, value: int) -> int:
+        """A ``java.lang.Integer``."""
+        return self.add_object("java.lang.Integer", struct.pack(">i", value))
+
+    def add_string(self, text: str) -> int:
+        """A string of its own, unless there is one already."""
+        found = self._strings.get(text)
+        if found is None:
+            self._text(text)
+            self._n_items += 1
+            found = self._strings[text]
+        return found
+
+    def add_list(self, texts: Sequence[str]) -> int:
+        """A ``java.util.ArrayList`` of texts."""
+        handles = [self.add_string(text) for text in texts]
+        size = struct.pack(">i", len(texts))
+        content = size + b"w\x04" + size + b"".join(map(reference, handles)) + END
+        return self.add_object("java.util.ArrayList", content)
+
+    def add_objects(self, handles: Sequence[int]) -> int:
+        """An ``Object[]`` of what was added before."""
+        self._data += b"u" + reference(self._classes[_OBJECT_ARRAY])
+        handle = self._handle()
+        self._data += struct.pack(">i", len(handles)) + b"".join(map(reference, handles))
+        self._n_items += 1
+        return handle
+
+    def class_reference(self, name: str) -> bytes:
+        """A class that was described."""
+        return reference(self._classes[name])
+
+    def _text(self, text: str) -> None:
+        known = self._strings.get(text)
+        if known is not None:
+            self._data += reference(known)
+            return
+        self._data += string(text)
+        self._strings[text] = self._handle()
+
+    def _handle(self) -> int:
+        self._n_handles += 1
+        return self._n_handles - 1

@@ -1,0 +1,366 @@
+"""Objects in columns -> QuPath's objects as Java serializes them: bytes that one call reads.
+
+A call from Python to Java for each object, or QuPath's own GeoJSON reader, takes half a
+millisecond an object. Java's reader takes a hundredth of that, so it is given what it reads: the
+part of a data file that holds objects. An array before them holds what objects share, such as
+classes, names of measurements and metadata, for them to refer to.
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask.geojson.objects import NO_COLOR, ObjectTable
+from qpmask.intoqupath.javabytes import (
+    END,
+    EXTERNALIZABLE,
+    NULL,
+    STREAM_HEAD,
+    WRITE_METHOD,
+    Preamble,
+    reference,
+    string,
+)
+from qpmask.intoqupath.javarois import RoiWriter
+from qpmask.qpdata import ObjectKind
+
+_OBJECTS: Final = "qupath.lib.objects."
+_KINDS: Final = {
+    ObjectKind.ANNOTATION: "PathAnnotationObject",
+    ObjectKind.DETECTION: "PathDetectionObject",
+    ObjectKind.CELL: "PathCellObject",
+    ObjectKind.TILE: "PathTileObject",
+    ObjectKind.TMA_CORE: "TMACoreObject",
+}
+_PATH_CLASS: Final = _OBJECTS + "classes.PathClass"
+_METADATA: Final = _OBJECTS + "MetadataMap"
+_HIERARCHY: Final = _OBJECTS + "hierarchy.PathObjectHierarchy"
+_LIST: Final = "qupath.lib.measurements.NumericMeasurementList$"
+_STRING: Final = "Ljava/lang/String;"
+_INT_BLOCK: Final = b"w\x04"
+
+#: Objects in one stream, unless one of them has more below it.
+CHUNK: Final = 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectStream:
+    """A stream for Java.
+
+    Attributes
+    ----------
+    data : bytes
+        The part of a data file that holds objects: what ``PathIO.readHierarchy`` reads.
+    n_objects : int
+        Objects in it, with those that are below others.
+    """
+
+    data: bytes
+    n_objects: int
+
+
+def with_ids(table: ObjectTable, taken: Collection[bytes] = frozenset()) -> NDArray[np.bytes_]:
+    """The ids of objects; those without one, or with one that is taken, get a new one.
+
+    Parameters
+    ----------
+    taken : collection of bytes
+        Ids in lower case, 36 bytes.
+    """
+    ids = table.ids.astype("S36")
+    needs = [i for i, one in enumerate(ids.tolist()) if not one or one in taken]
+    ids[needs] = [str(uuid.uuid4()).encode() for _ in needs]
+    return ids
+
+
+def object_streams(table: ObjectTable, ids: NDArray[np.bytes_]) -> Iterator[ObjectStream]:
+    """Yield streams that hold all objects, those without a parent in their order.
+
+    Parameters
+    ----------
+    table : ObjectTable
+        The objects, in the image's frame.
+    ids : ndarray of bytes (S36), shape (n,)
+        Their UUIDs.
+    """
+    order, ends = _in_tree_order(table.parent)
+    is_top = table.parent[order] < 0
+    start = 0
+    while start < len(order):
+        end = min(start + CHUNK, len(order))
+        while end < len(order) and not is_top[end]:
+            end += 1
+        yield _stream(table, ids, order[start:end], ends[start:end] - start)
+        start = end
+
+
+def _in_tree_order(parent: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Objects in the order in which Java writes them: each before its children, those in order.
+
+    Gives the numbers of the objects, and the place at which all that is below each has ended.
+    """
+    n = len(parent)
+    if (parent < 0).all():
+        return np.arange(n), np.arange(1, n + 1)
+    size = np.ones(n, np.int64)
+    for i in np.flatnonzero(parent >= 0)[::-1].tolist():  # children come after their parents
+        size[parent[i]] += size[i]
+    place = np.zeros(n, np.int64)
+    free = {-1: 0}
+    for i, (p, own) in enumerate(zip(parent.tolist(), size.tolist(), strict=True)):
+        at = free[p]
+        free[p] = at + own
+        free[i] = at + 1
+        place[i] = at
+    order = np.empty(n, np.int64)
+    order[place] = np.arange(n)
+    return order, (place + size)[order]
+
+
+def _stream(
+    table: ObjectTable, ids: NDArray[np.bytes_], chosen: NDArray[np.int64], ends: NDArray[np.int64]
+) -> ObjectStream:
+    """One stream of objects in tree order; ``ends`` says where what is below each ends."""
+    shared = _Shared(table, chosen)
+    heads, tails = _halves(table, ids, chosen, shared)
+    n_top, pieces = 0, []
+    open_until: list[tuple[int, bytes]] = []
+    for i, end in enumerate(ends.tolist()):
+        while open_until and open_until[-1][0] <= i:
+            pieces.append(open_until.pop()[1])
+        n_top += not open_until
+        pieces.append(heads[i])
+        open_until.append((end, tails[i]))
+    pieces += [tail for _, tail in reversed(open_until)]
+    p = shared.preamble
+    root = b"s" + p.class_reference(_OBJECTS + "PathRootObject") + NULL + NULL
+    root += NULL + _INT_BLOCK + struct.pack(">i", n_top)  # no measurements; its children
+    first_line = b"Data file version 3"
+    first = b"w" + bytes([2 + len(first_line)]) + struct.pack(">H", len(first_line)) + first_line
+    head = b"s" + p.class_reference(_HIERARCHY)
+    # The root ends, then there is no grid of TMA cores.
+    data = b"".join([STREAM_HEAD, first, p.data(), head, root, *pieces, END, NULL])
+    return ObjectStream(data, len(chosen))
+
+
+def _halves(
+    table: ObjectTable, ids: NDArray[np.bytes_], chosen: NDArray[np.int64], shared: _Shared
+) -> tuple[list[bytes], list[bytes]]:
+    """The bytes of each object before and after its children."""
+    kind = table.kind[chosen]
+    is_cell = kind == ObjectKind.CELL
+    rois = shared.rois.write(table.geometries, table.geometry[chosen])
+    nuclei = shared.rois.write(table.geometries, np.where(is_cell, table.nucleus[chosen], -1))
+    children = np.bincount(table.parent[table.parent >= 0], minlength=len(table))[chosen]
+    starts = {
+        k: b"s" + shared.preamble.class_reference(_OBJECTS + name) for k, name in _KINDS.items()
+    }
+    one = shared.integer_head
+    heads = [
+        b"".join((starts[k], NULL if name is None else string(name),
+                  NULL if color == NO_COLOR else one + color.to_bytes(4, "big", signed=True),
+                  own_id, b"\0\0\0\2" if extra else b"\0\0\0\1", extra, measured, _INT_BLOCK,
+                  n.to_bytes(4, "big")))
+        for k, name, color, own_id, extra, measured, n in zip(
+            kind.tolist(),
+            [table.names[i] for i in chosen.tolist()],
+            table.color_argb[chosen].tolist(),
+            _id_blocks(ids[chosen], shared),
+            [shared.metadata(table.metadata.get(i)) for i in chosen.tolist()],
+            _measurements(table, chosen, shared),
+            children.tolist(),
+            strict=True,
+        )
+    ]  # fmt: skip
+    nan = struct.pack(">d", float("nan"))  # the probability of the class
+    plain = b"w\x08" + nan
+    core = (b"w\x09" + nan + b"\0", b"w\x09" + nan + b"\1")
+    tails = [
+        b"".join((shared.booleans[locked], shared.classes[number], roi,
+                  core[missing] if k == ObjectKind.TMA_CORE else plain,
+                  nucleus if k == ObjectKind.CELL else b"", END))
+        for k, locked, number, roi, missing, nucleus in zip(
+            kind.tolist(),
+            table.locked[chosen].tolist(),
+            table.class_index[chosen].tolist(),
+            rois,
+            table.missing[chosen].tolist(),
+            nuclei,
+            strict=True,
+        )
+    ]  # fmt: skip
+    return heads, tails
+
+
+class _Shared:
+    """What the objects of a stream refer to."""
+
+    def __init__(self, table: ObjectTable, chosen: NDArray[np.int64]) -> None:
+        p = self.preamble = Preamble()
+        for name, flags, fields, parent in _CLASSES:
+            p.add_class(name, flags, fields, parent)
+        self.rois = RoiWriter(p)
+        self.integer_head = b"s" + p.class_reference("java.lang.Integer")
+        self.id_head = b"s" + p.class_reference("java.util.UUID")
+        self.booleans = [reference(p.add_object("java.lang.Boolean", bytes([b]))) for b in (0, 1)]
+        self._one = reference(p.add_integer(1))
+        self.classes = {-1: NULL}
+        parts: dict[str, bytes] = {}
+        for i in np.unique(table.class_index[chosen]).tolist():
+            if i >= 0:
+                entry = table.classes[i]
+                self.classes[i] = self._class(entry.name, entry.color_argb, parts)
+        self._metadata: dict[tuple[tuple[str, str], ...], bytes] = {}
+
+    def _class(self, name: str, argb: int | None, parts: dict[str, bytes]) -> bytes:
+        """A class, behind those that it is derived from."""
+        known = parts.get(name)
+        if known is not None:
+            return known
+        above, colon, own = name.rpartition(": ")
+        parent = self._class(above, None, parts) if colon else NULL
+        color = NULL if argb is None else reference(self.preamble.add_integer(argb))
+        text = reference(self.preamble.add_string(own))
+        found = reference(self.preamble.add_object(_PATH_CLASS, color + text + parent))
+        parts[name] = found
+        return found
+
+    def metadata(self, entries: Mapping[str, str] | None) -> bytes:
+        """Metadata, which objects with the same share: each gets its own when it is saved."""
+        if not entries:
+            return b""
+        key = tuple(entries.items())
+        found = self._metadata.get(key)
+        if found is None:
+            p = self.preamble
+            keys = p.add_objects([p.add_string(name) for name in entries])
+            values = p.add_objects([p.add_string(value) for value in entries.values()])
+            content = self._one + reference(keys) + reference(values) + END
+            found = self._metadata[key] = reference(p.add_object(_METADATA, content))
+        return found
+
+
+_Class = tuple[str, int, tuple[tuple[str, str], ...], str | None]
+
+
+def _kinds() -> Iterator[_Class]:
+    for name, parent in (
+        ("PathObject", None),
+        ("PathRootObject", "PathObject"),
+        ("PathROIObject", "PathObject"),
+        ("PathAnnotationObject", "PathROIObject"),
+        ("PathDetectionObject", "PathROIObject"),
+        ("PathCellObject", "PathDetectionObject"),
+        ("PathTileObject", "PathDetectionObject"),
+        ("TMACoreObject", "PathROIObject"),
+    ):
+        yield _OBJECTS + name, EXTERNALIZABLE, (), parent and _OBJECTS + parent
+    yield _METADATA, EXTERNALIZABLE, (), None
+
+
+_CLASSES: Final[tuple[_Class, ...]] = (
+    ("java.lang.Number", 2, (), None),
+    ("java.lang.Integer", 2, (("I", "value"),), "java.lang.Number"),
+    ("java.lang.Boolean", 2, (("Z", "value"),), None),
+    ("java.util.UUID", 2, (("J", "leastSigBits"), ("J", "mostSigBits")), None),
+    ("java.util.ArrayList", WRITE_METHOD, (("I", "size"),), None),
+    ("[F", 2, (), None),
+    ("[D", 2, (), None),
+    ("[B", 2, (), None),
+    *_kinds(),
+    (
+        _HIERARCHY,
+        2,
+        (
+            ("Lqupath/lib/objects/PathObject;", "rootObject"),
+            ("Lqupath/lib/objects/hierarchy/TMAGrid;", "tmaGrid"),
+        ),
+        None,
+    ),
+    (
+        _PATH_CLASS,
+        2,
+        (
+            ("Ljava/lang/Integer;", "colorRGB"),
+            (_STRING, "name"),
+            (f"L{_PATH_CLASS.replace('.', '/')};", "parentClass"),
+        ),
+        None,
+    ),
+    (
+        _LIST + "AbstractNumericMeasurementList",
+        2,
+        (("Z", "isClosed"), ("Ljava/util/List;", "names"), ("Ljava/util/Map;", "map")),
+        None,
+    ),
+    (
+        _LIST + "FloatList",
+        2,
+        (("[F", "values"),),
+        _LIST + "AbstractNumericMeasurementList",
+    ),
+    (
+        _LIST + "DoubleList",
+        2,
+        (("[D", "values"),),
+        _LIST + "AbstractNumericMeasurementList",
+    ),
+)
+
+
+def _id_blocks(ids: NDArray[np.bytes_], shared: _Shared) -> list[bytes]:
+    """UUIDs as Java's objects, and the head of the block of their objects' fields."""
+    n = len(ids)
+    text = np.ascontiguousarray(ids, "S36").view(np.uint8).reshape(n, 36)
+    digits = np.delete(text, (8, 13, 18, 23), axis=1).astype(np.int16)
+    nibbles = np.where(digits >= ord("a"), digits - ord("a") + 10, digits - ord("0"))
+    whole = (nibbles[:, 0::2] * 16 + nibbles[:, 1::2]).astype(np.uint8)
+    raw = np.concatenate([whole[:, 8:], whole[:, :8]], axis=1).tobytes()
+    head, tail = shared.id_head, _INT_BLOCK
+    return [head + raw[k : k + 16] + tail for k in range(0, 16 * n, 16)]
+
+
+def _measurements(
+    table: ObjectTable, chosen: NDArray[np.int64], shared: _Shared
+) -> list[bytes]:
+    """A list of measurements for each object: of floats where these are exact."""
+    m = table.measurements
+    if not len(m.value):
+        return [NULL] * len(chosen)
+    p = shared.preamble
+    with np.errstate(over="ignore"):
+        single = m.value.astype(np.float32)
+    inexact = (single.astype(np.float64) != m.value) & ~np.isnan(m.value)
+    n_inexact = np.concatenate([[0], np.cumsum(inexact)])
+    raw_single, raw_double = single.astype(">f4").tobytes(), m.value.astype(">f8").tobytes()
+    heads = {
+        size: (
+            b"s" + p.class_reference(_LIST + name) + b"\0",
+            NULL + b"u" + p.class_reference(code),
+        )
+        for size, name, code in ((4, "FloatList", "[F"), (8, "DoubleList", "[D"))
+    }
+    lists: dict[bytes, bytes] = {}
+    found = []
+    for start, end in zip(m.offsets[chosen].tolist(), m.offsets[chosen + 1].tolist(), strict=True):
+        if start == end:
+            found.append(NULL)
+            continue
+        key = m.name[start:end].tobytes()
+        names = lists.get(key)
+        if names is None:
+            texts = [m.names[i] for i in m.name[start:end].tolist()]
+            names = lists[key] = reference(p.add_list(texts))
+        size = 8 if n_inexact[end] > n_inexact[start] else 4
+        raw = raw_double if size == 8 else raw_single
+        before, behind = heads[size]
+        count = (end - start).to_bytes(4, "big")
+        found.append(before + names + behind + count + raw[start * size : end * size])
+    return found
