@@ -418,8 +418,9 @@ def _class_parts(value: Any) -> tuple[str | None, int | None]:
     name = value.get("name")
     if not isinstance(name, str):
         names = value.get("names")
-        is_list = isinstance(names, list) and names and all(isinstance(p, str) for p in names)
-        name = ": ".join(names) if is_list else None
+        name = None
+        if isinstance(names, list) and names and all(isinstance(p, str) for p in names):
+            name = ": ".join(names)
     else:
         # QuPath 0.2 and 0.3 wrote a derived class with the class that it is derived from.
         parent = value.get("parentClass")

@@ -95,7 +95,8 @@ class Preamble:
         self._classes[name] = handle
         self._data += struct.pack(">BH", flags, len(fields))
         for code, field_name in fields:
-            self._data += code[:1].encode() + struct.pack(">H", len(field_name)) + field_name.encode()
+            self._data += code[:1].encode() + struct.pack(">H", len(field_name))
+            self._data += field_name.encode()
             if len(code) > 1:
                 self._text(code)
         self._data += END + (NULL if parent is None else reference(self._classes[parent]))

@@ -145,8 +145,9 @@ def _stream(
     first_line = b"Data file version 3"
     first = b"w" + bytes([2 + len(first_line)]) + struct.pack(">H", len(first_line)) + first_line
     head = b"s" + p.class_reference(_HIERARCHY)
-    # The root ends, then there is no grid of TMA cores.
-    data = b"".join([STREAM_HEAD, first, p.data(), head, root, *pieces, END, NULL])
+    # No description of the slide; behind the root no grid of TMA cores, and the end.
+    end = END + NULL + string("EOF")
+    data = b"".join([STREAM_HEAD, first, NULL, p.data(), head, root, *pieces, end])
     return ObjectStream(data, len(chosen))
 
 
@@ -327,9 +328,7 @@ def _id_blocks(ids: NDArray[np.bytes_], shared: _Shared) -> list[bytes]:
     return [head + raw[k : k + 16] + tail for k in range(0, 16 * n, 16)]
 
 
-def _measurements(
-    table: ObjectTable, chosen: NDArray[np.int64], shared: _Shared
-) -> list[bytes]:
+def _measurements(table: ObjectTable, chosen: NDArray[np.int64], shared: _Shared) -> list[bytes]:
     """A list of measurements for each object: of floats where these are exact."""
     m = table.measurements
     if not len(m.value):

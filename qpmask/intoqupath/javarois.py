@@ -196,7 +196,7 @@ def _are_rectangles(
     box: NDArray[np.float64],
 ) -> NDArray[np.bool_]:
     """Which rings are rectangles written as QuPath writes them: from the upper left, rightwards."""
-    found = end - first == 5
+    found: NDArray[np.bool_] = end - first == 5
     rows = np.flatnonzero(found)
     if len(rows):
         corners = box[rows][:, [0, 1, 2, 1, 2, 3, 0, 3, 0, 1]].reshape(-1, 5, 2)

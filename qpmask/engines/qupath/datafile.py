@@ -248,7 +248,7 @@ def _predicates(removal: Removal) -> list[Any]:
         is_annotation = _predicate(_method(_OBJECT, "isAnnotation"))
         is_detection = _predicate(_method(_OBJECT, "isDetection"))
         if removal.annotations and removal.detections:
-            predicates.append(getattr(is_annotation, "or_")(is_detection))
+            predicates.append(is_annotation.or_(is_detection))
         else:
             predicates.append(is_annotation if removal.annotations else is_detection)
         return predicates
