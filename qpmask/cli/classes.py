@@ -33,11 +33,11 @@ def command(
     the order of the project's class list, then classes in use that are not on it.
     """
     exits.set_up_logging(verbose)
-    from rich.table import Table
     from rich.text import Text
 
     from qpmask.classes import class_map_from_classes
     from qpmask.cli.faults import grouped
+    from qpmask.cli.tables import Cell, columns_of, print_table
     from qpmask.cli.words import class_text, error_console, out_console, print_json
     from qpmask.inventory import read_inventory
     from qpmask.plan import count_classes
@@ -81,11 +81,7 @@ def command(
             {"project": str(opened.path), "objects": objects, "classes": rows, "failed": problems}
         )
     else:
-        console = out_console()
-        table = Table(title=f"Classes of {opened.path} ({objects})", title_justify="left")
-        for column in ("label", "class", "objects", "images", "note"):
-            right = column in ("label", "objects", "images")
-            table.add_column(column, justify="right" if right else "left", overflow="fold")
+        table: list[list[Cell]] = []
         for row in rows:
             shown = row["class"]
             text = (
@@ -94,8 +90,10 @@ def command(
                 else class_text(str(shown), colors.get(str(shown)))
             )
             label = "" if row["label"] is None else str(row["label"])
-            table.add_row(label, text, f"{row['objects']:,}", f"{row['images']:,}", _note(row))
-        console.print(table)
+            table.append([label, text, f"{row['objects']:,}", f"{row['images']:,}", _note(row)])
+        columns = columns_of(">label", "class", ">objects", ">images", "note")
+        title = f"Classes of {opened.path} ({objects})"
+        print_table(out_console(), columns, table, title=title, heading=2)
     for finding in opened.findings:
         error_console().print(Text("warning: ", "yellow") + Text(finding), soft_wrap=True)
     wrong = [(entry.id, str(failure)) for entry, failure in failed]

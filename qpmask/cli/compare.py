@@ -13,7 +13,7 @@ from qpmask.cli.paths import mask_file, masks_of_folder
 from qpmask.errors import MaskError
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Console
 
     from qpmask.agreement import Agreement, MaskComparison
 
@@ -89,7 +89,7 @@ def _folders(
     from rich.text import Text
 
     from qpmask.agreement import Agreement
-    from qpmask.cli.words import error_console, out_console, print_json
+    from qpmask.cli.words import error_console, out_console, print_json, say
 
     names = _names(first, second)
     console, errors = out_console(), error_console()
@@ -112,7 +112,7 @@ def _folders(
             status = (
                 Text("equal    ", "green") if record["equal"] else Text("DIFFERENT", "bold red")
             )
-            console.print(status + Text(f" {name}  ") + Text(words, "dim"), soft_wrap=True)
+            say(console, status + Text(f" {name}  ") + Text(words, "dim"))
             for text in () if found is None else found.notes:
                 errors.print(f"note: {name}: {text}", soft_wrap=True, markup=False)
     equal = all(record["equal"] for record in records)
@@ -121,8 +121,7 @@ def _folders(
         folders = {"first": str(first), "second": str(second)}
         print_json({**folders, "equal": equal, "masks": records, "all": _scores(pooled)})
     elif agreements and not equal:
-        console.print(_score_table(pooled, "All masks together"))
-        console.print(_overall(pooled))
+        _print_scores(console, pooled, "All masks together")
     return agreements, equal
 
 
@@ -274,7 +273,7 @@ def _resolution(found: MaskComparison) -> str:
 
 
 def _short(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+    return "-" if value is None else f"{value:.4f}".replace("-0.0000", "0.0000")
 
 
 def _percent(part: int, whole: int) -> str:
@@ -282,8 +281,7 @@ def _percent(part: int, whole: int) -> str:
 
 
 def _show(found: MaskComparison) -> None:
-    from rich.table import Table
-
+    from qpmask.cli.tables import columns_of, print_table
     from qpmask.cli.words import out_console
 
     console = out_console()
@@ -297,8 +295,7 @@ def _show(found: MaskComparison) -> None:
         f"{found.n_different:,} of {found.n_pixels:,} pixels differ ({share:.4g} %)"
         f"{_resolution(found)}{where}."
     )
-    console.print(_score_table(found.agreement, "How far the masks agree"))
-    console.print(_overall(found.agreement))
+    _print_scores(console, found.agreement, "How far the masks agree")
     _print_table(
         "Between which classes", ("in the first", "in the second", "pixels"), _pairs(found),
         lambda pair: (
@@ -314,15 +311,15 @@ def _show(found: MaskComparison) -> None:
             "In which planes", ("plane", "pixels"), list(pixels.by_plane.items()),
             lambda item: (planes[item[0]], f"{item[1]:,}"), "planes (--json lists all)",
         )  # fmt: skip
-    table = Table(title="Where", title_justify="left")
-    for name in ("plane", "tile row", "column", "first pixel (x, y)", "pixels"):
-        table.add_column(name, justify="right")
-    for place in pixels.places[:_MAX_TILES]:
-        table.add_row(
+    columns = columns_of("plane", ">tile row", ">column", ">first pixel (x, y)", ">pixels")
+    rows = [
+        [
             planes[place.plane], str(place.row), str(place.col),
             f"({place.x_px:,}, {place.y_px:,})", f"{place.n_pixels:,}",
-        )  # fmt: skip
-    console.print(table)
+        ]
+        for place in pixels.places[:_MAX_TILES]
+    ]  # fmt: skip
+    print_table(console, columns, rows, title="Where")
     if pixels.n_tiles_different > _MAX_TILES:
         console.print(f"and {pixels.n_tiles_different - _MAX_TILES:,} more tiles")
 
@@ -335,44 +332,37 @@ def _print_table(
     what: str,
 ) -> None:
     """A table of which the last column is a number."""
-    from rich.table import Table
-
+    from qpmask.cli.tables import columns_of, print_table
     from qpmask.cli.words import out_console
 
-    table = Table(title=title, title_justify="left")
-    for name in columns:
-        right = name == columns[-1]
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
-    for item in items[:_MAX_ROWS]:
-        table.add_row(*row(item))
     console = out_console()
-    console.print(table)
+    named = columns_of(*columns[:-1], f">{columns[-1]}")
+    print_table(console, named, [row(item) for item in items[:_MAX_ROWS]], title=title)
     if len(items) > _MAX_ROWS:
         console.print(f"and {len(items) - _MAX_ROWS:,} more {what}")
 
 
-def _score_table(found: Agreement, title: str) -> Table:
-    """Scores of the classes with the most pixels."""
-    from rich.table import Table
+def _print_scores(console: Console, found: Agreement, title: str) -> None:
+    """Scores of the classes with the most pixels, and of all."""
+    from qpmask.cli.tables import Cell, columns_of, print_table
+    from qpmask.cli.words import say
 
     scores = sorted(found.scores, key=lambda s: -(s.n_first + s.n_second))[:_MAX_ROWS]
     shown = [score for score in found.scores if score in scores]
-    more = len(found.scores) - len(shown)
-    table = Table(title=title, title_justify="left")
-    if more:
-        table.caption = f"and {more:,} more (--scores FILE.csv lists all)"
-        table.caption_justify = "left"
-    table.add_column("class", overflow="fold")
-    for name in ("Dice", "IoU", "kappa", "first", "second"):
-        table.add_column(name, justify="right", no_wrap=True)
+    rows: list[list[Cell]] = []
     for score in shown:
         label = "" if score.label is None or score.is_background else f"{score.label} "
         name = score.name.strip("()") if score.is_background else score.name
-        table.add_row(
+        rows.append([
             f"{label}{name}", _short(score.dice), _short(score.iou), _short(score.kappa),
             *(_percent(n, score.n_pixels) for n in (score.n_first, score.n_second)),
-        )  # fmt: skip
-    return table
+        ])  # fmt: skip
+    columns = columns_of("class", ">Dice", ">IoU", ">kappa", ">first", ">second")
+    print_table(console, columns, rows, title=title)
+    more = len(found.scores) - len(shown)
+    if more:
+        say(console, f"and {more:,} more (--scores FILE.csv lists all)")
+    say(console, _overall(found))
 
 
 def _overall(found: Agreement) -> str:

@@ -114,9 +114,9 @@ def _kinds(objects: ImageObjects) -> dict[str, int]:
 
 
 def _show(data: dict[str, Any]) -> None:
-    from rich.table import Table
     from rich.text import Text
 
+    from qpmask.cli.tables import Cell, columns_of, print_table
     from qpmask.cli.words import class_text, human_bytes, out_console
 
     console = out_console()
@@ -142,11 +142,9 @@ def _show(data: dict[str, Any]) -> None:
         console.print(line, soft_wrap=True)
     if not data["classes"]:
         return
-    table = Table()
-    table.add_column("class", overflow="fold")
-    table.add_column("objects", justify="right")
+    rows: list[list[Cell]] = []
     for row in data["classes"]:
         name = row["class"]
         shown = Text("  (unclassified)", "dim") if name is None else class_text(name, row["color"])
-        table.add_row(shown, f"{row['objects']:,}")
-    console.print(table)
+        rows.append([shown, f"{row['objects']:,}"])
+    print_table(console, columns_of("class", ">objects"), rows)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict
 
-from rich.table import Table
 from rich.text import Text
 
-from qpmask.cli.words import error_console, human_seconds, out_console, print_json
+from qpmask.cli.tables import Cell, columns_of, print_table
+from qpmask.cli.words import error_console, human_seconds, out_console, print_json, say
 from qpmask.features.registry import Model, models
 from qpmask.features.report import FeatureReport
 
 _STYLES = {"done": "green", "skipped": "cyan", "failed": "bold red", "interrupted": "yellow"}
-_WIDE = 100
 
 
 def show_models(*, as_json: bool = False) -> None:
@@ -23,24 +22,22 @@ def show_models(*, as_json: bool = False) -> None:
         print_json({"extractors": [_as_dict(row) for row in rows]})
         return
     console = out_console()
-    is_wide = console.width >= _WIDE
-    table = Table(title="Extractors", title_justify="left")
-    names = ["name", "numbers", "sees", "licence"]
-    for name in (*names, "weights") if is_wide else names:
-        table.add_column(name, justify="right" if name == "numbers" else "left", overflow="fold")
+    columns = columns_of("name", ">numbers", "sees", "licence", "weights")
+    table: list[list[Cell]] = []
     for row in rows:
         licence = f"{row.licence} (gated)" if row.gated else row.licence
         pinned = "" if row.is_pinned else " (not pinned)"
         cells = [row.name, f"{row.dimension:,}", str(row.seeing), licence]
-        table.add_row(*(map(Text, [*cells, f"{row.source}{pinned}"] if is_wide else cells)))
-    console.print(table)
+        table.append([*cells, f"{row.source}{pinned}"])
+    print_table(console, columns, table, title="Extractors")
     for row in rows:
         if row.note:
-            console.print(f"{row.name}: {row.note}", soft_wrap=True)
-    console.print(
+            say(console, f"{row.name}: {row.note}")
+    say(
+        console,
         "Gated weights need an account that accepted their licence. For your own model: "
-        "--extractor FILE.onnx or package.module:factory.", soft_wrap=True,
-    )  # fmt: skip
+        "--extractor FILE.onnx or package.module:factory.",
+    )
 
 
 def _as_dict(row: Model) -> dict[str, object]:
@@ -58,23 +55,21 @@ def show_feature_report(
         return
     if not quiet:
         console = out_console()
-        table = Table(title=f"Features in {report.output}", title_justify="left")
-        names = ["slide", "extractor", "status", "patches", "numbers", "a second"]
-        for name in names:
-            left = name in names[:3]
-            table.add_column(name, justify="left" if left else "right", overflow="fold")
+        rows: list[list[Cell]] = []
         for r in report:
             rate = r.patches_per_second
-            table.add_row(
+            rows.append([
                 Text(r.name), Text(r.extractor), Text(r.status, _STYLES[r.status]),
                 "" if r.patches is None else f"{r.patches:,}",
                 "" if r.dimension is None else f"{r.dimension:,}",
                 "" if rate is None else f"{rate:,.0f}",
-            )  # fmt: skip
-        console.print(table)
+            ])  # fmt: skip
+        columns = columns_of("slide", "extractor", "status", ">patches", ">numbers", ">a second")
+        title = f"Features in {report.output}"
+        print_table(console, columns, rows, title=title, heading=2)
         counts = Counter(r.status for r in report)
         parts = ", ".join(f"{counts[s]} {s}" for s in _STYLES if counts[s])
-        console.print(f"{parts}; {human_seconds(report.seconds)}", soft_wrap=True)
+        say(console, f"{parts}; {human_seconds(report.seconds)}")
     _print_trouble(report, warnings=not quiet)
 
 

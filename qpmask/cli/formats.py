@@ -7,9 +7,9 @@ from qpmask.cli import exits
 
 def show_formats(as_json: bool) -> int:
     """Print the libraries that open slides, their formats, and which of them are installed."""
-    from rich.table import Table
     from rich.text import Text
 
+    from qpmask.cli.tables import Cell, columns_of, print_table
     from qpmask.cli.words import out_console, print_json
     from qpmask.slides.formats import READERS
 
@@ -22,16 +22,15 @@ def show_formats(as_json: bool) -> int:
             ]
         })  # fmt: skip
         return exits.OK
-    table = Table(title="Slides that can be read", title_justify="left")
-    for name in ("library", "installed", "formats", "files"):
-        table.add_column(name, overflow="fold")
+    rows: list[list[Cell]] = []
     for r in READERS:
         hint = f'no: pip install "qpmask[{r.extra}]"'
-        table.add_row(
+        rows.append([
             r.name,
             Text("yes", "green") if r.is_installed else Text(hint, "yellow"),
             r.formats,
-            Text(" ".join(r.suffixes)),
-        )
-    out_console().print(table)
+            " ".join(r.suffixes),
+        ])  # fmt: skip
+    columns = columns_of("library", "installed", "formats", "files")
+    print_table(out_console(), columns, rows, title="Slides that can be read")
     return exits.OK

@@ -52,10 +52,10 @@ def command(path: Path | None, as_json: bool, verbose: int) -> int:
 
 
 def _project(path: Path, as_json: bool) -> int:
-    from rich.table import Table
     from rich.text import Text
 
     from qpmask.cli.faults import grouped
+    from qpmask.cli.tables import Cell, columns_of, print_table
     from qpmask.cli.words import class_text, out_console, print_json
     from qpmask.project import open_project
 
@@ -91,23 +91,21 @@ def _project(path: Path, as_json: bool) -> int:
     console = out_console()
     console.print(f"{project.path}: {len(project)} images, saved by QuPath {project.version}",
                   soft_wrap=True)  # fmt: skip
-    table = Table()
-    for name in ("id", "image", "pixels", "µm/px", "z", "t", "objects", "slide"):
-        right = name in ("id", "pixels", "µm/px", "z", "t")
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    planes = [">z", ">t"] if any(e.size_z * e.size_t > 1 for e in project) else []
+    columns = columns_of(">id", "image", ">pixels", ">µm/px", *planes, "objects", "slide")
+    rows: list[list[Cell]] = []
     for e in project:
         slide = slides[e.id]
-        table.add_row(
+        rows.append([
             e.id,
             Text(e.name),
             Text("unknown", "bold red") if e.size is None else str(e.size),
             "" if e.pixel_size is None else f"{e.pixel_size.mean_um:.4g}",
-            str(e.size_z),
-            str(e.size_t),
+            *([str(e.size_z), str(e.size_t)] if planes else []),
             _objects_text(objects[e.id]),
             Text("missing", "yellow") if slide is None else Text(str(slide)),
-        )
-    console.print(table)
+        ])  # fmt: skip
+    print_table(console, columns, rows, heading=2)
     for e in project:
         if e.frame.unknown is not None or e.frame.words():
             how = e.frame.words() or f"its place in the file is not known ({e.frame.unknown})"

@@ -118,8 +118,7 @@ def _sum(planes: list[dict[int, int]]) -> dict[int, int]:
 
 
 def _show_mask(data: dict[str, Any], named: Mapping[int, str]) -> None:
-    from rich.table import Table
-
+    from qpmask.cli.tables import Cell, columns_of, print_table
     from qpmask.cli.words import (
         class_text,
         count_of,
@@ -168,14 +167,13 @@ def _show_mask(data: dict[str, Any], named: Mapping[int, str]) -> None:
             + (f", {hidden:,} without a pixel" if hidden else ""),
             soft_wrap=True,
         )
-    table = Table()
-    for name in (first, "class", "pixels", "area"):
-        table.add_column(name, justify="left" if name == "class" else "right", overflow="fold")
+    cells: list[list[Cell]] = []
     for label, text, n in rows:
         area = "" if n is None or not size else human_area(n * size * data["pixel_height_um"])
-        table.add_row(label, text, "" if n is None else f"{n:,}", area)
+        cells.append([label, text, "" if n is None else f"{n:,}", area])
     if rows:
-        console.print(table)
+        columns = columns_of(f">{first}", "class", ">pixels", ">area")
+        print_table(console, columns, cells, heading=2)
 
 
 def _label_rows(

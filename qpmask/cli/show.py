@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from qpmask.classes import class_names
 from qpmask.cli.faults import grouped
+from qpmask.cli.tables import Cell, columns_of, print_table
 from qpmask.cli.words import (
     class_text,
     count_of,
@@ -20,6 +20,7 @@ from qpmask.cli.words import (
     human_seconds,
     out_console,
     print_json,
+    say,
 )
 from qpmask.outputs import AREAS_CSV, CONTACT_SHEET, PREVIEW_FOLDER, REPORT_CSV
 from qpmask.plan import LEFT_OUT, NO_SLIDE, NOTHING, ImagePlan, Plan
@@ -35,6 +36,11 @@ _ENGINE_WORDS = {
 }
 
 
+_PLAN_COLUMNS = columns_of(
+    ">id", "image", ">mask", ">µm/px", "type", ">objects", "classes", "slide", "output"
+)
+
+
 def show_plan(plan: Plan, *, as_json: bool = False) -> None:
     """Print what a run would do, on stdout."""
     if as_json:
@@ -47,20 +53,13 @@ def show_plan(plan: Plan, *, as_json: bool = False) -> None:
         })  # fmt: skip
         return
     console = out_console()
-    table = Table(title=f"Plan for {plan.project.path}", title_justify="left")
-    for name, justify in (
-        ("id", "right"), ("image", "left"), ("mask", "right"), ("µm/px", "right"),
-        ("type", "left"), ("objects", "right"), ("classes", "left"), ("slide", "left"),
-        ("output", "left"),
-    ):  # fmt: skip
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for image in plan.images:
-        table.add_row(*_plan_cells(image))
-    console.print(table)
+    rows = [_plan_cells(image) for image in plan.images]
+    title = f"Plan for {plan.project.path}"
+    print_table(console, _PLAN_COLUMNS, rows, title=title, heading=2)
     _print_legend(console, plan)
-    console.print(f"Engine: {_ENGINE_WORDS[plan.options.engine]}", soft_wrap=True)
+    say(console, f"Engine: {_ENGINE_WORDS[plan.options.engine]}")
     for finding in plan.findings:
-        console.print(Text("warning: ", "yellow") + Text(finding), soft_wrap=True)
+        say(console, Text("warning: ", "yellow") + Text(finding))
     names = [(e.id, e.name) for e in plan.project]
     said = [
         (image.entry.id, finding)
@@ -70,10 +69,10 @@ def show_plan(plan: Plan, *, as_json: bool = False) -> None:
         if not finding.endswith(f"{LEFT_OUT}.")  # the run's own warnings say so once
     ]
     for line in grouped(said, names, plan.project.path):
-        console.print(Text("warning: ", "yellow") + Text(line), soft_wrap=True)
+        say(console, Text("warning: ", "yellow") + Text(line))
     failed = [p for p in plan.images if p.error is not None]
     for line in grouped([(p.entry.id, str(p.error)) for p in failed], names, plan.project.path):
-        console.print(Text("error: ", "bold red") + Text(line), soft_wrap=True)
+        say(console, Text("error: ", "bold red") + Text(line))
     _print_made_again(
         console,
         ["; ".join(p.standing.changes) for p in plan.images if p.standing and p.standing.changes],
@@ -85,7 +84,7 @@ def show_plan(plan: Plan, *, as_json: bool = False) -> None:
             f": {standing['make']} new, {standing['make again']} made again, {standing['skip']} "
             "skipped, as they hold"
         )
-    console.print(f"{text}.", soft_wrap=True)
+    say(console, f"{text}.")
 
 
 def _plan_cells(image: ImagePlan) -> list[Text | str]:
@@ -121,7 +120,7 @@ def _print_made_again(console: Console, reasons: Iterable[str]) -> None:
     """Why masks are made again, each reason once."""
     counted = Counter(reasons)
     for why, n in counted.most_common(_MAX_REASONS):
-        console.print(Text(f"{count_of(n, 'mask')} made again: {why}"), soft_wrap=True)
+        say(console, f"{count_of(n, 'mask')} made again: {why}")
     if len(counted) > _MAX_REASONS:
         console.print(f"and {len(counted) - _MAX_REASONS} more reasons (--json gives all)")
 
@@ -156,17 +155,13 @@ def _plan_row(image: ImagePlan) -> dict[str, Any]:
 def _print_legend(console: Console, plan: Plan) -> None:
     if plan.options.render.instances:
         return
-    table = Table(title="Labels", title_justify="left")
-    for name, justify in (
-        ("label", "right"), ("class", "left"), ("objects", "right"), ("images", "right"),
-    ):  # fmt: skip
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    rows: list[list[Cell]] = []
     for entry in plan.class_map.rows:
         objects, images = plan.count(class_names(entry))
-        table.add_row(
-            str(entry.label), class_text(entry.name, entry.color), f"{objects:,}", f"{images:,}"
-        )
-    console.print(table)
+        name = class_text(entry.name, entry.color)
+        rows.append([str(entry.label), name, f"{objects:,}", f"{images:,}"])
+    columns = columns_of(">label", "class", ">objects", ">images")
+    print_table(console, columns, rows, title="Labels", heading=2)
 
 
 def show_report(
@@ -201,7 +196,7 @@ _MAX_REASONS = 5  # why masks were made again, one a line
 _MAX_LISTED = 40  # images of a table in a terminal; report.csv has them all
 
 #: Columns of the summary, and how many columns the terminal must have for each.
-_COLUMNS = (
+_COLUMNS: tuple[tuple[str, Literal["left", "right"], int], ...] = (
     ("image", "left", 0), ("status", "left", 0), ("mask", "left", 120), ("pixels", "right", 90),
     ("objects", "right", 0), ("labelled", "right", 0), ("file", "right", 90),
     ("time", "right", 120),
@@ -210,18 +205,17 @@ _COLUMNS = (
 
 def _print_summary(report: Report) -> None:
     console = out_console()
-    wrap = not console.is_terminal
     reached = [r for r in report if r.status != "interrupted"]
     if console.is_terminal and len(reached) > _MAX_LISTED:
-        console.print(Text(f"Masks in {report.output}"), soft_wrap=wrap)
+        say(console, f"Masks in {report.output}")
     elif reached:
-        console.print(_summary_table(reached, f"Masks in {report.output}", console.width))
+        _print_records(console, reached, f"Masks in {report.output}")
     _print_made_again(console, [r.made_again for r in report if r.made_again])
     parts = [f"{report.count(s):,} {s}" for s in STATUSES if report.count(s)]
     text = f"{', '.join(parts)} in {human_seconds(report.seconds)}"
     if report.count("done"):
         text += f", by {report.engine}"
-    console.print(Text(text), soft_wrap=wrap)
+    say(console, text)
     if console.is_terminal and len(reached) > _MAX_LISTED:
         console.print(
             f"{sum(r.objects or 0 for r in reached):,} objects, "
@@ -232,16 +226,10 @@ def _print_summary(report: Report) -> None:
         console.print(f"Pictures of the masks: {CONTACT_SHEET}, {PREVIEW_FOLDER}/")
 
 
-def _summary_table(records: Sequence[ImageRecord], title: str, width: int) -> Table:
+def _print_records(console: Console, records: Sequence[ImageRecord], title: str) -> None:
     """One row an image, with the columns that there is room for."""
-    columns = [(name, justify) for name, justify, least in _COLUMNS if width >= least]
-    table = Table(title=title, title_justify="left")
-    for name, justify in columns:
-        folds = name in ("image", "mask")
-        table.add_column(
-            name, justify=justify, overflow="fold", no_wrap=not folds,  # type: ignore[arg-type]
-            min_width=12 if folds else None,
-        )  # fmt: skip
+    columns = [(name, justify) for name, justify, least in _COLUMNS if console.width >= least]
+    rows: list[list[Cell]] = []
     for r in records:
         size = f"{r.width_px:,} x {r.height_px:,}" if r.width_px and r.height_px else ""
         if size and r.planes and r.planes > 1:
@@ -256,8 +244,8 @@ def _summary_table(records: Sequence[ImageRecord], title: str, width: int) -> Ta
             "file": human_bytes(r.bytes),
             "time": human_seconds(r.seconds) if r.status == "done" else "",
         }
-        table.add_row(*(cells[name] for name, _ in columns))
-    return table
+        rows.append([cells[name] for name, _ in columns])
+    print_table(console, columns, rows, title=title)
 
 
 def _warnings(report: Report) -> list[str]:

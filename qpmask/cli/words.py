@@ -39,6 +39,11 @@ def _console(**options: Any) -> Console:
     return Console(highlight=False, markup=False, emoji=False, **options)
 
 
+def say(console: Console, text: str | Text) -> None:
+    """A sentence: broken between words in a terminal, else one line."""
+    console.print(text, soft_wrap=not console.is_terminal)
+
+
 def class_text(name: str, color: tuple[int, int, int] | None) -> Text:
     """A class name behind a square of its colour."""
     if color is None:
