@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from qpmask.mask import open_mask as open_mask
     from qpmask.maskwriter import MaskWriter as MaskWriter
     from qpmask.maskwriter import finalize as finalize
+    from qpmask.objectfiles import write_geojson as write_geojson
     from qpmask.ometiff.check import check_mask as check_mask
     from qpmask.options import ExportOptions as ExportOptions
     from qpmask.options import FileOptions as FileOptions
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from qpmask.patches.run import make_patches as make_patches
     from qpmask.pipeline import export_masks as export_masks
     from qpmask.pipeline import plan_export as plan_export
+    from qpmask.polygons.trace import trace as trace
     from qpmask.project import Project as Project
     from qpmask.project import open_project as open_project
     from qpmask.report import Report as Report
@@ -71,6 +73,8 @@ _HOMES = {
     "patch_options": "patches",
     "plan_export": "pipeline",
     "save_picture": "viewer.picture",
+    "trace": "polygons.trace",
+    "write_geojson": "objectfiles",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

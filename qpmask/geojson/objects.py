@@ -282,3 +282,68 @@ def plain_objects(
         measurements=no_measurements(n),
         geometries=shapes,
     )
+
+
+def joined_tables(tables: Sequence[ObjectTable]) -> ObjectTable:
+    """Objects of several tables, such as of several planes, one behind the other."""
+    if len(tables) == 1:
+        return tables[0]
+    classes: dict[ObjectClass, int] = {}
+    measured: dict[str, int] = {}
+    columns: dict[str, list[NDArray[Any]]] = {}
+    metadata: dict[int, Mapping[str, str]] = {}
+    n_objects = n_geometries = 0
+    for table in tables:
+        of_class = np.array([*(classes.setdefault(c, len(classes)) for c in table.classes), -1])
+        of_name = [measured.setdefault(name, len(measured)) for name in table.measurements.names]
+        m = table.measurements
+        for name, column in (
+            ("class_index", of_class[table.class_index]),
+            ("parent", np.where(table.parent < 0, -1, table.parent + n_objects)),
+            ("geometry", np.where(table.geometry < 0, -1, table.geometry + n_geometries)),
+            ("nucleus", np.where(table.nucleus < 0, -1, table.nucleus + n_geometries)),
+            ("measured", np.array(of_name, np.int32)[m.name] if of_name else m.name),
+            ("values", m.value),
+            ("n_measured", np.diff(m.offsets)),
+            *((name, getattr(table, name)) for name in _PLAIN),
+        ):
+            columns.setdefault(name, []).append(column)
+        metadata.update({i + n_objects: value for i, value in table.metadata.items()})
+        n_objects += len(table)
+        n_geometries += len(table.geometries)
+    whole = {name: np.concatenate(parts) for name, parts in columns.items()}
+    offsets = np.zeros(n_objects + 1, np.int64)
+    np.cumsum(whole["n_measured"], out=offsets[1:])
+    made: dict[str, Any] = {name: whole[name] for name in _PLAIN}
+    made |= {name: whole[name].astype(np.int32) for name in _NUMBERS}
+    return ObjectTable(
+        **made,
+        classes=tuple(classes),
+        names=[name for table in tables for name in table.names],
+        measurements=Measurements(
+            tuple(measured), offsets, whole["measured"].astype(np.int32), whole["values"]
+        ),
+        geometries=_joined_geometries([table.geometries for table in tables]),
+        metadata=metadata,
+    )
+
+
+_NUMBERS: Final = ("class_index", "parent", "geometry", "nucleus")
+_PLAIN: Final = ("kind", "ids", "color_argb", "locked", "missing")
+
+
+def _joined_geometries(many: Sequence[Geometries]) -> Geometries:
+    made: dict[str, Any] = {
+        name: np.concatenate([getattr(one, name) for one in many])
+        for name in ("type", "is_ellipse", "c", "z", "t", "xy_px0")
+    }
+    for name in ("part_offsets", "ring_offsets", "vertex_offsets"):
+        made[name] = _joined_offsets([getattr(one, name) for one in many])
+    return Geometries(**made)
+
+
+def _joined_offsets(many: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    counts = np.concatenate([np.diff(offsets) for offsets in many])
+    offsets = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return offsets

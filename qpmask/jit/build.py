@@ -32,7 +32,12 @@ from qpmask.jit.machine import target_machine
 # What all processors of a family have, and no vectors wider than ARM's.
 numba.config.CPU_NAME, numba.config.CPU_FEATURES = "generic", ""
 
-SHIPPED = ("qpmask.engines.native.library", "qpmask.ometiff.kernels.library")
+SHIPPED = (
+    "qpmask.engines.native.library",
+    "qpmask.geojson.library",
+    "qpmask.ometiff.kernels.library",
+    "qpmask.polygons.library",
+)
 """Modules of the libraries that the package brings bitcode of."""
 
 _OPTIONS = {"nogil": True, "error_model": "numpy"}

@@ -1,0 +1,258 @@
+"""``qpmask.trace``: a mask -> objects with polygons, exact on the corners of its pixels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask.errors import OptionsError
+from qpmask.geojson import Geometries, ObjectTable, plain_objects
+from qpmask.geojson.objects import joined_tables
+from qpmask.geometry import Affine
+from qpmask.mask import Mask, open_mask
+from qpmask.polygons.assemble import polygons_of
+from qpmask.polygons.meaning import Meaning, meaning_of, to_file, to_image
+from qpmask.polygons.source import ArrayPlane, FilePlane, Plane, traced
+from qpmask.qpdata import ObjectKind
+
+Split = Literal["component", "class"]
+SPLITS: Final[tuple[str, ...]] = get_args(Split)
+KINDS: Final = {
+    "annotation": ObjectKind.ANNOTATION,
+    "detection": ObjectKind.DETECTION,
+    "cell": ObjectKind.CELL,
+    "tile": ObjectKind.TILE,
+}
+FRAMES: Final = ("image", "file")
+
+
+@dataclass(frozen=True)
+class TraceOptions:
+    """What becomes of a mask; see :func:`trace`."""
+
+    split: str = "component"
+    classes: tuple[str | int, ...] = ()
+    kind: str = "annotation"
+    downsample: float | None = None
+    frame: str = "image"
+    instances: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("split", self.split, SPLITS),
+            ("kind", self.kind, tuple(KINDS)),
+            ("frame", self.frame, FRAMES),
+        ):
+            if value not in known:
+                raise OptionsError(f"{name} is {value!r}; it is {' or '.join(known)}.")
+        if self.frame == "file" and self.downsample is not None:
+            raise OptionsError("A downsample leads to the image; with frame 'file' there is none.")
+
+
+def trace(
+    mask: Any,
+    *,
+    split: Split = "component",
+    classes: Sequence[str | int] = (),
+    kind: str = "annotation",
+    downsample: float | None = None,
+    frame: str = "image",
+    instances: bool | None = None,
+) -> ObjectTable:
+    """Polygons of a mask, with their holes; no pixel is lost or gained.
+
+    Rings run along the sides of pixels and have vertices at corners alone. Pixels of one label
+    that touch by a side are one region, across tiles too; those that touch by a corner alone are
+    two. Drawn by QuPath (0.6 and 0.7) or by qpmask at the downsample of the mask, the objects give
+    the mask back, in every pixel.
+
+    Parameters
+    ----------
+    mask : path-like, Mask or array of shape (height, width)
+        A mask file of ours or of QuPath, or any TIFF of labels; a path stands for all its
+        channels, slices and time points, a :class:`~qpmask.Mask` for its plane. Or labels in an
+        array of NumPy, Dask or Zarr, which is read block by block.
+    split : {"component", "class"}
+        One object a region, or one a class.
+    classes : sequence of str or int
+        Names or labels that are traced; all by default.
+    kind : {"annotation", "detection", "cell", "tile"}
+        What the objects are.
+    downsample : float, optional
+        How many pixels of the image a pixel of the mask spans, for coordinates at full resolution.
+        By default what the mask says, else 1.
+    frame : {"image", "file"}
+        Pixels of the image as QuPath shows it, or of the slide's file (see
+        :class:`~qpmask.frames.Frame`).
+    instances : bool, optional
+        Whether each label is one object. By default what the mask says, else False.
+
+    Returns
+    -------
+    ObjectTable
+        The objects; :func:`qpmask.write_geojson` writes them.
+
+    Raises
+    ------
+    MaskError
+        A tile cannot be read, or the file is no mask.
+    OptionsError
+        A class is not there, or an option makes no sense.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> qpmask.trace(np.array([[1, 1], [1, 0]])).geometries.rings(0)[0][0].tolist()
+    [[0, 0], [2, 0], [2, 1], [1, 1], [1, 2], [0, 2], [0, 0]]
+    """
+    options = TraceOptions(split, tuple(classes), kind, downsample, frame, instances)
+    if isinstance(mask, str | os.PathLike):
+        with open_mask(Path(mask)) as opened:
+            return trace_file(opened, options)
+    if isinstance(mask, Mask):
+        return trace_plane(mask, options)
+    if frame == "file":
+        raise OptionsError("An array does not say where it lies in a slide's file.")
+    meaning = Meaning(is_instances=bool(instances))
+    labels = _only(classes)
+    plane = ArrayPlane(mask)
+    return _table(plane, labels, meaning, options, to_image(None, downsample), lambda n: None)
+
+
+def trace_file(
+    mask: Mask, options: TraceOptions, steps: Callable[[int], None] = lambda n: None
+) -> ObjectTable:
+    """All planes of a mask file; objects carry the slice and the time point.
+
+    Parameters
+    ----------
+    mask : Mask
+        Its first plane.
+    options : TraceOptions
+        What becomes of it.
+    steps : callable
+        Told how many rows of pixels are done, of all planes.
+    """
+    metadata = mask.metadata
+    size_c, size_z = (metadata.size_c, metadata.size_z) if metadata is not None else (1, 1)
+    height = mask.levels[0].size.height_px
+    tables = []
+    for number in range(mask.n_planes):
+        c, z, t = number % size_c, number // size_c % size_z, number // (size_c * size_z)
+        plane = mask if mask.n_planes == 1 else mask.plane(c, z, t) if metadata else mask
+        if metadata is None and number:
+            break  # planes of which nobody says what they are
+        done = number * height
+        table = trace_plane(plane, options, lambda n, done=done: steps(done + n))  # type: ignore[misc]
+        tables.append(_on_plane(table, z, t))
+    return joined_tables(tables)
+
+
+def trace_plane(
+    mask: Mask, options: TraceOptions, steps: Callable[[int], None] = lambda n: None
+) -> ObjectTable:
+    """One plane of a mask file, as objects on the first slice."""
+    meaning = meaning_of(mask, instances=options.instances)
+    labels = None
+    if options.classes:
+        labels = _labels_here(mask, options.classes)
+        if not len(labels):
+            return plain_objects(*_nothing())
+    matrix = to_file(mask) if options.frame == "file" else to_image(mask, options.downsample)
+    plane = FilePlane(mask._file, mask.plane_number)
+    return _table(plane, labels, meaning, options, matrix, steps)
+
+
+def _labels_here(mask: Mask, classes: Sequence[str | int]) -> NDArray[np.uint32]:
+    """Labels of classes in a plane; a class that has a channel of its own is not in others."""
+    if mask.n_planes > 1 and mask.metadata is not None and mask.metadata.channel_names:
+        from qpmask.classnames import same_class
+
+        names = mask.metadata.channel_names
+        channel = names[mask.plane_number % mask.metadata.size_c]
+        wanted = [name for name in classes if isinstance(name, str)]
+        for name in wanted:
+            if not any(same_class(name, other) for other in names):
+                mask.plane(name)  # says what there is
+        here = any(same_class(name, channel) for name in wanted)
+        return np.array([255] if here else [], np.uint32)
+    return np.unique(np.array(mask.labels_of(*classes), np.uint32))
+
+
+def _only(labels: Sequence[str | int]) -> NDArray[np.uint32] | None:
+    if not labels:
+        return None
+    named = [label for label in labels if isinstance(label, str)]
+    if named:
+        raise OptionsError(
+            f"An array has no class names, and a class {named[0]!r} is asked for.",
+            hint="Give labels.",
+        )
+    return np.unique(np.array(labels, np.uint32))
+
+
+def _table(
+    plane: Plane,
+    labels: NDArray[np.uint32] | None,
+    meaning: Meaning,
+    options: TraceOptions,
+    matrix: Affine,
+    steps: Callable[[int], None],
+) -> ObjectTable:
+    rings = traced(plane, labels, steps)
+    by_label = meaning.is_instances or options.split == "class"
+    shapes, label = polygons_of(rings, by_label=by_label)
+    shapes = replace(shapes, xy_px0=moved(shapes, matrix))
+    classes, class_index = meaning.classes_of(label)
+    table = plain_objects(shapes, classes, class_index, kind=KINDS[options.kind])
+    if not meaning.instances:
+        return table
+    known = [meaning.instances.get(one) for one in label.tolist()]
+    return replace(
+        table,
+        names=[None if one is None else one.name for one in known],
+        ids=np.array([b"" if one is None else one.id.encode() for one in known], "S36"),
+    )
+
+
+def moved(shapes: Geometries, matrix: Affine) -> NDArray[Any]:
+    """Vertices in another frame: whole numbers if they stay whole."""
+    xy = shapes.xy_px0
+    if matrix == Affine():
+        return xy
+    whole = all(value == int(value) for value in matrix.values)
+    x, y = (column.astype(np.int64 if whole else np.float64) for column in xy.T)
+    a, b, c, d, e, f = (int(v) if whole else v for v in matrix.values)
+    out: NDArray[Any] = np.stack([a * x + b * y + c, d * x + e * y + f], axis=1)
+    if matrix.determinant < 0:  # mirrored: rings are walked the other way round, as before
+        out = _reversed(out, shapes.vertex_offsets)
+    if whole and (not out.size or np.abs(out).max() < 2**31):
+        return out.astype(np.int32)
+    return out.astype(np.float64)
+
+
+def _reversed(xy: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[Any]:
+    sizes = np.diff(offsets)
+    back = np.repeat(offsets[:-1] + offsets[1:] - 1, sizes) - np.arange(len(xy))
+    return xy[back]
+
+
+def _on_plane(table: ObjectTable, z: int, t: int) -> ObjectTable:
+    if not (z or t):
+        return table
+    n = len(table.geometries)
+    shapes = replace(table.geometries, z=np.full(n, z, np.int32), t=np.full(n, t, np.int32))
+    return replace(table, geometries=shapes)
+
+
+def _nothing() -> tuple[Geometries]:
+    from qpmask.geojson import geometries
+
+    zero = np.zeros(1, np.int64)
+    return (geometries(np.zeros(0, np.uint8), zero, zero, zero, np.zeros((0, 2), np.int32)),)

@@ -1,0 +1,171 @@
+"""Objects as GeoJSON text."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qpmask.errors import OptionsError
+from qpmask.geojson import (
+    Geometries,
+    GeometryType,
+    Measurements,
+    ObjectClass,
+    ObjectTable,
+    geometries,
+    plain_objects,
+)
+from qpmask.geojson.write import WriteOptions, geojson_of
+from qpmask.qpdata import ObjectKind
+
+
+def shapes_of(described: list[tuple[GeometryType, Any]]) -> Geometries:
+    """Geometries of GeoJSON coordinates."""
+    parts, rings, vertices = [0], [0], [0]
+    xy: list[list[float]] = []
+    for kind, coordinates in described:
+        nested = {
+            GeometryType.POINT: lambda c: [[[c]]],
+            GeometryType.MULTI_POINT: lambda c: [[c]],
+            GeometryType.LINE: lambda c: [[c]],
+            GeometryType.POLYGON: lambda c: [c],
+            GeometryType.MULTI_LINE: lambda c: [[line] for line in c],
+            GeometryType.MULTI_POLYGON: lambda c: c,
+        }[kind](coordinates)
+        for part in nested:
+            for ring in part:
+                xy += ring
+                vertices.append(len(xy))
+            rings.append(len(vertices) - 1)
+        parts.append(len(rings) - 1)
+    return geometries(
+        np.array([kind for kind, _ in described], np.uint8),
+        np.array(parts), np.array(rings), np.array(vertices),
+        np.array(xy, float).reshape(-1, 2),
+    )  # fmt: skip
+
+
+def written(table: ObjectTable, **options: Any) -> Any:
+    return json.loads(b"".join(geojson_of(table, WriteOptions(**options))))
+
+
+SQUARE = [[[0, 0], [2, 0], [2, 2], [0, 2], [0, 0]]]
+HOLE = [[0.5, 0.5], [0.5, 1.25], [1.5, 0.5], [0.5, 0.5]]
+DESCRIBED = [
+    (GeometryType.POINT, [1.5, -2]),
+    (GeometryType.MULTI_POINT, [[1, 2], [3, 4]]),
+    (GeometryType.LINE, [[0, 0], [100_000.01, 7]]),
+    (GeometryType.MULTI_LINE, [[[0, 0], [1, 1]], [[2, 2], [3, 3], [4, 5]]]),
+    (GeometryType.POLYGON, [*SQUARE, HOLE]),
+    (GeometryType.MULTI_POLYGON, [SQUARE, [[[9, 9], [10, 9], [9, 10], [9, 9]], HOLE]]),
+]
+
+
+def test_all_kinds_of_geometries() -> None:
+    found = written(plain_objects(shapes_of(DESCRIBED)))
+
+    assert found["type"] == "FeatureCollection"
+    assert [f["geometry"]["coordinates"] for f in found["features"]] == [c for _, c in DESCRIBED]
+    assert [f["geometry"]["type"] for f in found["features"]] == [
+        "Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon"
+    ]  # fmt: skip
+    assert {f["properties"]["objectType"] for f in found["features"]} == {"annotation"}
+
+
+def table() -> ObjectTable:
+    """A core with a cell in it, and a point elsewhere."""
+    shapes = shapes_of([DESCRIBED[4], DESCRIBED[4], (GeometryType.POLYGON, SQUARE), DESCRIBED[0]])
+    shapes = replace(
+        shapes,
+        z=np.array([0, 0, 0, 3], np.int32),
+        is_ellipse=np.array([True, False, False, False]),
+    )
+    plain = plain_objects(shapes, [ObjectClass("Tumor: Positive", -3670016), ObjectClass("X")])
+    return replace(
+        plain.take(np.arange(3)),
+        kind=np.array([ObjectKind.TMA_CORE, ObjectKind.CELL, ObjectKind.ANNOTATION], np.uint8),
+        geometry=np.array([0, 1, 3], np.int32),
+        nucleus=np.array([-1, 2, -1], np.int32),
+        parent=np.array([-1, 0, -1], np.int32),
+        class_index=np.array([-1, 0, 1], np.int32),
+        names=["A-1", None, 'say "hi"\n'],
+        ids=np.array([b"", b"00000000-0000-0000-0000-000000000001", b""], "S36"),
+        color_argb=np.array([1 << 40, 1 << 40, -1], np.int64),
+        locked=np.array([True, False, False]),
+        missing=np.array([True, False, False]),
+        measurements=Measurements(
+            ("area", "d"), np.array([0, 0, 2, 2]), np.array([0, 1], np.int32),
+            np.array([0.1, np.nan]),
+        ),
+        metadata={1: {"k": "v"}},
+    )  # fmt: skip
+
+
+def test_what_is_known_of_an_object_is_said_as_qupath_says_it() -> None:
+    core, cell, point = written(table(), collection=False)
+
+    assert "id" not in core and cell["id"].endswith("1")
+    assert core["geometry"]["isEllipse"] is True
+    assert core["properties"] == {
+        "objectType": "tmaCore", "name": "A-1", "isLocked": True, "isMissing": True,
+    }  # fmt: skip
+    assert cell["nucleusGeometry"] == {"type": "Polygon", "coordinates": SQUARE}
+    assert cell["properties"] == {
+        "objectType": "cell",
+        "classification": {"names": ["Tumor", "Positive"], "color": [200, 0, 0]},
+        "measurements": {"area": 0.1, "d": "NaN"},
+        "metadata": {"k": "v"},
+    }
+    assert point["geometry"]["plane"] == {"c": -1, "z": 3, "t": 0}
+    assert point["properties"]["color"] == [255, 255, 255]
+    assert point["properties"]["name"] == 'say "hi"\n'
+    assert point["properties"]["classification"] == {"name": "X"}
+
+
+def test_a_form_for_older_qupaths() -> None:
+    core, cell, _ = written(table(), dialect="portable")["features"]
+
+    assert core["properties"]["object_type"] == "tma_core"
+    assert cell["properties"]["classification"] == {
+        "name": "Tumor: Positive", "color": [200, 0, 0], "colorRGB": -3670016,
+    }  # fmt: skip
+    assert cell["properties"]["measurements"] == [{"name": "area", "value": 0.1}]
+
+
+def test_children_inside_their_parents() -> None:
+    core, point = written(table(), nested=True)["features"]
+
+    (cell,) = core["properties"]["childObjects"]
+    assert cell["properties"]["objectType"] == "cell"
+    assert "childObjects" not in point["properties"]
+    assert "measurements" not in written(table(), measurements=False)["features"][1]["properties"]
+
+
+def test_a_coordinate_that_is_no_number_is_an_error() -> None:
+    with pytest.raises(OptionsError, match="no number"):
+        written(plain_objects(shapes_of([(GeometryType.POINT, [np.nan, 0])])))
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=1))
+def test_coordinates_have_two_decimals(values: list[float]) -> None:
+    shapes = shapes_of([(GeometryType.POINT, [v, -v]) for v in values])
+
+    found = [f["geometry"]["coordinates"] for f in written(plain_objects(shapes))["features"]]
+
+    assert np.allclose(found, [[v, -v] for v in values], atol=0.00500001, rtol=0)
+
+
+@given(st.integers(1, 60), st.integers(1, 4000))
+def test_many_objects_are_the_same_as_few(n_objects: int, n_vertices: int) -> None:
+    ring = [[i, i % 7] for i in range(n_vertices)]
+    shapes = shapes_of([(GeometryType.LINE, ring)] * n_objects)
+
+    found = written(plain_objects(shapes))["features"]
+
+    assert [f["geometry"]["coordinates"] for f in found] == [ring] * n_objects
