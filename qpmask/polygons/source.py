@@ -26,6 +26,21 @@ _MAX_LABEL: Final = 2**32 - 1
 Steps = Callable[[int], None]
 
 
+class LabelArray(Protocol):
+    """An array of labels, of NumPy, Dask, Zarr or another library."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+
+    @property
+    def dtype(self) -> Any:
+        """Type of its numbers."""
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """A part of it."""
+
+
 class Plane(Protocol):
     """Something that can be traced."""
 
@@ -89,9 +104,7 @@ class ArrayPlane:
         It is no such array.
     """
 
-    def __init__(self, array: Any) -> None:
-        if isinstance(array, list | tuple):
-            array = np.asarray(array)
+    def __init__(self, array: LabelArray) -> None:
         shape, dtype = getattr(array, "shape", None), getattr(array, "dtype", None)
         if shape is None or dtype is None or len(shape) != 2:
             raise WrongTypeError(

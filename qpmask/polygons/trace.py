@@ -18,7 +18,7 @@ from qpmask.geometry import Affine
 from qpmask.mask import Mask, open_mask
 from qpmask.polygons.assemble import polygons_of
 from qpmask.polygons.meaning import Meaning, meaning_of, to_file, to_image
-from qpmask.polygons.source import ArrayPlane, FilePlane, Plane, traced
+from qpmask.polygons.source import ArrayPlane, FilePlane, LabelArray, Plane, traced
 from qpmask.qpdata import ObjectKind
 
 Split = Literal["component", "class"]
@@ -56,7 +56,7 @@ class TraceOptions:
 
 
 def trace(
-    mask: Any,
+    mask: str | os.PathLike[str] | Mask | LabelArray,
     *,
     split: Split = "component",
     classes: Sequence[str | int] = (),
