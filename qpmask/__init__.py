@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from qpmask.classes import load_class_map as load_class_map
     from qpmask.classes import load_preset as load_preset
     from qpmask.errors import QpmaskError as QpmaskError
+    from qpmask.export.run import export_masks as export_masks
+    from qpmask.export.run import plan_export as plan_export
     from qpmask.features.options import FeatureOptions as FeatureOptions
     from qpmask.features.options import feature_options as feature_options
     from qpmask.features.run import extract_features as extract_features
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
     from qpmask.patches import open_patches as open_patches
     from qpmask.patches import patch_options as patch_options
     from qpmask.patches.run import make_patches as make_patches
-    from qpmask.pipeline import export_masks as export_masks
-    from qpmask.pipeline import plan_export as plan_export
     from qpmask.polygons.trace import trace as trace
     from qpmask.project import Project as Project
     from qpmask.project import open_project as open_project
@@ -59,7 +59,7 @@ _HOMES = {
     "Report": "report",
     "check_mask": "ometiff.check",
     "compare_masks": "agreement",
-    "export_masks": "pipeline",
+    "export_masks": "export.run",
     "export_options": "options",
     "extract_features": "features.run",
     "feature_options": "features.options",
@@ -71,7 +71,7 @@ _HOMES = {
     "open_patches": "patches",
     "open_project": "project",
     "patch_options": "patches",
-    "plan_export": "pipeline",
+    "plan_export": "export.run",
     "save_picture": "viewer.picture",
     "trace": "polygons.trace",
     "write_geojson": "objectfiles",

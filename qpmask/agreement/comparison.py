@@ -11,12 +11,12 @@ from typing import Literal
 from qpmask.agreement.pairing import Pairing, frame_of, pair
 from qpmask.agreement.pixels import CACHE_BYTES, compare_pixels
 from qpmask.agreement.scores import Agreement, ClassKey, ClassScore
-from qpmask.arguments import check_callable, path_of
-from qpmask.classnames import class_name, same_class
+from qpmask.classes.names import class_name, same_class
+from qpmask.common.arguments import check_callable, path_of
 from qpmask.errors import MaskError, OptionsError
-from qpmask.mask.about import classes_of
-from qpmask.ometiff.compare import Comparison
-from qpmask.ometiff.metadata import ClassRow, MaskMetadata
+from qpmask.mask.fileinfo import classes_of
+from qpmask.ometiff.omexml import ClassRow, MaskMetadata
+from qpmask.ometiff.overlay import Comparison
 from qpmask.ometiff.reader import MaskFile
 
 By = Literal["label", "name"]

@@ -10,13 +10,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from qpmask import frames
 from qpmask.errors import MaskError
-from qpmask.geometry import PixelSize, Size
-from qpmask.mask import about
-from qpmask.mask.about import pixel_size_of
+from qpmask.geometry import PixelSize, Size, frames
+from qpmask.geometry.pyramids import scale_of
+from qpmask.mask import fileinfo
+from qpmask.mask.fileinfo import pixel_size_of
 from qpmask.ometiff.reader import MaskFile
-from qpmask.pyramids import scale_of
 
 _TOLERANCE = 0.05  # of a scale by pixel sizes: some programs round these to two digits
 
@@ -56,7 +55,7 @@ class Frame:
         Of the image at full resolution.
     downsample : float, optional
         Pixels of the image in one of the mask.
-    in_file : qpmask.frames.Frame, optional
+    in_file : qpmask.geometry.frames.Frame, optional
         Where the mask lies in the slide's file.
     """
 
@@ -77,7 +76,7 @@ def frame_of(file: MaskFile) -> Frame:
         image = downsample = None
     if downsample is not None and downsample <= 0:
         downsample = None
-    in_file = about.frame_of(file.metadata)
+    in_file = fileinfo.frame_of(file.metadata)
     return Frame(file.size, pixel_size_of(file), image, downsample, in_file)
 
 

@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.agreement.pairing import Pairing
-from qpmask.ometiff.compare import Comparison, Overlay, Tally, overlay
-from qpmask.ometiff.cuts import as_range, cut_axis
-from qpmask.ometiff.labels import constant_label
+from qpmask.geometry.pyramids import scale_of
+from qpmask.ometiff.labelcount import constant_label
+from qpmask.ometiff.overlay import Comparison, Overlay, Tally, overlay
 from qpmask.ometiff.reader import MaskFile
+from qpmask.ometiff.regiontiles import as_range, cut_axis
 from qpmask.ometiff.runs import RunStrip, runs_of_tiles
 from qpmask.ometiff.stripreader import StripReader
 from qpmask.ometiff.strips import StripGrid
 from qpmask.ometiff.threads import in_threads
-from qpmask.pyramids import scale_of
 
 CACHE_BYTES = 64 << 20
 """What a mask that is read in tiles of another one keeps, so that no tile is decoded twice."""

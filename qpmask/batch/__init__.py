@@ -5,6 +5,6 @@
 record of one that failed; whatever goes wrong with one item does not stop the others.
 """
 
-from qpmask.batch.machine import Batch, EndsRun, Reporter, Work
+from qpmask.batch.batch import Batch, EndsRun, Reporter, Work
 
 __all__ = ["Batch", "EndsRun", "Reporter", "Work"]

@@ -16,8 +16,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from qpmask.batch.batch import ItemT, RecordT, Work, attempt
 from qpmask.batch.events import BatchListener
-from qpmask.batch.machine import ItemT, RecordT, Work, attempt
 from qpmask.errors import Interrupted
 
 _POLL_S = 0.1

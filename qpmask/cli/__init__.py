@@ -13,7 +13,7 @@ import click
 
 from qpmask._version import __version__
 
-#: Command name -> module in this package, in the order of the help text.
+#: Command name -> module in the folder commands, in the order of the help text.
 COMMANDS = {
     "export": "export",
     "classes": "classes",
@@ -49,7 +49,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"qpmask.cli.{COMMANDS[cmd_name]}")
+        module = importlib.import_module(f"qpmask.cli.commands.{COMMANDS[cmd_name]}")
         command = module.command
         assert isinstance(command, click.Command)
         return command

@@ -27,7 +27,7 @@ from qpmask.batch.events import (
     PhaseStarted,
     StepsDone,
 )
-from qpmask.cli.words import count_of, error_console, shortened
+from qpmask.cli.console import count_of, error_console, shortened
 
 _PLAIN_EVERY_S = 10.0
 _STYLES = {"failed": "bold red", "skipped": "cyan"}

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from qpmask.cli.types import UNCLASSIFIED
+from qpmask.cli.paramtypes import UNCLASSIFIED
 from qpmask.errors import OptionsError
 
 if sys.version_info >= (3, 11):
@@ -68,7 +68,7 @@ def say_what_the_file_gives(ctx: click.Context, values: Mapping[str, Any]) -> No
     """
     from rich.text import Text
 
-    from qpmask.cli.words import error_console
+    from qpmask.cli.console import error_console
 
     from_file = click.core.ParameterSource.DEFAULT_MAP
     names = [

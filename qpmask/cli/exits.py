@@ -74,7 +74,7 @@ def show_error(error: BaseException) -> None:
         logging.getLogger("qpmask").debug("the error in full", exc_info=error)
     from rich.text import Text
 
-    from qpmask.cli.words import error_console
+    from qpmask.cli.console import error_console
 
     console = error_console()
     if isinstance(error, KeyboardInterrupt):

@@ -31,7 +31,7 @@ def mask_file(path: Path) -> Path:
 
 def masks_of_folder(path: Path) -> list[str]:
     """Names of the masks in a folder."""
-    from qpmask.verify import mask_files
+    from qpmask.report.foldercheck import mask_files
 
     return [p.name for p in mask_files(path)]
 

@@ -25,8 +25,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from qpmask.cli.faults import shown_names, without_image
-from qpmask.cli.words import (
+from qpmask.cli.console import (
     COMPILING,
     count_of,
     engine_name,
@@ -35,6 +34,7 @@ from qpmask.cli.words import (
     human_seconds,
     shortened,
 )
+from qpmask.cli.grouping import shown_names, without_image
 from qpmask.events import (
     EngineReady,
     EngineStarting,

@@ -2,7 +2,7 @@
 
 An :class:`Engine` turns a :class:`RenderJob` into a :class:`Rendering`: the tiles of level 0, in
 the order in which :func:`qpmask.ometiff.writer.write_mask` takes them. It neither chooses what to
-draw nor where the file goes; :mod:`qpmask.pipeline` does. Every engine inherits the tests of
+draw nor where the file goes; :mod:`qpmask.export.run` does. Every engine inherits the tests of
 ``tests/engine_contract.py``.
 """
 
@@ -92,7 +92,7 @@ class RenderJob:
         In draw order, the last on top. Objects of other classes are not drawn.
     order : str
         ``classes``: the order of the rules; ``area``: larger objects first, whatever their class
-        (:mod:`qpmask.engines.drawn`).
+        (:mod:`qpmask.engines.draworder`).
     n_channels : int
         Planes per z-slice and time point: 1, or the number of classes of a multichannel mask.
     max_label : int

@@ -92,9 +92,9 @@ def choose(choice: str, how: HowToRun) -> Extractor:
 
 def _registered(choice: str, how: HowToRun) -> Extractor:
     row = model_of(choice)
+    from qpmask.common.torchdevice import device_of
     from qpmask.features.loaders import load
     from qpmask.features.with_torch import TorchExtractor
-    from qpmask.torchdevice import device_of
 
     device = device_of(how.device)
     folder = how.weights.get(choice)
@@ -144,8 +144,8 @@ def _own(name: str, made: Any, origin: str, how: HowToRun) -> Extractor:
     if isinstance(made, Extractor):
         return made
     if hasattr(made, "state_dict") and callable(made):  # a module of PyTorch
+        from qpmask.common.torchdevice import device_of
         from qpmask.features.with_torch import TorchExtractor
-        from qpmask.torchdevice import device_of
 
         seeing = Seeing.of(
             resize=getattr(made, "resize", None),

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from qpmask.common.torchdevice import INSTALL_HINT, require_torch
 from qpmask.errors import MissingExtraError, OptionsError, QpmaskError
 from qpmask.features.registry import Model
-from qpmask.torchdevice import INSTALL_HINT, require_torch
 
 Loaded = tuple[Any, Callable[[Any], Any]]
 """A module, and the function from its input to features."""

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.common.torchdevice import require_torch
 from qpmask.errors import EngineUnavailableError
 from qpmask.features.extractor import Description, Extractor, Features
 from qpmask.features.seeing import Seeing
-from qpmask.torchdevice import require_torch
 
 
 class TorchExtractor(Extractor):

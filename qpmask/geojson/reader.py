@@ -19,8 +19,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from qpmask.arguments import path_of
-from qpmask.classnames import class_name
+from qpmask.classes.names import class_name
+from qpmask.common.arguments import path_of
 from qpmask.errors import ObjectFileError
 from qpmask.geojson.objects import (
     NO_COLOR,

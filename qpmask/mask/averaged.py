@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.errors import TileError
+from qpmask.geometry.pyramids import level_scales
 from qpmask.ometiff.reader import MaskFile
-from qpmask.pyramids import level_scales
 
 _WINDOW_PX0 = 1024  # side of what is looked at in one go, in pixels of level 0
 _MAX_WINDOWS = 8  # of a level; a mask of so many is looked at as a whole

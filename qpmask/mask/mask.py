@@ -14,29 +14,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.arguments import path_of, whole_number
-from qpmask.classnames import same_class
+from qpmask.classes.names import same_class
+from qpmask.common.arguments import path_of, whole_number
 from qpmask.errors import MaskError, MissingExtraError, NoSuchClassError, OptionsError
-from qpmask.frames import Frame
 from qpmask.geometry import PixelSize
-from qpmask.mask.about import (
+from qpmask.geometry.frames import Frame
+from qpmask.mask.averaged import is_averaged
+from qpmask.mask.binarymask import BinaryMask
+from qpmask.mask.fileinfo import (
     classes_of,
     find_labels,
     fingerprint,
     frame_of,
     name_of,
-    nearest,
+    nearest_hint,
     pixel_size_of,
 )
-from qpmask.mask.averaged import is_averaged
-from qpmask.mask.binary import BinaryMask
-from qpmask.mask.lazy import LazyPixels
-from qpmask.mask.scaling import fitting_level
-from qpmask.mask.scan import ClassArea, MaskTile, count_all, count_region, find_tiles
-from qpmask.ometiff.cuts import Positions, cut_axis
-from qpmask.ometiff.metadata import ClassRow, MaskMetadata
+from qpmask.mask.lazypixels import LazyPixels
+from qpmask.mask.levelchoice import fitting_level
+from qpmask.mask.tilescan import ClassArea, MaskTile, count_all, count_region, find_tiles
+from qpmask.ometiff.directoryreader import Level
+from qpmask.ometiff.omexml import ClassRow, MaskMetadata
 from qpmask.ometiff.reader import MaskFile
-from qpmask.ometiff.structure import Level
+from qpmask.ometiff.regiontiles import Positions, cut_axis
 
 if TYPE_CHECKING:
     from qpmask.mask.zarrstore import MaskStore
@@ -266,7 +266,7 @@ class Mask(LazyPixels):
             if not found:
                 raise NoSuchClassError(
                     f"{self.path} has no channel {c!r}.",
-                    hint=nearest(c, list(names), "Channels of this file"),
+                    hint=nearest_hint(c, list(names), "Channels of this file"),
                 )
             c = found[0]
         place = whole_number(c, "c"), whole_number(z, "z"), whole_number(t, "t")

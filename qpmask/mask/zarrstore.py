@@ -15,7 +15,7 @@ import numpy as np
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 
 from qpmask.mask.mask import Mask
-from qpmask.ometiff.structure import Level
+from qpmask.ometiff.directoryreader import Level
 
 _META = "zarr.json"
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from qpmask.errors import MaskError, OptionsError
-from qpmask.maskwriter.plan import WriterPlan
-from qpmask.ometiff.labels import constant_label
+from qpmask.maskwriter.writerplan import WriterPlan
+from qpmask.ometiff.labelcount import constant_label
 from qpmask.options import pixel_type
 
 Rule = Literal["replace", "max", "keep"]

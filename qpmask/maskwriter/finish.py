@@ -8,15 +8,15 @@ import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from qpmask.arguments import check_callable, flag, path_of
+from qpmask.common.arguments import check_callable, flag, path_of
 from qpmask.errors import MaskCheckError, MaskError
 from qpmask.maskwriter.journal import Contents, JournalReader
 from qpmask.maskwriter.place import journal_path, locked, mask_path
-from qpmask.maskwriter.plan import check_threads
 from qpmask.maskwriter.replay import replay
+from qpmask.maskwriter.writerplan import check_threads
 from qpmask.ometiff.check import check_mask
 from qpmask.ometiff.layout import MaskLayout, Tiles, WriteResult
-from qpmask.ometiff.metadata import MaskMetadata
+from qpmask.ometiff.omexml import MaskMetadata
 from qpmask.ometiff.writer import write_mask
 from qpmask.outputs import sync_folder, writing
 

@@ -1,8 +1,8 @@
 """The journal: every write as one record, appended to one file, so that a crash loses none.
 
 The file: a line that names the format, the length and the CRC of the plan, the plan as JSON, then
-the records (:mod:`qpmask.maskwriter.records`). A record that a killed process did not finish lies
-at the end, and is recognised by its length or its CRC.
+the records (:mod:`qpmask.maskwriter.packedwrites`). A record that a killed process did not finish
+lies at the end, and is recognised by its length or its CRC.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.errors import MaskError
-from qpmask.maskwriter.plan import WriterPlan
-from qpmask.maskwriter.records import (
+from qpmask.maskwriter.packedwrites import (
     HEAD,
     MARK,
     PIECE,
@@ -34,6 +33,7 @@ from qpmask.maskwriter.records import (
     placed_pieces,
     unpack_piece,
 )
+from qpmask.maskwriter.writerplan import WriterPlan
 from qpmask.outputs import output_error
 
 _FORMAT = b"qpmask writes 2\n"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qpmask.geometry import Size
 from qpmask.maskwriter.blocks import RULES, Rule
 from qpmask.maskwriter.journal import Contents, JournalReader, by_tile
-from qpmask.maskwriter.records import Pixels
+from qpmask.maskwriter.packedwrites import Pixels
 from qpmask.ometiff import kernels
 from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.runs import TileRuns, joined

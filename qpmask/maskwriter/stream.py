@@ -10,14 +10,14 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qpmask.arguments import check_callable, check_kind, path_of
+from qpmask.common.arguments import check_callable, check_kind, path_of
 from qpmask.errors import MaskError, OptionsError
 from qpmask.geometry import PixelSize
 from qpmask.maskwriter.blocks import take_block
 from qpmask.maskwriter.finish import OnTile, publish
+from qpmask.maskwriter.packedwrites import Pixels
 from qpmask.maskwriter.place import lock, make_room
-from qpmask.maskwriter.plan import Classes, WriterPlan, check_threads, plan_mask
-from qpmask.maskwriter.records import Pixels
+from qpmask.maskwriter.writerplan import Classes, WriterPlan, check_threads, plan_mask
 from qpmask.ometiff.layout import WriteResult
 
 _END = object()

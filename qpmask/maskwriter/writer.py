@@ -13,16 +13,16 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from qpmask.arguments import path_of
+from qpmask.common.arguments import path_of
 from qpmask.errors import MaskError, OutputError, QpmaskError
 from qpmask.geometry import PixelSize, Size
 from qpmask.maskwriter.blocks import Rule, take_block
 from qpmask.maskwriter.finish import OnTile, finish, recover
 from qpmask.maskwriter.journal import Journal, JournalReader
+from qpmask.maskwriter.packedwrites import pack_block
 from qpmask.maskwriter.place import journal_path, lock, make_room, mask_path
-from qpmask.maskwriter.plan import Classes, WriterPlan, check_threads, plan_mask
-from qpmask.maskwriter.records import pack_block
 from qpmask.maskwriter.stream import from_tiles
+from qpmask.maskwriter.writerplan import Classes, WriterPlan, check_threads, plan_mask
 from qpmask.ometiff.layout import WriteResult
 
 _log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
-from qpmask.arguments import path_of
+from qpmask.common.arguments import path_of
 from qpmask.errors import OptionsError
 from qpmask.geojson import ObjectTable
 from qpmask.geojson.write import Dialect, WriteOptions, geojson_of

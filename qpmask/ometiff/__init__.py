@@ -12,24 +12,24 @@ if TYPE_CHECKING:
     from qpmask.ometiff.check import CheckReport, Problem, check_mask
     from qpmask.ometiff.layout import MaskLayout, Tile, WriteResult
     from qpmask.ometiff.lzw import encode_lzw
-    from qpmask.ometiff.metadata import ClassRow, MaskMetadata, from_ome_xml, to_ome_xml
+    from qpmask.ometiff.omexml import ClassRow, MaskMetadata, from_ome_xml, to_ome_xml
     from qpmask.ometiff.reader import Level, MaskFile
     from qpmask.ometiff.writer import write_mask
 
 _HOMES = {
     "CheckReport": "check",
-    "ClassRow": "metadata",
+    "ClassRow": "omexml",
     "Level": "reader",
     "MaskFile": "reader",
     "MaskLayout": "layout",
-    "MaskMetadata": "metadata",
+    "MaskMetadata": "omexml",
     "Problem": "check",
     "Tile": "layout",
     "WriteResult": "layout",
     "check_mask": "check",
     "encode_lzw": "lzw",
-    "from_ome_xml": "metadata",
-    "to_ome_xml": "metadata",
+    "from_ome_xml": "omexml",
+    "to_ome_xml": "omexml",
     "write_mask": "writer",
 }
 

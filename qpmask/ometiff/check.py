@@ -14,19 +14,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.arguments import check_callable, path_of, shown, whole_number
+from qpmask.common.arguments import check_callable, path_of, shown, whole_number
 from qpmask.errors import MaskError, WrongTypeError
 from qpmask.geometry import Size
 from qpmask.ometiff import kernels
-from qpmask.ometiff.labels import LabelCounter
-from qpmask.ometiff.line import StripLine
-from qpmask.ometiff.metadata import ClassRow, MaskMetadata
+from qpmask.ometiff.labelcount import LabelCounter
+from qpmask.ometiff.omexml import ClassRow, MaskMetadata
 from qpmask.ometiff.pyramid import Above
 from qpmask.ometiff.reader import MaskFile
-from qpmask.ometiff.rules import structure_problems
 from qpmask.ometiff.runs import RunStrip
+from qpmask.ometiff.stripqueue import StripLine
 from qpmask.ometiff.stripreader import StripRead, StripReader
 from qpmask.ometiff.strips import StripPlace
+from qpmask.ometiff.structurecheck import structure_problems
 
 __all__ = ["CheckReport", "Problem", "check_mask"]
 

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.errors import MaskError
-from qpmask.ometiff.lzw import encode_lzw
-from qpmask.ometiff.lzw_decode import decode_lzw
+from qpmask.ometiff.lzw import decode_lzw, encode_lzw
 
 COMPRESSION_NAMES = {
     1: "none",

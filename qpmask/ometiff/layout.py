@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from qpmask.errors import OptionsError
 from qpmask.geometry import Size, TileGrid, pyramid_sizes
-from qpmask.ometiff.ifd import COMPRESSION_TAGS
+from qpmask.ometiff.directorywriter import COMPRESSION_TAGS
 from qpmask.ometiff.runs import TileRuns
 from qpmask.ometiff.strips import TileStrip
 from qpmask.options import PIXEL_TYPES

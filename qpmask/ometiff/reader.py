@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from qpmask.errors import MaskError, OptionsError
 from qpmask.geometry import Size
 from qpmask.ometiff.codecs import decode_segment
-from qpmask.ometiff.cuts import Cut, cut_axis
-from qpmask.ometiff.labels import constant_label
-from qpmask.ometiff.metadata import MaskMetadata
+from qpmask.ometiff.directoryreader import Level, Structure, read_structure
+from qpmask.ometiff.labelcount import constant_label
+from qpmask.ometiff.omexml import MaskMetadata
+from qpmask.ometiff.regiontiles import Cut, cut_axis
 from qpmask.ometiff.segmentfile import ABSENT, SegmentFile
-from qpmask.ometiff.structure import Level, Structure, read_structure
 from qpmask.ometiff.threads import in_threads
 from qpmask.ometiff.tilecache import TileCache
 
@@ -267,7 +267,7 @@ class MaskFile:
         level, plane : int
             Which level and plane.
         rows, cols : sequence of Cut
-            The rows and columns, cut by the level's tiles (:func:`~qpmask.ometiff.cuts.cut_axis`).
+            The rows and columns, cut by the level's tiles (:func:`.regiontiles.cut_axis`).
         out : ndarray of `dtype`
             Where they go, all of it.
         threads : int

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from qpmask.errors import TileError
 from qpmask.ometiff import kernels
 from qpmask.ometiff.codecs import decode_into
+from qpmask.ometiff.directoryreader import Image
 from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.reader import MaskFile
 from qpmask.ometiff.runs import RunStrip, TileRuns, constant_runs
 from qpmask.ometiff.strips import MIXED, UNKNOWN, StripGrid, StripShape
-from qpmask.ometiff.structure import Image
 
 _MAX_GAP = 64 << 10  # bytes between two tiles that are read rather than skipped
 _MAX_REMEMBERED = 1 << 18  # constant tiles
@@ -118,7 +118,7 @@ class StripReader:
         data, starts = gathered
         n_bytes = np.array([segments.lengths[k] for k in sound], np.int64)
         tiles = np.array(sound, np.int64)
-        runs = kernels.decode_lzw_runs(data, starts, n_bytes, tiles, shape, labels)
+        runs = kernels.unpack_runs(data, starts, n_bytes, tiles, shape, labels)
         return None if (runs.start[1:] == runs.start[:-1]).any() else runs
 
     def _decode_pixels(
@@ -172,7 +172,7 @@ class StripReader:
             return []
         n_bytes = np.array([segments.lengths[k] for k in tiles], np.int64)
         failed = np.zeros(len(tiles), np.bool_)
-        kernels.decode_lzw(
+        kernels.unpack_pixels(
             *gathered, n_bytes, np.array(tiles, np.int64), pixels.view(np.uint8), failed
         )
         return [k for k, bad in zip(tiles, failed.tolist(), strict=True) if not bad]

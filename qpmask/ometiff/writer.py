@@ -27,16 +27,16 @@ from qpmask.errors import MaskError, OptionsError
 from qpmask.geometry import Size, TileGrid
 from qpmask.ometiff import kernels
 from qpmask.ometiff.codecs import encode_tile
-from qpmask.ometiff.ifd import Directory, pack_directories, resolution_per_cm
-from qpmask.ometiff.labels import LabelCounter
+from qpmask.ometiff.directorywriter import Directory, pack_directories, resolution_per_cm
+from qpmask.ometiff.growingfile import Sink
+from qpmask.ometiff.labelcount import LabelCounter
 from qpmask.ometiff.layout import MaskLayout, Tile, Tiles, WriteResult
-from qpmask.ometiff.line import StripLine
 from qpmask.ometiff.lzw import encode_strip
-from qpmask.ometiff.metadata import MaskMetadata, to_ome_xml
+from qpmask.ometiff.omexml import MaskMetadata, to_ome_xml
 from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.pyramid import Above
 from qpmask.ometiff.runs import TileRuns
-from qpmask.ometiff.sink import Sink
+from qpmask.ometiff.stripqueue import StripLine
 from qpmask.ometiff.strips import MIXED, StripGrid, StripPlace, StripShape, TileStrip
 
 __all__ = [

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qpmask.classnames import same_class
+from qpmask.classes.names import same_class
 from qpmask.errors import OptionsError
-from qpmask.mask.about import nearest
+from qpmask.mask.fileinfo import nearest_hint
 from qpmask.patches.options import ChoiceOptions, PatchOptions
 from qpmask.patches.sources import SlideSource
 from qpmask.patches.table import storable
@@ -120,5 +120,5 @@ def _classes_of(path: Path) -> list[str]:
 def _no_class(option: str, wanted: str, known: list[str], who: str) -> OptionsError:
     return OptionsError(
         f"{option} is {wanted!r}, and {who} a class of that name.",
-        hint=nearest(wanted, known, "The classes"),
+        hint=nearest_hint(wanted, known, "The classes"),
     )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.batch import Reporter
-from qpmask.classnames import same_class
+from qpmask.classes.names import same_class
 from qpmask.errors import OptionsError
 from qpmask.patches.cutplan import CutPlan
 from qpmask.patches.describe import attributes_of

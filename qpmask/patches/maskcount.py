@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.errors import FrameError, OptionsError
-from qpmask.frames import FRAME_KEY, Frame, frame_from_json
 from qpmask.geometry import Affine, Size
+from qpmask.geometry.frames import FRAME_KEY, Frame, frame_from_json
 from qpmask.mask import Mask, open_mask
-from qpmask.mask.scaling import fitting_level
+from qpmask.mask.levelchoice import fitting_level
 from qpmask.outputs import SIDECAR_SUFFIX, read_json
 from qpmask.patches.fractions import Axis, class_areas
 from qpmask.patches.lattice import Lattice
@@ -77,7 +77,7 @@ class SlideMask:
     @property
     def fingerprint(self) -> str:
         """What tells its content from others, and how it lies."""
-        from qpmask.mask.about import fingerprint
+        from qpmask.mask.fileinfo import fingerprint
 
         file = self._mask._file
         return f"{fingerprint(file)} {file.changed_ns} {self.to_file.values}"

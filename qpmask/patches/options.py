@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from qpmask.arguments import check_fields
+from qpmask.common.arguments import check_fields
 from qpmask.errors import OptionsError
 from qpmask.options import EngineName
 

@@ -32,7 +32,7 @@ from qpmask.patches.sources import (
 if TYPE_CHECKING:
     from qpmask.events import Listener
     from qpmask.options import ExportOptions
-    from qpmask.plan.records import ImagePlan
+    from qpmask.plan.planrecords import ImagePlan
     from qpmask.project import Project
     from qpmask.report import Report
 
@@ -204,7 +204,7 @@ def _with_planned_masks(plan: PatchPlan, out: Path | None) -> list[SlideSource]:
     export = _export_of(plan)
     if export is None:
         return list(plan.sources)
-    from qpmask.pipeline import plan_export
+    from qpmask.export.run import plan_export
 
     folder = None if out is None else out / MASKS_FOLDER
     masks = plan_export(export[0], folder, plan.options.classes, export[1])
@@ -234,7 +234,7 @@ def _with_project_masks(
     if export is None:
         return list(plan.sources), [], False
     # Drawing masks takes much that cutting slides does not need.
-    from qpmask.pipeline import export_masks, plan_export
+    from qpmask.export.run import export_masks, plan_export
 
     folder, classes, choice = out / MASKS_FOLDER, plan.options.classes, plan.options.choice
     if choice.only or choice.tissue_classes:

@@ -11,11 +11,11 @@ decides what is drawn of one image. ``made_from`` holds as plain data what decid
 from __future__ import annotations
 
 from qpmask.plan.classcheck import count_classes
-from qpmask.plan.image import BOUNDARY_NAME, LEFT_OUT, NO_SLIDE, NOTHING, UNCLASSIFIED_NAME
-from qpmask.plan.made_from import fingerprint, same_fingerprint
-from qpmask.plan.records import ImagePlan, LegendRow, Plan, Standing
-from qpmask.plan.run import make_plan
-from qpmask.plan.standing import foreign_masks, look_at
+from qpmask.plan.imageplan import BOUNDARY_NAME, LEFT_OUT, NO_SLIDE, NOTHING, UNCLASSIFIED_NAME
+from qpmask.plan.maskfingerprint import fingerprint, same_fingerprint
+from qpmask.plan.planrecords import ImagePlan, LegendRow, Plan, Standing
+from qpmask.plan.runplan import make_plan
+from qpmask.plan.skipping import foreign_masks, look_at
 
 __all__ = [
     "BOUNDARY_NAME",

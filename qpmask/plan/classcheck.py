@@ -13,11 +13,11 @@ from qpmask.classes import (
     UnclassifiedRow,
     class_map_from_classes,
 )
+from qpmask.common.words import images_text, kinds_text, objects_text
 from qpmask.errors import OptionsError, UnmappedClassError
-from qpmask.inventory import Inventory
 from qpmask.options import MAX_LABEL, ExportOptions, Unclassified
-from qpmask.plan.words import images_text, kinds_text, objects_text
 from qpmask.project import Project, ProjectClass
+from qpmask.project.inventory import Inventory
 
 _MAX_NAMED = 25  # classes in one message
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.classnames import class_name
+from qpmask.classes.names import class_name
 from qpmask.errors import FrameError, OptionsError
 from qpmask.geojson import ObjectClass
 from qpmask.geometry import Affine
 from qpmask.mask import Mask
-from qpmask.ometiff.metadata import ClassRow, Color
+from qpmask.ometiff.omexml import ClassRow, Color
 from qpmask.outputs import INSTANCES_SUFFIX, SIDECAR_SUFFIX, read_json
 from qpmask.viewer.palette import palette_color
 

@@ -89,7 +89,7 @@ def trace(
         By default what the mask says, else 1.
     frame : {"image", "file"}
         Pixels of the image as QuPath shows it, or of the slide's file (see
-        :class:`~qpmask.frames.Frame`).
+        :class:`~qpmask.geometry.frames.Frame`).
     instances : bool, optional
         Whether each label is one object. By default what the mask says, else False.
 
@@ -172,7 +172,7 @@ def trace_plane(
 def _labels_here(mask: Mask, classes: Sequence[str | int]) -> NDArray[np.uint32]:
     """Labels of classes in a plane; a class that has a channel of its own is not in others."""
     if mask.n_planes > 1 and mask.metadata is not None and mask.metadata.channel_names:
-        from qpmask.classnames import same_class
+        from qpmask.classes.names import same_class
 
         names = mask.metadata.channel_names
         channel = names[mask.plane_number % mask.metadata.size_c]

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from qpmask.classnames import class_name
+from qpmask.classes.names import class_name
 from qpmask.qpdata.bytereader import ByteReader
 from qpmask.qpdata.javavalues import JavaObject
 from qpmask.qpdata.kinds import PATH_CLASS

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from qpmask.errors import FrameError
-from qpmask.frames import Frame
+from qpmask.geometry.frames import Frame
 from qpmask.slides.with_openslide import size_and_bounds
 
 _log = logging.getLogger(__name__)

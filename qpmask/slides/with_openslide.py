@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from qpmask.errors import MissingExtraError, OptionsError
 from qpmask.geometry import Bounds, PixelSize, Size
-from qpmask.pyramids import level_scales
+from qpmask.geometry.pyramids import level_scales
 from qpmask.slides.slide import GLASS, INSTALL_HINT, Slide, block_of
 
 

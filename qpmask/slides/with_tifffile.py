@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from qpmask.errors import MaskError, OptionsError
 from qpmask.geometry import Bounds, PixelSize, Size
-from qpmask.ometiff.metadata import from_ome_xml
-from qpmask.pyramids import level_scales
+from qpmask.geometry.pyramids import level_scales
+from qpmask.geometry.units import um_per_unit
+from qpmask.ometiff.omexml import from_ome_xml
 from qpmask.slides.slide import block_of
-from qpmask.units import um_per_unit
 
 _STRETCHED_PX = 4_000_000  # pixels that the contrast of a fluorescence image is taken from
 

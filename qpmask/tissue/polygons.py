@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.classnames import same_class
+from qpmask.classes.names import same_class
 from qpmask.errors import OptionsError
 from qpmask.geometry import Affine
 

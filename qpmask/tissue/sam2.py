@@ -119,7 +119,7 @@ class _Sam2:
     """A model with its processor, on its device."""
 
     def __init__(self, source: str, device: str, threads: int | None) -> None:
-        from qpmask.torchdevice import device_of, require_torch
+        from qpmask.common.torchdevice import device_of, require_torch
 
         self.torch = require_torch(_HINT)
         self.device = device_of(device)

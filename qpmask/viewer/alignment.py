@@ -1,9 +1,9 @@
 """How a mask lies upon its slide: which pixel of the slide a pixel of the mask stands for.
 
-A mask of ours says so itself (:class:`qpmask.frames.Frame`): it is applied, or the slide refused.
-Other programs' masks say nothing. They are taken to cover the slide's level 0, or the part of it
-that was scanned (``openslide.bounds-*``); which one follows from the sizes, and is said, because
-sizes prove nothing.
+A mask of ours says so itself (:class:`qpmask.geometry.frames.Frame`): it is applied, or the
+slide refused. Other programs' masks say nothing. They are taken to cover the slide's level 0, or
+the part of it that was scanned (``openslide.bounds-*``); which one follows from the sizes, and is
+said, because sizes prove nothing.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import math
 from dataclasses import dataclass
 
 from qpmask.errors import FrameError, OptionsError
-from qpmask.frames import Frame
 from qpmask.geometry import Affine, Bounds, PixelSize, Size
+from qpmask.geometry.frames import Frame
 
 
 @dataclass(frozen=True)

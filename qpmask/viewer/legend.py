@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.ometiff.metadata import ClassRow, Color
+from qpmask.ometiff.omexml import ClassRow, Color
 from qpmask.viewer.palette import label_color
 
 BACKGROUND_NAME = "(background)"

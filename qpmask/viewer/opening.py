@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from qpmask.classnames import UNCLASSIFIED, same_class
+from qpmask.classes.names import UNCLASSIFIED, same_class
 from qpmask.errors import FrameError, OptionsError
 from qpmask.geometry import Size
 from qpmask.mask import Mask, open_mask
-from qpmask.ometiff.metadata import ClassRow, Color
+from qpmask.ometiff.omexml import ClassRow, Color
 from qpmask.outputs import instance_classes
 from qpmask.project import composed_form
 from qpmask.slides import Slide, open_slide

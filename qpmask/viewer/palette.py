@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.ometiff.metadata import ClassRow, Color
+from qpmask.ometiff.omexml import ClassRow, Color
 
 OKABE_ITO: tuple[Color, ...] = (
     (230, 159, 0),  # orange

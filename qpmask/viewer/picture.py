@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from qpmask.arguments import check_kind, number, path_of, whole_number
+from qpmask.common.arguments import check_kind, number, path_of, whole_number
 from qpmask.errors import OptionsError, WrongTypeError
 from qpmask.geometry import Size
 from qpmask.viewer.opening import open_scene

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from qpmask.errors import OptionsError
 from qpmask.geometry import PixelSize, Size
-from qpmask.ometiff.metadata import ClassRow
+from qpmask.ometiff.omexml import ClassRow
 from qpmask.slides import Slide
 from qpmask.viewer.alignment import Alignment
 from qpmask.viewer.legend import BACKGROUND_NAME, LegendRow, legend_of, name_of

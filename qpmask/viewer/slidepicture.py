@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from qpmask.errors import OptionsError
 from qpmask.geometry import Affine, Size
-from qpmask.mask.scaling import fitting_level
+from qpmask.mask.levelchoice import fitting_level
 from qpmask.slides import GLASS, Slide
 from qpmask.viewer.viewport import Viewport
 

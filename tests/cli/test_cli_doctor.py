@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from conftest import ROOT, Cli
 
-from qpmask import diagnosis
 from qpmask.engines import jvm
 from qpmask.errors import NoQuPathError
+from qpmask.setup import doctor
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_a_package_that_is_missing(
             raise metadata.PackageNotFoundError(name)
         return "1.0"
 
-    monkeypatch.setattr(diagnosis.metadata, "version", version)
+    monkeypatch.setattr(doctor.metadata, "version", version)
     code, out, _ = cli()
     assert code == 3
     assert "paquo: not installed" in out and "pip install paquo" in out

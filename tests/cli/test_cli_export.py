@@ -23,11 +23,12 @@ from conftest import ROOT, TINY, Cli, hash_tree
 from engine_contract import square
 from handmade_projects import with_objects
 
-from qpmask import errors, pipeline
+from qpmask import errors
 from qpmask.cli import app
 from qpmask.cli.exits import code_for, run
 from qpmask.engines.base import Engine, EngineInfo, Rendering, RenderJob, Watch
 from qpmask.engines.choice import EngineChoice
+from qpmask.export import run as export_run
 from qpmask.geometry import TileGrid
 from qpmask.ometiff import MaskFile
 
@@ -81,8 +82,8 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> PlainEngine:
     """The engine of all exports in this process."""
     made = PlainEngine()
     choice = EngineChoice("native", None, "a test")
-    monkeypatch.setattr(pipeline, "choose_engine", lambda *args: choice)
-    monkeypatch.setattr(pipeline, "make_engines", lambda *args, **kwargs: (made, None))
+    monkeypatch.setattr(export_run, "choose_engine", lambda *args: choice)
+    monkeypatch.setattr(export_run, "make_engines", lambda *args, **kwargs: (made, None))
     return made
 
 
@@ -399,7 +400,7 @@ def test_ctrl_c_while_data_files_are_read(
         os.kill(os.getpid(), number)
         raise AssertionError("the signal was not taken")
 
-    monkeypatch.setattr("qpmask.plan.run.read_inventory", interrupted)
+    monkeypatch.setattr("qpmask.plan.runplan.read_inventory", interrupted)
     code, _, err = cli(three, "-o", "masks")
     assert code == 130 and "before anything was written" in err
     assert len(read) == 1 and not Path("masks").exists() and not engine.drawn

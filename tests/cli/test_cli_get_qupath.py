@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from conftest import Cli
 
-from qpmask.download import get_qupath
 from qpmask.engines import jvm
 from qpmask.errors import EngineError, NoQuPathError, OptionsError
+from qpmask.setup.download import get_qupath
 
 
 class Source:

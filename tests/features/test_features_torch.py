@@ -21,13 +21,13 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra fea
 from PIL import Image  # noqa: E402
 
 from qpmask import extract_features, feature_options, open_patches  # noqa: E402
+from qpmask.common.torchdevice import device_of  # noqa: E402
 from qpmask.errors import EngineUnavailableError, OptionsError  # noqa: E402
 from qpmask.features import loaders  # noqa: E402
 from qpmask.features.choosing import HowToRun, choose  # noqa: E402
 from qpmask.features.registry import model as row_of  # noqa: E402
 from qpmask.features.registry import models  # noqa: E402
 from qpmask.features.with_torch import TorchExtractor  # noqa: E402
-from qpmask.torchdevice import device_of  # noqa: E402
 
 PATCHES = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 3), np.uint8)
 

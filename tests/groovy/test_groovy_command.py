@@ -16,7 +16,7 @@ from qpmask._version import __version__
 from qpmask.classes import ClassEntry, ClassMap, load_preset
 from qpmask.engines.jvm import QuPathInstall
 from qpmask.errors import ClassMapError, OutputError
-from qpmask.scripts import SCRIPTS, groovy_literal, script_text, write_scripts
+from qpmask.setup.groovyscripts import SCRIPTS, groovy_literal, script_text, write_scripts
 
 SOURCE = ROOT / "groovy" / "source"
 _GROOVY = "org.apache.groovy:groovy:4.0.26"

@@ -32,8 +32,8 @@ from qpmask.options import ExportOptions
 from qpmask.outputs import mask_names
 from qpmask.project import open_project
 from qpmask.report import Report
-from qpmask.scripts import write_scripts
-from qpmask.verify import check_output, masks_in
+from qpmask.report.foldercheck import check_output, masks_in
+from qpmask.setup.groovyscripts import write_scripts
 
 pytestmark = pytest.mark.qupath
 

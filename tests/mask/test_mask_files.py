@@ -19,7 +19,7 @@ from qpmask import check_mask
 from qpmask.errors import MaskError, OptionsError, QpmaskError
 from qpmask.mask import open_mask
 from qpmask.ometiff import MaskFile
-from qpmask.verify import mask_files
+from qpmask.report.foldercheck import mask_files
 
 # --- other programs' files, and damage --------------------------------------------------------
 

@@ -185,7 +185,7 @@ def test_averages_of_labels_are_never_returned(
 def test_scales_are_found_for_sizes_rounded_up_and_down(
     width: int, height: int, k: int, is_up: bool
 ) -> None:
-    from qpmask.pyramids import scale_of
+    from qpmask.geometry.pyramids import scale_of
 
     s = 2**k
     if max(width, height) < 2 * s:

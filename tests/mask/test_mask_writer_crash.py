@@ -25,7 +25,7 @@ from qpmask import MaskWriter, check_mask, finalize
 from qpmask.errors import MaskCheckError, MaskError, OptionsError, OutputError
 from qpmask.maskwriter import finish
 from qpmask.maskwriter.journal import JournalReader
-from qpmask.maskwriter.records import HEAD, PIECE
+from qpmask.maskwriter.packedwrites import HEAD, PIECE
 from qpmask.ometiff import CheckReport, Problem
 
 # --- exceptions -------------------------------------------------------------------------------

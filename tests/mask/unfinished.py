@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from qpmask import MaskWriter, check_mask
-from qpmask.maskwriter.records import HEAD, PIECE
+from qpmask.maskwriter.packedwrites import HEAD, PIECE
 from qpmask.ometiff import MaskFile
 
 SIZE = (90, 70)  # width, height

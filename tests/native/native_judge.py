@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from qpmask.engines.native.plane import PlaneOptions
 from qpmask.engines.native.shapes import Kind, Shapes
-from qpmask.engines.native.tiles import PlaneOptions
 from qpmask.geometry import TileGrid
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from native.native_judge import Drawing, to_shapes
 
+from qpmask.engines.native.plane import Plane, PlaneOptions
 from qpmask.engines.native.shapes import Kind
-from qpmask.engines.native.tiles import Plane, PlaneOptions
 from qpmask.geometry import Size
 
 GOLDENS = Path(__file__).parent / "data" / "goldens.npz"

@@ -18,7 +18,7 @@ from qpmask import check_mask, export_masks, export_options, open_mask
 from qpmask.agreement import compare_masks
 from qpmask.engines import jvm
 from qpmask.report import Report
-from qpmask.verify import check_output
+from qpmask.report.foldercheck import check_output
 
 N_COLS, N_ROWS = 260, 256
 FOUND = jvm.QuPathInstall(Path("app"), Path("runtime"), Path("jvm"), "0.6.0")

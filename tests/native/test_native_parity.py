@@ -10,8 +10,8 @@ from native.native_cases import CASES, Case
 from native.native_judge import assemble, tiles, to_shapes
 from native.native_scenes import ALL_AREAS, EVERYTHING, scene
 
+from qpmask.engines.native.plane import Plane, PlaneOptions, is_thin
 from qpmask.engines.native.shapes import Kind
-from qpmask.engines.native.tiles import Plane, PlaneOptions, is_thin
 from qpmask.geometry import Size
 
 pytestmark = pytest.mark.qupath

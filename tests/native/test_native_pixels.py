@@ -7,8 +7,8 @@ import pytest
 from native.native_cases import CASES, Case, polygon
 from native.native_judge import Drawing, assemble, to_shapes
 
+from qpmask.engines.native.plane import Plane, PlaneOptions, is_thin
 from qpmask.engines.native.shapes import Kind, Shapes
-from qpmask.engines.native.tiles import Plane, PlaneOptions, is_thin
 from qpmask.errors import OptionsError, UnsupportedByEngineError
 from qpmask.geometry import Size
 

@@ -12,10 +12,9 @@ from native.native_judge import assemble, to_shapes
 from native.native_reference import thin_rings
 from native.native_scenes import ALL_AREAS, EVERYTHING, scene
 
-from qpmask.engines.native import tiles
-from qpmask.engines.native.draw import draw_strip
+from qpmask.engines.native.plane import Plane, PlaneOptions, is_thin
 from qpmask.engines.native.shapes import Kind, Shapes
-from qpmask.engines.native.tiles import Plane, PlaneOptions, is_thin
+from qpmask.engines.native.stripdraw import draw_strip
 from qpmask.geometry import Size
 from qpmask.jit.arguments import Packed
 from qpmask.ometiff.strips import StripGrid
@@ -93,7 +92,7 @@ def test_kernels_stay_within_their_arrays(seed: int, downsample: float, tile_px:
         with np.errstate(all="ignore"):
             return draw_strip.function(*plain)
 
-    with patch.object(tiles, "draw_strip", as_python):
+    with patch.object(plane, "draw_strip", as_python):
         for a, b in zip(compiled, plane.tiles(), strict=True):
             np.testing.assert_array_equal(a, b)
 

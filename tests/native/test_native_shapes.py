@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qpmask.engines.native.plane import Plane, PlaneOptions
 from qpmask.engines.native.shapes import Kind, Shapes, round_to_grid
-from qpmask.engines.native.tiles import Plane, PlaneOptions
 from qpmask.errors import UnsupportedByEngineError
 from qpmask.geometry import Size
 

@@ -16,7 +16,7 @@ from ometiff.mask_samples import histogram
 from qpmask.geometry import Size, pyramid_sizes
 from qpmask.ometiff import MaskFile, check_mask, kernels, pixelpool
 from qpmask.ometiff.codecs import decode_segment
-from qpmask.ometiff.labels import LabelCounter
+from qpmask.ometiff.labelcount import LabelCounter
 from qpmask.ometiff.pixelpool import new_pixels
 from qpmask.ometiff.pyramid import Pyramid
 from qpmask.ometiff.runs import RunStrip, TileRuns
@@ -190,13 +190,13 @@ def test_lzw_there_and_back(case) -> None:
     period = mask.dtype.itemsize
     for grid, _, _, strip, tiles in lots(case):
         shape, runs = strip.shape, tiles.runs
-        data, n_bytes = kernels.encode_lzw(runs, period, shape)
+        data, n_bytes = kernels.pack_runs(runs, period, shape)
         assert ((n_bytes > 0) == (runs.labels() == MIXED)).all()
         mixed = np.flatnonzero(n_bytes)
         starts = (np.cumsum(n_bytes) - n_bytes)[mixed]
         back = new_pixels(shape.n_tiles, grid.tile.area_px, mask.dtype)
         failed = np.ones(len(mixed), bool)
-        kernels.decode_lzw(data, starts, n_bytes[mixed], mixed, back.view(np.uint8), failed)
+        kernels.unpack_pixels(data, starts, n_bytes[mixed], mixed, back.view(np.uint8), failed)
         assert not failed.any()
         for k, start in zip(mixed.tolist(), starts.tolist(), strict=True):
             packed = data[start : start + int(n_bytes[k])].tobytes()
@@ -210,7 +210,7 @@ def test_lzw_there_and_back(case) -> None:
             assert np.array_equal(found, strip.tile(k))
         if period == 1:
             labels = runs.labels()
-            read = kernels.decode_lzw_runs(data, starts, n_bytes[mixed], mixed, shape, labels)
+            read = kernels.unpack_runs(data, starts, n_bytes[mixed], mixed, shape, labels)
             assert equal(TileRuns(shape, read, mask.dtype), tiles)
 
 
@@ -221,11 +221,11 @@ def decoded(data: bytes, edge: int) -> tuple[bytes | None, bytes | None]:
     failed = np.zeros(1, bool)
     packed = np.frombuffer(data + b"\0", np.uint8)[: len(data)]
     starts, n_bytes = np.array([0]), np.array([len(data)])
-    kernels.decode_lzw(packed, starts, n_bytes, np.array([1]), out, failed)
+    kernels.unpack_pixels(packed, starts, n_bytes, np.array([1]), out, failed)
     assert (out[[0, 2]] == GARBAGE).all()
     shape = StripShape(1, edge, edge, edge, edge)
     unread = np.array([MIXED])
-    runs = kernels.decode_lzw_runs(packed, starts, n_bytes, np.array([0]), shape, unread)
+    runs = kernels.unpack_runs(packed, starts, n_bytes, np.array([0]), shape, unread)
     pixels = None
     if len(runs.values):
         pixels = TileRuns(shape, runs, out.dtype).tile(0).tobytes()

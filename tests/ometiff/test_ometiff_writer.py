@@ -17,7 +17,7 @@ from qpmask.errors import MaskError, OptionsError, OutputError
 from qpmask.geometry import PixelSize, Size, pyramid_sizes
 from qpmask.ometiff import MaskFile, MaskLayout, MaskMetadata, check_mask, write_mask
 from qpmask.ometiff import writer as writer_module
-from qpmask.ometiff.ifd import resolution_per_cm
+from qpmask.ometiff.directorywriter import resolution_per_cm
 
 COMPRESSIONS = ("lzw", "zlib", "zstd", "packbits", "png", "none")
 

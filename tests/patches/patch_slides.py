@@ -10,8 +10,8 @@ import numpy as np
 from mask_files import write
 from slides.slide_samples import write_slide
 
-from qpmask.frames import FRAME_KEY
 from qpmask.geometry import Affine
+from qpmask.geometry.frames import FRAME_KEY
 
 UM = 0.5
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from qpmask.engines.native.plane import Plane, PlaneOptions
 from qpmask.engines.native.shapes import Kind, Shapes
-from qpmask.engines.native.tiles import Plane, PlaneOptions
 from qpmask.geojson import GeometryType, ObjectTable
 from qpmask.geometry import Size
 

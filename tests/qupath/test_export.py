@@ -122,7 +122,7 @@ def test_channels_are_named_by_their_class(tiny: Path, tmp_path: Path) -> None:
         assert mask.metadata is not None
         assert mask.metadata.channel_names == ("Beta", "Alpha")
         assert mask.n_planes == 2
-    from qpmask.verify import check_output
+    from qpmask.report.foldercheck import check_output
 
     assert check_output(tmp_path / "m" / "squares.ome.tif", needs_sidecar=True).problems == ()
 

@@ -12,9 +12,9 @@ import pytest
 import tifffile
 from slides.slide_samples import write_scn
 
-from qpmask.frames import Frame
 from qpmask.geometry import Affine, Bounds, Size
-from qpmask.serverchain import read_frame
+from qpmask.geometry.frames import Frame
+from qpmask.project.serverchain import read_frame
 
 pytestmark = pytest.mark.qupath
 

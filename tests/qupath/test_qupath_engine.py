@@ -13,7 +13,8 @@ import tifffile
 from engine_contract import EngineContract, plan_one
 
 from qpmask.engines.base import Engine, Watch
-from qpmask.engines.qupath import QuPathEngine, bands, pixel_rules, watched
+from qpmask.engines.qupath import QuPathEngine, bands, countingserver, pixel_rules
+from qpmask.engines.qupath.rendering import QuPathRendering
 from qpmask.errors import (
     EngineError,
     EngineOutOfMemoryError,
@@ -104,13 +105,13 @@ class TestQuPathEngine(EngineContract):
         def fail(error: str) -> None:
             import jpype
 
-            real = watched.WatchedServer.__init__
+            real = countingserver.CountingServer.__init__
 
             def init(self: Any, server: Any) -> None:
                 inner = _Failing(server, error)
                 real(self, jpype.JProxy("qupath.lib.images.servers.ImageServer", inst=inner))
 
-            monkeypatch.setattr(watched.WatchedServer, "__init__", init)
+            monkeypatch.setattr(countingserver.CountingServer, "__init__", init)
 
         return fail
 
@@ -137,7 +138,7 @@ class TestQuPathEngine(EngineContract):
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        real = bands.QuPathRendering._finish
+        real = QuPathRendering._finish
 
         def finish_and_damage(self: Any) -> None:
             real(self)
@@ -148,7 +149,7 @@ class TestQuPathEngine(EngineContract):
                 file.seek(at)
                 file.write(bytes(8))
 
-        monkeypatch.setattr(bands.QuPathRendering, "_finish", finish_and_damage)
+        monkeypatch.setattr(QuPathRendering, "_finish", finish_and_damage)
         with pytest.raises(LostTilesError, match="row 1"):
             drawn(engine, plan_one("squares", tile_px=16), tmp_path)
         assert list(tmp_path.iterdir()) == []
@@ -168,7 +169,7 @@ def drawn(engine: Engine, plan: ImagePlan, folder: Path, watch: Watch | None = N
 
 
 @pytest.mark.qupath
-class TestWatchedServer:
+class TestCountingServer:
     def test_it_answers_as_the_server_does(self, qupath: Any) -> None:
         import jpype
 
@@ -188,7 +189,7 @@ class TestWatchedServer:
                 raise jpype.JClass("java.io.IOException")("gone")
 
         inner = jpype.JProxy("qupath.lib.images.servers.ImageServer", inst=_Server())
-        server = watched.WatchedServer(inner)
+        server = countingserver.CountingServer(inner)
         interface = jpype.JClass("qupath.lib.images.servers.ImageServer")
         proxy = jpype.JObject(server.proxy, interface)
         assert str(proxy.getPath()) == "a path"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from conftest import ROOT
 
-from qpmask.ometiff.programs import PROGRAMS, Program, shut_out
+from qpmask.ometiff.otherprograms import PROGRAMS, Program, shut_out
 
 LEVELS = {"all": "all", "whole": "whole ones", "one": "level 0 alone"}
 MARK = "<!-- programs -->"

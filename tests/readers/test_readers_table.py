@@ -1,4 +1,4 @@
-"""The table of programs (:mod:`qpmask.ometiff.programs`) is what they do, and what the README says.
+"""The table of programs (``ometiff.otherprograms``) is what they do, and what the README says.
 
 A cell that says ``right`` must be so with any version. One that says ``wrong`` or ``refused`` is
 about one version; where another one is installed and does better, the table can be mended, and the
@@ -17,8 +17,8 @@ from ometiff.mask_samples import blobs, levels_of, write
 from readers.calls import CALLS, reading
 from readers.javacalls import imagej_reading, qupath_planes, qupath_server
 
-from qpmask.ometiff.programs import PROGRAMS, Program
-from qpmask.ometiff.stripfile import write_in_strips
+from qpmask.ometiff.otherprograms import PROGRAMS, Program
+from qpmask.ometiff.tiffstrips import write_in_strips
 
 TILE_PX = 256
 SCALE = {"uint8": 1, "uint16": 300, "uint32": 700_000}

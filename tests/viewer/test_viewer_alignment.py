@@ -7,8 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from qpmask.errors import FrameError, OptionsError
-from qpmask.frames import Frame, SlideFile
 from qpmask.geometry import Affine, PixelSize, Size
+from qpmask.geometry.frames import Frame, SlideFile
 from qpmask.slides import Bounds
 from qpmask.viewer.alignment import Alignment, align, place
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qpmask.ometiff.metadata import ClassRow
+from qpmask.ometiff.omexml import ClassRow
 from qpmask.viewer.legend import LegendRow, fitting, legend_of
 from qpmask.viewer.palette import PALETTE
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from viewer.viewer_colors import ciede2000, distances, lab
 
-from qpmask.ometiff.metadata import ClassRow
+from qpmask.ometiff.omexml import ClassRow
 from qpmask.viewer.palette import OKABE_ITO, PALETTE, Painter, label_color, palette_color
 
 

@@ -15,7 +15,7 @@ from slides.slide_samples import gradient, write_slide
 from qpmask.errors import MaskError, NoSuchClassError, OptionsError
 from qpmask.geometry import PixelSize, Size
 from qpmask.mask import open_mask
-from qpmask.ometiff.metadata import ClassRow, MaskMetadata, to_ome_xml
+from qpmask.ometiff.omexml import ClassRow, MaskMetadata, to_ome_xml
 from qpmask.slides.with_pillow import ImageSlide
 from qpmask.viewer import extras, slidepicture
 from qpmask.viewer.opening import open_scene

@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING
 
 from qpmask._version import __version__
 from qpmask.engines.base import Engine, EngineInfo, Rendering, RenderJob, Sight, Watch
+from qpmask.engines.native.library import LIBRARY
 from qpmask.errors import UnsupportedByEngineError
 from qpmask.qpdata import ImageObjects, read_qpdata
 from qpmask.qpdata.wkb import MULTI_POLYGON
 
-from .library import LIBRARY
-
 if TYPE_CHECKING:
-    from qpmask.engines.drawn import Drawn
+    from qpmask.engines.draworder import Drawn
+    from qpmask.engines.native.plane import Plane
+    from qpmask.engines.native.seenobjects import Watcher
     from qpmask.ometiff.layout import Tiles
-
-    from .sight import Watcher
-    from .tiles import Plane
 
 #: Pixel rules by QuPath version, and the step in px0 to which geometries are rounded.
 _GRIDS: dict[str, float | None] = {"qupath-0.6": 0.01, "qupath-0.4": None}
@@ -79,7 +77,7 @@ class NativeEngine(Engine):
     def render(self, job: RenderJob, scratch: Path, watch: Watch) -> Rendering:
         """Prepare a job; its tiles are drawn as they are asked for."""
         self.start()
-        from qpmask.engines.drawn import select
+        from qpmask.engines.draworder import select
 
         watch.check()
         objects: ImageObjects | None = None
@@ -117,9 +115,8 @@ class _NativeRendering(Rendering):
 
     def tiles(self) -> Iterator[Tiles]:
         """Strips of tiles plane by plane, row by row."""
+        from qpmask.engines.native.seenobjects import Watcher
         from qpmask.geometry import TileGrid
-
-        from .sight import Watcher
 
         job, objects, drawn = self._job, self._objects, self._drawn
         if objects is None or drawn is None:
@@ -163,8 +160,8 @@ class _NativeRendering(Rendering):
     def _drawn_plane(
         self, drawn: Drawn, number: int, dtype: str | None, boundary_label: int | None
     ) -> Plane:
-        from . import selection
-        from .tiles import Plane, PlaneOptions
+        from qpmask.engines.native import selection
+        from qpmask.engines.native.plane import Plane, PlaneOptions
 
         job, objects = self._job, self._objects
         assert objects is not None and job.entry.size is not None
@@ -189,8 +186,8 @@ class _NativeRendering(Rendering):
         Measured: filled thin they are equal all the same but for single pixels in rare cases, which
         a comparison finds; their boundaries and wide fills are not.
         """
-        from .selection import describe
-        from .tiles import is_thin
+        from qpmask.engines.native.plane import is_thin
+        from qpmask.engines.native.selection import describe
 
         job, objects, drawn = self._job, self._objects, self._drawn
         assert objects is not None and drawn is not None

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from qpmask.jit import Library
 
-_MODULES = ("curves", "draw", "fill", "raster", "scene", "shapes", "thin", "wide")
+_MODULES = (
+    "crossings", "ellipses", "polygonfill", "shapes", "stripdraw", "thinrule",
+    "tilerows", "widerule",
+)  # fmt: skip
 
 _STRIPS = ("kernels.library", "kernels.pixels", "runs", "strips")  # what is used of these
 

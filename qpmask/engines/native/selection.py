@@ -1,6 +1,6 @@
 """The objects that a job draws in one plane of the mask: objects -> shapes.
 
-In: the columns of a data file (:mod:`qpmask.qpdata`) and :class:`~qpmask.engines.drawn.Drawn`.
+In: the columns of a data file (:mod:`qpmask.qpdata`) and :class:`~qpmask.engines.draworder.Drawn`.
 Out: :class:`~.shapes.Shapes`.
 """
 
@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.engines.drawn import Drawn
+from qpmask.engines.draworder import Drawn
+from qpmask.engines.native.shapes import Kind, Shapes
 from qpmask.errors import UnsupportedByEngineError
 from qpmask.qpdata import ImageObjects, RoiKind, Rois
-
-from .shapes import Kind, Shapes
 
 _GEOMETRY_COLLECTION = 7
 
@@ -145,7 +144,7 @@ def _geometries(
 
 
 def _points(rois: Rois, drawn: Drawn, rows: NDArray[np.int64], grid: float | None) -> Shapes:
-    from .shapes import round_to_grid
+    from qpmask.engines.native.shapes import round_to_grid
 
     parts = []
     from_geometry = rois.kind[drawn.roi[rows]] == RoiKind.GEOMETRY

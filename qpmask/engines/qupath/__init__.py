@@ -1,8 +1,9 @@
 """QuPath's own ``LabeledImageServer`` and ``OMEPyramidWriter``, driven through paquo and JPype.
 
-:mod:`.engine` reads the objects, :mod:`.labels` builds the label image, :mod:`.watched` watches it,
-:mod:`.bands` has QuPath write it to scratch files and reads those back, tile by tile, so that a
-tile that QuPath lost on the way cannot pass for background. What QuPath draws is decided by
+:mod:`.engine` reads the objects, :mod:`.labelserver` builds the label image,
+:mod:`.countingserver` watches it, :mod:`.rendering` has QuPath write it to scratch files, in
+:mod:`.bands`, and reads those back, tile by tile; :mod:`.losttiles` notices a tile that QuPath lost
+on the way, so that it cannot pass for background. What QuPath draws is decided by
 :class:`qpmask.engines.base.RenderJob` alone; the slide itself is never opened, since a label image
 needs only its size.
 

@@ -15,9 +15,9 @@ from qpmask.engines.base import (
     Watch,
     refuse_beyond_qupath,
 )
-from qpmask.engines.qupath.bands import QuPathRendering
+from qpmask.engines.qupath.rendering import QuPathRendering
 from qpmask.errors import EngineError, UnsupportedByEngineError
-from qpmask.projectjson import DATA_FILE
+from qpmask.project.imagejson import DATA_FILE
 
 
 class QuPathEngine(Engine):

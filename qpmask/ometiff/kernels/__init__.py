@@ -1,7 +1,7 @@
 """What is done with the tiles of a strip: kernels (see :mod:`qpmask.jit`).
 
 :mod:`.pixels` turns pixels to runs and back, :mod:`.levels` works on the runs of tiles,
-:mod:`.lzw` packs and unpacks them; :mod:`.calls` calls them and says what each does.
+:mod:`.lzwruns` packs and unpacks them; :mod:`.calls` calls them and says what each does.
 """
 
 from qpmask.ometiff.kernels.calls import (
@@ -9,12 +9,12 @@ from qpmask.ometiff.kernels.calls import (
     compare,
     count,
     crop,
-    decode_lzw,
-    decode_lzw_runs,
-    encode_lzw,
     halve,
+    pack_runs,
     paint,
     runs_of,
+    unpack_pixels,
+    unpack_runs,
 )
 
 __all__ = [
@@ -22,10 +22,10 @@ __all__ = [
     "compare",
     "count",
     "crop",
-    "decode_lzw",
-    "decode_lzw_runs",
-    "encode_lzw",
     "halve",
+    "pack_runs",
     "paint",
     "runs_of",
+    "unpack_pixels",
+    "unpack_runs",
 ]

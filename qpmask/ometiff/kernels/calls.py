@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.ometiff.kernels import levels, lzw, pixels
+from qpmask.ometiff.kernels import levels, lzwruns, pixels
 from qpmask.ometiff.kernels.library import I64, U8, Pixels
 from qpmask.ometiff.runs import RunStrip
 from qpmask.ometiff.strips import StripShape
@@ -51,18 +51,18 @@ class Rooms(threading.local):
         """Room for the decoders."""
         return self.array("phrases", 2 * 4096, np.int64)[: 2 * 4096].reshape(2, 4096)
 
-    def encoder(self, period: int, n: int) -> lzw.EncoderRoom:
+    def encoder(self, period: int, n: int) -> lzwruns.EncoderRoom:
         """Room for the encoder; for pixels of ``period`` bytes and tiles of ``n`` runs."""
-        n_phrases = period * lzw.MAX_SLOTS
-        n_codes = n_phrases * (lzw.MAX_PHRASE + 1)
+        n_phrases = period * lzwruns.MAX_SLOTS
+        n_codes = n_phrases * (lzwruns.MAX_PHRASE + 1)
         if "slot_of" not in self._arrays:
             # Filled before it is kept: Ctrl-C may come in between.
             self._arrays["slot_of"] = np.full(65536, -1, np.int32)
-        return lzw.EncoderRoom(
+        return lzwruns.EncoderRoom(
             self.array("codes", n_codes, np.uint16)[:n_codes].reshape(n_phrases, -1),
             self.array("longest", n_phrases, np.int32),
             self.array("slot_of", 65536, np.int32),
-            self.array("label_of", lzw.MAX_SLOTS, np.int64),
+            self.array("label_of", lzwruns.MAX_SLOTS, np.int64),
             self.array("tile values", n, np.uint32),
             self.array("tile ends", n, np.int32),
         )
@@ -108,7 +108,7 @@ def assemble(quarters: Sequence[RunStrip], shape: StripShape) -> RunStrip:
     return copied(room)
 
 
-def encode_lzw(runs: RunStrip, period: int, shape: StripShape) -> tuple[U8, I64]:
+def pack_runs(runs: RunStrip, period: int, shape: StripShape) -> tuple[U8, I64]:
     """Pack the tiles of more than one run by LZW, padded with 0.
 
     Parameters
@@ -127,28 +127,28 @@ def encode_lzw(runs: RunStrip, period: int, shape: StripShape) -> tuple[U8, I64]
     room = _rooms.encoder(period, most + 2 * shape.tile_height + 2)
     n_bytes = np.empty(shape.n_tiles, np.int64)
     out = _rooms.array("packed", 1 << 17, np.uint8)
-    while (n := lzw.encode_lzw(runs, period, shape, out, n_bytes, room)) < 0:
+    while (n := lzwruns.pack_runs(runs, period, shape, out, n_bytes, room)) < 0:
         out = _rooms.array("packed", 2 * len(out), np.uint8)
     return out[:n].copy(), n_bytes
 
 
-def decode_lzw_runs(
+def unpack_runs(
     data: U8, starts: I64, n_bytes: I64, tiles: I64, shape: StripShape, labels: I64
 ) -> RunStrip:
     """Decode LZW segments of one byte a pixel, without making pixels of them.
 
     Segment i is ``n_bytes[i]`` bytes of ``data`` from ``starts[i]`` on and holds tile ``tiles[i]``;
     ``labels`` are the states of the others. A tile has no runs if it is damaged, or if this cannot
-    decode it; :func:`decode_lzw` can, or says so.
+    decode it; :func:`unpack_pixels` can, or says so.
     """
     n = int(n_bytes.sum()) + shape.n_tiles * (shape.tile_height + 8)
     room = _rooms.runs(n, shape.n_tiles)
     whole = _rooms.runs(n, 1, "whole")
-    lzw.decode_lzw_runs(data, starts, n_bytes, tiles, shape, labels, room, whole, _rooms.phrases())
+    lzwruns.unpack_runs(data, starts, n_bytes, tiles, shape, labels, room, whole, _rooms.phrases())
     return copied(room)
 
 
-def decode_lzw(
+def unpack_pixels(
     data: U8, starts: I64, n_bytes: I64, tiles: I64, out: U8, failed: NDArray[np.bool_]
 ) -> None:
     """Decode LZW segments to pixels.
@@ -156,4 +156,6 @@ def decode_lzw(
     Segment i is ``n_bytes[i]`` bytes of ``data`` from ``starts[i]`` on and goes to
     ``out[tiles[i]]``, which it must fill exactly; otherwise, or if it is damaged, ``failed[i]``.
     """
-    lzw.decode_lzw(data, starts, n_bytes, tiles, out, failed.view(np.uint8), _rooms.phrases())
+    lzwruns.unpack_pixels(
+        data, starts, n_bytes, tiles, out, failed.view(np.uint8), _rooms.phrases()
+    )

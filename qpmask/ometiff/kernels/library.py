@@ -13,7 +13,7 @@ from qpmask.ometiff.strips import StripShape
 
 LIBRARY = jit.Library(
     "strips",
-    [f"{__package__}.{name}" for name in ("library", "levels", "lzw", "pixels")]
+    [f"{__package__}.{name}" for name in ("library", "levels", "lzwruns", "pixels")]
     + ["qpmask.ometiff.runs", "qpmask.ometiff.strips"],
 )
 

@@ -24,7 +24,7 @@ from native.native_judge import Drawing, assemble, tiles  # noqa: E402
 from native.native_scenes import ALL_AREAS, EVERYTHING, scene  # noqa: E402
 
 from qpmask.engines import jvm  # noqa: E402
-from qpmask.engines.native.tiles import PlaneOptions, is_thin  # noqa: E402
+from qpmask.engines.native.plane import PlaneOptions, is_thin  # noqa: E402
 from qpmask.geometry import Size, TileGrid  # noqa: E402
 
 # Downsample, tile, line thickness, boundary label, labels in draw order, distance of the origin.

@@ -1,0 +1,1 @@
+"""One module a command; what they share stands beside this folder."""

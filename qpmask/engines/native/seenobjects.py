@@ -1,0 +1,187 @@
+"""Which objects leave a pixel: what a rendering saw while it drew, and what covers the rest.
+
+The kernels note of each shape whether it has a pixel, and whether one of these has its label when
+all is drawn (:meth:`.Plane.found`). What covers those without one is looked up afterwards, in
+the strips where they lie. How much of a class is covered is counted only where the areas of its
+objects leave it open whether that is more than half.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask.engines.base import CoveredShare, Sight
+from qpmask.engines.draworder import Drawn, areas
+from qpmask.engines.native.plane import Plane
+from qpmask.geometry import Size
+from qpmask.ometiff.runs import TileRuns
+from qpmask.qpdata import ImageObjects
+
+_MOST_AT_ONCE = 65535
+_MOST_ROUNDS = 64
+_STEPS_PER_PX2 = 2e4  # of qpmask.engines.draworder.areas
+
+DrawPlane = Callable[[Drawn, int], Plane]
+"""How a plane of some objects is drawn; the number is that of the plane."""
+
+
+class Watcher:
+    """Collects what is seen, plane by plane.
+
+    Parameters
+    ----------
+    objects : ImageObjects
+        The columns of the data file.
+    drawn : Drawn
+        What the job draws.
+    draw : callable
+        Draws other planes on the same tiles.
+    draw_mask : callable
+        Draws a plane of the mask once more, by its number.
+    """
+
+    def __init__(
+        self,
+        objects: ImageObjects,
+        drawn: Drawn,
+        draw: DrawPlane,
+        draw_mask: Callable[[int], Plane],
+    ) -> None:
+        self._objects = objects
+        self._drawn = drawn
+        self._draw = draw
+        self._draw_mask = draw_mask
+        self._has_pixel = np.zeros(len(drawn.row), np.bool_)
+        self._left = np.zeros(len(drawn.row), np.bool_)
+        self._covered_by: dict[int, tuple[int, ...]] = {}
+        self._by_row = np.argsort(drawn.row)
+        self._plane = np.full(len(drawn.row), -1, np.int32)
+
+    def plane_done(self, plane: Plane, number: int) -> None:
+        """Take what was found in a plane whose tiles were all drawn."""
+        source, has_pixel, left = plane.found()
+        at = self._by_row[np.searchsorted(self._drawn.row[self._by_row], source)]
+        self._has_pixel[at] = has_pixel
+        self._left[at] = left
+        self._plane[at] = number
+        self._look_up(plane, number, at[has_pixel & ~left])
+
+    def sight(
+        self,
+        left_px: Mapping[int, int] | None,
+        image: Size,
+        downsample: float,
+        *,
+        instances: bool = False,
+    ) -> Sight:
+        """All that was seen.
+
+        ``left_px``, pixels of the mask by label, is None for no shares; of ``instances`` they are
+        those of the classes of the objects.
+        """
+        bounds = self._objects.rois.bounds_px0[self._drawn.roi]
+        with np.errstate(invalid="ignore"):
+            before, after = bounds[:, 2:] <= 0, bounds[:, :2] >= (image.width_px, image.height_px)
+        outside = np.asarray((before | after).any(axis=1), np.bool_)
+        shares: tuple[CoveredShare, ...] = ()
+        if left_px is not None:
+            group = self._drawn.label
+            if instances:
+                group = self._objects.class_index[self._drawn.row]
+            shares = tuple(self._shares(group, left_px, downsample))
+        return Sight(
+            rows=self._drawn.row,
+            has_pixel=self._has_pixel,
+            outside=outside,
+            left=self._left,
+            covered_by=self._covered_by,
+            shares=shares,
+        )
+
+    def _look_up(self, plane: Plane, number: int, hidden: NDArray[np.int64]) -> None:
+        """Find the labels upon hidden objects.
+
+        Objects that cover one another are taken apart in rounds: those on top first.
+        """
+        for _ in range(_MOST_ROUNDS):
+            rest = []
+            for first in range(0, len(hidden), _MOST_AT_ONCE):
+                part = hidden[first : first + _MOST_AT_ONCE]
+                numbers = np.arange(1, len(part) + 1, dtype=np.int32)
+                alone = self._draw(replace(_taken(self._drawn, part), label=numbers), number)
+                upon: dict[int, Counter[int]] = defaultdict(Counter)
+                for place in alone.busy_strips():
+                    for mine, label, n in _joint(alone.strip(*place), plane.strip(*place)):
+                        upon[mine][label] += n
+                for i, at in enumerate(part.tolist(), 1):
+                    if i in upon:
+                        labels = tuple(label for label, _ in upon[i].most_common())
+                        self._covered_by[int(self._drawn.row[at])] = labels
+                    else:
+                        rest.append(at)
+            hidden = np.asarray(rest, np.int64)
+            if not rest:
+                return
+
+    def _shares(
+        self, group: NDArray[np.int32], left_px: Mapping[int, int], downsample: float
+    ) -> Iterator[CoveredShare]:
+        """Groups of objects of which more than half is covered."""
+        drawn = self._drawn
+        bounds = self._objects.rois.bounds_px0[drawn.roi]
+        around = 2 * (bounds[:, 2:] - bounds[:, :2]).sum(axis=1) / downsample
+        inside = areas(self._objects.rois)[drawn.roi] / (_STEPS_PER_PX2 * downsample**2)
+        most = inside + np.nan_to_num(around) + 1
+        for value in np.unique(group[self._has_pixel]).tolist():
+            mine = np.flatnonzero((group == value) & self._has_pixel)
+            labels = np.unique(drawn.label[mine]).tolist()
+            left = sum(left_px.get(label, 0) for label in labels)
+            if 2 * left >= most[mine].sum():
+                continue
+            n_pixels, upon = self._alone(mine)
+            if 2 * left < n_pixels:
+                by = [label for label, _ in upon.most_common() if label not in labels]
+                first = int(mine[0])
+                row, label = int(drawn.row[first]), int(drawn.label[first])
+                yield CoveredShare(row, label, n_pixels, left, tuple(by))
+
+    def _alone(self, at: NDArray[np.int64]) -> tuple[int, Counter[int]]:
+        """Pixels that objects would have alone, and labels of the mask in these places."""
+        upon: Counter[int] = Counter()
+        for number in np.unique(self._plane[at]).tolist():
+            mine = _taken(self._drawn, at[self._plane[at] == number])
+            alone = self._draw(replace(mine, label=np.ones_like(mine.label)), number)
+            mask = self._draw_mask(number)
+            for place in alone.busy_strips():
+                for _, label, n in _joint(alone.strip(*place), mask.strip(*place)):
+                    upon[label] += n
+        return upon.total(), upon
+
+
+def _joint(one: TileRuns, other: TileRuns) -> list[tuple[int, int, int]]:
+    """Pixels of two strips by both labels: (first, second, number), the first not background."""
+    ends = []
+    for strip in (one, other):
+        before = np.concatenate([[0], np.cumsum(strip.shape.areas())[:-1]])
+        ends.append(strip.runs.ends + np.repeat(before, np.diff(strip.runs.start)))
+    both = np.union1d(*ends)
+    first, second = (
+        strip.runs.values[np.searchsorted(end, both)].astype(np.uint64)
+        for strip, end in zip((one, other), ends, strict=True)
+    )
+    pairs, index = np.unique(first << np.uint64(32) | second, return_inverse=True)
+    n_pixels = np.bincount(index, np.diff(both, prepend=0)).astype(np.int64)
+    return [
+        (pair >> 32, pair & 0xFFFFFFFF, n)
+        for pair, n in zip(pairs.tolist(), n_pixels.tolist(), strict=True)
+        if pair >> 32
+    ]
+
+
+def _taken(drawn: Drawn, at: NDArray[np.int64]) -> Drawn:
+    return Drawn(drawn.row[at], drawn.roi[at], drawn.label[at], drawn.order[at], drawn.channel[at])

@@ -1,0 +1,381 @@
+"""LZW from runs and to runs, or to pixels where a segment holds more than runs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from qpmask import jit
+from qpmask.jit import kernel
+from qpmask.ometiff.kernels.levels import recut
+from qpmask.ometiff.kernels.library import I32, I64, LIBRARY, RUNS, SHAPE, U8, U16, U32
+from qpmask.ometiff.runs import RunStrip
+from qpmask.ometiff.strips import StripShape
+
+MAX_SLOTS = 256  # labels that have LZW phrases at one time
+MAX_PHRASE = 1024  # bytes in the longest phrase: enough for a tile of 512 pixels of one label
+
+
+class EncoderRoom(NamedTuple):
+    """Arrays that encoding works in.
+
+    Attributes
+    ----------
+    codes : uint16 array (period * MAX_SLOTS, MAX_PHRASE + 1)
+        ``period`` is the number of bytes of a pixel.
+    longest : int32 array (period * MAX_SLOTS,)
+    slot_of : int32 array (65536,)
+        By the low 16 bits of a label; all -1 before and after.
+    label_of : int64 array (MAX_SLOTS,)
+    values, ends : uint32 and int32 arrays (n,)
+        Room for the runs of any tile, two more for each row, and two more.
+    """
+
+    codes: U16
+    longest: I32
+    slot_of: I32
+    label_of: I64
+    values: U32
+    ends: I32
+
+
+_ENCODER_ROOM = jit.Record(
+    EncoderRoom,
+    codes=jit.U16_2D,
+    longest=jit.I32_1D,
+    slot_of=jit.I32_1D,
+    label_of=jit.I64_1D,
+    values=jit.U32_1D,
+    ends=jit.I32_1D,
+)
+
+
+@LIBRARY.entry(RUNS, jit.I64, SHAPE, jit.U8_1D, jit.I64_1D, _ENCODER_ROOM)
+def pack_runs(
+    runs: RunStrip, period: int, shape: StripShape, out: U8, n_bytes: I64, room: EncoderRoom
+) -> int:
+    """See :func:`.calls.pack_runs`; the number of bytes, or -1 where there is not room for all."""
+    at = 0
+    for k in range(shape.n_tiles):
+        n_bytes[k] = 0
+        first, last = runs.start[k], runs.start[k + 1]
+        if last - first < 2:
+            continue
+        values, ends = runs.values[first:last], runs.ends[first:last]
+        width = shape.last_width if k == shape.n_tiles - 1 else shape.tile_width
+        if width < shape.tile_width or shape.height < shape.tile_height:
+            n = recut(runs, k, width, shape.tile_width, shape.tile_height, room.values, room.ends)
+            values, ends = room.values[:n], room.ends[:n]
+        n = _encode_tile(values, ends, period, out[at:], room)
+        if n < 0:
+            return -1
+        n_bytes[k] = n
+        at += n
+    return at
+
+
+@kernel
+def _encode_tile(values: U32, ends: I32, period: int, out: U8, room: EncoderRoom) -> int:
+    """Encode a tile of ``period`` (1, 2 or 4) bytes a pixel; the encoded length, -1 without room.
+
+    A phrase is the beginning of a run: of one label at one phase (which of the label's bytes comes
+    first), ``length`` bytes long. Greedy LZW makes the phrases of one label and phase in the order
+    of their length, so a table of codes by (label's slot, phase, length) is all the dictionary
+    there is. Codes of other phrases are counted and never used. Of labels that have their low 16
+    bits in common one has phrases at a time; the table is cleared for the other.
+    """
+    if len(out) < 16:
+        return -1
+    codes, longest, slot_of, label_of = room.codes, room.longest, room.slot_of, room.label_of
+    n_slots = 0
+    n_out = 0
+    buffer = np.uint64(256)  # bits not yet written; the code that clears the table comes first
+    n_bits = 9
+    width = 9
+    next_code = 258
+    repeats = np.int64(1)  # a 1 in each byte of a label
+    if period == 2:
+        repeats = np.int64(0x0101)
+    elif period == 4:
+        repeats = np.int64(0x01010101)
+
+    start = 0
+    for i in range(len(values)):
+        label = np.int64(values[i])
+        low = label & 65535
+        first = label & 255
+        alike = label == first * repeats  # all its bytes
+        end = np.int64(ends[i]) * period
+        at = start
+        while at < end:
+            slot = slot_of[low]
+            is_taken = n_slots == MAX_SLOTS if slot < 0 else label_of[slot] != label
+            clears = next_code == 4094 or is_taken
+            length = 0
+            code = 256
+            key = 0
+            if not clears:
+                if slot < 0:
+                    slot = n_slots
+                    slot_of[low] = slot
+                    label_of[slot] = label
+                    for phase in range(period):
+                        longest[slot * period + phase] = 1
+                    n_slots += 1
+                key = slot * period
+                phase = (at - start) & (period - 1)
+                if not alike:
+                    key += phase
+                length = min(np.int64(longest[key]), end - at)
+                if length > 1:
+                    code = np.int64(codes[key, length])
+                else:
+                    code = label >> (8 * phase) & 255
+
+            buffer = (buffer << np.uint64(width)) | np.uint64(code)
+            n_bits += width
+            while n_bits >= 8:
+                n_bits -= 8
+                out[n_out] = np.uint8(buffer >> np.uint64(n_bits))
+                n_out += 1
+
+            is_full = n_out + 8 > len(out)
+            if clears or is_full:
+                width = 9
+                next_code = 258
+                for s in range(n_slots):
+                    slot_of[label_of[s] & 65535] = -1
+                n_slots = 0
+                if is_full:
+                    return -1
+                continue
+            # The decoder makes an entry of this phrase and the byte that follows.
+            at += length
+            if at < end and length < MAX_PHRASE:
+                longest[key] = length + 1
+                codes[key, length + 1] = next_code
+            next_code += 1
+            if next_code == 512 or next_code == 1024 or next_code == 2048:
+                width += 1
+        start = end
+
+    buffer = (buffer << np.uint64(width)) | np.uint64(257)  # end of information
+    n_bits += width
+    while n_bits > 0:
+        n_bits -= 8
+        if n_bits >= 0:
+            out[n_out] = np.uint8(buffer >> np.uint64(n_bits))
+        else:
+            out[n_out] = np.uint8(buffer << np.uint64(-n_bits))
+        n_out += 1
+    for s in range(n_slots):
+        slot_of[label_of[s] & 65535] = -1
+    return n_out
+
+
+@LIBRARY.entry(
+    jit.U8_1D, jit.I64_1D, jit.I64_1D, jit.I64_1D, SHAPE, jit.I64_1D, RUNS, RUNS, jit.I64_2D
+)
+def unpack_runs(
+    data: U8,
+    starts: I64,
+    n_bytes: I64,
+    tiles: I64,
+    shape: StripShape,
+    labels: I64,
+    out: RunStrip,
+    whole: RunStrip,
+    phrases: I64,
+) -> None:
+    """See :func:`.calls.unpack_runs`.
+
+    ``out`` has room for a run for each byte, and each row of each tile and eight more; so has
+    ``whole``, room to work in, with two numbers in ``start``. ``phrases``: shape (2, 4096).
+    """
+    area = np.int64(shape.tile_width * shape.tile_height)
+    values, ends, start = out.values, out.ends, out.start
+    n_runs = 0
+    i = 0
+    for k in range(shape.n_tiles):
+        width = shape.last_width if k == shape.n_tiles - 1 else shape.tile_width
+        if i < len(tiles) and tiles[i] == k:
+            # No code gives more than one run.
+            packed = data[starts[i] : starts[i] + n_bytes[i]]
+            is_full = width == shape.tile_width and shape.height == shape.tile_height
+            if is_full:
+                found = _decode_runs(packed, area, values[n_runs:], ends[n_runs:], phrases)
+            else:
+                found = _decode_runs(packed, area, whole.values, whole.ends, phrases)
+                whole.start[0], whole.start[1] = 0, found
+                if found > 0:
+                    found = recut(
+                        whole, 0, shape.tile_width, width, shape.height,
+                        values[n_runs:], ends[n_runs:],
+                    )  # fmt: skip
+            n_runs += found
+            i += 1
+        elif labels[k] >= 0:
+            values[n_runs] = labels[k]
+            ends[n_runs] = width * shape.height
+            n_runs += 1
+        start[k + 1] = n_runs
+
+
+@kernel
+def _next_code(
+    packed: U8, at: int, buffer: np.uint64, n_bits: int, width: int
+) -> tuple[int, int, np.uint64, int]:
+    """Take the next code, -1 at the end; where to read on, bits that were read and not taken."""
+    while n_bits < width:
+        if at == len(packed):
+            return -1, at, buffer, n_bits
+        buffer = buffer << np.uint64(8) | np.uint64(packed[at])
+        at += 1
+        n_bits += 8
+    n_bits -= width
+    code = np.int64(buffer >> np.uint64(n_bits) & np.uint64((1 << width) - 1))
+    return code, at, buffer, n_bits
+
+
+@kernel
+def _decode_runs(packed: U8, area: int, values: U32, ends: I32, phrases: I64) -> int:
+    """Decode an LZW segment of one byte a pixel to runs; how many, or 0 if that cannot be done.
+
+    It can while no code stands for a phrase of two labels, as is so in a file that was packed by
+    runs. Whatever is wrong with the segment, 0 leaves it to the general decoder to say.
+    """
+    phrase_label, phrase_bytes = phrases[0], phrases[1]
+    buffer = np.uint64(0)
+    n_bits = 0
+    width = 9
+    next_code = 258
+    at = 0
+    done = 0
+    n_runs = 0
+    before_label = -1  # none: right after the table was cleared
+    before_bytes = 0
+    last_label = -1
+    while True:
+        code, at, buffer, n_bits = _next_code(packed, at, buffer, n_bits, width)
+        if code < 0:
+            return 0
+        if code == 257:
+            return n_runs if done == area else 0
+        if code == 256:
+            width = 9
+            next_code = 258
+            before_label = -1
+            continue
+        if code < 256:
+            label, n = code, 1
+        elif code < next_code:
+            label, n = phrase_label[code], phrase_bytes[code]
+        elif code == next_code and before_label >= 0:
+            label, n = before_label, before_bytes + 1
+        else:
+            return 0
+        if label < 0 or n > area - done:
+            return 0
+        if before_label >= 0:
+            if next_code >= 4096:
+                return 0
+            phrase_label[next_code] = label if label == before_label else -1
+            phrase_bytes[next_code] = before_bytes + 1
+            next_code += 1
+        done += n
+        if label == last_label:
+            ends[n_runs - 1] = done
+        else:
+            values[n_runs] = label
+            ends[n_runs] = done
+            n_runs += 1
+            last_label = label
+        before_label, before_bytes = label, n
+        # The code that is read next may be the entry that is made with it.
+        if next_code + 1 >= 1 << width and width < 12:
+            width += 1
+
+
+@LIBRARY.entry(*[jit.U8_1D, jit.I64_1D, jit.I64_1D, jit.I64_1D], jit.U8_2D, jit.U8_1D, jit.I64_2D)
+def unpack_pixels(
+    data: U8, starts: I64, n_bytes: I64, tiles: I64, out: U8, failed: U8, phrases: I64
+) -> None:
+    """See :func:`.calls.unpack_pixels`; ``phrases`` is room to work in, shape (2, 4096)."""
+    for i in range(len(tiles)):
+        packed = data[starts[i] : starts[i] + n_bytes[i]]
+        is_sound = _decode_tile(packed, out[tiles[i]], phrases[0], phrases[1])
+        failed[i] = 0 if is_sound else 1
+
+
+@kernel
+def _decode_tile(packed: U8, out: U8, phrase_start: I64, phrase_bytes: I64) -> bool:
+    """Decode one LZW segment; whether it is sound and fills ``out`` exactly.
+
+    A phrase is a piece of the output so far: the phrase before and the byte behind it.
+    """
+    n_out = len(out)
+    buffer = np.uint64(0)
+    n_bits = 0
+    width = 9
+    next_code = 258
+    at = 0
+    done = 0
+    before_start = 0
+    before_bytes = 0  # none: right after the table was cleared
+    while True:
+        code, at, buffer, n_bits = _next_code(packed, at, buffer, n_bits, width)
+        if code < 0:
+            return False
+        if code == 257:
+            return done == n_out
+        if code == 256:
+            width = 9
+            next_code = 258
+            before_bytes = 0
+            continue
+        if before_bytes:
+            if next_code >= 4096:
+                return False
+            phrase_start[next_code] = before_start
+            phrase_bytes[next_code] = before_bytes + 1
+            next_code += 1
+        before_start = done
+        if code < 256:
+            if done == n_out:
+                return False
+            out[done] = code
+            done += 1
+            before_bytes = 1
+        else:
+            if code >= next_code:
+                return False
+            length = phrase_bytes[code]
+            if length > n_out - done:
+                return False
+            _copy(out, phrase_start[code], done, length)
+            done += length
+            before_bytes = length
+        # The code that is read next may be the entry that is made with it.
+        if next_code + 1 >= 1 << width and width < 12:
+            width += 1
+
+
+@kernel
+def _copy(data: U8, source: int, target: int, n_bytes: int) -> None:
+    """Copy within an array, forwards; the two may overlap by the last byte of the source.
+
+    Where there is room, blocks of 32 bytes go beyond the end, into what is written next.
+    """
+    i = 0
+    if target - source >= 32 and target + n_bytes + 32 <= len(data):
+        while i < n_bytes:
+            a = data[source + i : source + i + 32]
+            b = data[target + i : target + i + 32]
+            for j in range(32):
+                b[j] = a[j]
+            i += 32
+        return
+    while i < n_bytes:
+        data[target + i] = data[source + i]
+        i += 1

@@ -1,0 +1,132 @@
+"""Files written whole or not at all, hashed, and read back where they may be damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import errno
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from qpmask.errors import OptionsError, OutputError, QpmaskError
+from qpmask.outputs.names import INSTANCES_SUFFIX, SIDECAR_SUFFIX
+
+_HASHED = 1 << 20  # bytes at either end of a file that stand for all of it
+
+
+def csv_text(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    """A table as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a file that a user named, whole or not at all; an older one is replaced.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    with writing(path, "The file"):
+        try:
+            part.write_text(text, encoding="utf-8", errors="replace", newline="")
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def writing(path: Path, what: str) -> Iterator[None]:
+    """Turn an OSError of the block into an OutputError that names the path and says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, QpmaskError):
+            raise
+        raise output_error(error, path, what) from error
+
+
+def output_error(error: OSError, path: Path, what: str) -> OutputError:
+    """Our error for an OSError while writing to ``path``."""
+    hint = "Check the path and its permissions."
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = "Free some space, or write to another disk."
+    elif error.errno == errno.EROFS:
+        hint = "The disk is read-only; choose another folder."
+    reason = error.strerror or str(error)
+    return OutputError(f"{what} {path} cannot be written: {reason}.", hint=hint)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def file_mark(path: Path) -> dict[str, Any]:
+    """What tells a file's content from another's, without reading gigabytes: name, size, ends.
+
+    Raises
+    ------
+    OptionsError
+        It cannot be read.
+    """
+    try:
+        n_bytes = path.stat().st_size
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            digest.update(file.read(_HASHED))
+            file.seek(max(0, n_bytes - _HASHED))
+            digest.update(file.read(_HASHED))
+    except OSError as error:
+        raise OptionsError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return {"name": path.name, "bytes": n_bytes, "ends_sha256": digest.hexdigest()}
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in a JSON file, or None where there is no such file or no such object."""
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def instance_classes(mask: Path) -> dict[int, str]:
+    """Class of each label of an instance mask, by the table beside it; empty where there is none.
+
+    Objects without a class have an empty name.
+    """
+    sidecar = read_json(mask.with_name(mask.name + SIDECAR_SUFFIX)) or {}
+    if sidecar.get("kind") != "instances":
+        return {}
+    try:
+        with mask.with_name(mask.name + INSTANCES_SUFFIX).open(
+            encoding="utf-8", newline=""
+        ) as file:
+            return {int(row["label"]): row["class"] or "" for row in csv.DictReader(file)}
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        return {}
+
+
+def sync_folder(path: Path) -> None:
+    """Make a rename last; not every system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

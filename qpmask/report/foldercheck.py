@@ -1,0 +1,154 @@
+"""Stage 6 for whole folders: masks, their sidecars and the report, read back from disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qpmask.errors import OptionsError
+from qpmask.ometiff.check import check_mask
+from qpmask.ometiff.directoryreader import is_in_color
+from qpmask.outputs import (
+    INSTANCES_SUFFIX,
+    MASK_SUFFIX,
+    REPORT_JSON,
+    SIDECAR_SUFFIX,
+    file_sha256,
+    read_json,
+)
+
+_SUFFIXES = (".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is wrong with one mask; ``problems`` is empty if nothing is."""
+
+    path: Path
+    problems: tuple[str, ...]
+    n_tiles: int = 0
+    file_bytes: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def masks_in(path: Path) -> list[Path]:
+    """The masks that a path stands for: itself, or those of a folder.
+
+    Masks that the folder's report or a sidecar names count as well, even if they are gone.
+
+    Raises
+    ------
+    OptionsError
+        There is nothing there.
+    """
+    if not path.is_dir():
+        if not path.exists():
+            raise OptionsError(f"There is no file or folder {path}.")
+        return [path]
+    found = set(mask_files(path))
+    for sidecar in path.glob(f"*{MASK_SUFFIX}{SIDECAR_SUFFIX}"):
+        found.add(sidecar.with_name(sidecar.name.removesuffix(SIDECAR_SUFFIX)))
+    found |= _reported(path)
+    if not found:
+        raise OptionsError(
+            f"There are no masks in {path}.", hint="Masks are files that end in .tif or .tiff."
+        )
+    return sorted(found)
+
+
+def mask_files(folder: Path) -> list[Path]:
+    """Files of a folder that are masks or should be: all TIFFs but those in colour, by name."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in _SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
+        and not is_in_color(path)
+    )
+
+
+def check_outputs(folder: Path, paths: Iterable[Path]) -> Iterator[Verdict]:
+    """Check masks one by one; ``folder`` is what the user named."""
+    reported = _reported(folder)
+    for path in paths:
+        yield check_output(path, needs_sidecar=path in reported)
+
+
+def _reported(folder: Path) -> set[Path]:
+    """The masks that a folder's report names: those that were exported into it."""
+    report = read_json(folder / REPORT_JSON) or {}
+    records = report.get("images")
+    return {
+        folder / str(record["mask"])
+        for record in (records if isinstance(records, list) else [])
+        if isinstance(record, dict) and record.get("mask")
+    }
+
+
+def check_output(path: Path, *, needs_sidecar: bool = False) -> Verdict:
+    """Check a mask against itself and its sidecar.
+
+    Parameters
+    ----------
+    path : Path
+        The mask.
+    needs_sidecar : bool
+        Whether a missing sidecar is a problem, as it is of an exported mask in its folder. A mask
+        that was made in Python has none.
+    """
+    if not path.exists():
+        return Verdict(path, ("the file is gone; export it again",))
+    sidecar_path = path.with_name(path.name + SIDECAR_SUFFIX)
+    sidecar = read_json(sidecar_path)
+    problems: list[str] = []
+    counts = None
+    if sidecar is None:
+        if sidecar_path.exists():
+            problems.append(f"its sidecar {sidecar_path.name} cannot be read")
+        elif needs_sidecar:
+            problems.append(f"its sidecar {sidecar_path.name} is missing")
+    else:
+        counts = _counts(sidecar)
+        if counts is None:
+            problems.append(f"its sidecar {sidecar_path.name} has no pixel counts")
+        problems += _against_sidecar(path, sidecar)
+    report = check_mask(path, counts=counts, classes=_labels(sidecar))
+    problems += [str(p) for p in report.problems]
+    if report.n_problems > len(report.problems):
+        problems.append(f"and {report.n_problems - len(report.problems):,} more problems")
+    return Verdict(path, tuple(problems), report.n_tiles, report.file_bytes)
+
+
+def _counts(sidecar: dict[str, Any]) -> dict[int, int] | None:
+    try:
+        return {int(k): int(v) for k, v in sidecar["pixels"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _labels(sidecar: dict[str, Any] | None) -> list[int] | None:
+    """Labels that may occur where the file's own class table does not say it all."""
+    return [255] if sidecar is not None and sidecar.get("kind") == "multichannel" else None
+
+
+def _against_sidecar(path: Path, sidecar: dict[str, Any]) -> Iterator[str]:
+    mask = sidecar.get("mask")
+    n_bytes = mask.get("bytes") if isinstance(mask, dict) else None
+    if not isinstance(mask, dict) or not isinstance(n_bytes, int):
+        yield "its sidecar does not say how large it is"
+    elif n_bytes != path.stat().st_size:
+        yield f"it has {path.stat().st_size:,} bytes, its sidecar says {n_bytes:,}"
+    elif mask.get("sha256") not in (None, file_sha256(path)):
+        yield "its bytes are not those that were written: its hash is not the sidecar's"
+    if (
+        sidecar.get("kind") == "instances"
+        and not (path.with_name(path.name + INSTANCES_SUFFIX)).is_file()
+    ):
+        yield f"its table of instances {path.name + INSTANCES_SUFFIX} is missing"
