@@ -24,6 +24,8 @@ COMMANDS = {
     "patches": "patches",
     "features": "features",
     "finalize": "finalize",
+    "import": "import_objects",
+    "restore": "restore",
     "groovy": "groovy",
     "doctor": "doctor",
     "get-qupath": "get_qupath",

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.geojson.objects import NO_COLOR, ObjectTable
+from qpmask.geojson.objects import NO_COLOR, ObjectTable, geometries, plain_objects
 from qpmask.intoqupath.javabytes import (
     END,
     EXTERNALIZABLE,
@@ -80,7 +80,9 @@ def with_ids(table: ObjectTable, taken: Collection[bytes] = frozenset()) -> NDAr
     return ids
 
 
-def object_streams(table: ObjectTable, ids: NDArray[np.bytes_]) -> Iterator[ObjectStream]:
+def object_streams(
+    table: ObjectTable, ids: NDArray[np.bytes_], marks: Mapping[str, str] | None = None
+) -> Iterator[ObjectStream]:
     """Yield streams that hold all objects, those without a parent in their order.
 
     Parameters
@@ -89,6 +91,8 @@ def object_streams(table: ObjectTable, ids: NDArray[np.bytes_]) -> Iterator[Obje
         The objects, in the image's frame.
     ids : ndarray of bytes (S36), shape (n,)
         Their UUIDs.
+    marks : mapping of str to str, optional
+        Metadata that all of them get.
     """
     order, ends = _in_tree_order(table.parent)
     is_top = table.parent[order] < 0
@@ -97,7 +101,7 @@ def object_streams(table: ObjectTable, ids: NDArray[np.bytes_]) -> Iterator[Obje
         end = min(start + CHUNK, len(order))
         while end < len(order) and not is_top[end]:
             end += 1
-        yield _stream(table, ids, order[start:end], ends[start:end] - start)
+        yield _stream(table, ids, order[start:end], ends[start:end] - start, marks or {})
         start = end
 
 
@@ -124,11 +128,23 @@ def _in_tree_order(parent: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArra
     return order, (place + size)[order]
 
 
+def no_objects() -> ObjectStream:
+    """A stream without any."""
+    none = np.zeros(0, np.int64)
+    start = np.zeros(1, np.int64)
+    shapes = geometries(none.astype(np.uint8), start, start, start, np.zeros((0, 2)))
+    return _stream(plain_objects(shapes), np.zeros(0, "S36"), none, none, {})
+
+
 def _stream(
-    table: ObjectTable, ids: NDArray[np.bytes_], chosen: NDArray[np.int64], ends: NDArray[np.int64]
+    table: ObjectTable,
+    ids: NDArray[np.bytes_],
+    chosen: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    marks: Mapping[str, str],
 ) -> ObjectStream:
     """One stream of objects in tree order; ``ends`` says where what is below each ends."""
-    shared = _Shared(table, chosen)
+    shared = _Shared(table, chosen, marks)
     heads, tails = _halves(table, ids, chosen, shared)
     n_top, pieces = 0, []
     open_until: list[tuple[int, bytes]] = []
@@ -203,7 +219,9 @@ def _halves(
 class _Shared:
     """What the objects of a stream refer to."""
 
-    def __init__(self, table: ObjectTable, chosen: NDArray[np.int64]) -> None:
+    def __init__(
+        self, table: ObjectTable, chosen: NDArray[np.int64], marks: Mapping[str, str]
+    ) -> None:
         p = self.preamble = Preamble()
         for name, flags, fields, parent in _CLASSES:
             p.add_class(name, flags, fields, parent)
@@ -218,6 +236,7 @@ class _Shared:
             if i >= 0:
                 entry = table.classes[i]
                 self.classes[i] = self._class(entry.name, entry.color_argb, parts)
+        self._marks = dict(marks)
         self._metadata: dict[tuple[tuple[str, str], ...], bytes] = {}
 
     def _class(self, name: str, argb: int | None, parts: dict[str, bytes]) -> bytes:
@@ -235,6 +254,7 @@ class _Shared:
 
     def metadata(self, entries: Mapping[str, str] | None) -> bytes:
         """Metadata, which objects with the same share: each gets its own when it is saved."""
+        entries = {**entries, **self._marks} if entries else self._marks
         if not entries:
             return b""
         key = tuple(entries.items())

@@ -86,6 +86,13 @@ class DataFiles:
         with jvm.java_errors(f"QuPath failed to read {entry.label}"):
             return DataFile(entry, _read(entry, image.java_object))
 
+    def default_colors(self, names: Iterable[str]) -> dict[str, int]:
+        """The packed colour that QuPath gives a class of its own accord."""
+        import jpype
+
+        path_class = jpype.JClass("qupath.lib.objects.classes.PathClass")
+        return {name: int(path_class.fromString(name).getColor()) for name in names}
+
 
 def _read(entry: ImageEntry, java_entry: Any) -> Any:
     import jpype
@@ -219,13 +226,6 @@ class DataFile:
     def image_type(self) -> str:
         """QuPath's image type."""
         return str(self._data.getImageType().name())
-
-    def default_colors(self, names: Iterable[str]) -> dict[str, int]:
-        """The packed colour that QuPath gives a class of its own accord."""
-        import jpype
-
-        path_class = jpype.JClass("qupath.lib.objects.classes.PathClass")
-        return {name: int(path_class.fromString(name).getColor()) for name in names}
 
 
 # -- Java functions that call nothing of Python --------------------------------------------------

@@ -1,0 +1,75 @@
+"""What an import did, or would do, as a table or JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rich.table import Table
+from rich.text import Text
+
+from qpmask.cli.words import count_of, error_console, human_seconds, out_console, print_json
+from qpmask.intoqupath.report import ImportReport
+
+_STYLES = {"done": "green", "planned": "cyan", "failed": "bold red", "interrupted": "yellow"}
+_CLASSES = 8
+
+
+def show_import(report: ImportReport, *, as_json: bool = False, quiet: bool = False) -> None:
+    """Print it: results on stdout, what went wrong on stderr."""
+    if as_json:
+        print_json(report.as_dict())
+        return
+    if not quiet:
+        _print_table(report)
+    _print_trouble(report, warnings=not quiet)
+
+
+def _print_table(report: ImportReport) -> None:
+    console = out_console()
+    title = "Would be imported into" if report.dry_run else "Imported into"
+    table = Table(title=f"{title} {report.project}", title_justify="left")
+    for name in ("image", "status", "before", "removed", "added", "after"):
+        left = name in ("image", "status")
+        table.add_column(name, justify="left" if left else "right", overflow="fold")
+    for r in report:
+        numbers = [r.before, r.removed, r.added, r.after]
+        cells = ["" if n is None else f"{n:,}" for n in numbers]
+        table.add_row(Text(r.name), Text(r.status, _STYLES[r.status]), *cells)
+    console.print(table)
+    classes: Counter[str] = Counter()
+    for r in report:
+        if r.error is None:
+            classes.update(r.classes)
+    if classes:
+        named = [f"{name or 'no class'} {n:,}" for name, n in classes.most_common(_CLASSES)]
+        more = len(classes) - _CLASSES
+        rest = f", and {count_of(more, 'more class')}" if more > 0 else ""
+        console.print(f"By class: {', '.join(named)}{rest}", soft_wrap=not console.is_terminal)
+    counts = Counter(r.status for r in report)
+    parts = ", ".join(f"{counts[s]} {s}" for s in _STYLES if counts[s])
+    console.print(
+        f"{parts}; {human_seconds(report.seconds)}", soft_wrap=not console.is_terminal
+    )
+    if report.backup is not None:
+        console.print(
+            f"What was replaced is kept in {report.backup}; 'qpmask restore {report.project}' "
+            "takes it back.", soft_wrap=True,
+        )  # fmt: skip
+    if report.dry_run:
+        console.print("Nothing was written.")
+
+
+def _print_trouble(report: ImportReport, *, warnings: bool) -> None:
+    errors = error_console()
+    for name, why in report.unmatched:
+        errors.print(Text("error: ", "bold red") + Text(f"{name}: {why}"))
+    for r in report:
+        for warning in r.warnings if warnings or r.lost else ():
+            errors.print(Text("warning: ", "yellow") + Text(f"{r.name}: {warning}"))
+        if r.status == "failed":
+            errors.print(Text("error: ", "bold red") + Text(f"{r.name}: {r.error}"))
+    if report.interrupted:
+        errors.print(
+            Text("Interrupted. ", "yellow")
+            + Text("Images that are done have their objects; the others are as they were.")
+        )
