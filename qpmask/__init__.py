@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from qpmask.features.options import FeatureOptions as FeatureOptions
     from qpmask.features.options import feature_options as feature_options
     from qpmask.features.run import extract_features as extract_features
+    from qpmask.intoqupath.options import ImportOptions as ImportOptions
+    from qpmask.intoqupath.report import ImportReport as ImportReport
+    from qpmask.intoqupath.run import add_objects as add_objects
+    from qpmask.intoqupath.run import import_objects as import_objects
+    from qpmask.intoqupath.run import restore_project as restore_project
     from qpmask.mask import Mask as Mask
     from qpmask.mask import open_mask as open_mask
     from qpmask.maskwriter import MaskWriter as MaskWriter
@@ -49,6 +54,8 @@ _HOMES = {
     "ExportOptions": "options",
     "FeatureOptions": "features.options",
     "FileOptions": "options",
+    "ImportOptions": "intoqupath.options",
+    "ImportReport": "intoqupath.report",
     "Mask": "mask",
     "MaskComparison": "agreement",
     "MaskWriter": "maskwriter",
@@ -57,6 +64,7 @@ _HOMES = {
     "QpmaskError": "errors",
     "RenderOptions": "options",
     "Report": "report",
+    "add_objects": "intoqupath.run",
     "check_mask": "ometiff.check",
     "compare_masks": "agreement",
     "export_masks": "export.run",
@@ -64,6 +72,7 @@ _HOMES = {
     "extract_features": "features.run",
     "feature_options": "features.options",
     "finalize": "maskwriter",
+    "import_objects": "intoqupath.run",
     "load_class_map": "classes",
     "load_preset": "classes",
     "make_patches": "patches.run",
@@ -72,6 +81,7 @@ _HOMES = {
     "open_project": "project",
     "patch_options": "patches",
     "plan_export": "export.run",
+    "restore_project": "intoqupath.run",
     "save_picture": "viewer.picture",
     "trace": "polygons.trace",
     "write_geojson": "objectfiles",

@@ -17,6 +17,7 @@ EXPECTED = {
     "06_write_predictions.py": "2  Tumor         1,023,231 pixels",
     "07_picture_of_a_mask.py": "picture.png: 1,241 x 600 pixels",
     "08_patches.py": "patches 64 to 70: (7, 128, 128, 3)",
+    "09_predictions_into_qupath.py": "100.00% of the pixels are as predicted",
 }
 
 

@@ -1,5 +1,20 @@
 """The way back into QuPath: the only room that writes into a project.
 
-:mod:`.javaobjects` makes objects of columns, as bytes that QuPath reads at once (:mod:`.javabytes`,
-:mod:`.javarois`).
+In: GeoJSON, masks, arrays from Python. Out: the data files of a project, each replaced whole. Read
+from the bottom up::
+
+    options      what becomes of what comes, and of what is there
+    javabytes    Java Object Serialization, as far as it is needed
+    javarois     geometries -> QuPath's ROIs
+    javaobjects  objects in columns -> the bytes that QuPath reads at once
+    arrays       objects from Python
+    inputs       files, and which image each goes to
+    placing      coordinates -> pixels of the image
+    classlist    the project's classes and their colours
+    summary      what QuPath says of a data file beside it
+    backups      files kept, replaced, taken back: the page to read
+    running      whether QuPath is open
+    job          one image
+    report       what was done
+    run          all of it
 """

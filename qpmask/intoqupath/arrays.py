@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.classnames import class_name
+from qpmask.classes.names import class_name
 from qpmask.errors import OptionsError, WrongTypeError
 from qpmask.geojson.objects import (
     Geometries,

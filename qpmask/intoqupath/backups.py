@@ -45,7 +45,7 @@ class BackedUp:
     was_there : bool
         Whether there was one before; if not, taking it back removes it.
     sha256 : str
-        Of what it was replaced by.
+        Of what it was replaced by; empty if it was removed.
     image : str
         Name of the image that it is of; empty for the project's own files.
     """
@@ -135,11 +135,11 @@ def locked(project: Project) -> Iterator[None]:
         folder.mkdir(exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
-        with writing(folder, "The folder of backups"):
-            lock.acquire(timeout=0)
+        lock.acquire(timeout=0)
     except Timeout:
         raise ImportRefusedError(
-            f"Another run of qpmask is writing to {project.folder}.", hint="Wait until it has ended."
+            f"Another run of qpmask is writing to {project.folder}.",
+            hint="Wait until it has ended.",
         ) from None
     try:
         yield
@@ -256,7 +256,7 @@ def take_back(project: Project, kept: BackupSet, *, force: bool = False) -> list
         if now == (file_sha256(old) if one.was_there else None):
             continue
         todo.append(one)
-        if now != one.sha256 and not one.path.endswith("summary.json"):
+        if (now or "") != one.sha256 and not one.path.endswith("summary.json"):
             changed.append(one)
     if changed and not force:
         names = ", ".join(dict.fromkeys(one.image or one.path for one in changed[:5]))
@@ -268,7 +268,13 @@ def take_back(project: Project, kept: BackupSet, *, force: bool = False) -> list
     for one in todo:
         path, old = project.folder / one.path, kept.folder / one.path
         if one.was_there:
-            replacing.replace_bytes(path, old.read_bytes(), one.image)
+            new = replacing.scratch(path)
+            try:
+                with writing(path, "The file"):
+                    shutil.copy2(old, new)
+                replacing.replace(path, new, one.image)
+            finally:
+                new.unlink(missing_ok=True)
         else:
             replacing.remove(path, one.image)
     kept.restored = datetime.now().isoformat(timespec="seconds")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qpmask.classnames import class_name
+from qpmask.classes.names import class_name
 from qpmask.errors import ProjectError
 from qpmask.geojson.objects import ObjectClass, ObjectTable
 from qpmask.outputs import read_json

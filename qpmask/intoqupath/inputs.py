@@ -21,7 +21,14 @@ _GEOJSON: Final = (".geojson", ".geojson.gz", ".json", ".json.gz", ".geojson.zip
 _MASKS: Final = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".btf", ".tf8", ".tf2")
 #: Files that qpmask itself writes beside masks and patches.
 _OURS: Final = frozenset(
-    {"report.json", "patches.json", "features.json", "classes.json", "manifest.json", "summary.json"}
+    {
+        "report.json",
+        "patches.json",
+        "features.json",
+        "classes.json",
+        "manifest.json",
+        "summary.json",
+    }
 )
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from qpmask.arguments import shown
 from qpmask.batch import Reporter
-from qpmask.classnames import class_name
+from qpmask.classes.names import class_name
+from qpmask.common.arguments import shown
 from qpmask.engines.qupath.datafile import DataFiles, Removal
 from qpmask.errors import (
     DataFileError,
@@ -128,10 +128,10 @@ class ImportWork:
         reporter.phase("reading")
         mark = _mark_of(entry.data_path)
         before = self._existing(entry)
-        coming = []
-        for one in item.inputs:
+        coming: list[Incoming] = []
+        for given in item.inputs:
             reporter.check()
-            coming.append(self._read(one, entry))
+            coming.append(self._read(given, entry))
         record = self._count(item, coming, before)
         files = self._qupath(reporter)
         data = files.open(entry)
@@ -145,9 +145,12 @@ class ImportWork:
             self._refuse_twice(one, data.count(_imported(one.source)))
         if self._dry:
             removed = sum(data.count(removal) for removal in self._removals(coming))
-            after = len(before) + (record.added or 0) - removed
-            seconds = time.monotonic() - begun
-            return _with(record, removed=removed, after=after, seconds=seconds)
+            return _with(
+                record,
+                removed=removed,
+                after=len(before) + (record.added or 0) - removed,
+                seconds=time.monotonic() - begun,
+            )
         removed = added = 0
         expected: Counter[tuple[int, str]] = Counter()
         for removal in self._removals(coming):
@@ -307,19 +310,19 @@ class ImportWork:
         if options.replace == "none":
             return []
         found = []
-        for annotations in (True, False):
+        for is_annotation in (True, False):
             names: dict[str | None, None] = {}
             for one in coming:
                 table = one.table
-                of_sort = (table.kind == ObjectKind.ANNOTATION) == annotations
+                of_sort = (table.kind == ObjectKind.ANNOTATION) == is_annotation
                 for i in np.unique(table.class_index[of_sort]).tolist():
                     names[None if i < 0 else table.classes[i].name] = None
             if names:
                 found.append(
                     Removal(
                         "classes",
-                        annotations=annotations,
-                        detections=not annotations,
+                        annotations=is_annotation,
+                        detections=not is_annotation,
                         classes=tuple(names),
                     )
                 )

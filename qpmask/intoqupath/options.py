@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from qpmask.arguments import check_fields, check_kind
+from qpmask.common.arguments import check_fields, check_kind
 from qpmask.errors import OptionsError
 from qpmask.options import parse_memory
 from qpmask.qpdata import ObjectKind

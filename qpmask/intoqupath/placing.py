@@ -14,6 +14,7 @@ from qpmask.geojson.objects import ObjectTable
 from qpmask.geometry import Affine, Bounds, Size
 from qpmask.intoqupath.options import ImportOptions
 from qpmask.mask import Mask
+from qpmask.polygons.trace import moved
 from qpmask.project import ImageEntry, Project
 from qpmask.viewer.alignment import align
 
@@ -37,9 +38,7 @@ class Placement:
     note: str | None = None
 
 
-def place_coordinates(
-    entry: ImageEntry, options: ImportOptions, slide: SlideSizes
-) -> Placement:
+def place_coordinates(entry: ImageEntry, options: ImportOptions, slide: SlideSizes) -> Placement:
     """Lay coordinates of a file, or from Python, upon an image.
 
     Raises
@@ -133,8 +132,11 @@ def slide_of(project: Project, entry: ImageEntry, folders: tuple[Path, ...] = ()
                 f"Where {entry.label} lies in its slide's file stands in the slide alone, and that "
                 "is not there."
             )
-        with open_slide(path) as slide:
-            return slide.size, slide.bounds
+        slide = open_slide(path)
+        try:
+            return slide.levels[0], slide.bounds
+        finally:
+            slide.close()
 
     return sizes
 
@@ -153,14 +155,11 @@ def placed(table: ObjectTable, matrix: Affine) -> ObjectTable:
     if matrix == Affine():
         return table
     shapes = table.geometries
-    x, y = shapes.xy_px0.astype(np.float64).T
-    a, b, c, d, e, f = matrix.values
-    xy = np.stack([a * x + b * y + c, d * x + e * y + f], axis=1)
     ellipse = shapes.is_ellipse
     if not matrix.keeps_axes:  # an ellipse of QuPath's is upright
         ellipse = np.zeros_like(ellipse)
     return replace(
-        table, geometries=replace(shapes, xy_px0=xy, is_ellipse=ellipse)
+        table, geometries=replace(shapes, xy_px0=moved(shapes, matrix), is_ellipse=ellipse)
     )
 
 
@@ -180,8 +179,6 @@ def outside(table: ObjectTable, entry: ImageEntry) -> tuple[NDArray[np.bool_], N
         high = np.maximum.reduceat(xy, bounds)[::2]
         size = entry.size
         beyond[has] = (
-            (high < 0).any(axis=1)
-            | (low[:, 0] > size.width_px)
-            | (low[:, 1] > size.height_px)
+            (high < 0).any(axis=1) | (low[:, 0] > size.width_px) | (low[:, 1] > size.height_px)
         )
     return beyond, elsewhere

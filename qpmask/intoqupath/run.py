@@ -1,4 +1,4 @@
-"""All of an import: :func:`import_objects`, which the command line calls, and :func:`add_objects`."""
+"""All of an import: :func:`import_objects`, :func:`add_objects`, :func:`restore_project`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from qpmask.batch import Batch
 from qpmask.batch.events import BatchListener, BatchStarted
@@ -18,9 +20,9 @@ from qpmask.intoqupath.arrays import table_of
 from qpmask.intoqupath.backups import Replacing, locked
 from qpmask.intoqupath.classlist import class_list_path, extended_list
 from qpmask.intoqupath.inputs import Input, Matching, inputs_of
-from qpmask.intoqupath.job import ImportItem, ImportRecord, ImportWork
+from qpmask.intoqupath.job import ImportItem, ImportWork
 from qpmask.intoqupath.options import ImportOptions
-from qpmask.intoqupath.report import ImportReport
+from qpmask.intoqupath.report import ImportRecord, ImportReport
 from qpmask.intoqupath.running import running_qupath
 from qpmask.project import ImageEntry, Project, open_project
 
@@ -84,11 +86,11 @@ def import_objects(
 def add_objects(
     project: PathLike,
     image: str,
-    polygons: Any,
+    polygons: ObjectTable | NDArray[np.floating] | Sequence[object],
     classes: Sequence[str | None] | str | None = None,
-    measurements: Mapping[str, Any] | None = None,
+    measurements: Mapping[str, Sequence[float] | NDArray[np.floating]] | None = None,
     *,
-    nuclei: Any = None,
+    nuclei: Sequence[object] | NDArray[np.floating] | None = None,
     options: ImportOptions | None = None,
 ) -> ImportReport:
     """Put objects from Python into one image of a QuPath project.
@@ -191,9 +193,7 @@ def _run(
     emit(BatchStarted(what, len(items), "image", tuple(warnings)))
     replacing = Replacing(project, f"import of {files}")
     work = ImportWork(project, options, replacing, dry_run=dry_run)
-    batch: Batch[ImportItem, ImportRecord] = Batch(
-        work, items, 1, emit, stop or threading.Event()
-    )
+    batch: Batch[ImportItem, ImportRecord] = Batch(work, items, 1, emit, stop or threading.Event())
     if dry_run:
         records = batch.run()
     else:
@@ -286,6 +286,3 @@ def backups_of(project: PathLike) -> list[dict[str, Any]]:
     from qpmask.intoqupath.backups import as_dict, backup_sets
 
     return [as_dict(one) for one in backup_sets(open_project(project))]
-
-
-__all__ = ["ObjectTable", "Path", "add_objects", "backups_of", "import_objects", "restore_project"]

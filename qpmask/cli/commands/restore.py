@@ -27,7 +27,7 @@ def command(
     this can be taken back as well. Files that were changed since are left alone without --force.
     """
     exits.set_up_logging(verbose)
-    from qpmask.cli.words import count_of, human_bytes, out_console, print_json
+    from qpmask.cli.console import count_of, human_bytes, out_console, print_json
     from qpmask.intoqupath.run import backups_of, restore_project
 
     console = out_console()

@@ -69,7 +69,7 @@ def command(
     """
     exits.set_up_logging(verbose)
     from qpmask.cli.batchprogress import BatchDisplay
-    from qpmask.cli.importshow import show_import
+    from qpmask.cli.importtables import show_import
     from qpmask.intoqupath.options import ImportOptions
     from qpmask.intoqupath.run import import_objects
 

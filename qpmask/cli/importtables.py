@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 
-from rich.table import Table
 from rich.text import Text
 
-from qpmask.cli.words import count_of, error_console, human_seconds, out_console, print_json
+from qpmask.cli.console import (
+    count_of,
+    error_console,
+    human_seconds,
+    out_console,
+    print_json,
+    say,
+)
+from qpmask.cli.tables import Cell, columns_of, print_table
 from qpmask.intoqupath.report import ImportReport
 
 _STYLES = {"done": "green", "planned": "cyan", "failed": "bold red", "interrupted": "yellow"}
@@ -26,16 +33,14 @@ def show_import(report: ImportReport, *, as_json: bool = False, quiet: bool = Fa
 
 def _print_table(report: ImportReport) -> None:
     console = out_console()
-    title = "Would be imported into" if report.dry_run else "Imported into"
-    table = Table(title=f"{title} {report.project}", title_justify="left")
-    for name in ("image", "status", "before", "removed", "added", "after"):
-        left = name in ("image", "status")
-        table.add_column(name, justify="left" if left else "right", overflow="fold")
+    rows: list[list[Cell]] = []
     for r in report:
         numbers = [r.before, r.removed, r.added, r.after]
         cells = ["" if n is None else f"{n:,}" for n in numbers]
-        table.add_row(Text(r.name), Text(r.status, _STYLES[r.status]), *cells)
-    console.print(table)
+        rows.append([Text(r.name), Text(r.status, _STYLES[r.status]), *cells])
+    columns = columns_of("image", "status", ">before", ">removed", ">added", ">after")
+    title = "Would be imported into" if report.dry_run else "Imported into"
+    print_table(console, columns, rows, title=f"{title} {report.project}")
     classes: Counter[str] = Counter()
     for r in report:
         if r.error is None:
@@ -44,19 +49,15 @@ def _print_table(report: ImportReport) -> None:
         named = [f"{name or 'no class'} {n:,}" for name, n in classes.most_common(_CLASSES)]
         more = len(classes) - _CLASSES
         rest = f", and {count_of(more, 'more class')}" if more > 0 else ""
-        console.print(f"By class: {', '.join(named)}{rest}", soft_wrap=not console.is_terminal)
+        say(console, f"By class: {', '.join(named)}{rest}")
     counts = Counter(r.status for r in report)
     parts = ", ".join(f"{counts[s]} {s}" for s in _STYLES if counts[s])
-    console.print(
-        f"{parts}; {human_seconds(report.seconds)}", soft_wrap=not console.is_terminal
-    )
+    say(console, f"{parts}; {human_seconds(report.seconds)}")
     if report.backup is not None:
-        console.print(
-            f"What was replaced is kept in {report.backup}; 'qpmask restore {report.project}' "
-            "takes it back.", soft_wrap=True,
-        )  # fmt: skip
+        say(console, f"What was replaced is kept in {report.backup}; 'qpmask restore "
+            f"{report.project.parent}' takes it back.")  # fmt: skip
     if report.dry_run:
-        console.print("Nothing was written.")
+        say(console, "Nothing was written.")
 
 
 def _print_trouble(report: ImportReport, *, warnings: bool) -> None:
