@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from qpmask.project import open_project as open_project
     from qpmask.report import Report as Report
     from qpmask.viewer.picture import save_picture as save_picture
+    from qpmask.web.server import Server as Server
+    from qpmask.web.server import serve as serve
 
 _HOMES = {
     "ClassEntry": "classes",
@@ -65,6 +67,7 @@ _HOMES = {
     "RenderOptions": "options",
     "Report": "report",
     "add_objects": "intoqupath.run",
+    "Server": "web.server",
     "check_mask": "ometiff.check",
     "compare_masks": "agreement",
     "export_masks": "export.run",
@@ -83,6 +86,7 @@ _HOMES = {
     "plan_export": "export.run",
     "restore_project": "intoqupath.run",
     "save_picture": "viewer.picture",
+    "serve": "web.server",
     "trace": "polygons.trace",
     "write_geojson": "objectfiles",
 }

@@ -21,6 +21,7 @@ COMMANDS = {
     "check": "check",
     "compare": "compare",
     "view": "view",
+    "serve": "serve",
     "patches": "patches",
     "features": "features",
     "finalize": "finalize",

@@ -431,6 +431,30 @@ class Mask(LazyPixels):
             ) from error
         return MaskStore(self)
 
+    def show(self, height_px: int = 600) -> Any:
+        """The mask in a notebook: a frame in which one pans and zooms, or a static picture.
+
+        Parameters
+        ----------
+        height_px : int
+            Of the frame.
+
+        Returns
+        -------
+        qpmask.web.notebook.MaskView
+            What a notebook shows by itself; its ``url`` opens in any browser of this machine. The
+            server behind it ends with this process.
+
+        Raises
+        ------
+        MissingExtraError
+            The extra ``serve`` is not installed.
+        """
+        import importlib
+
+        # By name: masks know nothing of browsers.
+        return importlib.import_module("qpmask.web.notebook").show(self, height_px)
+
     # --- behind the scenes --------------------------------------------------------------------
 
     @property

@@ -68,13 +68,13 @@ def open_scene(
         mask = _plane_of(first, plane)
         slide = alignment = None
         if slide_path is not None:
-            slide = open_slide(slide_path, _series_of(first))
+            slide = open_slide(slide_path, series_of(first))
             stack.callback(slide.close)
-            alignment = _named(_lay(mask, slide), mask, slide_path)
+            alignment = _named(lay_upon(mask, slide), mask, slide_path)
         yield Scene(
             Sampler(mask),
-            _classes(mask),
-            Caption(path.name, _plane_name(mask)),
+            classes_shown(mask),
+            Caption(path.name, plane_name(mask)),
             pixel_size=mask.pixel_size,
             slide=slide,
             alignment=alignment,
@@ -83,7 +83,14 @@ def open_scene(
         )
 
 
-def _series_of(mask: Mask) -> int | None:
+def series_of(mask: Mask) -> int | None:
+    """Which image of its file the mask was made of.
+
+    Raises
+    ------
+    FrameError
+        That was chosen by its name.
+    """
     file = mask.frame.file if mask.frame is not None else None
     if file is not None and file.series_name is not None:
         raise FrameError(
@@ -94,7 +101,7 @@ def _series_of(mask: Mask) -> int | None:
     return file.series if file is not None else None
 
 
-def _lay(mask: Mask, slide: Slide) -> Alignment:
+def lay_upon(mask: Mask, slide: Slide) -> Alignment:
     """Where the mask lies upon the slide: as it says itself, else as the sizes have it."""
     if mask.frame is not None:
         return place(mask.frame, slide.levels[0], slide.bounds)
@@ -102,7 +109,7 @@ def _lay(mask: Mask, slide: Slide) -> Alignment:
         mask.levels[0].size,
         slide.levels[0],
         slide.bounds,
-        image=_image_size(mask),
+        image=image_size(mask),
         mask_pixel=mask.pixel_size,
         slide_pixel=slide.pixel_size,
     )
@@ -130,11 +137,11 @@ def _plane_of(mask: Mask, plane: str | None) -> Mask:
             if mask.n_planes > 1
             else "It has one plane, 0.",
         )
-    c, z, t = _position(mask, int(plane))
+    c, z, t = plane_position(mask, int(plane))
     return mask.plane(c, z, t)
 
 
-def _position(mask: Mask, plane: int) -> tuple[int, int, int]:
+def plane_position(mask: Mask, plane: int) -> tuple[int, int, int]:
     """Channel, slice and time point of a plane; all are channels where the file does not say."""
     m = mask.metadata
     if m is None or m.n_planes != mask.n_planes:
@@ -144,16 +151,17 @@ def _position(mask: Mask, plane: int) -> tuple[int, int, int]:
     return c, z, t
 
 
-def _plane_name(mask: Mask) -> str | None:
+def plane_name(mask: Mask) -> str | None:
+    """What to call the plane of a mask that has several."""
     if mask.n_planes == 1:
         return None
     words = f"plane {mask.plane_number} of {mask.n_planes} (0 to {mask.n_planes - 1})"
     names = mask.metadata.channel_names if mask.metadata is not None else ()
-    c, _, _ = _position(mask, mask.plane_number)
+    c, _, _ = plane_position(mask, mask.plane_number)
     return f"{words}: {names[c]}" if c < len(names) else words
 
 
-def _classes(mask: Mask) -> Mapping[int, ClassRow]:
+def classes_shown(mask: Mask) -> Mapping[int, ClassRow]:
     """The class table, with colours from where the file has them.
 
     Of an instance mask: the class and the number of each object.
@@ -171,7 +179,7 @@ def _classes(mask: Mask) -> Mapping[int, ClassRow]:
         return mask.classes
     # In a file with a plane a class, each gets its channel's colour, or that of its own label.
     labels = m.extra["channel_labels"].split(",")
-    c, _, _ = _position(mask, mask.plane_number)
+    c, _, _ = plane_position(mask, mask.plane_number)
     if c >= len(labels) or not labels[c].isdecimal() or int(labels[c]) < 1:
         return mask.classes
     color = (m.channel_colors[c] if m.channel_colors else None) or palette_color(int(labels[c]))
@@ -200,7 +208,7 @@ def _palette(mask: Mask) -> dict[int, Color]:
     return {label: (red, green, blue) for label, (red, green, blue) in enumerate(colors) if label}
 
 
-def _image_size(mask: Mask) -> Size | None:
+def image_size(mask: Mask) -> Size | None:
     """Size of the image that the mask was drawn for, where the mask says so."""
     extra = mask.metadata.extra if mask.metadata is not None else {}
     lengths = extra.get("image_width_px", ""), extra.get("image_height_px", "")

@@ -1,0 +1,72 @@
+"""Masks of a project's images that nobody exported: drawn natively when they are looked at.
+
+They go to a temporary folder that ends with the server. The project is not written to.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+from qpmask.errors import OptionsError, QpmaskError
+from qpmask.export.run import export_masks
+from qpmask.options import export_options
+from qpmask.web.catalog import MaskFileShown, Shown, totals_of
+
+
+class Drawer:
+    """Draws masks into a folder of its own; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._locks: dict[Path, threading.Lock] = {}
+        self._drawn: dict[tuple[Path, str], MaskFileShown | None] = {}
+        self._lock = threading.Lock()
+
+    def with_mask(self, image: Shown) -> tuple[Shown, str | None]:
+        """The image with a mask of what is annotated in it, and what people should know of that.
+
+        An image that has a mask, or is of no project, stays as it is; so does one whose mask cannot
+        be drawn, with the reason.
+        """
+        if image.masks or image.project is None or image.entry is None:
+            return image, None
+        key = image.project.path, image.entry.id
+        with self._lock:
+            lock = self._locks.setdefault(image.project.path, threading.Lock())
+        try:
+            with lock:  # an output folder has one run at a time
+                if key not in self._drawn:
+                    self._drawn[key] = self._draw(image)
+            mask = self._drawn[key]
+        except QpmaskError as error:
+            return image, f"Its annotations are not shown: {error}"
+        if mask is None:
+            return image, "Nothing is annotated in it."
+        return replace(image, masks=(mask,)), "The mask was drawn for this page; it is not saved."
+
+    def close(self) -> None:
+        """Remove what was drawn."""
+        with self._lock:
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _draw(self, image: Shown) -> MaskFileShown | None:
+        assert image.project is not None and image.entry is not None
+        with self._lock:
+            if self._folder is None:
+                self._folder = Path(tempfile.mkdtemp(prefix="qpmask-serve-"))
+            out = self._folder / f"{len(self._locks)}-{abs(hash(image.project.path)):x}"
+        options = export_options(images=(image.entry.id,), engine="native", unknown="ignore")
+        report = export_masks(image.project, out, None, options)
+        record = next((r for r in report if r.entry_id == image.entry.id), None)
+        if record is None or not record.ok:
+            raise OptionsError(record.error if record and record.error else "it was not drawn.")
+        if record.mask is None:
+            return None
+        path = out / record.mask
+        return MaskFileShown(path, "annotations", totals_of(path))
