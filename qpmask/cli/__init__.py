@@ -22,6 +22,7 @@ COMMANDS = {
     "compare": "compare",
     "view": "view",
     "serve": "serve",
+    "polygons": "polygons",
     "patches": "patches",
     "features": "features",
     "finalize": "finalize",

@@ -1,0 +1,132 @@
+"""What commands that write files of objects have in common: the run, and how it is shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from qpmask.batch.machine import Item
+from qpmask.cli import exits
+from qpmask.cli.batchprogress import BatchDisplay
+from qpmask.cli.signals import stop_signals
+from qpmask.cli.words import (
+    count_of,
+    error_console,
+    human_bytes,
+    human_seconds,
+    out_console,
+    print_json,
+)
+from qpmask.errors import OptionsError
+from qpmask.geojson.write import WriteOptions
+from qpmask.objectfiles.record import ObjectFileRecord, ObjectFileReport
+from qpmask.objectfiles.run import RunOptions, make_files, plan_files
+from qpmask.objectfiles.work import Maker
+
+_STYLES = {
+    "done": "green", "skipped": "cyan", "planned": "", "failed": "bold red",
+    "interrupted": "yellow",
+}  # fmt: skip
+_WIDE = 100
+
+
+def run_objects(
+    maker: Maker[Any], sources: Sequence[Item], out: Path | None, write: WriteOptions,
+    values: Mapping[str, Any], word: str,
+) -> int:  # fmt: skip
+    """Make the files, or show what would be made; the exit code.
+
+    ``values`` are the options that all such commands have: gzip, force, workers, dry_run, as_json,
+    quiet.
+    """
+    as_json, quiet = values["as_json"], values["quiet"]
+    if out is None:
+        raise OptionsError("Name the output.", hint="-o FILE.geojson, or -o FOLDER.")
+    suffix = ".geojson.gz" if values["gzip"] else ".geojson"
+    options = RunOptions(out.expanduser(), write, suffix, values["force"], values["workers"], word)
+    if values["dry_run"]:
+        records = plan_files(maker, sources, options)
+        if as_json:
+            print_json({"files": [record.as_dict() for record in records]})
+        else:
+            _show(records, f"Plan for {out}", word)
+        return exits.OK if all(record.ok for record in records) else exits.FAILED
+    with stop_signals() as (stop, begun), BatchDisplay(quiet=quiet or as_json) as display:
+
+        def listen(event: Any) -> None:
+            begun.set()
+            display(event)
+
+        report = make_files(maker, sources, options, listen, stop)
+    _show_report(report, word, as_json=as_json, quiet=quiet)
+    if report.interrupted:
+        return exits.INTERRUPTED
+    return exits.OK if report.ok else exits.FAILED
+
+
+def _show_report(report: ObjectFileReport, word: str, *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        print_json(report.as_dict())
+        return
+    if not quiet:
+        _show(report.records, f"Objects in {report.output}", word, report.seconds)
+    else:
+        _show_trouble(report.records, warnings=False)
+    if report.interrupted:
+        error_console().print(
+            Text("Interrupted. ", "yellow")
+            + Text(f"{sum(r.ok for r in report)} of {count_of(len(report), word)} are done; the "
+                   "same command goes on from there.")
+        )  # fmt: skip
+
+
+def _show(
+    records: Sequence[ObjectFileRecord], title: str, word: str, seconds: float | None = None
+) -> None:
+    console = out_console()
+    table = Table(title=title, title_justify="left")
+    names = [word, "status", "objects", "vertices", "size", "time"]
+    if console.width < _WIDE:
+        names = [word, "status", "objects", "size"]
+    if seconds is None:
+        names = [name for name in names if name not in ("vertices", "time")]
+    for name in names:
+        left = name in (word, "status")
+        table.add_column(name, justify="left" if left else "right", overflow="fold")
+    for r in records:
+        cells: dict[str, Text | str] = {
+            word: Text(r.name),
+            "status": Text(r.status, _STYLES[r.status]),
+            "objects": "" if r.objects is None else f"{r.objects:,}",
+            "vertices": "" if r.vertices is None else f"{r.vertices:,}",
+            "size": human_bytes(r.bytes),
+            "time": human_seconds(r.seconds) if r.status == "done" else "",
+        }
+        table.add_row(*(cells[name] for name in names))
+    console.print(table)
+    classes: Counter[str] = Counter()
+    for r in records:
+        classes.update(dict(r.classes))
+    soft = not console.is_terminal
+    if classes:
+        shares = ", ".join(f"{name or 'no class'} {n:,}" for name, n in classes.most_common())
+        console.print(Text(f"Objects by class: {shares}"), soft_wrap=soft)
+    counts = Counter(r.status for r in records)
+    said = ", ".join(f"{counts[s]} {s}" for s in _STYLES if counts[s])
+    took = "" if seconds is None else f" in {human_seconds(seconds)}"
+    console.print(Text(said + took), soft_wrap=soft)
+    _show_trouble(records, warnings=True)
+
+
+def _show_trouble(records: Sequence[ObjectFileRecord], *, warnings: bool) -> None:
+    errors = error_console()
+    for r in records:
+        for warning in r.warnings if warnings else ():
+            errors.print(Text("warning: ", "yellow") + Text(f"{r.name}: {warning}"))
+        if r.status == "failed":
+            errors.print(Text("error: ", "bold red") + Text(f"{r.name}: {r.error}"), soft_wrap=True)

@@ -1,0 +1,90 @@
+"""Mask files as what a run of ``qpmask polygons`` works on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from qpmask.batch import Reporter
+from qpmask.errors import OptionsError
+from qpmask.mask import Mask, open_mask
+from qpmask.objectfiles.work import Made
+from qpmask.outputs import INSTANCES_SUFFIX, SIDECAR_SUFFIX, file_mark
+from qpmask.polygons.trace import TraceOptions, trace_file
+from qpmask.verify import mask_files
+
+
+@dataclass(frozen=True)
+class MaskSource:
+    """A mask file."""
+
+    path: Path
+
+    @property
+    def key(self) -> str:
+        """Its path."""
+        return str(self.path)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.path.name
+
+
+def masks_of(inputs: Sequence[Path]) -> tuple[MaskSource, ...]:
+    """The masks that files and folders name, each once.
+
+    Raises
+    ------
+    OptionsError
+        There is no such file, or a folder holds none.
+    """
+    found: dict[Path, MaskSource] = {}
+    for path in inputs:
+        if path.suffix.lower() == ".qpproj":
+            raise OptionsError(
+                f"{path} is a QuPath project and no mask.",
+                hint=f"'qpmask annotations {path}' writes its annotations; 'qpmask export' makes "
+                "masks.",
+            )
+        if not path.exists():
+            raise OptionsError(f"There is no file {path}.")
+        many = mask_files(path) if path.is_dir() else [path]
+        if not many:
+            raise OptionsError(f"{path} is a folder, and there are no masks in it.")
+        for one in many:
+            found.setdefault(one.resolve(), MaskSource(one))
+    return tuple(found.values())
+
+
+@dataclass(frozen=True)
+class MaskTracer:
+    """Traces mask files; see :class:`~qpmask.objectfiles.work.Maker`."""
+
+    options: TraceOptions
+
+    def made_from(self, source: MaskSource) -> dict[str, Any]:
+        """The mask, the tables beside it, the options."""
+        beside = {}
+        for suffix in (SIDECAR_SUFFIX, INSTANCES_SUFFIX):
+            path = source.path.with_name(source.path.name + suffix)
+            if path.is_file():
+                beside[suffix] = file_mark(path)
+        return {"mask": file_mark(source.path), "beside": beside, "options": asdict(self.options)}
+
+    def make(self, source: MaskSource, reporter: Reporter) -> Made:
+        """Trace one."""
+        with open_mask(source.path) as mask:
+            reporter.phase("tracing", mask.levels[0].size.height_px * mask.n_planes)
+            table = trace_file(mask, self.options, reporter.done)
+            warnings = () if len(table) else ("It has no labels: the file has no objects.",)
+            return Made(table, about(mask), warnings)
+
+
+def about(mask: Mask) -> dict[str, Any]:
+    """What a file of objects says of the mask that it was made of."""
+    extra = mask.metadata.extra if mask.metadata is not None else {}
+    said = {key: extra[key] for key in ("image", "entry_id") if key in extra}
+    return {"mask": mask.path.name, **said}
