@@ -10,11 +10,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from qpmask.batch.machine import Item
+from qpmask.batch.batch import Item
 from qpmask.cli import exits
 from qpmask.cli.batchprogress import BatchDisplay
-from qpmask.cli.signals import stop_signals
-from qpmask.cli.words import (
+from qpmask.cli.console import (
     count_of,
     error_console,
     human_bytes,
@@ -22,6 +21,7 @@ from qpmask.cli.words import (
     out_console,
     print_json,
 )
+from qpmask.cli.signals import stop_signals
 from qpmask.errors import OptionsError
 from qpmask.geojson.write import WriteOptions
 from qpmask.objectfiles.record import ObjectFileRecord, ObjectFileReport

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from qpmask.batch import Batch
+from qpmask.batch.batch import Item
 from qpmask.batch.events import BatchEvent, BatchListener, BatchStarted
-from qpmask.batch.machine import Item
 from qpmask.errors import OptionsError
 from qpmask.geojson.write import WriteOptions
 from qpmask.objectfiles.record import ObjectFileRecord, ObjectFileReport

@@ -19,7 +19,7 @@ import numpy as np
 
 from qpmask._version import __version__
 from qpmask.batch import Reporter
-from qpmask.batch.machine import Item
+from qpmask.batch.batch import Item
 from qpmask.errors import OutputError, QpmaskError
 from qpmask.geojson import ObjectTable
 from qpmask.geojson.write import WriteOptions

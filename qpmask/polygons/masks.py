@@ -13,7 +13,7 @@ from qpmask.mask import Mask, open_mask
 from qpmask.objectfiles.work import Made
 from qpmask.outputs import INSTANCES_SUFFIX, SIDECAR_SUFFIX, file_mark
 from qpmask.polygons.trace import TraceOptions, trace_file
-from qpmask.verify import mask_files
+from qpmask.report.foldercheck import mask_files
 
 
 @dataclass(frozen=True)
