@@ -385,3 +385,33 @@ class TestWhileItIsLookedAt:
         server.close()
         go_to(page, 1700, 1300, 1)
         page.get_by_text("does not answer").first.wait_for()
+
+
+class TestPatches:
+    def test_a_patch_is_filled_by_the_share_of_its_class(
+        self, demo: Path, tmp_path: Path, open_page: Open
+    ) -> None:
+        options = qpmask.patch_options(patch_size=256, target_mpp=1.0, engine="native")
+        report = qpmask.make_patches(demo, tmp_path / "out", options)
+        made = next(record for record in report if record.ok)
+        with qpmask.open_patches(tmp_path / "out" / made.file) as patches:
+            column = patches.classes.index("Stroma")
+            best = int(patches.fractions[:, column].argmax())
+            x, y = (int(v) for v in patches.coords[best])
+            assert patches.fractions[best, column] > 0.8
+            side = patches.patch_size_level0
+        with serve(tmp_path / "out") as server:
+            page = open_page(f"{server.url}#image=0&x={x}&y={y}&d=2&fade=0&patches=0,Stroma")
+            whole(page)
+            table = page.evaluate(
+                "() => { const {table} = window.qpmask.view.patchLook();"
+                "return [table.n, table.classes, [...table.corners.slice(0, 2)], table.size]; }"
+            )
+            assert table[0] == made.patches
+            assert table[1][column] == "Stroma"
+            assert table[3] == [side, side]
+            filled, view = shown(page)
+            page.get_by_label("Patches").select_option(label="not shown")
+            bare, _ = shown(page)
+            middle = [int((v + side / 2 - view[c]) / view["step"]) for v, c in ((y, "y"), (x, "x"))]
+            assert not np.array_equal(filled[tuple(middle)], bare[tuple(middle)])

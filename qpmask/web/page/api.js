@@ -53,7 +53,7 @@ export function clearNotes() {
 }
 
 export function areaText(mm2) {
-  if (mm2 === null || mm2 === undefined) return "";
+  if (mm2 === null || mm2 === undefined || mm2 === 0) return "";
   if (mm2 >= 0.01) return `${mm2.toPrecision(3)} mm²`;
   return `${Math.round(mm2 * 1e6).toLocaleString("en")} µm²`;
 }

@@ -18,12 +18,12 @@ export class Legend {
     const shown = make("input", { type: "checkbox", onchange: () => this.told.layer(index) });
     this.element.append(make("h3", {}, make("label", {}, shown, make("span", { text: layer.title }))));
     const table = make("table");
-    const hasArea = layer.classes.some((row) => row.area_mm2 !== null);
+    const total = layer.width * layer.height;
     table.append(make("tr", {}, make("th"), make("th"), make("th", { class: "name" }), make("th", { text: "view", title: "Share of what is shown" }),
-      make("th", { text: hasArea ? "area" : "", title: "In the whole image" })));
+      make("th", { text: layer.classes.some((row) => row.pixels !== null) ? "image" : "", title: "Share of the whole image" })));
     const absent = layer.classes.filter((row) => row.pixels === 0);
-    for (const row of layer.classes.filter((one) => one.pixels !== 0)) table.append(this.addRow(index, row, hasArea));
-    const rest = absent.map((row) => this.addRow(index, row, hasArea));
+    for (const row of layer.classes.filter((one) => one.pixels !== 0)) table.append(this.addRow(index, row, total));
+    const rest = absent.map((row) => this.addRow(index, row, total));
     if (rest.length) {
       const more = make("button", { type: "button", text: `${rest.length} more that do not occur`, "aria-expanded": "false", onclick: () => {
         const isOpen = more.getAttribute("aria-expanded") === "true";
@@ -37,7 +37,7 @@ export class Legend {
     return { shown, table };
   }
 
-  addRow(index, row, hasArea) {
+  addRow(index, row, total) {
     const key = `${index}:${row.label}`;
     const check = make("input", {
       type: "checkbox", "aria-label": `Show ${row.name}`,
@@ -47,8 +47,8 @@ export class Legend {
     const share = make("td", { class: "share" });
     const line = make("tr", { "data-label": row.label },
       make("td", {}, check), make("td", {}, color),
-      make("td", { class: "name", title: `Label ${row.label}. Double-click: only this one`, ondblclick: () => this.told.only(index, row.label), text: row.name }),
-      share, make("td", { text: hasArea ? areaText(row.area_mm2) : "" }));
+      make("td", { class: "name", title: `Label ${row.label}. Double-click: only this one`, ondblclick: () => this.told.only(index, row.label) }, row.name, make("small", { text: areaText(row.area_mm2) })),
+      share, make("td", { text: row.pixels === null ? "" : shareText(row.pixels / total) }));
     this.shares.set(key, share);
     this.rows.set(key, line);
     this.checks.set(key, [check, color]);
