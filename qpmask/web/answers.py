@@ -29,7 +29,14 @@ from qpmask.viewer.opening import classes_shown
 from qpmask.viewer.palette import Painter
 from qpmask.web.catalog import Shown
 from qpmask.web.drawing import Drawer
-from qpmask.web.image import Laid, Layer, OpenFilesOfImages, instance_table, lay
+from qpmask.web.image import (
+    Laid,
+    Layer,
+    OpenFilesOfImages,
+    instance_table,
+    lay,
+    with_slide_of_patches,
+)
 from qpmask.web.openfiles import FileGoneError, version_of
 from qpmask.web.tiles import TILE_PX, label_tile, n_levels, slide_tile, thumbnail
 
@@ -107,6 +114,7 @@ class Site:
         self._thumbs = _Kept(_KEPT_THUMBS)
         self._laid = _Kept(_KEPT_IMAGES)
         self._compared = _Kept(_KEPT_IMAGES)
+        self._completed = _Kept(len(self._images))
 
     def close(self) -> None:
         """Close files, remove what was drawn."""
@@ -282,7 +290,11 @@ class Site:
     # --- behind the scenes --------------------------------------------------------------------
 
     def _lay(self, number: int) -> tuple[Shown, Laid]:
-        image, note = self._drawer.with_mask(_chosen(self._images, number, "image"))
+        chosen = _chosen(self._images, number, "image")
+        image = self._completed.get(number) or self._completed.keep(
+            number, with_slide_of_patches(chosen)
+        )
+        image, note = self._drawer.with_mask(image)
         key = number, _versions(image)
         laid: Laid | None = self._laid.get(key)
         if laid is None:

@@ -162,6 +162,20 @@ def _names_of(entry: ImageEntry) -> tuple[str, ...]:
 
 
 def _of_folder(folder: Path) -> list[tuple[str, Shown]]:
+    images = _masks_of(folder)
+    for below in (folder, folder / "patches"):
+        images += [_of_patches(path) for path in sorted(below.glob(f"*{_PATCH_SUFFIX}"))]
+    if (folder / "patches").is_dir() and (folder / "masks").is_dir():  # as qpmask patches leaves it
+        images = _masks_of(folder / "masks") + images
+    if not images:
+        raise OptionsError(
+            f"There are no masks and no patch files in {folder}.",
+            hint="Give a QuPath project, or a folder that qpmask export or qpmask patches made.",
+        )
+    return images
+
+
+def _masks_of(folder: Path) -> list[tuple[str, Shown]]:
     report = read_json(folder / REPORT_JSON) or {}
     rows = report.get("images")
     records = {
@@ -169,15 +183,7 @@ def _of_folder(folder: Path) -> list[tuple[str, Shown]]:
         for row in (rows if isinstance(rows, list) else ())
         if isinstance(row, dict) and row.get("mask")
     }
-    images = [_of_mask(path, records.get(path.name, {})) for path in mask_files(folder)]
-    for below in (folder, folder / "patches"):
-        images += [_of_patches(path) for path in sorted(below.glob(f"*{_PATCH_SUFFIX}"))]
-    if not images:
-        raise OptionsError(
-            f"There are no masks and no patch files in {folder}.",
-            hint="Give a QuPath project, or a folder that qpmask export or qpmask patches made.",
-        )
-    return images
+    return [_of_mask(path, records.get(path.name, {})) for path in mask_files(folder)]
 
 
 def _of_mask(path: Path, record: Mapping[str, Any]) -> tuple[str, Shown]:

@@ -7,6 +7,7 @@ what the first mask (or the project) says of it, and is refused where that is no
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from qpmask.errors import OptionsError, QpmaskError
 from qpmask.geometry import Affine, PixelSize, Size
 from qpmask.mask import Mask, open_mask
 from qpmask.outputs import instance_classes
+from qpmask.patches import open_patches
 from qpmask.slides import Slide, open_slide
 from qpmask.viewer.alignment import align
 from qpmask.viewer.opening import (
@@ -144,6 +146,14 @@ class OpenFilesOfImages:
         self.masks.close()
         for slides in self._slides.values():
             slides.close()
+
+
+def with_slide_of_patches(image: Shown) -> Shown:
+    """The image with the slide that its patch file names, where nothing else names one."""
+    if image.slide is None and image.patches:
+        with contextlib.suppress(QpmaskError):  # it may be elsewhere; a mask can be seen without
+            return replace(image, slide=open_patches(image.patches[0]).slide_path)
+    return image
 
 
 def lay(image: Shown, files: OpenFilesOfImages) -> Laid:
