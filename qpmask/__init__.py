@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qpmask.classes import ClassMap as ClassMap
     from qpmask.classes import load_class_map as load_class_map
     from qpmask.classes import load_preset as load_preset
+    from qpmask.collection import MaskCollection as MaskCollection
     from qpmask.errors import QpmaskError as QpmaskError
     from qpmask.export.run import export_masks as export_masks
     from qpmask.export.run import plan_export as plan_export
@@ -59,6 +60,7 @@ _HOMES = {
     "ImportOptions": "intoqupath.options",
     "ImportReport": "intoqupath.report",
     "Mask": "mask",
+    "MaskCollection": "collection",
     "MaskComparison": "agreement",
     "MaskWriter": "maskwriter",
     "Patches": "patches",

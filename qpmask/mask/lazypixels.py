@@ -125,7 +125,7 @@ class LazyPixels(abc.ABC):
             If a tile is missing or damaged, or the mask is closed.
         """
         chosen = select(key, self.shape)
-        pixels = self._read(0, chosen.rows, chosen.cols).reshape(chosen.shape)
+        pixels = self._read(0, *chosen.ranges).reshape(chosen.shape)
         return pixels[()] if chosen.is_scalar else pixels
 
     def region(

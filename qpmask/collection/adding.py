@@ -1,0 +1,200 @@
+"""One mask brought into the spool: from an array, or block by block in any order.
+
+Blocks are cut along chunks. Chunks that are not complete wait in memory, a bounded number of them;
+one that has to go before is read back when more of it comes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask.collection.arrays import THREADS
+from qpmask.collection.grid import Grid, Position
+from qpmask.collection.spool import Spool, SpooledMask
+from qpmask.errors import OptionsError, OutsideMaskError, WrongTypeError
+from qpmask.ometiff.regiontiles import cut_axis
+from qpmask.ometiff.threads import in_threads
+
+_WAITING_BYTES = 64 << 20
+
+
+class BlockWriter:
+    """Writes blocks of one mask; a context manager: the mask is there once it ends.
+
+    Made by :meth:`qpmask.MaskCollection.writer`. May be shared by threads.
+    """
+
+    def __init__(self, spool: Spool, grid: Grid, mask: SpooledMask, replaces: bool) -> None:
+        self._spool, self._grid, self._mask = spool, grid, mask
+        self._replaces = replaces
+        self._number = spool.begin(mask)
+        self._dtype = stored_type(mask.dtype, mask.label)
+        self._waiting: OrderedDict[Position, NDArray[Any]] = OrderedDict()
+        self._most = max(2, _WAITING_BYTES // int(np.prod(grid.chunk) * self._dtype.itemsize))
+        self._lock = threading.Lock()
+        self._is_open = True
+
+    def __enter__(self) -> BlockWriter:
+        return self
+
+    def __exit__(self, kind: object, *rest: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()
+
+    def write(self, start: tuple[int, ...], block: Any) -> None:
+        """Write a block; it replaces what was written there before.
+
+        Parameters
+        ----------
+        start : tuple of int
+            Its first pixel: (row, column) or (slice, row, column).
+        block : array_like
+            True or not 0 where the mask is; of the writer's type if it takes integers.
+
+        Raises
+        ------
+        OutsideMaskError
+            It reaches beyond the collection.
+        """
+        if not self._is_open:
+            raise OptionsError(f"The mask {self._mask.name!r} is complete.")
+        pixels = checked_type(np.asarray(block), self._mask)
+        shape = self._grid.shape
+        if pixels.ndim != len(shape) or len(start) != len(shape):
+            raise OptionsError(
+                f"A block of {self._mask.name!r} has {pixels.ndim} axes and a start of "
+                f"{len(start)}; the collection has {len(shape)}."
+            )
+        begin = [int(n) for n in start]
+        if any(s < 0 or s + n > m for s, n, m in zip(begin, pixels.shape, shape, strict=True)):
+            raise OutsideMaskError(
+                f"A block of {pixels.shape} pixels at {tuple(begin)} reaches beyond the collection "
+                f"of {shape}."
+            )
+        ranges = [range(s, s + n) for s, n in zip(begin, pixels.shape, strict=True)]
+        with self._lock:
+            for at in self._grid.chunks_in(tuple(ranges)):
+                cuts = [
+                    next(c for c in cut_axis(r, side) if c.tile == i)
+                    for r, side, i in zip(ranges, self._grid.chunk, at, strict=True)
+                ]
+                part = pixels[tuple(c.out for c in cuts)]
+                if at not in self._waiting and at not in self._mask.chunks and not part.any():
+                    continue
+                self._chunk(at)[tuple(c.inside for c in cuts)] = self._stored(part)
+            while len(self._waiting) > self._most:
+                self._flush(*self._waiting.popitem(last=False))
+
+    def close(self) -> None:
+        """Complete the mask; what is on the disk when this returns stays."""
+        if not self._is_open:
+            return
+        with self._lock:
+            self._is_open = False
+            for _ in in_threads(lambda item: self._flush(*item), self._waiting.items(), THREADS):
+                pass
+            self._waiting.clear()
+            self._spool.commit(self._number, self._replaces)
+
+    def abandon(self) -> None:
+        """Forget the mask."""
+        self._is_open = False
+        self._waiting.clear()
+        self._spool.abandon(self._number)
+
+    def write_all(self, array: Any) -> None:
+        """Write a whole mask, chunk by chunk, on a few threads; lazy ones are read in parts."""
+        grid = self._grid
+        # Lazy arrays are read in whole rows of chunks, so that their tiles are decoded once.
+        is_lazy = not isinstance(array, np.ndarray)
+
+        def bring(at: Position, pixels: NDArray[Any]) -> None:
+            pixels = checked_type(pixels, self._mask)
+            if pixels.any():
+                full = np.zeros(grid.chunk, self._dtype)
+                full[tuple(slice(0, n) for n in pixels.shape)] = self._stored(pixels)
+                self._flush(at, full)
+
+        for first in range(grid.n_chunks[0]):
+            head = grid.box((first, *(0,) * (len(grid.shape) - 1)))[0]
+            band = array[head.start : head.stop]
+            band = np.asarray(band) if is_lazy else band
+            below = [
+                (first, *rest[1:])
+                for rest in grid.chunks_in((range(1), *map(range, grid.shape[1:])))
+            ]
+
+            def do(at: Position, band: NDArray[Any] = band) -> None:
+                inside = grid.box(at)[1:]
+                bring(at, band[(slice(None), *(slice(r.start, r.stop) for r in inside))])
+
+            for _ in in_threads(do, below, THREADS):
+                pass
+
+    def _stored(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        if self._mask.dtype == "bool":
+            label = self._dtype.type(self._mask.label)
+            return np.asarray(np.multiply(pixels, label, dtype=self._dtype))
+        return pixels
+
+    def _chunk(self, at: Position) -> NDArray[Any]:
+        pixels = self._waiting.pop(at, None)
+        if pixels is None:
+            held = self._mask.chunks.get(at)
+            if held is None:
+                pixels = np.zeros(self._grid.chunk, self._dtype)
+            else:
+                blob = self._spool.blob(held)
+                pixels = self._mask.codec.decode(blob, self._grid.chunk, self._dtype).copy()
+        self._waiting[at] = pixels
+        return pixels
+
+    def _flush(self, at: Position, pixels: NDArray[Any]) -> None:
+        n_pixels = int(np.count_nonzero(pixels))
+        if not n_pixels:
+            self._spool.drop(self._number, at)
+            return
+        box = tuple(
+            (first * side + low, first * side + high)
+            for first, side, (low, high) in zip(at, self._grid.chunk, _extent(pixels), strict=True)
+        )
+        self._spool.put(self._number, at, self._mask.codec.encode(pixels), n_pixels, box)
+
+
+def stored_type(dtype: str, label: int) -> np.dtype[Any]:
+    """Type of the array that holds a mask."""
+    if dtype != "bool":
+        return np.dtype(dtype)
+    return np.dtype(np.uint8 if label < 256 else np.uint16 if label < 65_536 else np.uint32)
+
+
+def checked_type(pixels: NDArray[Any], mask: SpooledMask) -> NDArray[Any]:
+    """Pixels of the type that a mask has."""
+    if mask.dtype == "bool":
+        if pixels.dtype == np.bool_:
+            return pixels
+        if pixels.dtype.kind in "ui":
+            return np.asarray(pixels != 0)
+    elif pixels.dtype.kind in "uib" and np.can_cast(pixels.dtype, mask.dtype):
+        return pixels.astype(mask.dtype, copy=False)
+    raise WrongTypeError(
+        f"Pixels of {mask.name!r} are {pixels.dtype}; the mask takes {mask.dtype}.",
+        hint="Give booleans, or convert them first.",
+    )
+
+
+def _extent(pixels: NDArray[Any]) -> list[tuple[int, int]]:
+    """First pixel that is not 0 and the one after the last, along each axis."""
+    found = []
+    for axis in range(pixels.ndim):
+        others = tuple(a for a in range(pixels.ndim) if a != axis)
+        at = np.flatnonzero(pixels.any(axis=others))
+        found.append((int(at[0]), int(at[-1]) + 1))
+    return found

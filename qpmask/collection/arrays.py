@@ -1,0 +1,254 @@
+"""Pixels of a collection's arrays: any box of any level, from the chunks that hold some of it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask.collection.codecs import CodecError, read_index
+from qpmask.collection.container import ROOT, Container
+from qpmask.collection.grid import Box, Grid, Position
+from qpmask.collection.metadata import ArrayInfo, from_bytes, read_array, read_levels
+from qpmask.errors import MaskError, TileError
+from qpmask.ometiff.regiontiles import Cut, Positions, cut_axis
+from qpmask.ometiff.threads import in_threads
+from qpmask.ometiff.tilecache import TileCache
+
+THREADS = min(4, os.cpu_count() or 1)
+_FEW_CHUNKS = 4  # below this, threads cost more than they save
+
+
+@dataclass(frozen=True, eq=False)
+class _Share:
+    """One chunk's share of a box."""
+
+    at: Position
+    out: tuple[slice, ...]
+    inside: tuple[Any, ...]
+
+
+class Layer:
+    """A label image of a collection: its levels, from an open container. Safe for threads.
+
+    Parameters
+    ----------
+    container : Container
+        The open collection.
+    path : str
+        Of the image's group, "" for the root.
+    cache : TileCache
+        Keeps decoded chunks, shared by all layers.
+    step, first : int
+        Scale of each level to the one before, and scale of the first.
+    """
+
+    def __init__(
+        self,
+        container: Container,
+        path: str,
+        cache: TileCache,
+        step: int,
+        first: int = 1,
+    ) -> None:
+        self.path = path
+        self._container = container
+        self._cache = cache
+        self._indices: dict[tuple[int, Position], list[tuple[int, int] | None] | None] = {}
+        self._lock = threading.Lock()
+        prefix = f"{path}/" if path else ""
+        self.document = _document(container, f"{prefix}{ROOT}")
+        self.arrays: tuple[ArrayInfo, ...] = tuple(
+            read_array(
+                _document(container, f"{prefix}{level}/{ROOT}"),
+                f"{prefix}{level}",
+                first * step**number,
+                str(container.path),
+            )
+            for number, level in enumerate(read_levels(self.document, str(container.path)))
+        )
+
+    @property
+    def grids(self) -> tuple[Grid, ...]:
+        """The levels."""
+        return tuple(info.grid for info in self.arrays)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of its labels."""
+        return self.arrays[0].dtype
+
+    def blob(self, level: int, at: Position) -> bytes | None:
+        """A chunk as it is stored; None where it is all background.
+
+        Raises
+        ------
+        TileError
+            It is damaged.
+        """
+        info = self.arrays[level]
+        shard, number = info.grid.place(at)
+        if not info.index_bytes:
+            key = info.key(shard)
+            return self._container.read(key) if self._container.n_bytes(key) else None
+        places = self._index(level, shard)
+        place = None if places is None else places[number]
+        return None if place is None else self._container.read(info.key(shard), *place)
+
+    def chunk(self, level: int, at: Position) -> NDArray[Any] | None:
+        """A decoded chunk, padded at the edges, not to be written to; None if all background.
+
+        Raises
+        ------
+        TileError
+            It is damaged.
+        """
+        key = (self.path, level, at)
+        pixels = self._cache.get(key)
+        if pixels is None:
+            blob = self.blob(level, at)
+            if blob is None:
+                return None
+            info = self.arrays[level]
+            try:
+                pixels = info.codec.decode(blob, info.grid.chunk, info.dtype)
+            except CodecError as error:
+                raise self._error(level, at, str(error)) from error
+            pixels.flags.writeable = False
+            self._cache.put(key, pixels)
+        return pixels
+
+    def shard(self, level: int, shard: Position) -> bytes | None:
+        """A whole shard as it is stored; None where it is all background."""
+        name = self.arrays[level].key(shard)
+        return None if self._container.n_bytes(name) is None else self._container.read(name)
+
+    def has(self, level: int, at: Position) -> bool:
+        """Whether a chunk has any label, as far as can be told without decoding it."""
+        info = self.arrays[level]
+        shard, number = info.grid.place(at)
+        if not info.index_bytes:
+            return self._container.n_bytes(info.key(shard)) is not None
+        places = self._index(level, shard)
+        return places is not None and places[number] is not None
+
+    def present(self, level: int) -> Iterator[Position]:
+        """Chunks that are stored, shard by shard."""
+        grid = self.arrays[level].grid
+        for shard in grid.shards():
+            if self._container.n_bytes(self.arrays[level].key(shard)) is None:
+                continue
+            for at in grid.chunks_of(shard):
+                if at is not None and self.has(level, at):
+                    yield at
+
+    def read(
+        self,
+        level: int,
+        where: tuple[Positions, ...],
+        out: NDArray[Any],
+        put: Callable[[NDArray[Any], NDArray[Any]], None],
+        within: Box | None = None,
+    ) -> None:
+        """Bring pixels into an array that holds background.
+
+        Parameters
+        ----------
+        level : int
+            Which level.
+        where : tuple of range or ndarray
+            The pixels along each axis.
+        out : ndarray
+            Of their shape.
+        put : callable
+            Called with a part of `out` and the labels that belong there, from any thread.
+        within : tuple of range, optional
+            Chunks beyond these pixels of the level are known to hold nothing that is wanted.
+        """
+        grid = self.arrays[level].grid
+        shares = list(_shares(grid, where, within))
+
+        def bring(share: _Share) -> None:
+            pixels = self.chunk(level, share.at)
+            if pixels is not None:
+                put(out[share.out], _picked(pixels, share.inside))
+
+        if len(shares) < _FEW_CHUNKS or THREADS == 1:
+            for share in shares:
+                bring(share)
+        else:
+            for _ in in_threads(bring, shares, THREADS):
+                pass
+
+    def _index(self, level: int, shard: Position) -> list[tuple[int, int] | None] | None:
+        key = (level, shard)
+        with self._lock:
+            if key in self._indices:
+                return self._indices[key]
+        info = self.arrays[level]
+        name = info.key(shard)
+        length = self._container.n_bytes(name)
+        places = None
+        if length is not None:
+            try:
+                if length < info.index_bytes:
+                    raise CodecError("it is shorter than its index")
+                tail = self._container.read(name, length - info.index_bytes, info.index_bytes)
+                places = read_index(tail, length - info.index_bytes, info.index_has_crc)
+            except CodecError as error:
+                raise self._error(level, shard, str(error), "shard") from error
+        with self._lock:
+            self._indices[key] = places
+        return places
+
+    def _error(self, level: int, at: Position, what: str, kind: str = "chunk") -> TileError:
+        layer = f"the array {self.path!r}" if self.path else "the flattened mask"
+        return TileError(
+            f"The {kind} {at} at level {level} of {layer} in {self._container.path} cannot be "
+            f"used: {what}.",
+            hint="The file is damaged or incomplete; make it again.",
+            what=what,
+        )
+
+
+def _document(container: Container, name: str) -> dict[str, Any]:
+    if container.n_bytes(name) is None:
+        raise MaskError(
+            f"{container.path} has no {name}.", hint="It is damaged or was not copied whole."
+        )
+    return from_bytes(container.read(name), f"{name} of {container.path}")
+
+
+def _shares(grid: Grid, where: tuple[Positions, ...], within: Box | None) -> Iterator[_Share]:
+    cuts: list[list[Cut]] = []
+    for axis, positions in enumerate(where):
+        found = cut_axis(positions, grid.chunk[axis])
+        if within is not None:
+            box = within[axis]
+            if not len(box):
+                return
+            first, last = box[0] // grid.chunk[axis], box[-1] // grid.chunk[axis]
+            found = [cut for cut in found if first <= cut.tile <= last]
+        cuts.append(found)
+    for parts in itertools.product(*cuts):
+        yield _Share(
+            tuple(cut.tile for cut in parts),
+            tuple(cut.out for cut in parts),
+            tuple(cut.inside for cut in parts),
+        )
+
+
+def _picked(pixels: NDArray[Any], inside: tuple[Any, ...]) -> NDArray[Any]:
+    if all(isinstance(part, slice) for part in inside):
+        whole: NDArray[Any] = pixels[inside]
+        return whole
+    found: NDArray[Any] = pixels
+    for axis, part in enumerate(inside):  # one axis after the other, as of a grid
+        found = found[(slice(None),) * axis + (part,)]
+    return found

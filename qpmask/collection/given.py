@@ -1,0 +1,70 @@
+"""What a caller gave to a collection, checked: shape, size of a pixel, colour."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qpmask.collection.metadata import About
+from qpmask.common.arguments import number, whole_number
+from qpmask.errors import OptionsError, WrongTypeError
+from qpmask.ometiff.omexml import Color
+
+
+def shape_of(shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape of all masks."""
+    try:
+        lengths = tuple(whole_number(n, "A length of shape") for n in shape)
+    except TypeError as error:
+        raise WrongTypeError(f"shape is {shape!r}; it must be two or three numbers.") from error
+    if len(lengths) not in (2, 3) or min(lengths) < 1 or max(lengths) > 2**31:
+        raise OptionsError(f"shape is {lengths}; it must be two or three lengths of at least 1.")
+    return lengths
+
+
+def spacing_of(
+    shape: Sequence[int],
+    mpp: float | tuple[float, float] | None,
+    spacing: Sequence[float] | None,
+) -> tuple[tuple[float, ...] | None, str]:
+    """Length of a pixel along each axis, and its unit."""
+    lengths: tuple[float, ...]
+    if mpp is not None and spacing is not None:
+        raise OptionsError("Give mpp or spacing, not both.")
+    if mpp is not None:
+        if len(shape) != 2:
+            raise OptionsError("mpp is of planes.", hint="Give the spacing of a volume in mm.")
+        x_um, y_um = mpp if isinstance(mpp, tuple | list) else (mpp, mpp)
+        lengths, unit = (number(y_um, "mpp"), number(x_um, "mpp")), "micrometer"
+    elif spacing is not None:
+        lengths, unit = tuple(number(n, "spacing") for n in spacing), "millimeter"
+    else:
+        return None, "micrometer"
+    if len(lengths) != len(shape) or not all(0 < n < math.inf for n in lengths):
+        raise OptionsError(f"The size of a pixel is {lengths}; it must be positive numbers.")
+    return lengths, unit
+
+
+def color_of(color: Any) -> Color | None:
+    """A colour."""
+    if color is None:
+        return None
+    parts = tuple(whole_number(n, "A part of a colour") for n in color)
+    if len(parts) != 3 or any(not 0 <= n <= 255 for n in parts):
+        raise OptionsError(f"The colour is {parts}; it must be three numbers from 0 to 255.")
+    return parts
+
+
+def about_json(about: About) -> dict[str, Any]:
+    """What a collection is, as JSON."""
+    return {
+        "shape": about.shape, "spacing": about.spacing, "unit": about.unit, "name": about.name,
+        "extra": dict(about.extra),
+    }  # fmt: skip
+
+
+def about_from(data: Mapping[str, Any]) -> About:
+    """What a collection is, from :func:`about_json`."""
+    spacing = None if data["spacing"] is None else tuple(data["spacing"])
+    return About(tuple(data["shape"]), spacing, data["unit"], data["name"], data["extra"])

@@ -1,0 +1,109 @@
+"""Which masks share an array: the overlap graph, and a first fit on it.
+
+Masks that do not overlap fit one label image. Where that needs at most half as many arrays as there
+are masks, they share; else each has its own, which then is two-valued and small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask.collection.arrays import THREADS
+from qpmask.collection.grid import Position
+from qpmask.ometiff.threads import in_threads
+
+
+class Source(Protocol):
+    """Something that holds labels chunk by chunk: a mask that was added, an array of before."""
+
+    @property
+    def can_share(self) -> bool:
+        """Whether other masks may stand in the same array."""
+
+    @property
+    def is_layer(self) -> bool:
+        """Whether it is an array of before rather than a single mask."""
+
+    @property
+    def n_pixels(self) -> int:
+        """Pixels that are not 0."""
+
+    def positions(self) -> set[Position]:
+        """Chunks of level 0 that may hold anything."""
+
+    def chunk(self, at: Position) -> NDArray[Any] | None:
+        """Labels of a chunk of level 0; None where there is nothing."""
+
+    def blob(self, at: Position, codec: Any, dtype: np.dtype[Any]) -> bytes | None:
+        """The chunk as it is stored, if that is how it would be stored again."""
+
+
+def share(sources: Sequence[Source]) -> list[list[int]]:
+    """Sources (by number) that share an array.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        Arrays of before come first in their groups, and never with one another.
+    """
+    shared = [i for i, s in enumerate(sources) if s.can_share]
+    alone = [[i] for i, s in enumerate(sources) if not s.can_share]
+    overlaps = overlapping([sources[i] for i in shared])
+    clash = {(shared[a], shared[b]) for a, b in overlaps}
+    layers = [[i] for i in shared if sources[i].is_layer]
+    n_before = len(layers)
+    rest = [i for i in shared if not sources[i].is_layer]
+    for i in sorted(rest, key=lambda i: -sources[i].n_pixels):
+        for group in layers:
+            if all((min(i, j), max(i, j)) not in clash for j in group):
+                group.append(i)
+                break
+        else:
+            layers.append([i])
+    if len(rest) > 1 and len(layers) - n_before > len(rest) / 2:
+        layers = layers[:n_before]
+        layers = [[group[0]] for group in layers] + [[i] for i in rest]
+    return [sorted(group) for group in layers + alone]
+
+
+def overlapping(sources: Sequence[Source]) -> set[tuple[int, int]]:
+    """Pairs of sources (lower number first) that have a pixel in common."""
+    at: dict[Position, list[int]] = {}
+    for number, source in enumerate(sources):
+        for position in source.positions():
+            at.setdefault(position, []).append(number)
+    found: set[tuple[int, int]] = set()
+    both = {  # two arrays of before never share, so whether they overlap does not matter
+        (a, b)
+        for a in range(len(sources))
+        for b in range(a + 1, len(sources))
+        if sources[a].is_layer and sources[b].is_layer
+    }
+
+    def look(item: tuple[Position, list[int]]) -> set[tuple[int, int]]:
+        position, numbers = item
+        pairs = [(a, b) for i, a in enumerate(numbers) for b in numbers[i + 1 :]]
+        if all(pair in found or pair in both for pair in pairs):
+            return set()
+        seen: dict[int, NDArray[np.uint8]] = {}
+        union: NDArray[np.uint8] | None = None
+        new: set[tuple[int, int]] = set()
+        for number in numbers:
+            pixels = sources[number].chunk(position)
+            if pixels is None:
+                continue
+            bits = np.packbits(pixels != 0)
+            if union is not None and (bits & union).any():
+                new |= {(other, number) for other, mine in seen.items() if (bits & mine).any()}
+            union = bits if union is None else bits | union
+            seen[number] = bits
+        return new
+
+    crowded = [(position, numbers) for position, numbers in at.items() if len(numbers) > 1]
+    for new in in_threads(look, crowded, THREADS):
+        found |= new
+    return found - both

@@ -1,0 +1,146 @@
+"""A collection written: entries in, a zip or a folder out, beside the target and then renamed.
+
+The zip is RFC-9's (``.ozx``): entries stored, the root's ``zarr.json`` first and the other
+``zarr.json`` after it, a comment that says so. Equal entries give equal bytes: none has a date.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+from qpmask.outputs.files import sync_folder, writing
+
+COMMENT = {"ome": {"version": "0.5", "zipFile": {"centralDirectory": {"jsonFirst": True}}}}
+ZIP_SUFFIX = ".ozx"
+
+
+class Output(Protocol):
+    """Where entries go; a context manager that leaves nothing unless it is published."""
+
+    def add(self, name: str, data: bytes) -> None:
+        """One entry."""
+
+    def finish(self) -> Path:
+        """All is added: bring it to the disk. Where it lies until it is published."""
+
+    def publish(self) -> None:
+        """Give the target what was added; what it held before is gone then."""
+
+    def __enter__(self) -> Output: ...
+    def __exit__(self, *args: object) -> None: ...
+
+
+def open_output(target: Path, *, is_zip: bool) -> Output:
+    """Begin to write a collection that will replace `target`."""
+    return _ZipOutput(target) if is_zip else _FolderOutput(target)
+
+
+class _ZipOutput:
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        self._archive: zipfile.ZipFile | None = None
+
+    def __enter__(self) -> _ZipOutput:
+        with writing(self._target, "The collection"):
+            self._archive = zipfile.ZipFile(self._part, "w", zipfile.ZIP_STORED)
+        self._archive.comment = json.dumps(COMMENT, separators=(",", ":")).encode()
+        return self
+
+    def add(self, name: str, data: bytes) -> None:
+        assert self._archive is not None
+        info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+        info.external_attr = 0o644 << 16
+        with writing(self._target, "The collection"):
+            self._archive.writestr(info, data)
+
+    def finish(self) -> Path:
+        assert self._archive is not None
+        with writing(self._target, "The collection"):
+            self._archive.close()
+            with self._part.open("rb+") as file:
+                os.fsync(file.fileno())
+        return self._part
+
+    def publish(self) -> None:
+        with writing(self._target, "The collection"):
+            self._part.replace(self._target)
+            sync_folder(self._target.parent)
+
+    def __exit__(self, *args: object) -> None:
+        if self._archive is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._archive.close()
+        with contextlib.suppress(OSError):
+            self._part.unlink(missing_ok=True)
+
+
+class _FolderOutput:
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        self._old = target.with_name(f".{target.name}.old")
+
+    def __enter__(self) -> _FolderOutput:
+        with writing(self._target, "The collection"):
+            self._part.mkdir()
+        return self
+
+    def add(self, name: str, data: bytes) -> None:
+        path = self._part / name
+        with writing(self._target, "The collection"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+
+    def finish(self) -> Path:
+        sync_folder(self._part)
+        return self._part
+
+    def publish(self) -> None:
+        with writing(self._target, "The collection"):
+            if self._target.exists():
+                # A folder cannot replace a folder: the older one steps aside first. A process
+                # killed between the two renames leaves it there, and restore_folder finds it.
+                self._target.rename(self._old)
+            self._part.rename(self._target)
+            sync_folder(self._target.parent)
+        shutil.rmtree(self._old, ignore_errors=True)
+
+    def __exit__(self, *args: object) -> None:
+        shutil.rmtree(self._part, ignore_errors=True)
+
+
+def restore(target: Path) -> None:
+    """Put right what a killed writer left: a folder that stepped aside, half-written parts.
+
+    Called by whoever holds the lock of `target`.
+    """
+    old = target.with_name(f".{target.name}.old")
+    with contextlib.suppress(OSError):
+        if old.is_dir():
+            if target.exists():
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                old.rename(target)
+    for part in _parts(target):
+        with contextlib.suppress(OSError):
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
+
+
+def _parts(target: Path) -> Iterable[Path]:
+    head, tail = f".{target.name}.", ".part"
+    with contextlib.suppress(OSError):
+        for path in target.parent.iterdir():
+            name = path.name
+            if name.startswith(head) and name.endswith(tail) and name[len(head) : -5].isdecimal():
+                yield path
