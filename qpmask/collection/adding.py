@@ -132,8 +132,8 @@ class BlockWriter:
             ]
 
             def do(at: Position, band: NDArray[Any] = band) -> None:
-                inside = grid.box(at)[1:]
-                bring(at, band[(slice(None), *(slice(r.start, r.stop) for r in inside))])
+                inside = (slice(None), *(slice(r.start, r.stop) for r in grid.box(at)[1:]))
+                bring(at, band[inside])
 
             for _ in in_threads(do, below, THREADS):
                 pass

@@ -7,6 +7,7 @@ bits, which is what makes it small. Where several masks share an array, zstd alo
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -209,4 +210,9 @@ def _gzip(data: bytes, n_bytes: int) -> bytes:
     return zlib.decompressobj(wbits=31).decompress(data, n_bytes)
 
 
-_decoders = {"blosc": _blosc, "zstd": _zstd, "gzip": _gzip, "none": lambda data, n_bytes: data}
+_decoders: dict[str, Callable[[bytes, int], bytes]] = {
+    "blosc": _blosc,
+    "zstd": _zstd,
+    "gzip": _gzip,
+    "none": lambda data, n_bytes: data,
+}

@@ -252,7 +252,7 @@ class MaskCollection:
         Raises
         ------
         NoSuchClassError
-            There is none of that name; the message gives the nearest_hint ones.
+            There is none of that name; the message gives the nearest ones.
         """
         rows = {row.name: row for row in self.rows()}
         if name not in rows:
