@@ -156,6 +156,13 @@ class MaskCollection:
         """Close without writing. What was added stays beside the file, for ``mode="a"``."""
         self._release()
 
+    def discard(self) -> None:
+        """Close without writing, and forget what was added."""
+        if self._spool is not None:
+            self._spool.remove()
+            self._spool = None
+        self._release()
+
     def __enter__(self) -> MaskCollection:
         return self
 
@@ -502,6 +509,7 @@ class MaskCollection:
                 if found.mark() == spool.published:  # all of it is there already
                     spool.remove()
                     spool = None
+        old: About | None
         if exists and (spool is None or spool.header["base"] is not None):
             old = self._open()
             if spool is not None and spool.header["base"] != self.fingerprint:

@@ -174,11 +174,11 @@ def test_blocks_in_any_order(tmp_path: Path) -> None:
         masks.writer("cells", dtype="int16") as writer,
     ):
         writer._most = 2  # so that chunks leave memory before they are complete
-        for _ in range(40):
-            y, x = (int(rng.integers(0, n - 300)) for n in SHAPE)
-            block = rng.integers(-5, 5, (300, 300)).astype(np.int16)
+        for _ in range(12):
+            y, x = (int(rng.integers(0, n - 100)) for n in SHAPE)
+            block = rng.integers(-5, 5, (100, 100)).astype(np.int16)
             writer.write((y, x), block)
-            whole[y : y + 300, x : x + 300] = block
+            whole[y : y + 100, x : x + 100] = block
     with MaskCollection(path) as masks:
         assert np.array_equal(masks["cells"][:], whole)
         assert masks.row("cells").n_pixels == np.count_nonzero(whole)
