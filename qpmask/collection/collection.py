@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from qpmask.collection.adding import BlockWriter
 from qpmask.collection.arrays import Layer
@@ -391,7 +392,7 @@ class MaskCollection:
     def add(
         self,
         name: str,
-        mask: Any,
+        mask: ArrayLike,
         *,
         label: int | None = None,
         color: Color | None = None,
@@ -417,7 +418,8 @@ class MaskCollection:
         replace : bool
             Whether a mask of that name may be there; it goes then.
         """
-        array = mask if hasattr(mask, "shape") and hasattr(mask, "dtype") else np.asarray(mask)
+        is_lazy = hasattr(mask, "shape") and hasattr(mask, "dtype")
+        array: Any = mask if is_lazy else np.asarray(mask)
         if tuple(array.shape) != self.shape:
             raise OptionsError(
                 f"The mask {name!r} has the shape {tuple(array.shape)}, and the collection "
