@@ -16,12 +16,10 @@
  * QuPath     0.4 to 0.7.
  * Left out   Instance masks, multichannel masks, boundaries, a downsample by micrometres, other
  *            compressions than LZW, masks without a pyramid, backups of damaged data files, and slides
- *            looked for in other folders: `qpmask export` has them. Objects without a pixel are said
- *            where their whole class has none; `qpmask export` finds each of them, and what covers it.
+ *            looked for in other folders: `qpmask export` has them.
  *
- * QuPath's LabeledImageServer draws and its OMEPyramidWriter writes level 0 to a scratch file. Its
- * tiles then go as they are into a file that every reader takes: little-endian, grayscale, with the
- * class table, and with smaller levels made by leaving out pixels, never by averaging labels.
+ * QuPath's LabeledImageServer draws the tiles. They go into a file that every reader takes: grayscale,
+ * with the class table, and with smaller levels made by leaving out pixels, never by averaging labels.
  */
 // Put together from groovy/source of qpmask: change it there.
 
@@ -29,10 +27,13 @@ import com.google.gson.Gson
 import com.google.gson.GsonBuilder
 import com.google.gson.ToNumberPolicy
 import groovy.transform.CompileStatic
+import java.awt.BasicStroke
+import java.awt.Color
+import java.awt.Graphics2D
 import java.awt.image.BufferedImage
+import java.awt.image.DataBufferInt
 import java.math.MathContext
 import java.nio.ByteBuffer
-import java.nio.ByteOrder
 import java.nio.channels.FileChannel
 import java.nio.channels.OverlappingFileLockException
 import java.nio.charset.StandardCharsets
@@ -50,6 +51,11 @@ import java.time.format.DateTimeFormatter
 import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.atomic.AtomicLongArray
 import java.util.regex.Pattern
+import loci.common.ByteArrayHandle
+import loci.common.RandomAccessOutputStream
+import loci.formats.tiff.IFD
+import loci.formats.tiff.TiffRational
+import loci.formats.tiff.TiffSaver
 import ome.codecs.CodecOptions
 import ome.codecs.LZWCodec
 import org.apache.commons.text.similarity.LevenshteinDistance
@@ -68,9 +74,10 @@ import qupath.lib.images.servers.AbstractImageServer
 import qupath.lib.images.servers.ImageChannel
 import qupath.lib.images.servers.ImageServerBuilder
 import qupath.lib.images.servers.ImageServerMetadata
+import qupath.lib.images.servers.ImageServers
 import qupath.lib.images.servers.LabeledImageServer
 import qupath.lib.images.servers.PixelType
-import qupath.lib.images.writers.ome.OMEPyramidWriter
+import qupath.lib.images.servers.TileRequest
 import qupath.lib.objects.PathObject
 import qupath.lib.objects.PathObjectTools
 import qupath.lib.objects.classes.PathClass
@@ -95,6 +102,7 @@ def settings = [
     order       : null,           // 'classes': a later class of the map covers an earlier one; 'area': larger
                                   // objects first, whatever their class; null: as the class map says
     unknown     : 'error',        // a class that the map lacks: 'error' stops, 'ignore' leaves it out
+    hidden      : 'warn',         // objects that leave no pixel, such as covered ones: 'warn', or 'error': a failure
     overwrite   : false           // true: make masks again that are there and still hold
 ]
 
@@ -138,7 +146,7 @@ Launch.of(this).run { List<String> given, String only ->
         def maker = new MaskMaker(task, project, folder, classes)
         plans.eachWithIndex { plan, i ->
             def where = "[${i + 1}/${plans.size()}] ${plan.entry.name}"
-            def record = maker.isStopped() ? MaskRecord.interrupted(plan, task) : plan.error ? MaskRecord.failed(plan, task)
+            def record = maker.isStopped() ? MaskRecord.interrupted(plan) : plan.error ? MaskRecord.failed(plan)
                     : StandingMask.record(plan, task, folder, classes)
             if (record == null) {
                 println "${where}: ${plan.width} x ${plan.height} pixels, ${plan.drawn} object(s) ..."
@@ -146,7 +154,7 @@ Launch.of(this).run { List<String> given, String only ->
             }
             report.add(record)
             println "${where}: ${MaskRecord.inWords(record)}"
-            MaskRecord.notes(record).each { println "    note: ${it}" }
+            record.warnings.each { println "    note: ${it}" }
         }
         report.write(plans).each { println "note: ${it}" }
         println report.table()
@@ -205,8 +213,11 @@ class Launch {
 
 /** Something that the user can do something about; no stack trace. */
 class MaskStop extends RuntimeException {
-    MaskStop(String message) {
+    final String type  // of the same error of qpmask
+
+    MaskStop(String message, String type = 'QpmaskError') {
         super(message, null, false, false)
+        this.type = type
     }
 }
 
@@ -220,7 +231,7 @@ class ExportTask {
 
     String only  // id of the one image to export, or null
     File projectFile, out
-    String objects, order, unknown
+    String objects, order, unknown, hidden
     Object unclassified  // null, 'ignore', 'error' or a label
     double downsample
     int tilePx
@@ -285,8 +296,9 @@ class ExportTask {
             ClassMap.isUnclassified(it)
         }
         check('order', "'classes' or 'area'") { it in [null, 'classes', 'area'] }
+        check('hidden', "'warn' or 'error'") { it in ['warn', 'error'] }
         check('outputFolder', 'a path') { it }
-        return new ExportTask(objects: settings.objects, order: settings.order, unknown: settings.unknown,
+        return new ExportTask(objects: settings.objects, order: settings.order, unknown: settings.unknown, hidden: settings.hidden,
                 unclassified: settings.unclassified, downsample: number(settings.downsample),
                 tilePx: number(settings.tileSize) as int, overwrite: settings.overwrite.toString() == 'true')
     }
@@ -318,6 +330,13 @@ class ExportTask {
 
     boolean getDrawsCores() {
         return objects in CORES
+    }
+
+    /** Stops the image where one of its objects leaves no pixel, if that is to be an error. */
+    void checkHidden(ImagePlan plan) {
+        def why = hidden == 'error' ? HiddenObjects.refused(plan.hidden, plan.entry.label) : null
+        if (why)
+            throw new MaskStop(why, 'HiddenObjectsError')
     }
 
     String getEngineText() {
@@ -652,6 +671,39 @@ class ImageFrame {
                 read_px0: file?.size, origin: file?.origin]
     }
 
+    /** Counted from the file's level 0, where the slide is there: only the slide knows what part of it was scanned. */
+    ImageFrame located(String slide) {
+        if (slide == 'missing' || matrix == null || file.origin == 'level 0')
+            return this
+        List<Integer> full, bounds
+        try {
+            ImageServers.buildServer(new File(slide).toURI(), '--classname', 'OpenslideServerBuilder', '--no-crop').withCloseable { server ->
+                full = [server.getWidth(), server.getHeight()]
+                def said = Json.parse(server.dumpMetadata()) as Map
+                bounds = ['x', 'y', 'width', 'height'].collect { said["openslide.bounds-${it}".toString()]?.toInteger() }
+            }
+        } catch (Exception ignored) {
+            return this
+        }
+        if (bounds.contains(null) || bounds[2] <= 0 || bounds[3] <= 0)
+            bounds = null
+        def part = bounds?.takeRight(2)
+        def places = bounds == null || file.origin != 'scanned part' || file.size == full && full != part ? [[full, 0, 0]] : []
+        if (bounds != null)
+            places << [part, bounds[0], bounds[1]]
+        if (file.size != null)
+            places = places.findAll { it[0] == file.size }
+        def corners = places.collect { it.drop(1) } as Set
+        if (corners.size() != 1)
+            return this
+        def (x, y) = corners[0]
+        def found = new ImageFrame(matrix: product([1, 0, x, 0, 1, y] as double[], matrix), size: size, notes: notes, steps: steps,
+                file: file + [size: full, origin: 'level 0'])
+        if (x || y)
+            found.steps += String.format(Locale.ROOT, 'cut to %,d x %,d pixels at x %,d, y %,d (what was scanned)', *part, x, y)
+        return found
+    }
+
     List<String> findings() {
         def words = [*steps]
         if (file?.seriesName != null)
@@ -935,8 +987,7 @@ class ObjectCount {
             plan.cores << [name: object.getName() ?: null, missing: object.isMissing(), class: name]
         if (!task.isKind(object))
             return
-        def (roi, entry) = [object.getROI(), plan.entry]
-        boolean isLost = roi != null && (roi.getZ() < 0 || roi.getZ() >= entry.sizeZ || roi.getT() < 0 || roi.getT() >= entry.sizeT)
+        boolean isLost = object.getROI() != null && !plan.isOnPlane(object.getROI())
         (isLost ? plan.lost : plan.counts).merge(name, 1, Integer::sum)
         if (!isLost && name != null && pathClass.getColor() != null)
             plan.colors.putIfAbsent(name, Words.color(pathClass.getColor()))
@@ -1014,22 +1065,6 @@ class ClassNames {
             }
         }
         return text
-    }
-
-    /** Gives objects the classes that labels are given to: data files may hold them by other names. */
-    static void bringToForm(PathObjectHierarchy hierarchy) {
-        def known = new IdentityHashMap()
-        hierarchy.getRootObject().getDescendantObjects(null).each { object ->
-            def found = object.getPathClass()
-            if (found == null || found.is(PathClass.NULL_CLASS))
-                return
-            if (!known.containsKey(found)) {
-                def name = form(found.toString())
-                known[found] = name == null ? null : PathClass.fromString(name)
-            }
-            if (!found.is(known[found]))
-                object.setPathClass(known[found])
-        }
     }
 }
 
@@ -1256,6 +1291,7 @@ class ClassMapText {
 
 /** Which class gets which label, the same in all images. */
 class ClassChoice {
+    private static final int LISTED = 25
     final List<String> findings = []  // what the user should know
     private final ExportTask task
     private final ProjectFile project
@@ -1292,24 +1328,29 @@ class ClassChoice {
     }
 
     private void checkNames(ClassMap map, boolean follows) {
-        def unknown = used.keySet().findAll { it != null && !map.find(it) && !map.ignores(it) }.sort()
+        def unknown = used.keySet().findAll { it != null && !map.find(it) && !map.ignores(it) }
         if (unknown) {
-            def text = unknown.collect { name ->
-                def near = map.nearest(name)
-                "'${name}' (${Words.objects(used[name][0])} in ${Words.images(used[name][1])}" +
-                        (near ? "; the map has ${Words.quoted(near, ' or ')}" : '') + ')'
-            }
-            text = text.take(25).join('; ') + (text.size() > 25 ? "; and ${text.size() - 25} more" : '')
+            def lines = lacking(map, unknown)
             if (task.unknown == 'error' && !follows)
-                throw new MaskStop("The class map (${map.origin}) lacks ${unknown.size()} class(es) in use: ${text}. " +
-                        "Add them to the map, name them as aliases or under 'ignore', or go on without them by " +
-                        "the setting unknown = 'ignore'.")
-            findings << "Not in the class map, left out: ${text}.".toString()
+                throw new MaskStop(["The class map (${map.origin}) lacks ${unknown.size() == 1 ? 'a class' : "${unknown.size()} classes"} in use:",
+                        *lines, "Add them to the map, name them as aliases or under 'ignore', or go on without them by the setting " +
+                        "unknown = 'ignore'."].join('\n'))
+            findings << "Not in the class map, left out: ${lines*.strip().join('; ')}.".toString()
         }
         def ignored = used.keySet().findAll { it != null && map.ignores(it) }.sort()
         def why = ignored.every { it.endsWith('*') } ? 'QuPath ignores classes whose name ends in *' : 'as the class map says'
         if (ignored)
             findings << "Left out on purpose (${why}): ${ignored.collect { "'${it}' (${Words.objects(used[it][0])})" }.join(', ')}.".toString()
+    }
+
+    /** A line for each class that a map lacks; those that may be misspelt come first. */
+    private List<String> lacking(ClassMap map, Collection<String> names) {
+        def near = names.collectEntries { [(it): map.nearest(it)] }
+        def lines = names.sort(false) { a, b -> !near[a] <=> !near[b] ?: a <=> b }.collect { name ->
+            def also = near[name] ? "; the map has ${Words.quoted(near[name], ' or ')}" : ''
+            "  '${name}' (${Words.objects(used[name][0])} in ${Words.images(used[name][1])}${also})".toString()
+        }
+        return lines.size() > LISTED ? lines.take(LISTED) + ["  and ${lines.size() - LISTED} more".toString()] : lines
     }
 
     private void checkUnclassified(ClassMap map, label) {
@@ -1409,6 +1450,7 @@ class MaskNames {
 /** What one mask will hold: first the counts of an image's objects, then what is drawn of them. */
 class ImagePlan {
     Map entry                    // the image, of ProjectFile
+    ImageFrame frame             // where it lies in the slide's file
     String mask                  // file name
     String slide, sha256, error  // of the slide's path, of the data file; why there will be no mask
     List<String> findings = []   // what the user should know
@@ -1424,10 +1466,34 @@ class ImagePlan {
     List<Double> pixelSize
     Map madeFrom           // all that decides the mask
     List<String> again     // why a mask that stands is made again
-    Map hidden             // of HiddenObjects, once it is drawn
+    // Once it is drawn: pixels by label, and what of HiddenObjects.
+    Map pixels, hidden
+    List idsAgain          // of a second reading of the data file
+
+    /** The data file, or null where nothing was ever annotated. */
+    File getData() {
+        return sha256 == null ? null : new File(entry.data, 'data.qpdata')
+    }
+
+    boolean isOnPlane(roi) {
+        return roi.getZ() >= 0 && roi.getZ() < entry.sizeZ && roi.getT() >= 0 && roi.getT() < entry.sizeT
+    }
+
+    boolean isOutside(roi) {
+        return roi.getBoundsX() + roi.getBoundsWidth() <= 0 || roi.getBoundsY() + roi.getBoundsHeight() <= 0 ||
+                roi.getBoundsX() >= entry.width || roi.getBoundsY() >= entry.height
+    }
 
     void note(String text) {
         findings << text
+    }
+
+    /** Ask the slide what the project does not say of its frame. */
+    void askSlide() {
+        def known = frame
+        frame = known.located(slide)
+        if (frame.steps != known.steps)
+            findings = findings - known.findings() + frame.findings()
     }
 
     /** Decide on labels and sizes. */
@@ -1469,7 +1535,8 @@ class ImagePlan {
         if (!drawn)
             note('No objects to draw: the mask is all background. '.concat(
                     kinds[task.kindDrawn] ? '' : ObjectCount.otherKinds([this], task)).strip())
-        findings.addAll(entry.frame.findings())
+        frame = entry.frame
+        findings.addAll(frame.findings())
         if (slide == 'missing')
             note('The slide is not ' + (!entry.uris ? 'found: the project does not say where'
                     : entry.uris[0].startsWith('file:') ? "at ${entry.uris[0]}" : "looked for: it is no file (${entry.uris[0]})") +
@@ -1504,6 +1571,13 @@ class StandingMask {
         if (plan.again)
             return null
         plan.hidden = sidecar.hidden
+        if (task.hidden == 'error' && plan.hidden == null)  // made by a version that did not count
+            return null
+        try {
+            task.checkHidden(plan)
+        } catch (MaskStop stop) {
+            return MaskRecord.failed(plan, stop.message, stop.type)
+        }
         def record = MaskRecord.of(plan, task, 'skipped', sidecar.pixels.collectEntries { k, v -> [(k.toInteger()): v] }, mask.length())
         if (sidecar.engine instanceof Map)
             record.engine = "${sidecar.engine.name} ${sidecar.engine.version}".toString()
@@ -1605,47 +1679,42 @@ class MaskMaker {
     /** The record of the mask, which is there, or of why it is not. */
     Map make(ImagePlan plan) {
         long began = System.nanoTime()
-        def pid = ProcessHandle.current().pid()
-        def scratch = new File(folder.work, "${plan.mask}.${pid}.scratch.ome.tif")
-        def part = new File(folder.work, "${plan.mask}.${pid}.part.tif")
+        def part = new File(folder.work, "${plan.mask}.${ProcessHandle.current().pid()}.part.tif")
         def record
         try {
-            record = makeMask(plan, scratch, part)
+            record = makeMask(plan, part)
         } catch (OutOfMemoryError ignored) {
-            record = MaskRecord.failed(plan, task, 'QuPath ran out of memory. Give it more (Edit > Preferences), or set a downsample.')
+            record = MaskRecord.failed(plan, 'QuPath ran out of memory. Give it more (Edit > Preferences), or set a downsample.')
         } catch (Exception error) {
             stopped = Thread.interrupted() || error instanceof InterruptedException
-            record = stopped ? MaskRecord.interrupted(plan, task, 'The run was interrupted.')
-                    : MaskRecord.failed(plan, task, error instanceof MaskStop ? error.message
-                    : "The mask of ${plan.entry.label} could not be made: ${error.message ?: error.class.simpleName}")
+            record = stopped ? MaskRecord.interrupted(plan, 'The run was interrupted.')
+                    : error instanceof MaskStop ? MaskRecord.failed(plan, error.message, error.type)
+                    : MaskRecord.failed(plan, "The mask of ${plan.entry.label} could not be made: ${error.message ?: error.class.simpleName}")
         } finally {
-            scratch.delete()
             part.delete()
         }
         record.seconds = Math.round((System.nanoTime() - began) / 1e6d) / 1000d
         return record
     }
 
-    private Map makeMask(ImagePlan plan, File scratch, File part) {
-        def entry = plan.entry
-        def file = new File(entry.data, 'data.qpdata')
-        LabelImage.draw(plan, task, classes.order, plan.sha256 == null ? null : file, scratch)
-        def writer = new MaskTiff(part, plan, task.tilePx, MaskXml.of(plan, task).bytes())
-        def pixels
-        try {
-            pixels = writer.write(new TiffScratch(scratch, plan.bits, plan.width, plan.height, task.tilePx, plan.planes))
-        } finally {
-            writer.close()
+    private Map makeMask(ImagePlan plan, File part) {
+        def label = plan.entry.label
+        plan.askSlide()
+        def writer = new MaskTiff(part, plan, task.tilePx, MaskXml.of(plan, task).text())
+        new LabelImage(plan, task, classes.order).withCloseable { image ->
+            def pixels = writer.withCloseable { it.write(image) }
+            def allowed = [0, *plan.legend*.label] as Set
+            def strange = pixels.keySet().find { !(it in allowed) }
+            if (strange != null)
+                throw new MaskStop("The mask of ${label} has the label ${strange}, which is in no class. Please report this.")
+            plan.pixels = pixels
+            plan.hidden = HiddenObjects.of(plan, image, pixels, task.downsample)
         }
-        def allowed = [0, *plan.legend*.label] as Set
-        def strange = pixels.keySet().find { !(it in allowed) }
-        if (strange != null)
-            throw new MaskStop("The mask of ${entry.label} has the label ${strange}, which is in no class. Please report this.")
-        if (plan.sha256 != null && Hash.sha256(file) != plan.sha256)
-            throw new MaskStop("${file} of ${entry.label} changed while it was exported. Save the image, then run again.")
-        plan.hidden = HiddenObjects.of(plan, pixels)
+        if (plan.data != null && Hash.sha256(plan.data) != plan.sha256)
+            throw new MaskStop("${plan.data} of ${label} changed while it was exported. Save the image, then run again.")
+        task.checkHidden(plan)
         def sha256 = writer.readBack()
-        def record = MaskRecord.of(plan, task, 'done', pixels, part.length())
+        def record = MaskRecord.of(plan, task, 'done', plan.pixels, part.length())
         Files.move(part.toPath(), new File(folder.path, plan.mask).toPath(), StandardCopyOption.REPLACE_EXISTING,
                 StandardCopyOption.ATOMIC_MOVE)
         folder.write("${plan.mask}.json", Json.text(MaskRecord.sidecar(record, plan, task, project, sha256)) + '\n')
@@ -1653,48 +1722,65 @@ class MaskMaker {
     }
 }
 
-/** QuPath's label image of the objects of one image. The slide itself is not opened. */
-class LabelImage {
-    /** QuPath draws level 0 into a scratch file. */
-    static void draw(ImagePlan plan, ExportTask task, String order, File data, File scratch) {
-        def entry = plan.entry
-        def hierarchy = data == null ? new PathObjectHierarchy() : DataFile.read(data).hierarchy
-        ClassNames.bringToForm(hierarchy)
-        def metadata = new ImageServerMetadata.Builder().width(entry.width).height(entry.height)
-                .sizeZ(entry.sizeZ).sizeT(entry.sizeT).name(entry.name).pixelType(PixelType.UINT8)
-                .channels(ImageChannel.getDefaultChannelList(1)).preferredTileSize(task.tilePx, task.tilePx).build()
-        def imageData = new ImageData<BufferedImage>(new SlideOfSize(metadata), hierarchy, ImageData.ImageType.OTHER)
-        def builder = new LabeledImageServer.Builder(imageData).downsample(task.downsample).tileSize(task.tilePx).lineThickness(1f)
-        switch (task.objects) {
-            case 'annotations': builder.useAnnotations(); break
-            case 'detections': builder.useDetections(); break
-            case 'cells': builder.useCells(); break
-            case ExportTask.CORES: builder.useFilter { task.isKind(it) }; break
-            default: builder.useCellNuclei()
-        }
-        if (order == 'area')
-            DrawOrder.layered(hierarchy, plan, task).each { pathClass, label -> builder.addLabel(pathClass, label) }
+/**
+ * QuPath's label image of the objects of one image, tile by tile. The tiles are asked of the server itself:
+ * OMEPyramidWriter logs what goes wrong with a tile and leaves it out. The slide is not opened.
+ */
+@CompileStatic
+class LabelImage implements Closeable {
+    final DrawnObjects drawn
+    final ObjectSight sight
+    private final LabeledImageServer server
+    private final ImageData<BufferedImage> imageData
+    private final ImagePlan plan
+    private final TileGrid grid
+    private final Thread owner = Thread.currentThread()
+
+    LabelImage(ImagePlan plan, ExportTask task, String order) {
+        this.plan = plan
+        PathObjectHierarchy hierarchy = plan.data == null ? new PathObjectHierarchy() : (PathObjectHierarchy) DataFile.read(plan.data).get('hierarchy')
+        drawn = new DrawnObjects(hierarchy, plan, task, order == 'area')
+        int width = (int) plan.entry.get('width')
+        int height = (int) plan.entry.get('height')
+        ImageServerMetadata metadata = new ImageServerMetadata.Builder().width(width).height(height)
+                .sizeZ((int) plan.entry.get('sizeZ')).sizeT((int) plan.entry.get('sizeT')).name((String) plan.entry.get('name'))
+                .pixelType(PixelType.UINT8).channels(ImageChannel.getDefaultChannelList(1))
+                .preferredTileSize(task.tilePx, task.tilePx).build()
+        imageData = new ImageData<BufferedImage>(new SlideOfSize(metadata), hierarchy, ImageData.ImageType.OTHER)
+        LabeledImageServer.Builder builder = new LabeledImageServer.Builder(imageData).downsample(task.downsample)
+                .tileSize(task.tilePx).lineThickness(1f)
+        if (task.objects == 'nuclei')
+            builder.useCellNuclei()
         else
-            plan.rules.each { name, label ->
-                if (name == null)
-                    builder.addUnclassifiedLabel(label)
-                else
-                    builder.addLabel(name, label)
-            }
-        def server = builder.build()
-        try {
-            def level = server.getMetadata().getLevel(0)
-            if (level.getWidth() != plan.width || level.getHeight() != plan.height)
-                throw new MaskStop("QuPath would draw ${entry.label} at ${level.getWidth()} x ${level.getHeight()} " +
-                        "pixels instead of ${plan.width} x ${plan.height}. Please report this with the QuPath version.")
-            new OMEPyramidWriter.Builder(server).tileSize(task.tilePx).bigTiff(true)
-                    .compression(OMEPyramidWriter.CompressionType.LZW)
-                    .parallelize(Runtime.runtime.availableProcessors()).build().writeSeries(scratch.path)
-        } finally {
-            server.close()
-            if (imageData.metaClass.respondsTo(imageData, 'close'))  // QuPath 0.6 and later
-                imageData.close()
-        }
+            builder.useFilter { PathObject object -> task.isKind(object) }
+        builder.addLabels(DrawOrder.classes(drawn, width, height, 4d * task.downsample))
+        server = builder.build()
+        ImageServerMetadata.ImageResolutionLevel level = server.getMetadata().getLevel(0)
+        if (level.getWidth() != plan.width || level.getHeight() != plan.height)
+            throw new MaskStop("QuPath would draw ${plan.entry.get('label')} at ${level.getWidth()} x ${level.getHeight()} " +
+                    "pixels instead of ${plan.width} x ${plan.height}. Please report this with the QuPath version.")
+        grid = new TileGrid(server, plan, task.tilePx)
+        sight = new ObjectSight(server, drawn, grid)
+    }
+
+    /** A tile as QuPath draws it; meanwhile its objects are looked for. */
+    LabelTile tile(int plane, int row, int column) {
+        if (owner.isInterrupted())
+            throw new InterruptedException()
+        TileRequest request = grid.at(plane, row, column)
+        BufferedImage image = server.readRegion(request.getRegionRequest())
+        if (image == null || image.getWidth() != request.getTileWidth() || image.getHeight() != request.getTileHeight())
+            throw new MaskStop("QuPath did not draw the tile in row ${row}, column ${column} of ${plan.entry.get('label')}; its log says why.")
+        LabelTile tile = LabelTile.of(image)
+        sight.look(request, tile)
+        return tile
+    }
+
+    @Override
+    void close() {
+        server.close()
+        if (imageData instanceof AutoCloseable)  // QuPath 0.6 and later
+            ((AutoCloseable) imageData).close()
     }
 }
 
@@ -1726,44 +1812,85 @@ class SlideOfSize extends AbstractImageServer<BufferedImage> {
     protected String createID() { return 'qpmask ' + UUID.randomUUID() }
 }
 
-/** Drawing by area: larger objects first, whatever their class. As qpmask.engines.drawn, to the last bit. */
+/** The objects that are drawn, in the order of the data file: with which label, and when. */
+@CompileStatic
+class DrawnObjects {
+    final List<PathObject> objects = []
+    final List<ROI> rois = []            // that are drawn: of the nucleus, or of the whole object
+    final List<String> classNames = []   // null for none
+    final List<Integer> labels = []
+    final List<Integer> places = []      // of the class in the order of drawing
+    final List<Integer> numbers = []     // of the object in the data file, from 1
+    final List<Map> shapeless = []       // objects of which there is nothing to draw: name, object, number
+    final int[] order                    // when each is drawn, from 0
+    final boolean isByArea
+
+    DrawnObjects(PathObjectHierarchy hierarchy, ImagePlan plan, ExportTask task, boolean isByArea) {
+        this.isByArea = isByArea
+        Map<String, Integer> placeOf = [:]
+        plan.rules.eachWithIndex { List rule, int place -> placeOf.put((String) rule[0], place) }
+        List<long[]> keys = []  // area, place of the class, position
+        Map<PathClass, String> forms = new IdentityHashMap<>()
+        int number = 0
+        hierarchy.getRootObject().getDescendantObjects(null).each { PathObject object ->
+            number++
+            PathClass pathClass = object.getPathClass()
+            // Data files may hold a class by another name than the class map.
+            String name = pathClass == null ? null : forms.computeIfAbsent(pathClass, { ClassNames.form(pathClass.toString()) })
+            ROI roi = PathObjectTools.getROI(object, task.objects == 'nuclei')
+            if (!placeOf.containsKey(name) || !task.isKind(object))
+                return
+            if ((roi == null || roi.getNumPoints() == 0) && (object.getROI() == null || plan.isOnPlane(object.getROI())))
+                shapeless << ([name: name, object: object, number: number] as Map)
+            if (roi == null)
+                return
+            int place = placeOf.get(name)
+            keys << ([isByArea ? -RoiArea.twice(roi) : 0L, place as long, objects.size() as long] as long[])
+            objects << object
+            rois << roi
+            classNames << name
+            places << place
+            labels << (Integer) plan.rules[place][1]
+            numbers << number
+        }
+        keys.sort { long[] a, long[] b -> a[0] <=> b[0] ?: a[1] <=> b[1] ?: a[2] <=> b[2] }
+        order = new int[keys.size()]
+        keys.eachWithIndex { long[] key, int i -> order[(int) key[2]] = i }
+    }
+
+    int size() { return objects.size() }
+
+    /** Positions in the order of drawing. */
+    List<Integer> inOrder() {
+        int[] at = new int[order.length]
+        for (int i = 0; i < order.length; i++)
+            at[order[i]] = i
+        return at.toList()
+    }
+}
+
+/** What covers what, in terms of QuPath's label images, which draw class after class. As qpmask.engines.drawn. */
 @CompileStatic
 class DrawOrder {
     static final int CELLS = 1024
 
-    /**
-     * Give each object that is drawn a class that says its layer and its label; QuPath draws class after class.
-     * Objects of one layer do not overlap or have one label. Returns the classes with their labels, in order.
-     */
-    static Map<PathClass, Integer> layered(PathObjectHierarchy hierarchy, ImagePlan plan, ExportTask task) {
-        int width = (int) plan.entry.get('width')
-        int height = (int) plan.entry.get('height')
-        double margin = 4d * task.downsample
-        Map<String, Integer> places = [:]
-        Map<String, Integer> labels = [:]
-        plan.rules.eachWithIndex { Object rule, int place ->
-            List pair = (List) rule
-            places.put((String) pair[0], place)  // the name may be null, which Groovy 5 takes for no key in []
-            labels.put((String) pair[0], (Integer) pair[1])
+    /** Give each object that is drawn a class that says its layer and its label. Returns these classes in order. */
+    static Map<PathClass, Integer> classes(DrawnObjects drawn, int width, int height, double margin) {
+        List<Integer> layers = drawn.isByArea ? layers(drawn, width, height, margin).toList() : drawn.places
+        TreeMap<Integer, TreeSet<Integer>> found = new TreeMap<>()
+        for (int at = 0; at < drawn.size(); at++) {
+            found.computeIfAbsent(layers[at], { new TreeSet<Integer>() }).add(drawn.labels[at])
+            drawn.objects[at].setPathClass(made(layers[at], drawn.labels[at]))
         }
-        List<PathObject> objects = []
-        List<long[]> keys = []  // area, place of the class, position in the file
-        List<Integer> drawn = []
-        List<ROI> rois = []
-        hierarchy.getRootObject().getDescendantObjects(null).each { PathObject object ->
-            boolean wanted = task.isKind(object)
-            PathClass pathClass = object.getPathClass()
-            String name = pathClass == null || pathClass == PathClass.NULL_CLASS ? null : pathClass.toString()
-            ROI roi = PathObjectTools.getROI(object, task.objects == 'nuclei')
-            object.resetPathClass()
-            if (!wanted || roi == null || !labels.containsKey(name))
-                return
-            keys << ([twiceArea(roi), places.get(name) as long, objects.size() as long] as long[])
-            objects << object
-            drawn << labels.get(name)
-            rois << roi
+        Map<PathClass, Integer> classes = new LinkedHashMap<>()
+        found.each { Integer layer, TreeSet<Integer> labels ->
+            labels.each { Integer label -> classes.put(made(layer, label), label) }
         }
-        keys.sort { long[] a, long[] b -> b[0] <=> a[0] ?: a[1] <=> b[1] ?: a[2] <=> b[2] }
+        return classes
+    }
+
+    /** Layers for drawing by area: objects of one layer do not overlap or have one label. */
+    private static int[] layers(DrawnObjects drawn, int width, int height, double margin) {
         double cell = Math.max(1d, Math.max(width, height) / (double) CELLS)
         int columns = (int) Math.floor(width / cell) + 1
         int rows = (int) Math.floor(height / cell) + 1
@@ -1771,12 +1898,10 @@ class DrawOrder {
         int[] labelOnTop = new int[rows * columns]
         Arrays.fill(top, -1)
         Arrays.fill(labelOnTop, -1)
-        TreeMap<Integer, TreeSet<Integer>> found = new TreeMap<>()
-        int[] layers = new int[objects.size()]
-        for (long[] key : keys) {
-            int at = (int) key[2]
-            ROI roi = rois[at]
-            int label = drawn[at]
+        int[] layers = new int[drawn.size()]
+        for (int at : drawn.inOrder()) {
+            ROI roi = drawn.rois[at]
+            int label = drawn.labels[at]
             int x = clip((roi.getBoundsX() - margin) / cell, columns)
             int y = clip((roi.getBoundsY() - margin) / cell, rows)
             int x2 = clip((roi.getBoundsX() + roi.getBoundsWidth() + margin) / cell, columns)
@@ -1793,15 +1918,8 @@ class DrawOrder {
                     labelOnTop[row * columns + column] = label
                 }
             layers[at] = layer
-            found.computeIfAbsent(layer, { new TreeSet<Integer>() }).add(label)
         }
-        Map<PathClass, Integer> classes = new LinkedHashMap<>()
-        found.each { Integer layer, TreeSet<Integer> there ->
-            there.each { Integer label -> classes[made(layer, label)] = label }
-        }
-        for (int at = 0; at < objects.size(); at++)
-            objects[at].setPathClass(made(layers[at], drawn[at]))
-        return classes
+        return layers
     }
 
     private static PathClass made(int layer, int label) {
@@ -1811,9 +1929,15 @@ class DrawOrder {
     private static int clip(double value, int size) {
         return (int) Math.max(0d, Math.min((double) size - 1, Math.floor(value)))
     }
+}
+
+/** Areas in whole numbers, so that this and qpmask.engines.drawn come to one order, to the last bit. */
+@CompileStatic
+class RoiArea {
+    static final double STEPS_PX2 = 2e4d
 
     /** Twice the area in steps of (1/100 pixel)^2, in whole numbers; 0 for lines and points. */
-    static long twiceArea(ROI roi) {
+    static long twice(ROI roi) {
         if (roi.isLine() || roi.isPoint())
             return 0L
         double box = roi.getBoundsWidth() * roi.getBoundsHeight()
@@ -1861,110 +1985,52 @@ class DrawOrder {
     }
 }
 
-/** Objects that leave no pixel: those of a class that has none, and those on planes that are not there. */
-class HiddenObjects {
-    static Map of(ImagePlan plan, Map pixels) {
-        def groups = plan.legend.findAll { it.objects && !pixels[it.label] }.collect {
-            ['class_name': it.name, objects: it.objects, of: it.objects, why: 'unknown', by: [], ids: []]
-        }
-        groups += plan.lost.findAll { name, n -> plan.rules.any { it[0] == name } }.collect { name, n ->
-            ['class_name': name ?: 'Unclassified', objects: n, of: n, why: 'plane', by: [], ids: []]
-        }
-        return [groups: groups, covered: [], all_background: plan.drawn > 0 && pixels.keySet().every { it == 0 },
-                counted: 'labels', objects: groups.sum(0) { it.objects }]
-    }
-
-    static List<String> lines(hidden) {
-        def lines = (hidden?.groups ?: []).collect {
-            "${it.class_name}: ${Words.objects(it.objects)}, no pixel left: " + (it.why == 'plane'
-                    ? 'on a slice or time point that the image does not have'
-                    : 'covered by others, outside the image, or thinner than a pixel')
-        }
-        if (hidden?.all_background)
-            lines = ['The mask is all background, though there are objects to draw'] + lines
-        return lines*.toString()
-    }
-}
-
-/** The BigTIFF that OMEPyramidWriter wrote: where its tiles are. A lost tile is an error. */
+/** The tiles of a label image at full size, plane by plane and row by row. */
 @CompileStatic
-class TiffScratch {
-    final FileChannel channel
-    final ByteOrder order
-    private final List<long[]> offsets = []
-    private final List<long[]> lengths = []
+class TileGrid {
+    private final List<TileRequest[]> planes = []
+    private final int tilePx, columns, rows, sizeZ
+    private final double downsample
 
-    TiffScratch(File file, int bits, int width, int height, int tile, int planes) {
-        channel = FileChannel.open(file.toPath(), StandardOpenOption.READ)
-        try {
-            ByteBuffer header = read(0L, 16)
-            order = header.get(0) == (byte) 0x4d ? ByteOrder.BIG_ENDIAN : ByteOrder.LITTLE_ENDIAN
-            header.order(order)
-            if (header.getShort(2) != (short) 43)
-                throw new MaskStop("QuPath's file ${file} is no BigTIFF. Please report this with the QuPath version.")
-            int nTiles = MaskTiff.ceil(width, tile) * MaskTiff.ceil(height, tile)
-            for (long place = header.getLong(8); place != 0L;)
-                place = readDirectory(place, nTiles, [256: width as long, 257: height as long, 258: bits as long,
-                                                      259: 5L, 277: 1L, 322: tile as long, 323: tile as long])
-            if (offsets.size() != planes)
-                throw new MaskStop("QuPath wrote ${offsets.size()} plane(s) instead of ${planes}. Please report this.")
-        } catch (Throwable error) {
-            channel.close()
-            throw error
-        }
+    TileGrid(LabeledImageServer server, ImagePlan plan, int tilePx) {
+        this.tilePx = tilePx
+        columns = MaskTiff.ceil(plan.width, tilePx)
+        rows = MaskTiff.ceil(plan.height, tilePx)
+        sizeZ = server.nZSlices()
+        downsample = server.getDownsampleForResolution(0)
+        for (int plane = 0; plane < plan.planes; plane++)
+            planes << new TileRequest[columns * rows]
+        for (TileRequest request : server.getTileRequestManager().getTileRequestsForLevel(0))
+            planes[plane(request.getZ(), request.getT())][request.getTileY().intdiv(tilePx) * columns +
+                    request.getTileX().intdiv(tilePx)] = request
     }
 
-    private long readDirectory(long place, int nTiles, Map<Integer, Long> expected) {
-        int n = (int) read(place, 8).order(order).getLong(0)
-        ByteBuffer entries = read(place + 8L, 20 * n + 8).order(order)
-        long[] tileOffsets = null
-        long[] tileLengths = null
-        for (int i = 0; i < n; i++) {
-            int tag = entries.getShort(20 * i) & 0xffff
-            int type = entries.getShort(20 * i + 2)
-            int count = (int) entries.getLong(20 * i + 4)
-            int width = type == 3 ? 2 : type == 4 ? 4 : type == 16 ? 8 : 0
-            if (width == 0 || !(tag == 324 || tag == 325 || expected.containsKey(tag)))
+    TileRequest at(int plane, int row, int column) {
+        return planes[plane][row * columns + column]
+    }
+
+    /** Tiles in which one of these may have pixels. */
+    List<TileRequest> touchedBy(Collection<ROI> rois) {
+        BitSet touched = new BitSet()
+        for (ROI roi : rois) {
+            int plane = plane(roi.getZ(), roi.getT())
+            if (roi.getZ() < 0 || roi.getZ() >= sizeZ || plane < 0 || plane >= planes.size())
                 continue
-            ByteBuffer values = count * width <= 8 ? read(place + 8L + 20L * i + 12L, 8)
-                    : read(entries.getLong(20 * i + 12), count * width)
-            values.order(order)
-            long[] numbers = new long[count]
-            for (int k = 0; k < count; k++)
-                numbers[k] = width == 2 ? values.getShort(2 * k) & 0xffff
-                        : width == 4 ? values.getInt(4 * k) & 0xffffffffL : values.getLong(8 * k)
-            if (tag == 324)
-                tileOffsets = numbers
-            else if (tag == 325)
-                tileLengths = numbers
-            else if (numbers[0] != expected[tag])
-                throw new MaskStop("QuPath wrote ${numbers[0]} in tag ${tag} of its file instead of ${expected[tag]}. " +
-                        'Please report this with the QuPath version.')
+            int first = near(roi.getBoundsX(), -1, columns)
+            int last = near(roi.getBoundsX() + roi.getBoundsWidth(), 1, columns)
+            for (int row = near(roi.getBoundsY(), -1, rows); row <= near(roi.getBoundsY() + roi.getBoundsHeight(), 1, rows); row++)
+                touched.set((plane * rows + row) * columns + first, (plane * rows + row) * columns + last + 1)
         }
-        if (tileOffsets == null || tileLengths == null || tileOffsets.length != nTiles || tileLengths.length != nTiles)
-            throw new MaskStop('QuPath\'s file does not list all its tiles. Is the disk full?')
-        int lost = 0
-        for (int k = 0; k < nTiles; k++)
-            if (tileOffsets[k] == 0L || tileLengths[k] == 0L)
-                lost++
-        if (lost > 0)
-            throw new MaskStop("QuPath lost ${lost} of ${nTiles} tiles; the log says why. Is there too little memory, or " +
-                    'is the disk full?')
-        offsets << tileOffsets
-        lengths << tileLengths
-        return entries.getLong(20 * n)
+        return touched.stream().mapToObj { int i -> planes[i.intdiv(rows * columns)][i % (rows * columns)] }.toList() as List<TileRequest>
     }
 
-    byte[] tile(int plane, int index) {
-        return read(offsets[plane][index], (int) lengths[plane][index]).array()
+    private int plane(int z, int t) {
+        return t * sizeZ + z
     }
 
-    private ByteBuffer read(long place, int n) {
-        ByteBuffer buffer = ByteBuffer.allocate(n)
-        while (buffer.hasRemaining())
-            if (channel.read(buffer, place + buffer.position()) < 0)
-                throw new MaskStop("QuPath's file is incomplete. Is the disk full?")
-        return (ByteBuffer) buffer.rewind()
+    /** Tile of a coordinate, and of a few pixels before or after it. */
+    private int near(double px0, int side, int count) {
+        return (int) Math.max(0d, Math.min((double) count - 1, Math.floor((px0 / downsample + 4 * side) / tilePx)))
     }
 }
 
@@ -1974,37 +2040,50 @@ class LabelTile {
     int width, height
     int label = -1
     int[] pixels
+
+    /** Of labels that QuPath drew. */
+    static LabelTile of(BufferedImage drawn) {
+        int[] pixels = drawn.getRaster().getSamples(0, 0, drawn.getWidth(), drawn.getHeight(), 0, (int[]) null)
+        int first = pixels[0]
+        for (int pixel : pixels)
+            if (pixel != first)
+                return new LabelTile(width: drawn.getWidth(), height: drawn.getHeight(), pixels: pixels)
+        return new LabelTile(width: drawn.getWidth(), height: drawn.getHeight(), label: first)
+    }
+
+    int at(int x, int y) {
+        return label >= 0 ? label : pixels[y * width + x]
+    }
 }
 
+// ---- its file -----------------------------------------------------------------------------------
+
 /**
- * Writes a mask: header and directories at the front, then the tiles of all levels. The levels are both
- * the main chain and the SubIFDs of the first directory, since readers look in one place or the other
- * (with several planes the chain is the planes). Equal tiles share their bytes; none is left out.
+ * Writes a mask: header and directories at the front, then the tiles of all levels. A level is every
+ * second pixel of the one before, never an average of labels. Equal tiles share their bytes; none is left out.
  */
 @CompileStatic
-class MaskTiff {
-    private final RandomAccessFile file
+class MaskTiff implements Closeable {
     private final File path
+    private final RandomAccessFile file
     private final int tile, bits, planes
     private final List<int[]> sizes
-    private final List<Double> pixelSize
-    private final byte[] description
+    private final TiffDirectories directories
     private final long[][][] places  // by plane and level: offset and length of each tile
     private final Map<String, long[]> segments = new ConcurrentHashMap<>()
-    private final Map<String, Integer> constants = new ConcurrentHashMap<>()
     private final Map<Integer, long[]> constantPlaces = new ConcurrentHashMap<>()
     private final AtomicLongArray counts = new AtomicLongArray(65536)
     private byte[] front
     private long end
 
-    MaskTiff(File path, ImagePlan plan, int tile, byte[] description) {
+    MaskTiff(File path, ImagePlan plan, int tile, String description) {
         this.path = path
         this.tile = tile
-        this.description = description
         bits = plan.bits
         planes = plan.planes
-        pixelSize = plan.pixelSize
         sizes = levels(plan.width, plan.height, tile)
+        directories = new TiffDirectories(sizes: sizes, tile: tile, bits: bits, planes: planes, pixelSize: plan.pixelSize,
+                description: description)
         places = new long[planes][sizes.size()][]
         for (int plane = 0; plane < planes; plane++)
             for (int level = 0; level < sizes.size(); level++)
@@ -2012,7 +2091,7 @@ class MaskTiff {
         file = new RandomAccessFile(path, 'rw')
         file.setLength(0L)
         // Room for BigTIFF's directories, which are the longer ones.
-        end = directories(true).length
+        end = directories.pack(places, true).length
     }
 
     static int ceil(int a, int b) {
@@ -2032,16 +2111,11 @@ class MaskTiff {
 
     private int rows(int level) { return ceil(sizes[level][1], tile) }
 
-    /** Take all tiles from QuPath's file; returns pixels by label. */
-    Map<Integer, Long> write(TiffScratch scratch) {
-        try {
-            int top = sizes.size() - 1
-            for (int plane = 0; plane < planes; plane++)
-                build(scratch, plane, top, 0, 0)
-        } finally {
-            scratch.channel.close()
-        }
-        front = directories(end > 0xffffffffL)
+    /** Take all tiles from the label image; returns pixels by label. */
+    Map<Integer, Long> write(LabelImage image) {
+        for (int plane = 0; plane < planes; plane++)
+            build(image, plane, sizes.size() - 1, 0, 0)
+        front = directories.pack(places, end > 0xffffffffL)
         file.seek(0L)
         file.write(front)
         file.getFD().sync()
@@ -2052,20 +2126,21 @@ class MaskTiff {
         return found
     }
 
+    @Override
     void close() { file.close() }
 
     /** Store a tile of a level and all tiles that it stands for. */
-    private LabelTile build(TiffScratch scratch, int plane, int level, int row, int column) {
+    private LabelTile build(LabelImage image, int plane, int level, int row, int column) {
         int width = Math.min(tile, sizes[level][0] - column * tile)
         int height = Math.min(tile, sizes[level][1] - row * tile)
         if (level == 0)
-            return base(scratch, plane, row, column, width, height)
+            return base(image, plane, row, column)
         LabelTile[] parts = new LabelTile[4]
         List<Integer> quarters = [0, 1, 2, 3].findAll { int i ->
             2 * row + (i >> 1) < rows(level - 1) && 2 * column + (i & 1) < columns(level - 1)
         }
         quarters.parallelStream().forEach { Integer i ->
-            parts[i] = build(scratch, plane, level - 1, 2 * row + (i >> 1), 2 * column + (i & 1))
+            parts[i] = build(image, plane, level - 1, 2 * row + (i >> 1), 2 * column + (i & 1))
         }
         LabelTile made = new LabelTile(width: width, height: height)
         int first = parts[0].label
@@ -2092,42 +2167,11 @@ class MaskTiff {
         return made
     }
 
-    /** A tile of level 0, as QuPath wrote it. */
-    private LabelTile base(TiffScratch scratch, int plane, int row, int column, int width, int height) {
-        byte[] data = scratch.tile(plane, row * columns(0) + column)
-        String key = digest(data)
-        LabelTile made = new LabelTile(width: width, height: height)
-        Integer known = constants[key]
-        if (known == null) {
-            byte[] raw = lzw(data, tile * tile * (bits >> 3), false)
-            if (raw.length < tile * tile * (bits >> 3))
-                throw new MaskStop("QuPath's tile in row ${row}, column ${column} is incomplete. Please report this.")
-            boolean isBig = scratch.order == ByteOrder.BIG_ENDIAN
-            int[] pixels = new int[width * height]
-            int label = value(raw, 0, isBig)
-            int others = 0
-            for (int y = 0; y < height; y++)
-                for (int x = 0; x < width; x++) {
-                    int found = value(raw, y * tile + x, isBig)
-                    pixels[y * width + x] = found
-                    if (found != label)
-                        others++
-                }
-            if (others > 0) {
-                made.pixels = pixels
-            } else {
-                made.label = label
-                if (width == tile && height == tile)
-                    constants[key] = label
-            }
-        } else {
-            made.label = known
-        }
-        // The bytes of compressed uint8 do not depend on the byte order.
-        long[] stored = made.label >= 0 ? constantPlace(made.label) : segment(bits == 8 ? data : encoded(made))
-        place(plane, 0, row, column, stored)
+    /** A tile of level 0, counted. */
+    private LabelTile base(LabelImage image, int plane, int row, int column) {
+        LabelTile made = image.tile(plane, row, column)
         if (made.label >= 0) {
-            counts.addAndGet(made.label, (long) width * height)
+            counts.addAndGet(made.label, (long) made.width * made.height)
         } else {
             long[] local = new long[1 << bits]
             for (int label : made.pixels)
@@ -2136,26 +2180,15 @@ class MaskTiff {
                 if (local[label] > 0L)
                     counts.addAndGet(label, local[label])
         }
+        place(plane, 0, row, column, made.label >= 0 ? constantPlace(made.label) : segment(encoded(made)))
         return made
-    }
-
-    private int value(byte[] raw, int at, boolean isBig) {
-        if (bits == 8)
-            return raw[at] & 0xff
-        int a = raw[2 * at] & 0xff
-        int b = raw[2 * at + 1] & 0xff
-        return isBig ? a << 8 | b : b << 8 | a
     }
 
     private byte[] encoded(LabelTile part) {
         byte[] raw = new byte[tile * tile * (bits >> 3)]
-        int[] pixels = part.pixels
-        int width = part.width
-        int height = part.height
-        int constant = part.label
         for (int y = 0; y < tile; y++)
             for (int x = 0; x < tile; x++) {
-                int label = constant >= 0 ? constant : y < height && x < width ? pixels[y * width + x] : 0
+                int label = part.label >= 0 ? part.label : y < part.height && x < part.width ? part.pixels[y * part.width + x] : 0
                 int at = y * tile + x
                 if (bits == 8) {
                     raw[at] = (byte) label
@@ -2232,150 +2265,92 @@ class MaskTiff {
         }
         return Hash.sha256(path)
     }
+}
 
-    // -- directories ------------------------------------------------------------------------------
+/**
+ * Header and directories of a mask, plane by plane and level by level, packed by Bio-Formats. The levels
+ * are both the main chain and the SubIFDs of the first directory, since readers look in one place or the
+ * other (with several planes the chain is the planes).
+ */
+@CompileStatic
+class TiffDirectories {
+    List<int[]> sizes  // of the levels
+    int tile, bits, planes
+    List<Double> pixelSize
+    String description
 
-    /** Header and all directories, little-endian, plane by plane and level by level. */
-    private byte[] directories(boolean big) {
-        int n = planes * sizes.size()
-        long[] starts = new long[n]
-        byte[][] packed = new byte[n][]
-        // The second round knows where the others are.
-        for (int round = 0; round < 2; round++) {
-            long at = big ? 16L : 8L
-            for (int i = 0; i < n; i++) {
-                starts[i] = at
-                packed[i] = directory(i, starts, big)
-                at += packed[i].length
-            }
-        }
-        ByteArrayOutputStream out = new ByteArrayOutputStream()
-        ByteBuffer header = ByteBuffer.allocate(big ? 16 : 8).order(ByteOrder.LITTLE_ENDIAN)
-        header.put('II'.getBytes('US-ASCII')).putShort((short) (big ? 43 : 42))
-        if (big)
-            header.putShort((short) 8).putShort((short) 0).putLong(starts[0])
-        else
-            header.putInt((int) starts[0])
-        out.write(header.array())
-        for (byte[] part : packed)
-            out.write(part)
-        return out.toByteArray()
-    }
-
-    private byte[] directory(int index, long[] starts, boolean big) {
+    /** `places` holds offset and length of each tile, by plane and level. */
+    byte[] pack(long[][][] places, boolean isBig) {
         int nLevels = sizes.size()
-        int plane = index.intdiv(nLevels)
-        int level = index % nLevels
-        long[] place = places[plane][level]
-        long[] offsets = new long[place.length >> 1]
-        long[] lengths = new long[place.length >> 1]
+        long[] starts = new long[planes * nLevels]
+        byte[] packed = null
+        // The second round knows where the directories are.
+        for (int round = 0; round < 2; round++) {
+            ByteArrayHandle bytes = new ByteArrayHandle()
+            RandomAccessOutputStream out = new RandomAccessOutputStream(bytes)
+            TiffSaver saver = new TiffSaver(out, bytes)
+            saver.setLittleEndian(true)
+            saver.setBigTiff(isBig)
+            saver.writeHeader()
+            for (int i = 0; i < starts.length; i++) {
+                int plane = i.intdiv(nLevels)
+                int level = i % nLevels
+                starts[i] = out.getFilePointer()
+                IFD directory = directory(places[plane][level], level)
+                if (i == 0)
+                    directory[IFD.IMAGE_DESCRIPTION] = even(description)
+                if (level == 0 && nLevels > 1)
+                    directory[IFD.SUB_IFD] = Arrays.copyOfRange(starts, i + 1, i + nLevels)
+                int next = planes == 1 ? i + 1 : level == 0 ? i + nLevels : starts.length
+                saver.writeIFD(directory, next < starts.length ? starts[next] : 0L)
+            }
+            packed = Arrays.copyOf(bytes.getBytes(), (int) bytes.length())
+            saver.close()
+        }
+        return packed
+    }
+
+    private IFD directory(long[] places, int level) {
+        long[] offsets = new long[places.length >> 1]
+        long[] lengths = new long[places.length >> 1]
         for (int i = 0; i < offsets.length; i++) {
-            offsets[i] = place[2 * i]
-            lengths[i] = place[2 * i + 1]
+            offsets[i] = places[2 * i]
+            lengths[i] = places[2 * i + 1]
         }
-        Map<Integer, List> tags = new TreeMap<>()  // tag -> type, count, bytes
-        tags[254] = longs(4, level > 0 ? 1L : 0L)     // without this mark OpenSlide sees one level
-        tags[256] = longs(4, sizes[level][0] as long)
-        tags[257] = longs(4, sizes[level][1] as long)
-        tags[258] = longs(3, bits as long)
-        tags[259] = longs(3, 5L)                      // LZW
-        tags[262] = longs(3, 1L)                      // grayscale: a palette makes readers give colours
-        if (index == 0)
-            tags[270] = text(description)
-        tags[277] = longs(3, 1L)
-        tags[282] = resolution(0, level)
-        tags[283] = resolution(1, level)
-        tags[284] = longs(3, 1L)
-        tags[296] = longs(3, pixelSize == null ? 1L : 3L)
-        tags[305] = text("qpmask ${ExportTask.VERSION}".toString().getBytes('US-ASCII'))
-        tags[322] = longs(4, tile as long)
-        tags[323] = longs(4, tile as long)
-        tags[324] = longs(big ? 16 : 4, offsets)
-        tags[325] = longs(4, lengths)
-        if (level == 0 && nLevels > 1)
-            tags[330] = longs(big ? 18 : 13, Arrays.copyOfRange(starts, index + 1, index + nLevels))
-        tags[339] = longs(3, 1L)
-
-        int next = planes == 1 ? (level + 1 < nLevels ? index + 1 : -1)
-                : (level == 0 && plane + 1 < planes ? index + nLevels : -1)
-        int inline = big ? 8 : 4
-        int tableBytes = (big ? 8 : 2) + tags.size() * (big ? 20 : 12) + inline
-        int valueBytes = 0
-        for (List tag : tags.values())
-            valueBytes += pad(((byte[]) tag[2]).length, inline)
-        int total = tableBytes + valueBytes
-        ByteBuffer out = ByteBuffer.allocate(total + (8 - total % 8) % 8).order(ByteOrder.LITTLE_ENDIAN)
-        if (big)
-            out.putLong(tags.size() as long)
-        else
-            out.putShort((short) tags.size())
-        int free = tableBytes
-        for (Map.Entry<Integer, List> entry : tags.entrySet()) {
-            byte[] data = (byte[]) entry.value[2]
-            out.putShort(entry.key.shortValue()).putShort(((Integer) entry.value[0]).shortValue())
-            number(out, ((Integer) entry.value[1]) as long, big)
-            if (data.length <= inline) {
-                out.put(Arrays.copyOf(data, inline))
-            } else {
-                number(out, starts[index] + free, big)
-                for (int i = 0; i < data.length; i++)
-                    out.put(free + i, data[i])
-                free += pad(data.length, inline)
-            }
-        }
-        number(out, next < 0 ? 0L : starts[next], big)
-        return out.array()
+        IFD tags = new IFD()
+        tags[IFD.NEW_SUBFILE_TYPE] = level > 0 ? 1L : 0L     // without this mark OpenSlide sees one level
+        tags[IFD.IMAGE_WIDTH] = (long) sizes[level][0]
+        tags[IFD.IMAGE_LENGTH] = (long) sizes[level][1]
+        tags[IFD.BITS_PER_SAMPLE] = bits
+        tags[IFD.COMPRESSION] = 5                            // LZW
+        tags[IFD.PHOTOMETRIC_INTERPRETATION] = 1             // grayscale: a palette makes readers give colours
+        tags[IFD.SAMPLES_PER_PIXEL] = 1
+        tags[IFD.X_RESOLUTION] = resolution(0, level)
+        tags[IFD.Y_RESOLUTION] = resolution(1, level)
+        tags[IFD.PLANAR_CONFIGURATION] = 1
+        tags[IFD.RESOLUTION_UNIT] = pixelSize == null ? 1 : 3
+        tags[IFD.SOFTWARE] = even("qpmask ${ExportTask.VERSION}")
+        tags[IFD.TILE_WIDTH] = (long) tile
+        tags[IFD.TILE_LENGTH] = (long) tile
+        tags[IFD.TILE_OFFSETS] = offsets
+        tags[IFD.TILE_BYTE_COUNTS] = lengths
+        tags[IFD.SAMPLE_FORMAT] = 1
+        return tags
     }
 
-    private static int pad(int length, int inline) {
-        return length <= inline ? 0 : length + (8 - length % 8) % 8
+    /** Text that takes an even number of bytes with the zero after it, so that what follows is in its place. */
+    private static String even(String text) {
+        return text.getBytes(StandardCharsets.UTF_8).length % 2 == 0 ? text + '\n' : text
     }
 
-    private static void number(ByteBuffer out, long value, boolean big) {
-        if (big)
-            out.putLong(value)
-        else
-            out.putInt((int) value)
-    }
-
-    private static List text(byte[] data) {
-        return [2, data.length + 1, Arrays.copyOf(data, data.length + 1)]
-    }
-
-    private static List longs(int type, long... values) {
-        int width = type == 3 ? 2 : type in [16, 18] ? 8 : 4
-        ByteBuffer out = ByteBuffer.allocate(values.length * width).order(ByteOrder.LITTLE_ENDIAN)
-        for (long value : values)
-            if (width == 2)
-                out.putShort((short) value)
-            else if (width == 4)
-                out.putInt((int) value)
-            else
-                out.putLong(value)
-        return [type, values.length, out.array()]
-    }
-
-    /** Pixels per centimetre as a fraction: exact where it fits, as for all usual pixel sizes. */
-    private List resolution(int axis, int level) {
-        BigInteger most = BigInteger.valueOf(0xffffffffL)
-        BigInteger over = BigInteger.ONE
-        BigInteger under = BigInteger.ONE
-        if (pixelSize != null) {
-            BigDecimal um = new BigDecimal(pixelSize[axis].toString()) * BigDecimal.valueOf(1L << level)
-            int scale = Math.max(0, um.scale())
-            over = BigInteger.valueOf(10000L) * BigInteger.TEN.pow(scale)
-            under = um.movePointRight(scale).toBigInteger()
-            BigInteger common = over.gcd(under)
-            over = over.divide(common)
-            under = under.divide(common)
-            if (over > most || under > most) {
-                BigInteger denominator = most.multiply(under).divide(over).min(most).max(BigInteger.ONE)
-                over = over.multiply(denominator).add(under.shiftRight(1)).divide(under).min(most).max(BigInteger.ONE)
-                under = denominator
-            }
-        }
-        List fraction = longs(4, over.longValue(), under.longValue())
-        return [5, 1, fraction[2]]
+    /** Pixels per centimetre as a fraction of 32 bits. */
+    private TiffRational resolution(int axis, int level) {
+        if (pixelSize == null)
+            return new TiffRational(1L, 1L)
+        double most = 4294967295d
+        double perCm = 1e4d / (pixelSize[axis] * (1L << level))
+        double under = Math.max(1d, Math.min(most, Math.floor(most / perCm)))
+        return new TiffRational((long) Math.max(1d, Math.min(most, Math.rint(perCm * under))), (long) under)
     }
 }
 
@@ -2396,10 +2371,10 @@ class MaskXml {
                 levels: MaskTiff.levels(plan.width, plan.height, task.tilePx), extra: [
                     image: entry.name, entry_id: entry.id, image_width_px: "${entry.width}", image_height_px: "${entry.height}",
                     downsample: "${task.downsample}", objects: task.objects, kind: 'classes',
-                    frame: Json.line(entry.frame.record(task.downsample)), engine: task.engineText])
+                    frame: Json.line(plan.frame.record(task.downsample)), engine: task.engineText])
     }
 
-    byte[] bytes() {
+    String text() {
         def ns = 'http://www.openmicroscopy.org/Schemas/OME/2016-06'
         def size = pixelSize ? " PhysicalSizeX=\"${pixelSize[0]}\" PhysicalSizeY=\"${pixelSize[1]}\"" : ''
         def lines = ['<?xml version="1.0" encoding="UTF-8"?>',
@@ -2426,7 +2401,7 @@ class MaskXml {
             lines << '</Value></MapAnnotation>'
         }
         lines << '</StructuredAnnotations>' << '</OME>'
-        return lines.join('\n').getBytes(StandardCharsets.UTF_8)
+        return lines.join('\n')
     }
 
     private static String classText(Map row) {
@@ -2450,15 +2425,354 @@ class MaskXml {
     }
 }
 
+// ---- unseen -------------------------------------------------------------------------------------
+
+/**
+ * Which objects leave a pixel, and what covers the others; as qpmask.engines.native.sight. Each object is drawn
+ * once more by itself, in one tile after the other, until a pixel of it is found that has its label in the mask.
+ */
+@CompileStatic
+class ObjectSight {
+    private static final int MOST_AT_ONCE = 65535
+    private static final int MOST_ROUNDS = 64
+    private final LabeledImageServer server
+    private final DrawnObjects drawn
+    private final TileGrid grid
+    private final Map<PathObject, Integer> positions = new IdentityHashMap<>()
+    final boolean[] hasPixel, isLeft  // of each drawn object: alone; with its label in the mask
+
+    ObjectSight(LabeledImageServer server, DrawnObjects drawn, TileGrid grid) {
+        this.server = server
+        this.drawn = drawn
+        this.grid = grid
+        hasPixel = new boolean[drawn.size()]
+        isLeft = new boolean[drawn.size()]
+        for (int at = 0; at < drawn.size(); at++)
+            positions.put(drawn.objects[at], at)
+    }
+
+    /** Look for the objects of a tile; tiles may come at the same time. */
+    void look(TileRequest request, LabelTile tile) {
+        ObjectPen pen = null
+        for (int at : inTile(request)) {
+            int label = drawn.labels[at]
+            if (isLeft[at] || hasPixel[at] && tile.label >= 0 && tile.label != label)
+                continue
+            pen = pen ?: new ObjectPen(request)
+            ROI roi = drawn.rois[at]
+            int[] span = pen.span(roi)
+            pen.draw(roi, 1)
+            for (int y = span[2]; y < span[3] && !isLeft[at]; y++)
+                for (int x = span[0]; x < span[1]; x++)
+                    if (pen.isSet(x, y)) {
+                        hasPixel[at] = true
+                        if (tile.at(x, y) == label) {
+                            isLeft[at] = true
+                            break
+                        }
+                    }
+            pen.clear(span)
+        }
+        pen?.close()
+    }
+
+    /** Labels upon each object that has pixels and left none, the commonest first; by its position. */
+    Map<Integer, List<Integer>> coveredBy() {
+        Map<Integer, List<Integer>> found = [:]
+        List<Integer> hidden = (0..<drawn.size()).findAll { int at -> hasPixel[at] && !isLeft[at] }
+        // Objects that cover one another are taken apart in rounds: those on top first.
+        for (int round = 0; round < MOST_ROUNDS && hidden; round++) {
+            for (List<Integer> part : hidden.collate(MOST_AT_ONCE)) {
+                Map<Integer, Map<Integer, Long>> upon = [:]
+                eachTile(part) { TileRequest request, List<Integer> there ->
+                    jointly(request, there) { int at -> at + 1 }.each { Integer number, Map<Integer, Long> pixels ->
+                        add(upon.computeIfAbsent(number - 1, { [:] as LinkedHashMap<Integer, Long> }), pixels)
+                    }
+                }
+                upon.each { Integer at, Map<Integer, Long> pixels -> found.put(at, commonest(pixels)) }
+            }
+            hidden = hidden.findAll { int at -> !found.containsKey(at) }
+        }
+        return found
+    }
+
+    /** Classes of which more than half is covered: label, pixels alone and left, and labels upon them. */
+    List<Map> shares(Map<Integer, Long> leftPx, double downsample) {
+        List<Map> found = []
+        Map<Integer, List<Integer>> byLabel = new TreeMap<>()
+        for (int at = 0; at < drawn.size(); at++)
+            if (hasPixel[at])
+                byLabel.computeIfAbsent(drawn.labels[at], { [] as List<Integer> }).add(at)
+        byLabel.each { Integer label, List<Integer> objects ->
+            long left = leftPx.get(label) ?: 0L
+            if (2 * left >= mostPixels(objects, downsample))
+                return
+            Map<Integer, Long> pixels = new LinkedHashMap<>()
+            eachTile(objects) { TileRequest request, List<Integer> there ->
+                add(pixels, jointly(request, there) { int at -> 1 }.get(1))
+            }
+            long alone = (long) pixels.values().sum(0L)
+            if (2 * left < alone)
+                found << ([label: label, drawn_px: alone, left_px: left, by: commonest(pixels) - label] as Map)
+        }
+        return found
+    }
+
+    /** At least as many pixels as objects can have. */
+    private double mostPixels(List<Integer> objects, double downsample) {
+        double most = 0d
+        for (int at : objects) {
+            ROI roi = drawn.rois[at]
+            most += RoiArea.twice(roi) / (RoiArea.STEPS_PX2 * downsample * downsample) + 1 +
+                    2 * (roi.getBoundsWidth() + roi.getBoundsHeight()) / downsample
+        }
+        return most
+    }
+
+    private void eachTile(List<Integer> objects, Closure what) {
+        Set<Integer> wanted = new HashSet<>(objects)
+        for (TileRequest request : grid.touchedBy(objects.collect { int at -> drawn.rois[at] })) {
+            List<Integer> there = inTile(request).findAll { int at -> wanted.contains(at) }
+            if (there)
+                what.call(request, there)
+        }
+    }
+
+    /** Objects are drawn in their order, each with a number: pixels by number and label of the mask. */
+    private Map<Integer, Map<Integer, Long>> jointly(TileRequest request, List<Integer> objects, Closure<Integer> number) {
+        int[] numbers = new ObjectPen(request).withCloseable { ObjectPen pen ->
+            for (int at : objects.sort(false) { int i -> drawn.order[i] })
+                pen.draw(drawn.rois[at], number.call(at))
+            return pen.numbers()
+        }
+        LabelTile tile = LabelTile.of(server.readRegion(request.getRegionRequest()))
+        Map<Integer, Map<Integer, Long>> found = new TreeMap<>()
+        for (int i = 0; i < numbers.length; i++)
+            if (numbers[i] != 0) {
+                Map<Integer, Long> pixels = found.computeIfAbsent(numbers[i], { new TreeMap<Integer, Long>() })
+                int label = tile.at(i % tile.width, i.intdiv(tile.width))
+                pixels.put(label, (pixels.get(label) ?: 0L) + 1L)
+            }
+        return found
+    }
+
+    private static void add(Map<Integer, Long> sum, Map<Integer, Long> pixels) {
+        pixels?.each { Integer label, Long n -> sum.put(label, (sum.get(label) ?: 0L) + n) }
+    }
+
+    private static List<Integer> commonest(Map<Integer, Long> pixels) {
+        return pixels.keySet().toList().sort { Integer a, Integer b -> pixels.get(b) <=> pixels.get(a) }
+    }
+
+    private List<Integer> inTile(TileRequest request) {
+        List<Integer> found = []
+        for (PathObject object : server.getObjectsForRegion(request.getRegionRequest())) {
+            Integer at = positions.get(object)
+            if (at != null)
+                found << at
+        }
+        return found
+    }
+}
+
+/** Draws objects alone into a tile, as LabeledImageServer draws them all. */
+@CompileStatic
+class ObjectPen implements Closeable {
+    private final TileRequest request
+    private final BufferedImage image
+    private final Graphics2D graphics
+    private final int[] pixels
+
+    ObjectPen(TileRequest request) {
+        this.request = request
+        image = new BufferedImage(request.getTileWidth(), request.getTileHeight(), BufferedImage.TYPE_INT_RGB)
+        pixels = ((DataBufferInt) image.getRaster().getDataBuffer()).getData()
+        graphics = image.createGraphics()
+        graphics.setClip(0, 0, image.getWidth(), image.getHeight())
+        double scale = 1d / request.getRegionRequest().getDownsample()
+        graphics.scale(scale, scale)
+        graphics.translate(-request.getRegionRequest().getX(), -request.getRegionRequest().getY())
+        graphics.setStroke(new BasicStroke((float) request.getDownsample()))
+    }
+
+    /** Give the pixels of an object a number. */
+    void draw(ROI roi, int number) {
+        graphics.setColor(new Color(number))
+        if (roi.isArea())
+            graphics.fill(roi.getShape())
+        else if (roi.isLine())
+            graphics.draw(roi.getShape())
+        else
+            for (Point2 point : roi.getAllPoints()) {
+                int x = (int) ((point.getX() - request.getRegionRequest().getX()) / request.getRegionRequest().getDownsample())
+                int y = (int) ((point.getY() - request.getRegionRequest().getY()) / request.getRegionRequest().getDownsample())
+                if (x >= 0 && x < image.getWidth() && y >= 0 && y < image.getHeight())
+                    image.setRGB(x, y, number)
+            }
+    }
+
+    /** The numbers of all pixels, row by row. */
+    int[] numbers() {
+        int[] found = pixels.clone()
+        for (int i = 0; i < found.length; i++)
+            found[i] &= 0xffffff
+        return found
+    }
+
+    /** Part of the tile where an object can have pixels: first and end column, first and end row. */
+    int[] span(ROI roi) {
+        double x = request.getRegionRequest().getX()
+        double y = request.getRegionRequest().getY()
+        double d = request.getRegionRequest().getDownsample()
+        int margin = 3
+        return [(int) Math.max(0d, Math.floor((roi.getBoundsX() - x) / d) - margin),
+                (int) Math.min((double) image.getWidth(), Math.ceil((roi.getBoundsX() + roi.getBoundsWidth() - x) / d) + margin),
+                (int) Math.max(0d, Math.floor((roi.getBoundsY() - y) / d) - margin),
+                (int) Math.min((double) image.getHeight(), Math.ceil((roi.getBoundsY() + roi.getBoundsHeight() - y) / d) + margin)] as int[]
+    }
+
+    boolean isSet(int x, int y) {
+        return (pixels[y * image.getWidth() + x] & 0xffffff) != 0
+    }
+
+    void clear(int[] span) {
+        for (int y = span[2]; y < span[3] && span[0] < span[1]; y++)
+            Arrays.fill(pixels, y * image.getWidth() + span[0], y * image.getWidth() + span[1], 0)
+    }
+
+    @Override
+    void close() { graphics.dispose() }
+}
+
+/** Objects that are drawn and leave no pixel: counted, and in words. Keys and words as qpmask.hidden has them. */
+class HiddenObjects {
+    static final Map WORDS = [outside: 'outside the image', thin: 'thinner than a pixel', empty: 'without a shape (no ROI, or an empty one)',
+                              plane: 'on a slice or time point that the image does not have',
+                              unknown: 'covered by others, outside the image, or thinner than a pixel']
+    static final String WAYS_OUT = "Ways out: the setting order = 'area' draws larger objects first, whatever their class; the " +
+            "order of the classes in classes.yaml (later ones on top) can be changed; 'qpmask export --multichannel' gives each " +
+            'class a plane of its own.'
+    static final int LISTED_IDS = 1000, LISTED_NAMES = 3, LISTED_LINES = 12
+
+    static Map of(ImagePlan plan, LabelImage image, Map<Integer, Long> pixels, double downsample) {
+        def names = plan.legend.collectEntries { [(it.label): it.name] }
+        def lost = plan.lost.findAll { name, n -> plan.rules.any { it[0] == name } }.collect { name, n ->
+            group(name, n, n, 'plane', [], [])
+        }
+        lost += image.drawn.shapeless.groupBy { it.name }.collect { name, rows ->
+            group(name, rows.size(), plan.counts.get(name), 'empty', [], ids(plan, rows))
+        }
+        def groups = unseen(plan, image, names) + lost
+        boolean isBlank = pixels.keySet().every { it == 0 }
+        return [groups: groups, covered: image.sight.shares(pixels, downsample).collect {
+                    ['class_name': names[it.label]] + it + [by: it.by.collect { label -> names[label] }.unique()]
+                },
+                all_background: isBlank && (lost || image.drawn.rois.any { plan.isOnPlane(it) }), counted: 'objects',
+                objects: groups.sum(0) { it.objects }]
+    }
+
+    private static List<Map> unseen(ImagePlan plan, LabelImage image, Map names) {
+        def (drawn, sight) = [image.drawn, image.sight]
+        def hidden = (0..<drawn.size()).findAll {
+            !sight.isLeft[it] && plan.isOnPlane(drawn.rois[it]) && drawn.rois[it].getNumPoints() > 0
+        }
+        def of = drawn.classNames.countBy { it ?: 'Unclassified' }
+        def upon = sight.coveredBy()
+        return hidden.groupBy { at ->
+            def why = sight.hasPixel[at] ? 'covered' : plan.isOutside(drawn.rois[at]) ? 'outside' : 'thin'
+            [drawn.classNames[at], why, (upon[at] ?: []).collect { names[it] }.unique()]
+        }.collect { key, objects ->
+            group(key[0], objects.size(), of[key[0] ?: 'Unclassified'], key[1], key[2],
+                    ids(plan, objects.collect { [object: drawn.objects[it], number: drawn.numbers[it]] }))
+        }
+    }
+
+    /** QuPath gives an object of an older file another id whenever it reads it; then its number stands for it. */
+    private static List<String> ids(ImagePlan plan, List<Map> rows) {
+        plan.idsAgain = plan.idsAgain ?: DataFile.read(plan.data).hierarchy.getRootObject().getDescendantObjects(null)*.getID()
+        return rows.take(LISTED_IDS).collect {
+            (plan.idsAgain[it.number - 1] == it.object.getID() ? it.object.getID() : "number ${it.number}").toString()
+        }
+    }
+
+    private static Map group(String name, int objects, int of, String why, List by, List ids) {
+        return ['class_name': name ?: 'Unclassified', objects: objects, of: of, why: why, by: by, ids: ids]
+    }
+
+    // -- in words ---------------------------------------------------------------------------------
+
+    /** What to know of one image, a line each. */
+    static List<String> lines(hidden) {
+        def lines = hidden?.all_background ? ['The mask is all background, though there are objects to draw'] : []
+        lines += (hidden?.groups ?: []).collect { words(it) }
+        lines += (hidden?.covered ?: []).findAll { it.left_px }.collect { words(it) }
+        return lines*.toString()
+    }
+
+    private static String words(Map row) {
+        if (row.containsKey('why'))
+            return "${row.class_name}: ${Words.objects(row.objects)}, no pixel left: ${reason(row)}"
+        def percent = row.left_px ? Math.min(99, Math.rint(100d * (1d - row.left_px / (double) row.drawn_px)) as int) : 100
+        return "${row.class_name}: ${percent} % of its pixels are covered by ${coverers(row.by ?: [])}"
+    }
+
+    private static String reason(Map group) {
+        return group.why == 'covered' ? "covered by ${coverers(group.by)}" : WORDS[group.why]
+    }
+
+    private static String coverers(List by) {
+        def names = by.take(LISTED_NAMES) + (by.size() > LISTED_NAMES ? ["${by.size() - LISTED_NAMES} more"] : [])
+        if (!names)
+            return 'what is drawn later'
+        return (names.size() == 1 ? names[0] : "${names[0..-2].join(', ')} and ${names[-1]}") + ', drawn later'
+    }
+
+    /** An error where an object leaves no pixel, for the setting hidden = 'error'; or null. */
+    static String refused(Map hidden, String label) {
+        if (!hidden?.objects)
+            return null
+        return "${Words.objects(hidden.objects)} of ${label} leave no pixel: " +
+                "${hidden.groups.take(LISTED_LINES).collect { words(it) }.join('; ')}. " +
+                [*waysOut([hidden]), "hidden = 'warn' goes on."].join(' ')
+    }
+
+    private static List<String> waysOut(List<Map> hidden) {
+        return hidden.any { it.groups.any { g -> g.why in ['covered', 'unknown'] } || it.covered.any { c -> c.left_px } } ? [WAYS_OUT] : []
+    }
+
+    /** What to say at the end of a run, of its records: alike things once. */
+    static List<String> runLines(List<Map> records) {
+        def of = records.findAll { it.hidden instanceof Map }
+        def blank = of.findAll { it.hidden.all_background }*.image
+        def lines = []
+        if (blank)
+            lines << (blank.size() == 1 ? "${blank[0]}: the mask is" : "${Words.count(blank.size(), 'mask')} are") +
+                    ' all background, though there are objects to draw.'
+        def groups = of.collectMany { record -> record.hidden.groups.findAll { it.why != 'plane' }.collect { [record.image, it] } }
+        groups.groupBy { image, group -> [group.class_name, reason(group)] }.sort { -it.value.sum { it[1].objects } }.each { key, found ->
+            lines << (found.size() == 1 ? "${found[0][0]}: ${words(found[0][1])}." : "${key[0]}: " +
+                    "${Words.objects(found.sum { it[1].objects })} in ${Words.images(found.size())}, no pixel left: ${key[1]}.")
+        }
+        def shares = of.collectMany { record -> record.hidden.covered.findAll { it.left_px }.collect { [record.image, it] } }
+        shares.groupBy { image, row -> row.class_name }.each { name, found ->
+            lines << (found.size() == 1 ? "${found[0][0]}: ${words(found[0][1])}." : "${name}: in ${Words.images(found.size())} " +
+                    "more than half of its pixels are covered by ${coverers(found.collectMany { it[1].by ?: [] }.countBy { it }.sort { -it.value }*.key)}.")
+        }
+        if (lines.size() > LISTED_LINES)
+            lines = lines.take(LISTED_LINES) + ["${lines.size() - LISTED_LINES} more of this kind; report.json has them all."]
+        return (lines + waysOut(of*.hidden))*.toString()
+    }
+}
+
 // ---- the records --------------------------------------------------------------------------------
 
 /** What is written down about a mask: a line of the report, and its sidecar. Keys as qpmask has them. */
 class MaskRecord {
-    static Map failed(ImagePlan plan, ExportTask task, String error = plan.error) {
-        return without(plan, 'failed', error)
+    static Map failed(ImagePlan plan, String error = plan.error, String type = 'QpmaskError') {
+        return without(plan, 'failed', error) + [error_type: type]
     }
 
-    static Map interrupted(ImagePlan plan, ExportTask task, String error = 'The run ended before this image.') {
+    static Map interrupted(ImagePlan plan, String error = 'The run ended before this image.') {
         return without(plan, 'interrupted', error)
     }
 
@@ -2477,7 +2791,7 @@ class MaskRecord {
         return [entry_id: plan.entry.id, image: plan.entry.name, status: status, mask: null, width_px: null, height_px: null,
                 downsample: null, pixel_width_um: null, pixel_height_um: null, dtype: null, planes: null, pixels: [:],
                 labelled: null, objects: null, seconds: 0.0d, bytes: null, engine: null, verified_by: null, made_again: null,
-                slide: plan.slide, error: error, error_type: status == 'failed' ? 'QpmaskError' : null, hidden: null,
+                slide: plan.slide, error: error, error_type: null, hidden: null,
                 warnings: plan.findings*.toString()]
     }
 
@@ -2494,10 +2808,6 @@ class MaskRecord {
                 (record.made_again ? "; made again: ${record.made_again}" : '') + (record.error ? ". ${record.error}" : '')
     }
 
-    static List<String> notes(Map record) {
-        return HiddenObjects.lines(record.hidden) + record.warnings
-    }
-
     static Map sidecar(Map record, ImagePlan plan, ExportTask task, ProjectFile project, String sha256) {
         def entry = plan.entry
         def areaMm2 = plan.pixelSize == null ? null : plan.pixelSize[0] * plan.pixelSize[1] / 1e6d
@@ -2509,7 +2819,7 @@ class MaskRecord {
                 image: [name: entry.name, entry_id: entry.id, width_px: entry.width, height_px: entry.height,
                         uris: entry.uris, slide: plan.slide, provider: entry.provider, provider_args: entry.providerArgs,
                         project: project.file.path],
-                frame: entry.frame.record(task.downsample),
+                frame: plan.frame.record(task.downsample),
                 classes: plan.legend.collect { row ->
                     def n = record.pixels["${row.label}".toString()] ?: 0
                     [label: row.label, name: row.name, color: row.color, objects: row.objects, pixels: n,
@@ -2570,7 +2880,7 @@ class RunReport {
         def options = [render: [objects: task.objects, downsample: task.downsample, mpp: null, tile_px: task.tilePx,
                                 line_thickness: 1.0d, boundary_label: null, instances: false, multichannel: false, order: task.order],
                        file: [compression: 'lzw', pyramid: true], images: task.only == null ? [] : [task.only],
-                       unknown: task.unknown, unclassified: task.unclassified, hidden: 'warn', slides: [],
+                       unknown: task.unknown, unclassified: task.unclassified, hidden: task.hidden, slides: [],
                        use_backup: false, engine: 'qupath', force: task.overwrite, workers: 1, jvm_memory: null]
         def data = [qpmask: ExportTask.VERSION, project: project.file.path, output: folder.path.path, engine: task.engine,
                     engine_reason: 'run inside QuPath',
@@ -2583,7 +2893,7 @@ class RunReport {
         folder.write('report.csv', csv([COLUMNS] + all.collect { record -> COLUMNS.collect { field(record, it) } }))
         folder.write('areas.csv', csv(areas(all)))
         folder.write('report.json', Json.text(data) + '\n')
-        return warnings
+        return warnings + HiddenObjects.runLines(records)
     }
 
     /** What to say if not all is well. */

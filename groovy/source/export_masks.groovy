@@ -16,12 +16,10 @@
  * QuPath     0.4 to 0.7.
  * Left out   Instance masks, multichannel masks, boundaries, a downsample by micrometres, other
  *            compressions than LZW, masks without a pyramid, backups of damaged data files, and slides
- *            looked for in other folders: `qpmask export` has them. Objects without a pixel are said
- *            where their whole class has none; `qpmask export` finds each of them, and what covers it.
+ *            looked for in other folders: `qpmask export` has them.
  *
- * QuPath's LabeledImageServer draws and its OMEPyramidWriter writes level 0 to a scratch file. Its
- * tiles then go as they are into a file that every reader takes: little-endian, grayscale, with the
- * class table, and with smaller levels made by leaving out pixels, never by averaging labels.
+ * QuPath's LabeledImageServer draws the tiles. They go into a file that every reader takes: grayscale,
+ * with the class table, and with smaller levels made by leaving out pixels, never by averaging labels.
  */
 
 // ---- settings -----------------------------------------------------------------------------------
@@ -37,6 +35,7 @@ def settings = [
     order       : null,           // 'classes': a later class of the map covers an earlier one; 'area': larger
                                   // objects first, whatever their class; null: as the class map says
     unknown     : 'error',        // a class that the map lacks: 'error' stops, 'ignore' leaves it out
+    hidden      : 'warn',         // objects that leave no pixel, such as covered ones: 'warn', or 'error': a failure
     overwrite   : false           // true: make masks again that are there and still hold
 ]
 
@@ -80,7 +79,7 @@ Launch.of(this).run { List<String> given, String only ->
         def maker = new MaskMaker(task, project, folder, classes)
         plans.eachWithIndex { plan, i ->
             def where = "[${i + 1}/${plans.size()}] ${plan.entry.name}"
-            def record = maker.isStopped() ? MaskRecord.interrupted(plan, task) : plan.error ? MaskRecord.failed(plan, task)
+            def record = maker.isStopped() ? MaskRecord.interrupted(plan) : plan.error ? MaskRecord.failed(plan)
                     : StandingMask.record(plan, task, folder, classes)
             if (record == null) {
                 println "${where}: ${plan.width} x ${plan.height} pixels, ${plan.drawn} object(s) ..."
@@ -88,7 +87,7 @@ Launch.of(this).run { List<String> given, String only ->
             }
             report.add(record)
             println "${where}: ${MaskRecord.inWords(record)}"
-            MaskRecord.notes(record).each { println "    note: ${it}" }
+            record.warnings.each { println "    note: ${it}" }
         }
         report.write(plans).each { println "note: ${it}" }
         println report.table()
@@ -101,7 +100,9 @@ Launch.of(this).run { List<String> given, String only ->
 // the run      Launch, MaskStop, ExportTask, OutputFolder
 // the project  ProjectFile, SlidePath, ImageFrame, DataFile, ObjectCount
 // the plan     ClassNames, ClassMap, ClassMapText, ClassChoice, MaskNames, ImagePlan, StandingMask
-// one mask     MaskMaker, LabelImage, DrawOrder, HiddenObjects, TiffScratch, MaskTiff, MaskXml
+// one mask     MaskMaker, LabelImage, SlideOfSize, DrawnObjects, DrawOrder, RoiArea, TileGrid, LabelTile
+// its file     MaskTiff, TiffDirectories, MaskXml
+// unseen       ObjectSight, ObjectPen, HiddenObjects
 // the records  MaskRecord, RunReport
 // small tools  Words, Json, Hash
 // </parts>

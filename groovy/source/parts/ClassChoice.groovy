@@ -1,5 +1,6 @@
 /** Which class gets which label, the same in all images. */
 class ClassChoice {
+    private static final int LISTED = 25
     final List<String> findings = []  // what the user should know
     private final ExportTask task
     private final ProjectFile project
@@ -36,24 +37,29 @@ class ClassChoice {
     }
 
     private void checkNames(ClassMap map, boolean follows) {
-        def unknown = used.keySet().findAll { it != null && !map.find(it) && !map.ignores(it) }.sort()
+        def unknown = used.keySet().findAll { it != null && !map.find(it) && !map.ignores(it) }
         if (unknown) {
-            def text = unknown.collect { name ->
-                def near = map.nearest(name)
-                "'${name}' (${Words.objects(used[name][0])} in ${Words.images(used[name][1])}" +
-                        (near ? "; the map has ${Words.quoted(near, ' or ')}" : '') + ')'
-            }
-            text = text.take(25).join('; ') + (text.size() > 25 ? "; and ${text.size() - 25} more" : '')
+            def lines = lacking(map, unknown)
             if (task.unknown == 'error' && !follows)
-                throw new MaskStop("The class map (${map.origin}) lacks ${unknown.size()} class(es) in use: ${text}. " +
-                        "Add them to the map, name them as aliases or under 'ignore', or go on without them by " +
-                        "the setting unknown = 'ignore'.")
-            findings << "Not in the class map, left out: ${text}.".toString()
+                throw new MaskStop(["The class map (${map.origin}) lacks ${unknown.size() == 1 ? 'a class' : "${unknown.size()} classes"} in use:",
+                        *lines, "Add them to the map, name them as aliases or under 'ignore', or go on without them by the setting " +
+                        "unknown = 'ignore'."].join('\n'))
+            findings << "Not in the class map, left out: ${lines*.strip().join('; ')}.".toString()
         }
         def ignored = used.keySet().findAll { it != null && map.ignores(it) }.sort()
         def why = ignored.every { it.endsWith('*') } ? 'QuPath ignores classes whose name ends in *' : 'as the class map says'
         if (ignored)
             findings << "Left out on purpose (${why}): ${ignored.collect { "'${it}' (${Words.objects(used[it][0])})" }.join(', ')}.".toString()
+    }
+
+    /** A line for each class that a map lacks; those that may be misspelt come first. */
+    private List<String> lacking(ClassMap map, Collection<String> names) {
+        def near = names.collectEntries { [(it): map.nearest(it)] }
+        def lines = names.sort(false) { a, b -> !near[a] <=> !near[b] ?: a <=> b }.collect { name ->
+            def also = near[name] ? "; the map has ${Words.quoted(near[name], ' or ')}" : ''
+            "  '${name}' (${Words.objects(used[name][0])} in ${Words.images(used[name][1])}${also})".toString()
+        }
+        return lines.size() > LISTED ? lines.take(LISTED) + ["  and ${lines.size() - LISTED} more".toString()] : lines
     }
 
     private void checkUnclassified(ClassMap map, label) {

@@ -1,6 +1,4 @@
 import java.util.regex.Pattern
-import qupath.lib.objects.classes.PathClass
-import qupath.lib.objects.hierarchy.PathObjectHierarchy
 
 /** Class names in QuPath's one form: split at colons, white space off each part. As qpmask.classnames. */
 class ClassNames {
@@ -50,21 +48,5 @@ class ClassNames {
             }
         }
         return text
-    }
-
-    /** Gives objects the classes that labels are given to: data files may hold them by other names. */
-    static void bringToForm(PathObjectHierarchy hierarchy) {
-        def known = new IdentityHashMap()
-        hierarchy.getRootObject().getDescendantObjects(null).each { object ->
-            def found = object.getPathClass()
-            if (found == null || found.is(PathClass.NULL_CLASS))
-                return
-            if (!known.containsKey(found)) {
-                def name = form(found.toString())
-                known[found] = name == null ? null : PathClass.fromString(name)
-            }
-            if (!found.is(known[found]))
-                object.setPathClass(known[found])
-        }
     }
 }

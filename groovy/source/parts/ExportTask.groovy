@@ -11,7 +11,7 @@ class ExportTask {
 
     String only  // id of the one image to export, or null
     File projectFile, out
-    String objects, order, unknown
+    String objects, order, unknown, hidden
     Object unclassified  // null, 'ignore', 'error' or a label
     double downsample
     int tilePx
@@ -76,8 +76,9 @@ class ExportTask {
             ClassMap.isUnclassified(it)
         }
         check('order', "'classes' or 'area'") { it in [null, 'classes', 'area'] }
+        check('hidden', "'warn' or 'error'") { it in ['warn', 'error'] }
         check('outputFolder', 'a path') { it }
-        return new ExportTask(objects: settings.objects, order: settings.order, unknown: settings.unknown,
+        return new ExportTask(objects: settings.objects, order: settings.order, unknown: settings.unknown, hidden: settings.hidden,
                 unclassified: settings.unclassified, downsample: number(settings.downsample),
                 tilePx: number(settings.tileSize) as int, overwrite: settings.overwrite.toString() == 'true')
     }
@@ -109,6 +110,13 @@ class ExportTask {
 
     boolean getDrawsCores() {
         return objects in CORES
+    }
+
+    /** Stops the image where one of its objects leaves no pixel, if that is to be an error. */
+    void checkHidden(ImagePlan plan) {
+        def why = hidden == 'error' ? HiddenObjects.refused(plan.hidden, plan.entry.label) : null
+        if (why)
+            throw new MaskStop(why, 'HiddenObjectsError')
     }
 
     String getEngineText() {

@@ -1,3 +1,5 @@
+import qupath.lib.images.servers.ImageServers
+
 /**
  * Where an image lies in its file: the chain of servers that QuPath wraps around it, as a matrix a to f
  * from pixels of the image to those of the file, (a x + b y + c, d x + e y + f). Builders that are not
@@ -46,6 +48,39 @@ class ImageFrame {
         return [mask_to_file: scaled?.collect { it + 0.0d }, unknown: unknown, steps: steps, notes: notes,
                 file: file?.name, reader: file?.reader, series: file?.series, series_name: file?.seriesName,
                 read_px0: file?.size, origin: file?.origin]
+    }
+
+    /** Counted from the file's level 0, where the slide is there: only the slide knows what part of it was scanned. */
+    ImageFrame located(String slide) {
+        if (slide == 'missing' || matrix == null || file.origin == 'level 0')
+            return this
+        List<Integer> full, bounds
+        try {
+            ImageServers.buildServer(new File(slide).toURI(), '--classname', 'OpenslideServerBuilder', '--no-crop').withCloseable { server ->
+                full = [server.getWidth(), server.getHeight()]
+                def said = Json.parse(server.dumpMetadata()) as Map
+                bounds = ['x', 'y', 'width', 'height'].collect { said["openslide.bounds-${it}".toString()]?.toInteger() }
+            }
+        } catch (Exception ignored) {
+            return this
+        }
+        if (bounds.contains(null) || bounds[2] <= 0 || bounds[3] <= 0)
+            bounds = null
+        def part = bounds?.takeRight(2)
+        def places = bounds == null || file.origin != 'scanned part' || file.size == full && full != part ? [[full, 0, 0]] : []
+        if (bounds != null)
+            places << [part, bounds[0], bounds[1]]
+        if (file.size != null)
+            places = places.findAll { it[0] == file.size }
+        def corners = places.collect { it.drop(1) } as Set
+        if (corners.size() != 1)
+            return this
+        def (x, y) = corners[0]
+        def found = new ImageFrame(matrix: product([1, 0, x, 0, 1, y] as double[], matrix), size: size, notes: notes, steps: steps,
+                file: file + [size: full, origin: 'level 0'])
+        if (x || y)
+            found.steps += String.format(Locale.ROOT, 'cut to %,d x %,d pixels at x %,d, y %,d (what was scanned)', *part, x, y)
+        return found
     }
 
     List<String> findings() {

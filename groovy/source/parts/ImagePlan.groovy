@@ -1,6 +1,7 @@
 /** What one mask will hold: first the counts of an image's objects, then what is drawn of them. */
 class ImagePlan {
     Map entry                    // the image, of ProjectFile
+    ImageFrame frame             // where it lies in the slide's file
     String mask                  // file name
     String slide, sha256, error  // of the slide's path, of the data file; why there will be no mask
     List<String> findings = []   // what the user should know
@@ -16,10 +17,34 @@ class ImagePlan {
     List<Double> pixelSize
     Map madeFrom           // all that decides the mask
     List<String> again     // why a mask that stands is made again
-    Map hidden             // of HiddenObjects, once it is drawn
+    // Once it is drawn: pixels by label, and what of HiddenObjects.
+    Map pixels, hidden
+    List idsAgain          // of a second reading of the data file
+
+    /** The data file, or null where nothing was ever annotated. */
+    File getData() {
+        return sha256 == null ? null : new File(entry.data, 'data.qpdata')
+    }
+
+    boolean isOnPlane(roi) {
+        return roi.getZ() >= 0 && roi.getZ() < entry.sizeZ && roi.getT() >= 0 && roi.getT() < entry.sizeT
+    }
+
+    boolean isOutside(roi) {
+        return roi.getBoundsX() + roi.getBoundsWidth() <= 0 || roi.getBoundsY() + roi.getBoundsHeight() <= 0 ||
+                roi.getBoundsX() >= entry.width || roi.getBoundsY() >= entry.height
+    }
 
     void note(String text) {
         findings << text
+    }
+
+    /** Ask the slide what the project does not say of its frame. */
+    void askSlide() {
+        def known = frame
+        frame = known.located(slide)
+        if (frame.steps != known.steps)
+            findings = findings - known.findings() + frame.findings()
     }
 
     /** Decide on labels and sizes. */
@@ -61,7 +86,8 @@ class ImagePlan {
         if (!drawn)
             note('No objects to draw: the mask is all background. '.concat(
                     kinds[task.kindDrawn] ? '' : ObjectCount.otherKinds([this], task)).strip())
-        findings.addAll(entry.frame.findings())
+        frame = entry.frame
+        findings.addAll(frame.findings())
         if (slide == 'missing')
             note('The slide is not ' + (!entry.uris ? 'found: the project does not say where'
                     : entry.uris[0].startsWith('file:') ? "at ${entry.uris[0]}" : "looked for: it is no file (${entry.uris[0]})") +

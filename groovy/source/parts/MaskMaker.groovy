@@ -24,47 +24,42 @@ class MaskMaker {
     /** The record of the mask, which is there, or of why it is not. */
     Map make(ImagePlan plan) {
         long began = System.nanoTime()
-        def pid = ProcessHandle.current().pid()
-        def scratch = new File(folder.work, "${plan.mask}.${pid}.scratch.ome.tif")
-        def part = new File(folder.work, "${plan.mask}.${pid}.part.tif")
+        def part = new File(folder.work, "${plan.mask}.${ProcessHandle.current().pid()}.part.tif")
         def record
         try {
-            record = makeMask(plan, scratch, part)
+            record = makeMask(plan, part)
         } catch (OutOfMemoryError ignored) {
-            record = MaskRecord.failed(plan, task, 'QuPath ran out of memory. Give it more (Edit > Preferences), or set a downsample.')
+            record = MaskRecord.failed(plan, 'QuPath ran out of memory. Give it more (Edit > Preferences), or set a downsample.')
         } catch (Exception error) {
             stopped = Thread.interrupted() || error instanceof InterruptedException
-            record = stopped ? MaskRecord.interrupted(plan, task, 'The run was interrupted.')
-                    : MaskRecord.failed(plan, task, error instanceof MaskStop ? error.message
-                    : "The mask of ${plan.entry.label} could not be made: ${error.message ?: error.class.simpleName}")
+            record = stopped ? MaskRecord.interrupted(plan, 'The run was interrupted.')
+                    : error instanceof MaskStop ? MaskRecord.failed(plan, error.message, error.type)
+                    : MaskRecord.failed(plan, "The mask of ${plan.entry.label} could not be made: ${error.message ?: error.class.simpleName}")
         } finally {
-            scratch.delete()
             part.delete()
         }
         record.seconds = Math.round((System.nanoTime() - began) / 1e6d) / 1000d
         return record
     }
 
-    private Map makeMask(ImagePlan plan, File scratch, File part) {
-        def entry = plan.entry
-        def file = new File(entry.data, 'data.qpdata')
-        LabelImage.draw(plan, task, classes.order, plan.sha256 == null ? null : file, scratch)
-        def writer = new MaskTiff(part, plan, task.tilePx, MaskXml.of(plan, task).bytes())
-        def pixels
-        try {
-            pixels = writer.write(new TiffScratch(scratch, plan.bits, plan.width, plan.height, task.tilePx, plan.planes))
-        } finally {
-            writer.close()
+    private Map makeMask(ImagePlan plan, File part) {
+        def label = plan.entry.label
+        plan.askSlide()
+        def writer = new MaskTiff(part, plan, task.tilePx, MaskXml.of(plan, task).text())
+        new LabelImage(plan, task, classes.order).withCloseable { image ->
+            def pixels = writer.withCloseable { it.write(image) }
+            def allowed = [0, *plan.legend*.label] as Set
+            def strange = pixels.keySet().find { !(it in allowed) }
+            if (strange != null)
+                throw new MaskStop("The mask of ${label} has the label ${strange}, which is in no class. Please report this.")
+            plan.pixels = pixels
+            plan.hidden = HiddenObjects.of(plan, image, pixels, task.downsample)
         }
-        def allowed = [0, *plan.legend*.label] as Set
-        def strange = pixels.keySet().find { !(it in allowed) }
-        if (strange != null)
-            throw new MaskStop("The mask of ${entry.label} has the label ${strange}, which is in no class. Please report this.")
-        if (plan.sha256 != null && Hash.sha256(file) != plan.sha256)
-            throw new MaskStop("${file} of ${entry.label} changed while it was exported. Save the image, then run again.")
-        plan.hidden = HiddenObjects.of(plan, pixels)
+        if (plan.data != null && Hash.sha256(plan.data) != plan.sha256)
+            throw new MaskStop("${plan.data} of ${label} changed while it was exported. Save the image, then run again.")
+        task.checkHidden(plan)
         def sha256 = writer.readBack()
-        def record = MaskRecord.of(plan, task, 'done', pixels, part.length())
+        def record = MaskRecord.of(plan, task, 'done', plan.pixels, part.length())
         Files.move(part.toPath(), new File(folder.path, plan.mask).toPath(), StandardCopyOption.REPLACE_EXISTING,
                 StandardCopyOption.ATOMIC_MOVE)
         folder.write("${plan.mask}.json", Json.text(MaskRecord.sidecar(record, plan, task, project, sha256)) + '\n')

@@ -1,10 +1,10 @@
 /** What is written down about a mask: a line of the report, and its sidecar. Keys as qpmask has them. */
 class MaskRecord {
-    static Map failed(ImagePlan plan, ExportTask task, String error = plan.error) {
-        return without(plan, 'failed', error)
+    static Map failed(ImagePlan plan, String error = plan.error, String type = 'QpmaskError') {
+        return without(plan, 'failed', error) + [error_type: type]
     }
 
-    static Map interrupted(ImagePlan plan, ExportTask task, String error = 'The run ended before this image.') {
+    static Map interrupted(ImagePlan plan, String error = 'The run ended before this image.') {
         return without(plan, 'interrupted', error)
     }
 
@@ -23,7 +23,7 @@ class MaskRecord {
         return [entry_id: plan.entry.id, image: plan.entry.name, status: status, mask: null, width_px: null, height_px: null,
                 downsample: null, pixel_width_um: null, pixel_height_um: null, dtype: null, planes: null, pixels: [:],
                 labelled: null, objects: null, seconds: 0.0d, bytes: null, engine: null, verified_by: null, made_again: null,
-                slide: plan.slide, error: error, error_type: status == 'failed' ? 'QpmaskError' : null, hidden: null,
+                slide: plan.slide, error: error, error_type: null, hidden: null,
                 warnings: plan.findings*.toString()]
     }
 
@@ -40,10 +40,6 @@ class MaskRecord {
                 (record.made_again ? "; made again: ${record.made_again}" : '') + (record.error ? ". ${record.error}" : '')
     }
 
-    static List<String> notes(Map record) {
-        return HiddenObjects.lines(record.hidden) + record.warnings
-    }
-
     static Map sidecar(Map record, ImagePlan plan, ExportTask task, ProjectFile project, String sha256) {
         def entry = plan.entry
         def areaMm2 = plan.pixelSize == null ? null : plan.pixelSize[0] * plan.pixelSize[1] / 1e6d
@@ -55,7 +51,7 @@ class MaskRecord {
                 image: [name: entry.name, entry_id: entry.id, width_px: entry.width, height_px: entry.height,
                         uris: entry.uris, slide: plan.slide, provider: entry.provider, provider_args: entry.providerArgs,
                         project: project.file.path],
-                frame: entry.frame.record(task.downsample),
+                frame: plan.frame.record(task.downsample),
                 classes: plan.legend.collect { row ->
                     def n = record.pixels["${row.label}".toString()] ?: 0
                     [label: row.label, name: row.name, color: row.color, objects: row.objects, pixels: n,

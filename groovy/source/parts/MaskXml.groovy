@@ -1,5 +1,3 @@
-import java.nio.charset.StandardCharsets
-
 /** What a mask says about itself. Raw UTF-8 without character references: Bio-Formats mangles those. */
 class MaskXml {
     String name, creator
@@ -17,10 +15,10 @@ class MaskXml {
                 levels: MaskTiff.levels(plan.width, plan.height, task.tilePx), extra: [
                     image: entry.name, entry_id: entry.id, image_width_px: "${entry.width}", image_height_px: "${entry.height}",
                     downsample: "${task.downsample}", objects: task.objects, kind: 'classes',
-                    frame: Json.line(entry.frame.record(task.downsample)), engine: task.engineText])
+                    frame: Json.line(plan.frame.record(task.downsample)), engine: task.engineText])
     }
 
-    byte[] bytes() {
+    String text() {
         def ns = 'http://www.openmicroscopy.org/Schemas/OME/2016-06'
         def size = pixelSize ? " PhysicalSizeX=\"${pixelSize[0]}\" PhysicalSizeY=\"${pixelSize[1]}\"" : ''
         def lines = ['<?xml version="1.0" encoding="UTF-8"?>',
@@ -47,7 +45,7 @@ class MaskXml {
             lines << '</Value></MapAnnotation>'
         }
         lines << '</StructuredAnnotations>' << '</OME>'
-        return lines.join('\n').getBytes(StandardCharsets.UTF_8)
+        return lines.join('\n')
     }
 
     private static String classText(Map row) {

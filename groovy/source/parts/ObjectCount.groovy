@@ -57,8 +57,7 @@ class ObjectCount {
             plan.cores << [name: object.getName() ?: null, missing: object.isMissing(), class: name]
         if (!task.isKind(object))
             return
-        def (roi, entry) = [object.getROI(), plan.entry]
-        boolean isLost = roi != null && (roi.getZ() < 0 || roi.getZ() >= entry.sizeZ || roi.getT() < 0 || roi.getT() >= entry.sizeT)
+        boolean isLost = object.getROI() != null && !plan.isOnPlane(object.getROI())
         (isLost ? plan.lost : plan.counts).merge(name, 1, Integer::sum)
         if (!isLost && name != null && pathClass.getColor() != null)
             plan.colors.putIfAbsent(name, Words.color(pathClass.getColor()))

@@ -42,7 +42,7 @@ class RunReport {
         def options = [render: [objects: task.objects, downsample: task.downsample, mpp: null, tile_px: task.tilePx,
                                 line_thickness: 1.0d, boundary_label: null, instances: false, multichannel: false, order: task.order],
                        file: [compression: 'lzw', pyramid: true], images: task.only == null ? [] : [task.only],
-                       unknown: task.unknown, unclassified: task.unclassified, hidden: 'warn', slides: [],
+                       unknown: task.unknown, unclassified: task.unclassified, hidden: task.hidden, slides: [],
                        use_backup: false, engine: 'qupath', force: task.overwrite, workers: 1, jvm_memory: null]
         def data = [qpmask: ExportTask.VERSION, project: project.file.path, output: folder.path.path, engine: task.engine,
                     engine_reason: 'run inside QuPath',
@@ -55,7 +55,7 @@ class RunReport {
         folder.write('report.csv', csv([COLUMNS] + all.collect { record -> COLUMNS.collect { field(record, it) } }))
         folder.write('areas.csv', csv(areas(all)))
         folder.write('report.json', Json.text(data) + '\n')
-        return warnings
+        return warnings + HiddenObjects.runLines(records)
     }
 
     /** What to say if not all is well. */

@@ -25,6 +25,13 @@ class StandingMask {
         if (plan.again)
             return null
         plan.hidden = sidecar.hidden
+        if (task.hidden == 'error' && plan.hidden == null)  // made by a version that did not count
+            return null
+        try {
+            task.checkHidden(plan)
+        } catch (MaskStop stop) {
+            return MaskRecord.failed(plan, stop.message, stop.type)
+        }
         def record = MaskRecord.of(plan, task, 'skipped', sidecar.pixels.collectEntries { k, v -> [(k.toInteger()): v] }, mask.length())
         if (sidecar.engine instanceof Map)
             record.engine = "${sidecar.engine.name} ${sidecar.engine.version}".toString()
