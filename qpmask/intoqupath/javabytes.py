@@ -54,17 +54,34 @@ def string(text: str) -> bytes:
     return b"|" + struct.pack(">Q", len(raw)) + raw
 
 
+def class_description(
+    name: str, flags: int = SERIALIZABLE, fields: Sequence[tuple[str, str]] = ()
+) -> bytes:
+    """A class, up to the one above it; takes a handle, and one for each field of an object."""
+    text = b"r" + struct.pack(">H", len(name)) + name.encode()
+    text += struct.pack(">QBH", _UIDS.get(name, 1), flags, len(fields))
+    for code, field_name in fields:
+        text += code[:1].encode() + struct.pack(">H", len(field_name)) + field_name.encode()
+        text += string(code) if len(code) > 1 else b""
+    return text + END
+
+
 class Preamble:
     """An ``Object[]`` of what later bytes refer to: classes, texts, whatever many objects share.
 
     Each ``add_`` method writes one item and gives its handle.
+
+    Parameters
+    ----------
+    first : int
+        Handles that were given before it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 0) -> None:
         self._data = bytearray()
         self._n_items = 0
-        self._n_handles = 2  # the array's class, and the array
-        self._classes: dict[str, int] = {_OBJECT_ARRAY: 0}
+        self._n_handles = first + 2  # the array's class, and the array
+        self._classes: dict[str, int] = {_OBJECT_ARRAY: first}
         self._strings: dict[str, int] = {}
 
     def data(self) -> bytes:
@@ -72,6 +89,11 @@ class Preamble:
         name = struct.pack(">H", len(_OBJECT_ARRAY)) + _OBJECT_ARRAY.encode()
         head = b"ur" + name + struct.pack(">QBH", 1, SERIALIZABLE, 0) + END + NULL
         return head + struct.pack(">i", self._n_items) + bytes(self._data)
+
+    @property
+    def n_handles(self) -> int:
+        """Handles that were given, those before it included."""
+        return self._n_handles
 
     def add_class(
         self,

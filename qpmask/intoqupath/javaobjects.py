@@ -8,8 +8,8 @@ classes, names of measurements and metadata, for them to refer to.
 
 from __future__ import annotations
 
+import os
 import struct
-import uuid
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -25,6 +25,7 @@ from qpmask.intoqupath.javabytes import (
     STREAM_HEAD,
     WRITE_METHOD,
     Preamble,
+    class_description,
     reference,
     string,
 )
@@ -45,7 +46,17 @@ _HIERARCHY: Final = _OBJECTS + "hierarchy.PathObjectHierarchy"
 _LIST: Final = "qupath.lib.measurements.NumericMeasurementList$"
 _STRING: Final = "Ljava/lang/String;"
 _INT_BLOCK: Final = b"w\x04"
+_UUID: Final = ("java.util.UUID", 2, (("J", "leastSigBits"), ("J", "mostSigBits")))
+_CHAINS: Final = {
+    kind: (name, *(["PathDetectionObject"] if name in ("PathCellObject", "PathTileObject") else []),
+           "PathROIObject", "PathObject")
+    for kind, name in _KINDS.items()
+}  # fmt: skip
 
+HIERARCHY_FIELDS: Final = (
+    ("Lqupath/lib/objects/PathObject;", "rootObject"),
+    ("Lqupath/lib/objects/hierarchy/TMAGrid;", "tmaGrid"),
+)
 #: Objects in one stream, unless one of them has more below it.
 CHUNK: Final = 20_000
 
@@ -76,8 +87,21 @@ def with_ids(table: ObjectTable, taken: Collection[bytes] = frozenset()) -> NDAr
     """
     ids = table.ids.astype("S36")
     needs = [i for i, one in enumerate(ids.tolist()) if not one or one in taken]
-    ids[needs] = [str(uuid.uuid4()).encode() for _ in needs]
+    ids[needs] = _new_ids(len(needs))
     return ids
+
+
+def _new_ids(n: int) -> list[bytes]:
+    """Random UUIDs (version 4) as text."""
+    raw = np.frombuffer(os.urandom(16 * n), np.uint8).reshape(n, 16).copy()
+    raw[:, 6] = raw[:, 6] & 0x0F | 0x40
+    raw[:, 8] = raw[:, 8] & 0x3F | 0x80
+    text = raw.tobytes().hex().encode()
+    return [
+        b"-".join((text[i : i + 8], text[i + 8 : i + 12], text[i + 12 : i + 16],
+                   text[i + 16 : i + 20], text[i + 20 : i + 32]))
+        for i in range(0, 32 * n, 32)
+    ]  # fmt: skip
 
 
 def object_streams(
@@ -145,16 +169,7 @@ def _stream(
 ) -> ObjectStream:
     """One stream of objects in tree order; ``ends`` says where what is below each ends."""
     shared = _Shared(table, chosen, marks)
-    heads, tails = _halves(table, ids, chosen, shared)
-    n_top, pieces = 0, []
-    open_until: list[tuple[int, bytes]] = []
-    for i, end in enumerate(ends.tolist()):
-        while open_until and open_until[-1][0] <= i:
-            pieces.append(open_until.pop()[1])
-        n_top += not open_until
-        pieces.append(heads[i])
-        open_until.append((end, tails[i]))
-    pieces += [tail for _, tail in reversed(open_until)]
+    n_top, pieces = _nested(*_halves(table, ids, chosen, shared), ends)
     p = shared.preamble
     root = b"s" + p.class_reference(_OBJECTS + "PathRootObject") + NULL + NULL
     root += NULL + _INT_BLOCK + struct.pack(">i", n_top)  # no measurements; its children
@@ -165,6 +180,84 @@ def _stream(
     end = END + NULL + string("EOF")
     data = b"".join([STREAM_HEAD, first, NULL, p.data(), head, root, *pieces, end])
     return ObjectStream(data, len(chosen))
+
+
+def _nested(
+    heads: list[bytes], tails: list[bytes], ends: NDArray[np.int64]
+) -> tuple[int, list[bytes]]:
+    """Number of the objects without a parent, and all bytes in their order."""
+    n_top, pieces = 0, []
+    open_until: list[tuple[int, bytes]] = []
+    for i, end in enumerate(ends.tolist()):
+        while open_until and open_until[-1][0] <= i:
+            pieces.append(open_until.pop()[1])
+        n_top += not open_until
+        pieces.append(heads[i])
+        open_until.append((end, tails[i]))
+    return n_top, pieces + [tail for _, tail in reversed(open_until)]
+
+
+@dataclass(frozen=True, eq=False)
+class Insertion:
+    """Objects to be put behind those that a data file holds.
+
+    Attributes
+    ----------
+    data : bytes
+        Their bytes.
+    n_top, n_handles : int
+        How many have no parent, and how many handles all of it takes.
+    """
+
+    data: bytes
+    n_top: int
+    n_handles: int
+
+
+def insertion(
+    table: ObjectTable, ids: NDArray[np.bytes_], marks: Mapping[str, str], first: int
+) -> Insertion:
+    """Objects as they stand in a data file, at least one, with handles from ``first`` on.
+
+    There is no place for an array of what they share but inside an object: QuPath (0.4 and later)
+    passes over a field of an object that it does not know, so that the first object carries it.
+    """
+    order, ends = _in_tree_order(table.parent)
+    one = int(order[0])
+    classes = _CHAINS[ObjectKind(table.kind[one])]
+    name, argb = table.names[one], int(table.color_argb[one])
+    has_color = argb != NO_COLOR
+    # Of the first object, before what it carries: classes, itself, its name, colour, id.
+    n_before = len(classes) + 1 + (name is not None) + 3 * has_color + 2
+    shared = _Shared(table, order, marks, first + n_before)
+    heads, tails = _halves(table, ids, order, shared)
+    text = NULL if name is None else string(name)
+    color = NULL
+    if has_color:
+        color = b"s" + class_description("java.lang.Integer", fields=[("I", "value")])
+        color += class_description("java.lang.Number") + NULL + argb.to_bytes(4, "big", signed=True)
+    at = 6 + len(text) + (10 if has_color else 1)  # where its id begins: a reference, 16 bytes
+    own, n_fields, rest = heads[0][at + 6 : at + 22], heads[0][at + 24 : at + 28], at + 28
+    heads[0] = b"".join(
+        (
+            b"s", *(class_description(_OBJECTS + c, EXTERNALIZABLE) for c in classes), NULL,
+            text, color, b"s", class_description(*_UUID), NULL, own, _INT_BLOCK,
+            (int.from_bytes(n_fields, "big") + 1).to_bytes(4, "big"), shared.preamble.data(),
+            heads[0][rest:],
+        )
+    )  # fmt: skip
+    n_top, pieces = _nested(heads, tails, ends)
+    n = len(order)
+    n_handles = (
+        n_before - 2 - (name is not None) - has_color  # classes alone
+        + shared.preamble.n_handles - first - n_before
+        + 2 * n  # the objects and their ids
+        + sum(text is not None for text in table.names)
+        + int((table.color_argb != NO_COLOR).sum())
+        + 2 * int((np.diff(table.measurements.offsets) > 0).sum())
+        + shared.rois.n_handles
+    )  # fmt: skip
+    return Insertion(b"".join(pieces), n_top, n_handles)
 
 
 def _halves(
@@ -180,10 +273,11 @@ def _halves(
         k: b"s" + shared.preamble.class_reference(_OBJECTS + name) for k, name in _KINDS.items()
     }
     one = shared.integer_head
+    n_fields = [n.to_bytes(4, "big") for n in range(3)]
     heads = [
         b"".join((starts[k], NULL if name is None else string(name),
                   NULL if color == NO_COLOR else one + color.to_bytes(4, "big", signed=True),
-                  own_id, b"\0\0\0\2" if extra else b"\0\0\0\1", extra, measured, _INT_BLOCK,
+                  own_id, n_fields[bool(extra) + bool(measured)], extra, measured, _INT_BLOCK,
                   n.to_bytes(4, "big")))
         for k, name, color, own_id, extra, measured, n in zip(
             kind.tolist(),
@@ -220,9 +314,13 @@ class _Shared:
     """What the objects of a stream refer to."""
 
     def __init__(
-        self, table: ObjectTable, chosen: NDArray[np.int64], marks: Mapping[str, str]
+        self,
+        table: ObjectTable,
+        chosen: NDArray[np.int64],
+        marks: Mapping[str, str],
+        first: int = 0,
     ) -> None:
-        p = self.preamble = Preamble()
+        p = self.preamble = Preamble(first)
         for name, flags, fields, parent in _CLASSES:
             p.add_class(name, flags, fields, parent)
         self.rois = RoiWriter(p)
@@ -299,10 +397,7 @@ _CLASSES: Final[tuple[_Class, ...]] = (
     (
         _HIERARCHY,
         2,
-        (
-            ("Lqupath/lib/objects/PathObject;", "rootObject"),
-            ("Lqupath/lib/objects/hierarchy/TMAGrid;", "tmaGrid"),
-        ),
+        HIERARCHY_FIELDS,
         None,
     ),
     (
@@ -352,7 +447,7 @@ def _measurements(table: ObjectTable, chosen: NDArray[np.int64], shared: _Shared
     """A list of measurements for each object: of floats where these are exact."""
     m = table.measurements
     if not len(m.value):
-        return [NULL] * len(chosen)
+        return [b""] * len(chosen)
     p = shared.preamble
     with np.errstate(over="ignore"):
         single = m.value.astype(np.float32)
@@ -370,7 +465,7 @@ def _measurements(table: ObjectTable, chosen: NDArray[np.int64], shared: _Shared
     found = []
     for start, end in zip(m.offsets[chosen].tolist(), m.offsets[chosen + 1].tolist(), strict=True):
         if start == end:
-            found.append(NULL)
+            found.append(b"")
             continue
         key = m.name[start:end].tobytes()
         names = lists.get(key)

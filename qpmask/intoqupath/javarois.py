@@ -57,6 +57,8 @@ class RoiWriter:
             name.partition("ROI")[0]: b"s" + preamble.class_reference(_PACKAGE + name)
             for name in _FIELDS
         }
+        #: Handles that were taken by what was written.
+        self.n_handles = 0
         self._floats = b"u" + preamble.class_reference("[F")
         self._bytes = b"u" + preamble.class_reference("[B")
 
@@ -113,6 +115,7 @@ class RoiWriter:
                 self._vertices(found, places[same], name, planes[same], xy, NULL * extra)
         for row in np.flatnonzero(form == 0).tolist():
             wkb = _wkb(shapes, int(some[row]))
+            self.n_handles += 2
             plane = planes[row].astype(">i4").tobytes()
             size = struct.pack(">i", len(wkb))
             found[places[row]] = b"".join(
@@ -133,6 +136,7 @@ class RoiWriter:
         before = planes[:, :2].astype(">i4").tobytes()
         numbers = ends[:, [0, 2, 1, 3]].astype(">f8").tobytes()
         behind = planes[:, 2].astype(">i4").tobytes()
+        self.n_handles += len(places)
         for k, place in enumerate(places.tolist()):
             found[place] = b"".join(
                 (head, before[8 * k : 8 * k + 8], numbers[32 * k : 32 * k + 32],
@@ -155,6 +159,7 @@ class RoiWriter:
         size = 4 * xy.shape[1]
         floats = self._floats + count
         before = nulls + floats
+        self.n_handles += 3 * len(places)
         for k, place in enumerate(places.tolist()):
             a = k * size
             found[place] = b"".join(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from qpmask.batch import Reporter
 from qpmask.classes.names import class_name
 from qpmask.common.arguments import shown
-from qpmask.engines.qupath.datafile import DataFiles, Removal
+from qpmask.engines.qupath.datafile import DataFile, DataFiles
 from qpmask.errors import (
     DataFileError,
     ImportRefusedError,
@@ -21,6 +21,7 @@ from qpmask.errors import (
     OptionsError,
     OutputError,
     QpmaskError,
+    UnsupportedByEngineError,
 )
 from qpmask.geojson.objects import ObjectClass, ObjectTable
 from qpmask.geojson.problems import FeatureProblem, told
@@ -28,7 +29,7 @@ from qpmask.geojson.reader import read_objects
 from qpmask.intoqupath.backups import Replacing
 from qpmask.intoqupath.classlist import missing_classes, with_project_colors
 from qpmask.intoqupath.inputs import Input
-from qpmask.intoqupath.javaobjects import object_streams, with_ids
+from qpmask.intoqupath.javaobjects import no_objects, object_streams, with_ids
 from qpmask.intoqupath.options import KINDS, MARK, ImportOptions
 from qpmask.intoqupath.placing import (
     outside,
@@ -37,10 +38,13 @@ from qpmask.intoqupath.placing import (
     placed,
     slide_of,
 )
+from qpmask.intoqupath.removing import Incoming, Standing, imported, removals
 from qpmask.intoqupath.report import ImportRecord
+from qpmask.intoqupath.splice import can_hold, new_data_file, server_of, splice
 from qpmask.intoqupath.summary import summary_json
+from qpmask.outputs import writing
 from qpmask.project import ImageEntry, Project
-from qpmask.qpdata import ImageObjects, ObjectKind, read_qpdata
+from qpmask.qpdata import ImageObjects, read_qpdata, read_qpdata_bytes
 
 _SAID = 5  # kinds of problems that a warning tells
 
@@ -63,23 +67,22 @@ class ImportItem:
         return self.entry.name
 
 
-@dataclass(eq=False)
-class Incoming:
-    """What one input brings to an image.
+class Made:
+    """What was written: objects removed, added, and those by kind and class."""
 
-    Attributes
-    ----------
-    source : str
-        What its objects are said to come from.
-    table : ObjectTable
-        In the image's frame.
-    """
+    def __init__(self) -> None:
+        self.removed = self.added = 0
+        self.expected: Counter[tuple[int, str]] = Counter()
 
-    source: str
-    table: ObjectTable
-    warnings: list[str] = field(default_factory=list)
-    lost: int = 0
-    mended: int = 0
+    def add(self, table: ObjectTable) -> None:
+        """Count objects that were added."""
+        self.added += len(table)
+        self.expected += _by_kind_and_class(table)
+
+    def take(self, other: Made) -> None:
+        """What another one counted."""
+        self.added += other.added
+        self.expected += other.expected
 
 
 class ImportWork:
@@ -92,7 +95,7 @@ class ImportWork:
     options : ImportOptions
         What becomes of what comes.
     dry_run : bool
-        Say what would happen, and write nothing; QuPath is not started.
+        Say what would happen, and write nothing.
     replacing : Replacing
         Replaces the project's files.
     """
@@ -133,49 +136,35 @@ class ImportWork:
             reporter.check()
             coming.append(self._read(given, entry))
         record = self._count(item, coming, before)
-        files = self._qupath(reporter)
-        data = files.open(entry)
-        if data.n_objects() != len(before):
-            raise DataFileError(
-                f"QuPath {files.version} reads {data.n_objects():,} objects from "
-                f"{entry.data_path}, and there are {len(before):,}.",
-                hint="It may have been saved by a later version of QuPath. Nothing was changed.",
-            )
-        for one in coming:
-            self._refuse_twice(one, data.count(_imported(one.source)))
+        there = Standing(entry, before, self._options)
+        data = None
+        if self._options.engine == "qupath" or there.may_go(coming):
+            if self._options.engine == "native":
+                raise UnsupportedByEngineError(
+                    f"Objects of {entry.label} may have to go, and only QuPath takes objects out.",
+                    hint="Leave --engine away.",
+                )
+            data = self._open(entry, before, reporter)
+            for one in coming:
+                self._refuse_twice(one, data.count(imported(one.source)))
         if self._dry:
-            removed = sum(data.count(removal) for removal in self._removals(coming))
+            gone = removals(coming, self._options) if data is not None else []
+            removed = sum(data.count(one) for one in gone) if data is not None else 0
             return _with(
                 record,
                 removed=removed,
                 after=len(before) + (record.added or 0) - removed,
                 seconds=time.monotonic() - begun,
             )
-        removed = added = 0
-        expected: Counter[tuple[int, str]] = Counter()
-        for removal in self._removals(coming):
-            removed += data.remove(removal)
-        kept = data.n_objects()
-        taken = data.ids()
-        reporter.phase("adding", sum(len(one.table) for one in coming))
-        for one in coming:
-            table = self._colored(one.table, files)
-            ids = with_ids(table, taken)
-            taken |= frozenset(ids.tolist())
-            for stream in object_streams(table, ids, _marks(one.source)):
-                reporter.check()
-                added += data.add(stream.data)
-                reporter.done(added)
-            expected += _by_kind_and_class(table)
-            for found in missing_classes(table, self._project):
-                self.new_classes.setdefault(found.name, found)
-        reporter.phase("saving")
         new = self._replacing.scratch(entry.data_path)
         try:
-            data.write(new)
+            made = Made()
+            if data is not None or not self._natively(entry, before, coming, made, new, reporter):
+                data = data or self._open(entry, before, reporter)
+                self._by_qupath(data, coming, made, new, reporter)
             reporter.phase("checking")
             after = read_qpdata(new)
-            _check(after, kept, added, expected, new)
+            _check(after, len(before) - made.removed, made, new)
             reporter.check()
             if _mark_of(entry.data_path) != mark:
                 raise ImportRefusedError(
@@ -185,16 +174,99 @@ class ImportWork:
             self._replacing.replace(entry.data_path, new, entry.name)
         finally:
             new.unlink(missing_ok=True)
-        summary = summary_json(entry, after, data.image_type())
+        summary = summary_json(entry, after)
         self._replacing.replace_bytes(entry.data_dir / "summary.json", summary, entry.name)
         return _with(
             record,
             status="done",
-            added=added,
-            removed=removed,
+            added=made.added,
+            removed=made.removed,
             after=len(after),
             seconds=time.monotonic() - begun,
         )
+
+    def _natively(
+        self,
+        entry: ImageEntry,
+        before: ImageObjects,
+        coming: Sequence[Incoming],
+        made: Made,
+        new: Path,
+        reporter: Reporter,
+    ) -> bool:
+        """Add without Java; False where QuPath should do it."""
+        if not can_hold(self._project.version):
+            return False
+        reporter.phase("adding", sum(len(one.table) for one in coming))
+        if entry.data_path.exists():
+            data = entry.data_path.read_bytes()
+        else:
+            server = server_of(self._project, entry)
+            if server is None:
+                return False
+            data = new_data_file(server, self._project.version, str(entry.data_path))
+        taken = set(before.ids.tolist())
+        found = Made()
+        tables = [with_project_colors(one.table, self._project) for one in coming]
+        for one, table in zip(coming, tables, strict=True):
+            reporter.check()
+            ids = with_ids(table, taken)
+            taken.update(ids.tolist())
+            spliced = splice(data, table, ids, _marks(one.source))
+            if spliced is None:
+                return False
+            data = spliced
+            found.add(table)
+            reporter.done(found.added)
+        reporter.phase("saving")
+        with writing(new, "The file"):
+            new.write_bytes(data)
+        made.take(found)
+        for table in tables:
+            self._note_classes(table)
+        return True
+
+    def _by_qupath(
+        self,
+        data: DataFile,
+        coming: Sequence[Incoming],
+        made: Made,
+        new: Path,
+        reporter: Reporter,
+    ) -> None:
+        files = self._qupath(reporter)
+        for removal in removals(coming, self._options):
+            made.removed += data.remove(removal)
+        taken = set(data.ids())
+        reporter.phase("adding", sum(len(one.table) for one in coming))
+        for one in coming:
+            plain = [c.name for c in one.table.classes if c.color_argb is None]
+            table = with_project_colors(one.table, self._project, files.default_colors(plain))
+            ids = with_ids(table, taken)
+            taken.update(ids.tolist())
+            for stream in object_streams(table, ids, _marks(one.source)):
+                reporter.check()
+                data.add(stream.data)
+                reporter.done(made.added)
+            made.add(table)
+            self._note_classes(table)
+        reporter.phase("saving")
+        data.write(new)
+
+    def _open(self, entry: ImageEntry, before: ImageObjects, reporter: Reporter) -> DataFile:
+        files = self._qupath(reporter)
+        data = files.open(entry)
+        if data.n_objects() != len(before):
+            raise DataFileError(
+                f"QuPath {files.version} reads {data.n_objects():,} objects from "
+                f"{entry.data_path}, and there are {len(before):,}.",
+                hint="It may have been saved by a later version of QuPath. Nothing was changed.",
+            )
+        return data
+
+    def _note_classes(self, table: ObjectTable) -> None:
+        for found in missing_classes(table, self._project):
+            self.new_classes.setdefault(found.name, found)
 
     # -- what comes ----------------------------------------------------------------------------
 
@@ -277,8 +349,6 @@ class ImportWork:
             coming.table = coming.table.take(np.flatnonzero(~lost))
 
     def _as_wanted(self, table: ObjectTable) -> ObjectTable:
-        from dataclasses import replace
-
         options = self._options
         if options.as_kind is not None:
             kind = np.full(len(table), KINDS[options.as_kind], np.uint8)
@@ -293,40 +363,6 @@ class ImportWork:
             index = np.where(table.class_index < 0, names.index(name), table.class_index)
             table = replace(table, classes=classes, class_index=index.astype(np.int32))
         return with_project_colors(table, self._project)
-
-    def _colored(self, table: ObjectTable, files: DataFiles) -> ObjectTable:
-        """Every class with a colour: QuPath's own where nobody gives one."""
-        plain = [c.name for c in table.classes if c.color_argb is None]
-        return with_project_colors(table, self._project, files.default_colors(plain))
-
-    # -- what goes -----------------------------------------------------------------------------
-
-    def _removals(self, coming: Sequence[Incoming]) -> list[Removal]:
-        options = self._options
-        if options.replace == "all":
-            return [Removal("all")]
-        if options.replace == "imported":
-            return [_imported(source) for source in dict.fromkeys(one.source for one in coming)]
-        if options.replace == "none":
-            return []
-        found = []
-        for is_annotation in (True, False):
-            names: dict[str | None, None] = {}
-            for one in coming:
-                table = one.table
-                of_sort = (table.kind == ObjectKind.ANNOTATION) == is_annotation
-                for i in np.unique(table.class_index[of_sort]).tolist():
-                    names[None if i < 0 else table.classes[i].name] = None
-            if names:
-                found.append(
-                    Removal(
-                        "classes",
-                        annotations=is_annotation,
-                        detections=not is_annotation,
-                        classes=tuple(names),
-                    )
-                )
-        return found
 
     def _refuse_twice(self, one: Incoming, n_there: int) -> None:
         if n_there and self._options.replace == "none" and not self._options.again:
@@ -383,28 +419,21 @@ def _marks(source: str) -> dict[str, str]:
     return {MARK: source} if source else {}
 
 
-def _imported(source: str) -> Removal:
-    return Removal("imported", key=MARK, value=source) if source else Removal()
-
-
 def _by_kind_and_class(table: ObjectTable) -> Counter[tuple[int, str]]:
     names = [c.name for c in table.classes]
     pairs = zip(table.kind.tolist(), table.class_index.tolist(), strict=True)
     return Counter({(k, names[c] if c >= 0 else ""): n for (k, c), n in Counter(pairs).items()})
 
 
-def _check(
-    after: ImageObjects, kept: int, added: int, expected: Counter[tuple[int, str]], path: Path
-) -> None:
+def _check(after: ImageObjects, kept: int, made: Made, path: Path) -> None:
     """Read back: as many objects as there should be, and all that came, by kind and class."""
     names = [c.name for c in after.classes]
     pairs = zip(after.kind.tolist(), after.class_index.tolist(), strict=True)
     found = Counter({(k, names[c] if c >= 0 else ""): n for (k, c), n in Counter(pairs).items()})
-    missing = expected - found
-    if len(after) != kept + added or missing:
+    if len(after) != kept + made.added or made.expected - found:
         raise OutputError(
-            f"What QuPath wrote to {path} is not what it was given: {len(after):,} objects of "
-            f"{kept + added:,}. The data file was left as it is."
+            f"What was written to {path} is not what it should be: {len(after):,} objects of "
+            f"{kept + made.added:,}. The data file was left as it is."
         )
 
 
@@ -418,13 +447,8 @@ def _mark_of(path: Path) -> tuple[int, int] | None:
 
 
 def _no_objects() -> ImageObjects:
-    from qpmask.intoqupath.javaobjects import no_objects
-    from qpmask.qpdata import read_qpdata_bytes
-
     return read_qpdata_bytes(no_objects().data)
 
 
 def _with(record: ImportRecord, **changes: object) -> ImportRecord:
-    from dataclasses import replace
-
     return replace(record, **changes)  # type: ignore[arg-type]

@@ -14,6 +14,8 @@ from qpmask.qpdata import ObjectKind
 Replace = Literal["none", "class", "all", "imported"]
 Kind = Literal["annotations", "detections", "cells", "tiles"]
 CoordinateFrame = Literal["image", "slide"]
+Writer = Literal["auto", "native", "qupath"]
+WRITERS: Final[tuple[str, ...]] = get_args(Writer)
 REPLACE: Final[tuple[str, ...]] = get_args(Replace)
 KINDS: Final = {
     "annotations": ObjectKind.ANNOTATION,
@@ -62,6 +64,9 @@ class ImportOptions:
         Refuse files in which anything has to be mended or left out.
     force : bool
         Write though QuPath runs, or the project was saved by a later QuPath.
+    engine : {"auto", "native", "qupath"}
+        Who writes. "auto": qpmask itself where objects are only added, which leaves all else of a
+        data file byte for byte; QuPath where some are taken out, and for large data files.
     memory : str, optional
         Java heap, such as ``4g``.
     """
@@ -78,6 +83,7 @@ class ImportOptions:
     frame: CoordinateFrame = "image"
     strict: bool = False
     force: bool = False
+    engine: Writer = "auto"
     memory: str | None = None
 
     def __post_init__(self) -> None:
@@ -87,6 +93,7 @@ class ImportOptions:
             ("replace", REPLACE),
             ("split", ("component", "class")),
             ("frame", FRAMES),
+            ("engine", WRITERS),
         ):
             if getattr(self, name) not in known:
                 words = " or ".join(repr(word) for word in known)

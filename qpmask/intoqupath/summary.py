@@ -24,7 +24,7 @@ _WORDS: Final = {
 _DETECTIONS: Final = (ObjectKind.DETECTION, ObjectKind.CELL, ObjectKind.TILE)
 
 
-def summary_json(entry: ImageEntry, objects: ImageObjects, image_type: str) -> bytes:
+def summary_json(entry: ImageEntry, objects: ImageObjects) -> bytes:
     """The file's content; nobody but people reads its counts."""
     old = read_json(entry.data_dir / "summary.json") or {}
     kinds = Counter(objects.kind.tolist())
@@ -39,7 +39,7 @@ def summary_json(entry: ImageEntry, objects: ImageObjects, image_type: str) -> b
         }
     summary = {
         "timestamp": entry.data_path.stat().st_mtime_ns // 1_000_000,
-        "imageType": image_type,
+        "imageType": objects.image_type or "UNSET",
         "server": server,
         "hierarchy": {
             "nObjects": len(objects) + 1,

@@ -53,6 +53,10 @@ _FILE = click.Path(path_type=Path)
 @click.option("--strict", is_flag=True, help="Refuse a file in which anything is wrong.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 @click.option("--force", is_flag=True, help="Write though QuPath runs.")
+@click.option(
+    "--engine", type=click.Choice(("auto", "native", "qupath")), default="auto", show_default=True,
+    help="Who writes: qpmask itself where objects are only added, QuPath where some go.",
+)  # fmt: skip
 @click.option("--jvm-memory", "memory", metavar="SIZE", help="Java heap, such as 4g.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Show errors only.")
@@ -61,11 +65,12 @@ def command(
     inputs: tuple[Path, ...], project: Path, image: str | None, dry_run: bool, as_json: bool,
     quiet: bool, verbose: int, **values: Any,
 ) -> int:  # fmt: skip
-    """Put objects into the images of a QuPath project, through QuPath 0.6 or later.
+    """Put objects into the images of a QuPath project.
 
     INPUT is GeoJSON (as QuPath, TIAToolbox, dlup, GeoPandas and others write it; .gz too), masks,
     or folders of them. Each goes to the image that its sidecar or its name says. Slides need not
-    be there; QuPath should be closed. What is replaced is kept: 'qpmask restore' takes it back.
+    be there. Where objects are replaced, QuPath 0.6 or later is needed; it should be closed. What
+    is replaced is kept: 'qpmask restore' takes it back.
     """
     exits.set_up_logging(verbose)
     from qpmask.cli.batchprogress import BatchDisplay

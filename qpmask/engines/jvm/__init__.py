@@ -14,7 +14,7 @@ from qpmask.engines.jvm.install import (
     search_places,
 )
 from qpmask.engines.jvm.javaerrors import java_errors, translate
-from qpmask.engines.jvm.logs import catcher
+from qpmask.engines.jvm.logs import catcher, set_level
 from qpmask.engines.jvm.startup import RunningQuPath, heap, start
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "is_named",
     "java_errors",
     "search_places",
+    "set_level",
     "start",
     "translate",
 ]

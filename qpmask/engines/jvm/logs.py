@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import threading
@@ -85,8 +86,21 @@ def quiet_logs() -> None:
         factory = jpype.JClass("org.slf4j.LoggerFactory").getILoggerFactory()
         root = factory.getLogger("ROOT")
         root.detachAndStopAllAppenders()
-        root.setLevel(jpype.JClass("ch.qos.logback.classic.Level").INFO)
+        set_level()
         proxy = jpype.JProxy("ch.qos.logback.core.Appender", inst=catcher)
         root.addAppender(proxy)
     except Exception as error:  # another logger than logback: its messages stay where they are
         log.debug("QuPath's log cannot be taken over: %s", first_line(error))
+
+
+def set_level() -> None:
+    """Keep QuPath from making messages that nobody reads.
+
+    ``paquo.projects`` sets the level to DEBUG when it is imported. QuPath then logs something for
+    each object that it reads, which took two thirds of that time.
+    """
+    import jpype
+
+    with contextlib.suppress(Exception):  # another logger than logback
+        root = jpype.JClass("org.slf4j.LoggerFactory").getILoggerFactory().getLogger("ROOT")
+        root.setLevel(jpype.JClass("ch.qos.logback.classic.Level").INFO)

@@ -73,6 +73,7 @@ class DataFiles:
             )
         from paquo.projects import QuPathProject
 
+        jvm.set_level()
         self.version = running.version
         with jvm.java_errors(f"QuPath failed to open {project.path}"):
             self._project = QuPathProject(project.path, mode="r")

@@ -86,6 +86,7 @@ class QuPathEngine(Engine):
         """The objects of an image, without its slide, straight from its data file."""
         from paquo.projects import QuPathProject
 
+        jvm.set_level()
         if self._project is None or self._project_path != job.project_path:
             self._project = QuPathProject(job.project_path, mode="r")
             self._project_path = job.project_path

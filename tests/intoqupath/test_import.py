@@ -30,13 +30,20 @@ from qpmask.intoqupath.options import MARK
 from qpmask.project import open_project
 from qpmask.qpdata import ImageObjects, read_qpdata
 
-pytestmark = pytest.mark.qupath
-
+BY_QUPATH = pytest.param("qupath", marks=pytest.mark.qupath)
 BACKUPS = "qpmask-backups"
 
 
+@pytest.fixture(params=["native", BY_QUPATH])
+def engine(request: pytest.FixtureRequest) -> Any:
+    """Who writes."""
+    if request.param == "qupath":
+        request.getfixturevalue("qupath")
+    return request.param
+
+
 @pytest.fixture(autouse=True)
-def qupath_is_closed(monkeypatch: pytest.MonkeyPatch, qupath: object) -> None:
+def qupath_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other tests, or a user, may have one open."""
     monkeypatch.setattr(run_module, "running_qupath", lambda: ())
 
@@ -80,10 +87,10 @@ def tree(project: Path) -> dict[str, str]:
 
 
 def test_objects_are_added_to_what_is_there_though_the_slide_is_missing(
-    project: Path, cells: Path
+    project: Path, engine: Any, cells: Path
 ) -> None:
     before, files = objects(project), tree(project)
-    report = import_objects(cells, project)
+    report = import_objects(cells, project, ImportOptions(engine=engine))
     (record,) = report.records
     assert (record.status, record.before, record.added, record.after) == ("done", 8, 90, 98)
     assert report.ok
@@ -104,10 +111,13 @@ def test_objects_are_added_to_what_is_there_though_the_slide_is_missing(
     }
 
 
-def test_qupath_reads_what_was_imported(project: Path, tmp_path: Path, java_class: Any) -> None:
+@pytest.mark.qupath
+def test_qupath_reads_what_was_imported(
+    project: Path, engine: Any, tmp_path: Path, java_class: Any
+) -> None:
     table = varied().take(np.array([i for i in range(16) if i != 13]))  # it is elsewhere
     table.geometries.z[:] = table.geometries.t[:] = 0
-    add_objects(project, "1", table, options=ImportOptions(source="test"))
+    add_objects(project, "1", table, options=ImportOptions(source="test", engine=engine))
     path = java_class("java.nio.file.Paths").get(str(project / "data/1/data.qpdata"))
     hierarchy = java_class("qupath.lib.io.PathIO").readHierarchy(path)
     found = list(hierarchy.getRootObject().getDescendantObjects(None))[8:]
@@ -125,6 +135,7 @@ def test_qupath_reads_what_was_imported(project: Path, tmp_path: Path, java_clas
     assert int(found[3].getColor()) == -16711165
 
 
+@pytest.mark.qupath
 @pytest.mark.parametrize(
     ("replace", "left"),
     [
@@ -148,6 +159,7 @@ def test_what_is_there_goes_as_asked(
         assert by_class(objects(project)) == before + came
 
 
+@pytest.mark.qupath
 def test_a_second_import_is_refused_unless_it_is_said_what_becomes_of_the_first(
     project: Path, cells: Path
 ) -> None:
@@ -163,24 +175,26 @@ def test_a_second_import_is_refused_unless_it_is_said_what_becomes_of_the_first(
     assert len(set(ids)) == len(ids)
 
 
-def test_an_image_that_was_never_saved(project: Path, cells: Path) -> None:
+def test_an_image_that_was_never_saved(project: Path, engine: Any, cells: Path) -> None:
     for name in ("data.qpdata", "summary.json"):
         (project / "data/1" / name).unlink()
     files = tree(project)
-    (record,) = import_objects(cells, project).records
+    (record,) = import_objects(cells, project, ImportOptions(engine=engine)).records
     assert (record.before, record.after) == (0, 90)
     assert len(objects(project)) == 90
     assert restore_project(project)[1] == ("data/1/data.qpdata", "data/1/summary.json")
     assert tree(project) == files
 
 
-def test_restore_takes_it_back_and_can_be_taken_back(project: Path, cells: Path) -> None:
+def test_restore_takes_it_back_and_can_be_taken_back(
+    project: Path, engine: Any, cells: Path
+) -> None:
     files = tree(project)
-    import_objects(cells, project, ImportOptions(add_classes=True))
+    import_objects(cells, project, ImportOptions(add_classes=True, engine=engine))
     imported = tree(project)
     classes = json.loads((project / "classifiers/classes.json").read_text())["pathClasses"]
     assert classes[-1]["name"] == "Neutrophil"
-    assert isinstance(classes[-1]["color"], int)
+    assert engine == "native" or isinstance(classes[-1]["color"], int)
     name, put_back = restore_project(project)
     assert set(put_back) == {
         "data/1/data.qpdata",
@@ -196,6 +210,7 @@ def test_restore_takes_it_back_and_can_be_taken_back(project: Path, cells: Path)
     assert tree(project) == imported
 
 
+@pytest.mark.qupath
 def test_restore_leaves_what_was_changed_since(project: Path, cells: Path) -> None:
     import_objects(cells, project)
     import_objects(cells, project, ImportOptions(replace="all"))
@@ -208,6 +223,7 @@ def test_restore_leaves_what_was_changed_since(project: Path, cells: Path) -> No
     assert len(objects(project)) == 8
 
 
+@pytest.mark.qupath
 def test_a_dry_run_says_the_same_and_writes_nothing(project: Path, cells: Path) -> None:
     files = hash_tree(project)
     options = ImportOptions(replace="class")
@@ -218,6 +234,16 @@ def test_a_dry_run_says_the_same_and_writes_nothing(project: Path, cells: Path) 
         assert getattr(plan, name) == getattr(record, name)
 
 
+def test_only_qupath_takes_objects_out(project: Path, cells: Path) -> None:
+    files = tree(project)
+    options = ImportOptions(replace="all", engine="native")
+    (record,) = import_objects(cells, project, options).records
+    assert record.status == "failed"
+    assert "only QuPath takes objects out" in (record.error or "")
+    assert tree(project) == files
+
+
+@pytest.mark.qupath
 def test_whatever_fails_leaves_the_data_file(
     project: Path, cells: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,14 +269,15 @@ def test_whatever_fails_leaves_the_data_file(
     for write in (half, none, lost, changed):
         assert tree(project) == files
         monkeypatch.setattr(DataFile, "write", write)
-        (record,) = import_objects(cells, project).records
+        options = ImportOptions(engine="qupath")
+        (record,) = import_objects(cells, project, options).records
         assert record.status == "failed", write
     assert len(objects(project)) == 8
     assert not list(project.rglob("*.qpmask-new"))
 
 
 def test_a_damaged_data_file_is_refused_and_the_other_images_are_done(
-    project: Path, cells: Path, tmp_path: Path
+    project: Path, engine: Any, cells: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "predictions"
     folder.mkdir()
@@ -259,7 +286,7 @@ def test_a_damaged_data_file_is_refused_and_the_other_images_are_done(
     data = project / "data/1/data.qpdata"
     data.write_bytes(data.read_bytes()[:3000])
     files = tree(project)
-    report = import_objects(folder, project)
+    report = import_objects(folder, project, ImportOptions(engine=engine))
     assert {r.name: r.status for r in report} == {"Prostate A": "failed", "Prostate B": "done"}
     assert tree(project)["data/1/data.qpdata"] == files["data/1/data.qpdata"]
 
@@ -289,14 +316,16 @@ def test_inputs_find_their_image(project: Path, cells: Path, tmp_path: Path) -> 
     assert import_objects(other, project, image="Prostate B").ok
 
 
-def test_coordinates_of_another_frame_are_noticed(project: Path, tmp_path: Path) -> None:
+def test_coordinates_of_another_frame_are_noticed(
+    project: Path, engine: Any, tmp_path: Path
+) -> None:
     far = tmp_path / "Prostate A.geojson"
     far.write_text(
         json.dumps([feature(geometry("Polygon", [[[9000, 1], [9001, 1], [9000, 2], [9000, 1]]]))])
     )
     (record,) = import_objects(far, project).records
     assert "lie beyond the image of 3,000 x 2,200 pixels" in (record.error or "")
-    (record,) = import_objects(far, project, ImportOptions(downsample=0.25)).records
+    (record,) = import_objects(far, project, ImportOptions(downsample=0.25, engine=engine)).records
     assert record.status == "done"
 
 
@@ -321,14 +350,19 @@ def test_arrays_from_python(project: Path) -> None:
         add_objects(project, "1", [[[0, 0], [10, 10], [10, 0], [0, 10]]])
 
 
-@pytest.mark.parametrize(("split", "downsample"), [("component", 1), ("class", 4)])
+@pytest.mark.qupath
+@pytest.mark.parametrize(
+    ("split", "downsample", "writes"),
+    [("component", 1, "native"), ("class", 4, "native"), ("component", 4, "qupath")],
+)
 def test_a_mask_comes_back_in_every_pixel(
-    project: Path, tmp_path: Path, split: Any, downsample: int
+    project: Path, tmp_path: Path, split: Any, downsample: int, writes: Any
 ) -> None:
+    (project / "data/1/data.qpdata").unlink()
     labels = label_image(2200 // downsample, 3000 // downsample)
     names = {i: f"Class {i}" for i in range(1, 6)}
     path = mask_of(tmp_path / "Prostate A.ome.tif", labels, names)
-    options = ImportOptions(replace="all", split=split)
+    options = ImportOptions(split=split, engine=writes)
     report = import_objects(path, project, options)
     assert [r.error for r in report] == [None]
     export_masks(
@@ -339,6 +373,7 @@ def test_a_mask_comes_back_in_every_pixel(
         np.testing.assert_array_equal(mask[:, :], labels)
 
 
+@pytest.mark.qupath
 def test_a_mask_of_qpmask_comes_back_by_its_sidecar(project: Path, tmp_path: Path) -> None:
     export_masks(project, tmp_path / "masks", options=export_options(engine="native", images=["2"]))
     (path,) = (tmp_path / "masks").glob("*.ome.tif")
@@ -355,6 +390,7 @@ def test_a_mask_of_qpmask_comes_back_by_its_sidecar(project: Path, tmp_path: Pat
         np.testing.assert_array_equal(one[:, :], other[:, :])
 
 
+@pytest.mark.qupath
 def test_on_the_command_line(project: Path, cells: Path, qpmask_cli: Cli) -> None:
     code, out, err = qpmask_cli("import", cells, "-p", project)
     assert code == 0
