@@ -6,12 +6,14 @@ from the bottom up::
     options      what becomes of what comes, and of what is there
     javabytes    Java Object Serialization, as far as it is needed
     javarois     geometries -> QuPath's ROIs
-    javaobjects  objects in columns -> the bytes that QuPath reads at once
+    javaobjects  objects in columns -> the bytes that Java reads at once
+    splice       these bytes put into a data file without Java
     arrays       objects from Python
     inputs       files, and which image each goes to
     placing      coordinates -> pixels of the image
     classlist    the project's classes and their colours
     summary      what QuPath says of a data file beside it
+    removing     which objects go
     backups      files kept, replaced, taken back: the page to read
     running      whether QuPath is open
     job          one image
