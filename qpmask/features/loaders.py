@@ -118,7 +118,7 @@ def _open_clip(model: Model, weights: Path | None) -> Loaded:
     if weights is not None and (weights / "open_clip_config.json").is_file():
         module = open_clip.create_model(f"local-dir:{weights}")
     elif model.source.startswith("hf-hub:"):
-        module = open_clip.create_model(model.source)
+        module = open_clip.create_model(_open_clip_at_revision(model))
     else:
         architecture, _, pretrained = model.source.partition("/")
         file = weights
@@ -127,7 +127,19 @@ def _open_clip(model: Model, weights: Path | None) -> Loaded:
         elif weights is not None and weights.is_dir():
             file = _only_file(weights)
         module = open_clip.create_model(architecture, pretrained=str(file or pretrained))
-    return module, lambda x: module.encode_image(x)
+    # CoCa divides by the length unless told not to, CLIP does not.
+    return module, lambda x: module.encode_image(x, normalize=False)
+
+
+def _open_clip_at_revision(model: Model) -> str:
+    """What open_clip is to load: it has no revisions, but loads from a folder what the hub gave."""
+    if model.revision == "main":
+        return model.source
+    hub, repository = _library("huggingface_hub"), model.source.removeprefix("hf-hub:")
+    folder = hub.snapshot_download(
+        repository, revision=model.revision, allow_patterns=["open_clip_*"]
+    )
+    return f"local-dir:{folder}"
 
 
 def _dinov2_hub(model: Model, weights: Path | None) -> Loaded:

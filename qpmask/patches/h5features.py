@@ -58,7 +58,8 @@ def with_features(
     copy : Path
         The copy, for the caller to put in its place.
     name : str
-        They become ``features/<name>``, in the place of older ones.
+        They become ``features/<name>``. Older ones of that name, and the space that they took, are
+        not in the copy.
     batches : callable
         Gives the rows, batch by batch; called twice, to write and to compare.
     shape : tuple of int
@@ -73,11 +74,9 @@ def with_features(
     """
     h5py = require_h5py()
     try:
-        shutil.copyfile(path, copy)
+        _copy_without(path, copy, name)
         with h5py.File(copy, "r+", libver=("earliest", "v110")) as file:
             group = file.require_group("features")
-            if name in group:
-                del group[name]
             first = next(batches(), np.zeros((1, shape[1]), np.float32))
             data = group.create_dataset(
                 name, shape, first.dtype, maxshape=(None, shape[1]),
@@ -108,3 +107,31 @@ def with_features(
         raise OutputError(
             f"{copy} cannot be written: {error}.", hint="The patch file stays as it was."
         ) from error
+
+
+def _copy_without(path: Path, copy: Path, name: str) -> None:
+    """Copy a patch file without the features of one name.
+
+    Object by object where it has them: HDF5 never gives back the space of what is removed.
+    """
+    h5py = require_h5py()
+    with h5py.File(path, "r") as source:
+        if f"features/{name}" in source:
+            with h5py.File(copy, "w", libver=("earliest", "v110")) as target:
+                _copy_group(source, target, leave_out=f"/features/{name}")
+            return
+    shutil.copyfile(path, copy)
+
+
+def _copy_group(source: Any, target: Any, leave_out: str) -> None:
+    """All that is in a group but one object, with the group's own attributes."""
+    for key, value in source.attrs.items():
+        target.attrs[key] = value
+    for key in source:
+        where = f"{source.name.rstrip('/')}/{key}"
+        if where == leave_out:
+            continue
+        if leave_out.startswith(f"{where}/"):
+            _copy_group(source[key], target.create_group(key), leave_out)
+        else:
+            source.copy(key, target)

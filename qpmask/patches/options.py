@@ -99,7 +99,8 @@ class ChoiceOptions:
         Classes of the mask that count as tissue; by default all.
     sam2 : str or None
         With ``tissue="sam2"``: the checkpoint, a folder or a name on the Hugging Face hub
-        (``name@revision`` for a fixed one), in Transformers' format.
+        (``name@revision`` for a fixed one) in Transformers' format, or a file of Meta's format
+        (``model.pth``, or ``owner/name/model.pth`` on the hub).
     min_tissue : float
         Least share of a patch that is tissue, 0 to 1. At 0 any tissue at all is enough.
     white_thresh, black_thresh : float or None

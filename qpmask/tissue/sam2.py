@@ -4,7 +4,8 @@ As AtlasPatch segments slides: a small picture is stretched to the square that t
 mask of the whole-picture box is asked for, and where its score (a logit) is above 0 is tissue.
 What is too small is dropped by the areas in mm² that ``auto`` uses; AtlasPatch drops pieces of less
 than 1 % of the picture, which may be a biopsy beside a resection.
-The model is Transformers' ``Sam2Model``, from a folder or from the Hugging Face hub.
+The model is Transformers' ``Sam2Model``, from a folder or from the Hugging Face hub, or from a file
+of Meta's own format (:mod:`.sam2_meta`), as AtlasPatch's is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import contextlib
 import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,7 @@ from qpmask.tissue.area import TissueArea
 from qpmask.tissue.auto import TissueRules
 from qpmask.tissue.components import drop_small, fill_small_holes
 from qpmask.tissue.picture import WANTED_UM, Picture, slide_picture
+from qpmask.tissue.sam2_meta import SUFFIXES, load_meta
 
 PICTURE_PX = 1024
 _WEIGHTS = ("*.safetensors", "*.bin")
@@ -37,7 +40,7 @@ def require_sam2(source: str) -> None:
     MissingExtraError
         PyTorch or Transformers is not installed.
     OptionsError
-        `source` is a folder that holds no checkpoint in Transformers' format, or a file.
+        `source` is a folder or a file that holds no checkpoint.
     """
     missing = [p for p in ("torch", "torchvision", "transformers")
                if importlib.util.find_spec(p) is None]  # fmt: skip
@@ -47,26 +50,35 @@ def require_sam2(source: str) -> None:
         )
     path = Path(source).expanduser()
     if path.is_dir():
-        there = (path / "config.json").is_file() and checkpoint_files(source)
-        if not there:
+        if not checkpoint_files(source):
             raise OptionsError(
                 f"{path} holds no SAM2 checkpoint: config.json and *.safetensors are wanted.",
                 hint="That is Transformers' format, as facebook/sam2.1-hiera-tiny on the hub has "
-                "it; files of Meta's sam2 package (.pt, .pth) are converted by Transformers' "
-                "script convert_sam2_to_hf.py.",
+                "it; or name a file of Meta's format (.pt, .pth), as AtlasPatch's model.pth.",
             )
-    elif path.exists() or source.startswith(("/", ".", "~")) or source.count("/") > 1:
+    elif path.is_file() and path.suffix in SUFFIXES:
+        return
+    elif path.exists() or source.startswith(("/", ".", "~")) or not _is_on_hub(source):
         raise OptionsError(
-            f"--sam2 is {source!r}, which is no folder.",
-            hint="It is a folder, or a name on the Hugging Face hub such as "
-            "facebook/sam2.1-hiera-tiny (NAME@REVISION for a fixed one).",
+            f"--sam2 is {source!r}, which is no folder, and no file of weights (.pt, .pth).",
+            hint="It may also be a name on the Hugging Face hub such as "
+            "facebook/sam2.1-hiera-tiny (NAME@REVISION for a fixed one), or a file there: "
+            "AtlasAnalyticsLab/AtlasPatch/model.pth.",
         )
 
 
+def _is_on_hub(source: str) -> bool:
+    """Whether a name may be one on the hub: ``OWNER/NAME``, or a file of Meta's format in it."""
+    n = source.count("/")
+    return n <= 1 or (n == 2 and source.partition("@")[0].endswith(SUFFIXES))
+
+
 def checkpoint_files(source: str) -> tuple[Path, ...]:
-    """The files of a folder that decide what its model finds; none for a name on the hub."""
+    """The files that decide what a model finds; none for a name on the hub."""
     path = Path(source).expanduser()
-    if not path.is_dir():
+    if path.is_file():
+        return (path,)
+    if not (path / "config.json").is_file():
         return ()
     weights = {file for pattern in _WEIGHTS for file in path.glob(pattern)}
     return tuple(sorted({*weights, *path.glob("*.json")})) if weights else ()
@@ -91,7 +103,8 @@ def find_tissue_by_sam2(
     picture : Picture
         The slide; :func:`sam2_picture` makes it.
     source : str
-        A folder, or a name on the hub, with ``@revision`` if wanted.
+        A folder, a file of Meta's format, or a name on the hub (``OWNER/NAME``, or
+        ``OWNER/NAME/model.pth`` for Meta's format), with ``@revision`` if wanted.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
     threads : int, optional
@@ -126,16 +139,11 @@ class _Sam2:
         if threads is not None:
             self.torch.set_num_threads(threads)
         require_sam2(source)
-        from transformers import Sam2Model, Sam2Processor
-
-        folder = Path(source).expanduser()
-        name, _, revision = source.partition("@")
-        where = str(folder) if folder.is_dir() else name
-        how = {"revision": revision} if revision and not folder.is_dir() else {}
         try:
             with _silent_transformers():
-                model, found = Sam2Model.from_pretrained(where, output_loading_info=True, **how)
-                self.processor = Sam2Processor.from_pretrained(where, **how)
+                model, self.processor, lost = _load(source)
+        except OptionsError:
+            raise
         except Exception as error:  # Transformers, the hub and safetensors have errors of their own
             text = " ".join(str(error).split())[:300]
             raise OptionsError(
@@ -144,14 +152,33 @@ class _Sam2:
                 "needs 'hf auth login' or HF_TOKEN.",
             ) from error
         # Transformers fills what is missing with random numbers, and warns alone.
-        lost = sorted(map(str, [*found["missing_keys"], *found.get("mismatched_keys", ())]))
         if lost:
             raise OptionsError(
                 f"{source} is no whole SAM2 checkpoint: {len(lost)} of its weights are missing or "
-                f"of another shape, such as {lost[0]}.",
+                f"of another shape, such as {min(lost)}.",
                 hint="Give one that Transformers' Sam2Model can load.",
             )
         self.model = model.to(self.device).eval()
+
+
+def _load(source: str) -> tuple[Any, Any, list[str]]:
+    """A model, its processor, and the names of weights that the checkpoint lacks."""
+    path = Path(source).expanduser()
+    name, _, revision = source.partition("@")
+    how = {"revision": revision} if revision and not path.exists() else {}
+    if not path.exists() and name.count("/") == 2:
+        from huggingface_hub import hf_hub_download
+
+        repository, _, file = name.rpartition("/")
+        path = Path(hf_hub_download(repository, file, **how))
+    if path.is_file():
+        return load_meta(path)
+    from transformers import Sam2Model, Sam2Processor
+
+    where = str(path) if path.is_dir() else name
+    model, found = Sam2Model.from_pretrained(where, output_loading_info=True, **how)
+    lost = [*found["missing_keys"], *found.get("mismatched_keys", ())]
+    return model, Sam2Processor.from_pretrained(where, **how), list(map(str, lost))
 
 
 @contextlib.contextmanager

@@ -120,6 +120,29 @@ def test_coordinates_and_other_features_stay(tmp_path: Path, patches: Path) -> N
     assert h5file.feature_names(patches) == ("Cropped", "m", "means")
 
 
+def test_features_that_are_replaced_leave_no_space_behind(tmp_path: Path, patches: Path) -> None:
+    model = str(onnx_model(tmp_path / "m.onnx"))
+    assert run(patches, [OWN + "means", model]).ok
+    with h5py.File(patches, "r+") as file:
+        file["features"].attrs["mine"] = "kept"
+        file.create_dataset("mine", data=np.arange(9), compression="gzip")
+    n_bytes, others = patches.stat().st_size, stored(patches, "m")
+    table = h5file.read_patch_file(patches)
+    for _ in range(3):
+        assert run(patches, OWN + "means", force=True).ok
+        assert patches.stat().st_size < 1.1 * n_bytes
+    assert np.array_equal(stored(patches, "m"), others)
+    again = h5file.read_patch_file(patches)
+    np.testing.assert_equal(dict(again.attributes), dict(table.attributes))
+    assert np.array_equal(again.coords, table.coords)
+    with h5py.File(patches) as file:
+        assert file["features"].attrs["mine"] == "kept" and file["mine"].compression == "gzip"
+        assert dict(file["coords"].attrs).keys() == dict(file.attrs).keys() - {
+            "qpmask_format", h5file.MADE_FROM
+        }  # fmt: skip
+    assert [r.status for r in run(patches, [OWN + "means", model])] == ["skipped"] * 2
+
+
 def test_reports(tmp_path: Path, patches: Path) -> None:
     report = run(patches.parent, [OWN + "means", OWN + "wrong_shape"])
     assert not report.ok

@@ -231,6 +231,24 @@ def test_open_clip(tmp_path: Path, name: str) -> None:
     close(found, expected)
 
 
+def test_open_clip_at_a_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """open_clip has no revisions: the hub is asked for the folder, which is loaded."""
+    open_clip = pytest.importorskip("open_clip")
+    asked = []
+
+    def snapshot_download(repository: str, **how: Any) -> str:
+        asked.append((repository, how["revision"]))
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    monkeypatch.setattr(open_clip, "create_model", lambda source: source)
+    row = row_of("biomedclip")
+    module, _ = loaders.load(row, None)
+    assert module == f"local-dir:{tmp_path}"
+    assert asked == [(row.source.removeprefix("hf-hub:"), row.revision)]
+    assert len(row.revision) == 40
+
+
 def test_torch_hub(tmp_path: Path) -> None:
     """Weights whose position embedding is of another size than the architecture's, as they are."""
     (tmp_path / "dinov2").mkdir()

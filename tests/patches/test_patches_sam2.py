@@ -22,9 +22,13 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from qpmask import make_patches, open_patches, patch_options  # noqa: E402
 from qpmask.errors import OptionsError  # noqa: E402
 from qpmask.slides import open_slide  # noqa: E402
-from qpmask.tissue import Picture  # noqa: E402
+from qpmask.tissue import Picture, sam2_meta  # noqa: E402
 from qpmask.tissue.components import drop_small, fill_small_holes  # noqa: E402
-from qpmask.tissue.sam2 import find_tissue_by_sam2, sam2_picture  # noqa: E402
+from qpmask.tissue.sam2 import (  # noqa: E402
+    checkpoint_files,
+    find_tissue_by_sam2,
+    sam2_picture,
+)
 
 SIDE = 128
 UM = 8.0
@@ -164,11 +168,132 @@ def test_a_name_that_the_hub_cannot_give(tmp_path: Path) -> None:
     assert "--sam2 FOLDER" in str(told.value)
 
 
-def test_a_folder_of_metas_own_format(tmp_path: Path) -> None:
+def test_a_folder_without_a_configuration(tmp_path: Path) -> None:
     (tmp_path / "model.pth").write_bytes(b"weights")
-    with pytest.raises(OptionsError, match=r"convert_sam2_to_hf"):
+    with pytest.raises(OptionsError, match=r"or name a file of Meta's format"):
         make_patches(
             slide_file(tmp_path / "a.tif", tissue_picture(64, 64)[0]), tmp_path / "out",
             patch_options(target_mpp=8, tissue="sam2", sam2=str(tmp_path)),
         )  # fmt: skip
     assert not (tmp_path / "out").exists()
+
+
+# --- Meta's own format ----------------------------------------------------------------------------
+
+TINY = sam2_meta.Kind((1, 1, 2, 1), 1, (8, 4, 14, 7), (3,), 7)
+
+#: Beginnings and parts of Transformers' names, and what Meta's classes call the same.
+META = (
+    ("vision_encoder.backbone.patch_embed.projection", "image_encoder.trunk.patch_embed.proj"),
+    ("vision_encoder.backbone", "image_encoder.trunk"),
+    ("prompt_encoder.shared_embedding.positional_embedding",
+     "sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"),
+    ("mask_embed.conv1", "mask_downscaling.0"), ("mask_embed.layer_norm1", "mask_downscaling.1"),
+    ("mask_embed.conv2", "mask_downscaling.3"), ("mask_embed.layer_norm2", "mask_downscaling.4"),
+    ("mask_embed.conv3", "mask_downscaling.6"), ("prompt_encoder.", "sam_prompt_encoder."),
+    ("upscale_conv1", "output_upscaling.0"), ("upscale_layer_norm", "output_upscaling.1"),
+    ("upscale_conv2", "output_upscaling.3"), ("mask_decoder.", "sam_mask_decoder."),
+    ("layer_norm_final_attn", "norm_final_attn"), ("layer_norm", "norm"), ("o_proj", "out_proj"),
+    ("no_memory_embedding", "no_mem_embed"),
+)  # fmt: skip
+
+
+def in_metas_names(weights: dict) -> dict:
+    found = {}
+    for name, value in weights.items():
+        if name.startswith("shared_image_embedding"):
+            continue
+        if name.endswith("point_embed.weight") and "not_a" not in name:
+            for k in range(4):
+                found[f"sam_prompt_encoder.point_embeddings.{k}.weight"] = value[k : k + 1]
+            continue
+        parts = name.split(".")
+        if ".mlp." in name:
+            name = name.replace("proj_in", "layers.0").replace("proj_out", "layers.1")
+        elif parts[-2] in ("proj_in", "proj_out") or parts[-4:-2] == [parts[-4], "layers"]:
+            last = {"proj_in": "layers.0", "proj_out": "layers.2"}.get(parts[-2], "layers.1")
+            name = name.replace(".proj_in.", f".{last}.").replace(".proj_out.", f".{last}.")
+            if parts[-3] == "layers" and "transformer" not in name:
+                name = name.replace(".layers.0.", ".layers.1.")
+        if ".neck.convs." in name:
+            name = f"image_encoder.neck.convs.{parts[3]}.conv.{parts[4]}"
+        for theirs, metas in META:
+            name = name.replace(theirs, metas)
+        found[name] = value
+    return found
+
+
+def test_a_file_of_metas_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same weights by Meta's names give the same tissue as in Transformers' format."""
+    monkeypatch.setitem(sam2_meta.KINDS, (16, 5), TINY)
+    torch.manual_seed(3)
+    backbone = transformers.Sam2HieraDetConfig(
+        hidden_size=16, blocks_per_stage=[1, 1, 2, 1], embed_dim_per_stage=[16, 32, 64, 128],
+        num_attention_heads_per_stage=[1, 2, 4, 8], global_attention_blocks=[3],
+    )  # fmt: skip
+    vision = transformers.Sam2VisionConfig(
+        backbone_config=backbone, backbone_channel_list=[128, 64, 32, 16]
+    )
+    decoder = transformers.Sam2MaskDecoderConfig(dynamic_multimask_via_stability=False)
+    config = transformers.Sam2Config(
+        vision_config=vision, mask_decoder_config=decoder, initializer_range=0.3
+    )
+    model = transformers.Sam2Model(config)
+    folder, file = tmp_path / "folder", tmp_path / "model.pth"
+    model.save_pretrained(folder)
+    transformers.Sam2Processor(transformers.Sam2ImageProcessor()).save_pretrained(folder)
+    state = in_metas_names(model.state_dict())
+    assert len(state) == len(model.state_dict()) + 2, "four points for one, a matrix once"
+    torch.save({"model": {**state, "memory_encoder.fuser": torch.zeros(1)}}, file)
+    expected = find_tissue_by_sam2(picture(), str(folder), "cpu").found
+    found = find_tissue_by_sam2(picture(), str(file), "cpu").found
+    assert expected.any() and not expected.all()
+    assert np.array_equal(found, expected)
+    assert checkpoint_files(str(file)) == (file,)
+    del state["sam_mask_decoder.iou_token.weight"]
+    torch.save({"model": state}, tmp_path / "lacks.pt")
+    with pytest.raises(OptionsError, match=r"1 of its weights .* such as mask_decoder.iou_token"):
+        find_tissue_by_sam2(picture(), str(tmp_path / "lacks.pt"), "cpu")
+    torch.save({"model": {"x": torch.zeros(1)}}, tmp_path / "other.pt")
+    with pytest.raises(OptionsError, match="no weights of SAM2"):
+        find_tissue_by_sam2(picture(), str(tmp_path / "other.pt"), "cpu")
+    monkeypatch.delitem(sam2_meta.KINDS, (16, 5))
+    with pytest.raises(OptionsError, match="16 channels and 5 blocks"):
+        sam2_meta.load_meta(file)
+
+
+def test_scores_are_those_of_metas_own_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sam2 = pytest.importorskip("sam2", reason="Meta's package sam2 is not installed")
+    from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+    from sam2.sam2_image_predictor import SAM2ImagePredictor
+
+    configs = Path(sam2.__path__[0]) / "configs" / "sam2.1"
+    config = OmegaConf.load(configs / "sam2.1_hiera_t.yaml").model
+    config.image_encoder.trunk.embed_dim = 16
+    config.image_encoder.neck.backbone_channel_list = [128, 64, 32, 16]
+    torch.manual_seed(0)
+    theirs = instantiate(config).eval()
+    for values in theirs.parameters():
+        if values.dim() > 1:
+            torch.nn.init.normal_(values, std=0.05)
+    torch.save({"model": theirs.state_dict()}, tmp_path / "model.pth")
+    monkeypatch.setitem(sam2_meta.KINDS, (16, 12), sam2_meta.KINDS[96, 12])
+    ours, processor, missing = sam2_meta.load_meta(tmp_path / "model.pth")
+    assert missing == []
+    pixels = np.array(Image.fromarray(picture().pixels).resize((1024, 1024)))
+    predictor = SAM2ImagePredictor(theirs)
+    with torch.inference_mode():
+        predictor.set_image(pixels)
+        box = np.array([0, 0, 1024, 1024], np.float32)
+        _, _, expected = predictor.predict(box=box, multimask_output=False, return_logits=True)
+        given = processor(
+            images=pixels, input_boxes=[[[0, 0, 1024, 1024]]], return_tensors="pt",
+            input_data_format="channels_last",
+        )  # fmt: skip
+        given.pop("original_sizes")
+        found = ours.eval()(**given, multimask_output=False).pred_masks[0, 0].numpy()
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(found, expected, atol=1e-4)

@@ -38,7 +38,7 @@ _SOURCE = click.Path(path_type=Path)
     help="Where patches are: FILE is a mask or GeoJSON, or a folder with one for each slide.",
 )  # fmt: skip
 @click.option("--tissue-class", multiple=True, metavar="NAME", help="Of the mask; repeatable.")
-@click.option("--sam2", metavar="FOLDER|HUBNAME", help="The checkpoint of --tissue sam2.")
+@click.option("--sam2", metavar="FOLDER|FILE|HUBNAME", help="The checkpoint of --tissue sam2.")
 @click.option(
     "--min-tissue", type=float, default=0.15, show_default=True, help="Least share of a patch."
 )
