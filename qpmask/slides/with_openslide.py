@@ -110,9 +110,8 @@ class OpenSlideSlide:
             )
         except Exception as error:
             raise OptionsError(f"The slide cannot be read: {error}.") from error
-        pixels = np.asarray(region)
-        if region.mode == "RGBA" and pixels[:, :, 3].min() == 255:
-            return np.ascontiguousarray(pixels[:, :, :3])
+        if region.mode == "RGBA" and region.getchannel("A").getextrema()[0] == 255:
+            return np.asarray(region.convert("RGB"))
         page = Image.new("RGB", region.size, GLASS)
         page.paste(region, mask=region.getchannel("A") if region.mode == "RGBA" else None)
         return np.asarray(page)

@@ -117,17 +117,32 @@ def _score(planes: _Planes, glass: tuple[int, int, int]) -> NDArray[np.uint8]:
     for channel, white in zip(planes.channels, glass, strict=True):
         light = (np.arange(256) + 1.0) / (white + 1.0)
         table = np.clip(np.rint(-np.log(np.minimum(light, 1.0)) * _LEVELS), 0, 127)
-        density.append(table.astype(np.uint8)[channel])
+        density.append(_looked_up(table.astype(np.uint8), channel))
     most = np.maximum(np.maximum(density[0], density[1]), density[2])
     least = np.minimum(np.minimum(density[0], density[1]), density[2])
     score: NDArray[np.uint8] = 2 * most - least
     return score
 
 
+def _looked_up(table: NDArray[np.uint8], values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """``table[values]``, for 256 bytes: three times as fast."""
+    found = np.frombuffer(values.tobytes().translate(table.tobytes()), np.uint8)
+    return found.reshape(values.shape)
+
+
+def _counted(values: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """How often there is each of 256 values: pairs of bytes are counted at a time."""
+    flat = np.ascontiguousarray(values).reshape(-1)
+    pairs = np.bincount(flat[: len(flat) // 2 * 2].view(np.uint16), minlength=1 << 16)
+    square = pairs.reshape(256, 256)
+    counts = (square.sum(axis=0) + square.sum(axis=1)).astype(np.float64)
+    counts[flat[-1:]] += len(flat) % 2
+    return counts
+
+
 def _threshold(score: NDArray[np.uint8], padding: NDArray[np.bool_]) -> int:
     """The score above which there is tissue."""
-    valid = score[~padding] if padding.any() else score.reshape(-1)
-    counts = np.bincount(valid, minlength=256).astype(np.float64)
+    counts = _counted(score[~padding] if padding.any() else score)
     if not counts.any():
         return 255
     first = _otsu(counts)

@@ -48,9 +48,15 @@ class _Runs:
     def __init__(self, found: NDArray[np.bool_], reach: int) -> None:
         self._shape = found.shape
         self._stride = found.shape[1] + 3
-        edges = np.diff(np.pad(found.view(np.int8), ((0, 0), (1, 1))), axis=1)
-        self.row, self.start = np.nonzero(edges == 1)
-        self.stop = np.nonzero(edges == -1)[1]
+        rows, cols = found.shape
+        changes = np.zeros((rows, cols + 1), np.bool_)
+        changes[:, :-1] = found
+        changes[:, 1:] ^= found
+        # Within a row a run begins at every other change, and ends at the next one.
+        places = np.flatnonzero(changes)
+        self.row = places[0::2] // (cols + 1)
+        self.start = places[0::2] - self.row * (cols + 1)
+        self.stop = places[1::2] - self.row * (cols + 1)
         self.part = self._joined(reach)
 
     def area(self) -> NDArray[np.float64]:

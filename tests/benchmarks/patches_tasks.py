@@ -163,14 +163,14 @@ def fractions_qpmask(path: str, out: str) -> None:
     from qpmask.ometiff.reader import MaskFile
     from qpmask.patches.fractions import Axis, class_areas
 
-    began = time.perf_counter()
+    began, spent = time.perf_counter(), cpu_s()
     with MaskFile(path) as mask:
         start, step = _cells(mask.size.width_px)
         axis = Axis(start.astype(float), (start + step).astype(float))
         areas = class_areas(mask, (1, 2, 3, 4, 5), axis, axis)
     found = (areas / step**2).astype(np.float32)
     wall_s = time.perf_counter() - began
-    say(wall_s=wall_s, n=found.shape[0] * found.shape[1])
+    say(wall_s=wall_s, work_s=cpu_s() - spent, n=found.shape[0] * found.shape[1])
     np.save(out, found)
 
 
@@ -185,15 +185,15 @@ def fractions_tifffile(path: str, ours: str) -> None:
         array = zarr.open(tif.series[0].aszarr(level=0), mode="r")
         start, step = _cells(array.shape[1])
         places = [(y, x) for y in range(len(start)) for x in range(len(start))][::100]
-        began = time.perf_counter()
+        began, spent = time.perf_counter(), cpu_s()
         found = []
         for row, col in places:
             y, x = start[row], start[col]
             cell = np.asarray(array[y : y + step, x : x + step])
             found.append(np.bincount(cell.ravel(), minlength=6)[1:6] / cell.size)
-        wall_s = time.perf_counter() - began
+        wall_s, work_s = time.perf_counter() - began, cpu_s() - spent
     same = all((np.float32(f) == expected[at]).all() for f, at in zip(found, places, strict=True))
-    say(wall_s=wall_s, n=len(places), equal=same)
+    say(wall_s=wall_s, work_s=work_s, n=len(places), equal=same)
 
 
 # --- (c) ------------------------------------------------------------------------------------------
