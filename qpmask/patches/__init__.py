@@ -3,7 +3,8 @@
 From the bottom up: ``options`` (what is asked for), ``lattice`` (sizes and places, rounded once),
 ``table`` (the columns of a patch file), ``h5file`` (the file; nothing else writes HDF5),
 ``fractions`` (classes of the cells, from the runs of a mask), ``sources`` (inputs become slides),
-``job`` (one slide), ``run`` (all of them: :func:`make_patches`); ``reading`` and ``rows``
+``tissuefile`` (a mask or GeoJSON of tissue), ``asked`` (what is wrong for all slides alike),
+``standing`` (what holds, and what changed, in words), ``job`` (one slide), ``run`` (all of them: :func:`make_patches`); ``reading`` and ``rows``
 (:func:`open_patches`).
 """
 

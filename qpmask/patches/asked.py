@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from qpmask.classes.names import same_class
 from qpmask.errors import OptionsError
-from qpmask.mask.fileinfo import nearest_hint
 from qpmask.patches.options import ChoiceOptions, PatchOptions
 from qpmask.patches.sources import SlideSource
 from qpmask.patches.table import storable
@@ -118,6 +117,8 @@ def _classes_of(path: Path) -> list[str]:
 
 
 def _no_class(option: str, wanted: str, known: list[str], who: str) -> OptionsError:
+    from qpmask.mask.fileinfo import nearest_hint  # takes long to import
+
     return OptionsError(
         f"{option} is {wanted!r}, and {who} a class of that name.",
         hint=nearest_hint(wanted, known, "The classes"),
