@@ -135,7 +135,7 @@ def _counted(values: NDArray[np.uint8]) -> NDArray[np.float64]:
     flat = np.ascontiguousarray(values).reshape(-1)
     pairs = np.bincount(flat[: len(flat) // 2 * 2].view(np.uint16), minlength=1 << 16)
     square = pairs.reshape(256, 256)
-    counts = (square.sum(axis=0) + square.sum(axis=1)).astype(np.float64)
+    counts: NDArray[np.float64] = (square.sum(axis=0) + square.sum(axis=1)).astype(np.float64)
     counts[flat[-1:]] += len(flat) % 2
     return counts
 

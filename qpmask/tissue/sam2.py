@@ -11,6 +11,7 @@ of Meta's own format (:mod:`.sam2_meta`), as AtlasPatch's is.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -167,10 +168,9 @@ def _load(source: str) -> tuple[Any, Any, list[str]]:
     name, _, revision = source.partition("@")
     how = {"revision": revision} if revision and not path.exists() else {}
     if not path.exists() and name.count("/") == 2:
-        from huggingface_hub import hf_hub_download
-
         repository, _, file = name.rpartition("/")
-        path = Path(hf_hub_download(repository, file, **how))
+        hub = importlib.import_module("huggingface_hub")
+        path = Path(hub.hf_hub_download(repository, file, **how))
     if path.is_file():
         return load_meta(path)
     from transformers import Sam2Model, Sam2Processor
