@@ -94,7 +94,7 @@ def coords_clam(slide: str, out: str) -> None:
 
 
 def coords_histolab(slide: str, out: str) -> None:
-    """Coordinates alone, which its tiler lists by a private method."""
+    """Coordinates alone, which its tiler lists by a private method; that one knows no mpp."""
     import numpy as np
     from histolab.masks import TissueMask
     from histolab.slide import Slide
@@ -102,11 +102,12 @@ def coords_histolab(slide: str, out: str) -> None:
 
     began = cpu_s()
     opened = Slide(slide, processed_path=tempfile.gettempdir())
-    tiler = GridTiler(tile_size=(PATCH, PATCH), mpp=MPP, check_tissue=False, pixel_overlap=0)
+    side = round(PATCH * MPP / 0.25)
+    tiler = GridTiler(tile_size=(side, side), level=0, check_tissue=False, pixel_overlap=0)
     found = list(tiler._grid_coordinates_generator(opened, TissueMask()))
     work_s = cpu_s() - began
     coords = np.array([(c.x_ul, c.y_ul) for c in found])
-    say(work_s=work_s, size_px0=round(PATCH * MPP / 0.25))
+    say(work_s=work_s, size_px0=side)
     np.save(out, coords)
 
 
