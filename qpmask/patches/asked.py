@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qpmask.classes.names import same_class
 from qpmask.errors import OptionsError
 from qpmask.patches.options import ChoiceOptions, PatchOptions
 from qpmask.patches.sources import SlideSource
@@ -52,6 +51,8 @@ def check_asked(
 
 def check_classes(choice: ChoiceOptions, names: Iterable[str]) -> None:
     """Raise :class:`OptionsError` for a class that a project does not have."""
+    from qpmask.classes.names import same_class
+
     known = list(names)
     for option, wanted in _names_to_check(choice):
         if not any(same_class(name, wanted) for name in known):
@@ -88,6 +89,8 @@ def _check_file(choice: ChoiceOptions, n_slides: int) -> None:
 
 def _check_names(asked: list[tuple[str, str]], masks: Iterable[Path]) -> None:
     """Raise for a class that none of some masks has; a mask without a class table may have any."""
+    from qpmask.classes.names import same_class
+
     missing, known = list(asked), dict[str, None]()
     for path in masks:
         if not missing:

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.batch import Reporter
-from qpmask.classes.names import same_class
 from qpmask.errors import OptionsError
 from qpmask.patches.cutplan import CutPlan
 from qpmask.patches.describe import attributes_of
@@ -22,7 +21,6 @@ from qpmask.patches.sources import SlideSource
 from qpmask.patches.table import PatchLabels, PatchTable, majority_of
 from qpmask.patches.tissuefile import tissue_file, tissue_frame
 from qpmask.tissue import TissueArea, find_tissue, slide_picture
-from qpmask.tissue.polygons import read_geojson
 
 if TYPE_CHECKING:
     from qpmask.patches.maskcount import SlideMask
@@ -112,6 +110,8 @@ class Chooser:
         frame = tissue_frame(choice, self.source, self.plan)
         assert path is not None
         if frame is not None:
+            from qpmask.tissue.polygons import read_geojson
+
             return read_geojson(path, choice.tissue_classes).moved(frame).shares(x, y, side)
         from qpmask.patches.maskcount import SlideMask
 
@@ -194,6 +194,8 @@ def _read_columns(coords: NDArray[np.int64], size: PatchSize) -> NDArray[np.int3
 
 
 def _label_of(name: str, names: tuple[str, ...], values: tuple[int, ...], mask: Path) -> int:
+    from qpmask.classes.names import same_class
+
     for known, value in zip(names, values, strict=True):
         if same_class(known, name):
             return value

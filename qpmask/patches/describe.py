@@ -20,7 +20,6 @@ from qpmask.patches.report import PatchRecord
 from qpmask.patches.sources import SlideSource
 from qpmask.patches.table import PatchTable
 from qpmask.patches.tissuefile import tissue_file, tissue_frame
-from qpmask.tissue.sam2 import checkpoint_files
 
 if TYPE_CHECKING:
     from qpmask.patches.maskcount import SlideMask
@@ -154,6 +153,8 @@ def _whole(value: float) -> int | float:
 
 def _tissue_mark(choice: ChoiceOptions, source: SlideSource) -> dict[str, Any] | None:
     if choice.sam2 is not None:
+        from qpmask.tissue.sam2 import checkpoint_files
+
         files = checkpoint_files(choice.sam2)
         return {"sam2": [file_mark(file) for file in files] or choice.sam2}
     path = tissue_file(choice, source)

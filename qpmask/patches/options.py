@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from qpmask.common.arguments import check_fields
 from qpmask.errors import OptionsError
-from qpmask.options import EngineName
+
+if TYPE_CHECKING:
+    from qpmask.options import EngineName
 
 Edge = Literal["drop", "pad"]
 EDGES: tuple[Edge, ...] = ("drop", "pad")
