@@ -1,7 +1,7 @@
 """Patch files and views, read by the other programs' own code, each where it is installed.
 
-AtlasPatch is on PyPI (``atlas-patch``, without its requirements is enough); CLAM, TRIDENT and STAMP
-are read from their repositories (mahmoodlab/CLAM, mahmoodlab/TRIDENT, KatherLab/STAMP) on
+AtlasPatch is on PyPI (``atlas-patch``, with OpenCV alone of its requirements); CLAM, TRIDENT and
+STAMP are read from their repositories (mahmoodlab/CLAM, mahmoodlab/TRIDENT, KatherLab/STAMP) on
 ``PYTHONPATH``. What does without them is in :mod:`test_patches_extras`.
 """
 
@@ -36,7 +36,9 @@ def made(tmp_path: Path) -> tuple[Path, np.ndarray]:
 
 def test_atlaspatch(made: tuple[Path, np.ndarray]) -> None:
     theirs = pytest.importorskip(
-        "atlas_patch.utils.feature_h5", reason="atlas-patch 1.1 is not installed"
+        "atlas_patch.utils.feature_h5",
+        reason="atlas-patch 1.1 is not installed",
+        exc_type=ImportError,
     )
     out, features = made
     path = out / "patches" / "a.h5"
