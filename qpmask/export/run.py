@@ -186,21 +186,62 @@ def export_masks(
             engine_reason=choice.reason,
             started=started.isoformat(timespec="seconds"),
             seconds=time.monotonic() - clock,
-            options=_options_data(options),
+            options=options_data(options),
             classes=plan.class_map.as_dict(),
             records=run.finished_records(),
             warnings=(*plan.findings, *_nothing(plan), *_stale_masks(out, plan), *trouble),
             interrupted=error is not None,
             nothing_drawn=plan.nothing_drawn,
         )
-        folder.write_text(CLASSES_FILE, plan.class_map.to_yaml())
-        folder.write_csv(REPORT_CSV, CSV_COLUMNS, (r.as_row() for r in report))
-        folder.write_csv(AREAS_CSV, *area_table(out, report))
-        folder.write_json(REPORT_JSON, report.as_dict())
+        write_report(folder, report, plan.class_map)
     emit(RunFinished(report))
     if isinstance(error, KeyboardInterrupt):
         raise error
     return report
+
+
+class ShareMaker:
+    """Makes masks of some images of a plan in a folder that others write to as well.
+
+    Starts its engine when the first image has to be drawn, and keeps it; a context manager.
+
+    Parameters
+    ----------
+    plan : Plan
+        The plan of these images.
+    folder : OutputWriter
+        Where to, with a work folder of its own.
+    emit : callable
+        Listener of events.
+    stop : threading.Event
+        Set when the work should end.
+    """
+
+    def __init__(
+        self, plan: Plan, folder: OutputWriter, emit: Listener, stop: threading.Event
+    ) -> None:
+        choice = choose_engine(plan.options, plan.jobs)
+        self._engine, verifier = make_engines(choice, plan.options)
+        self.engine_reason = choice.reason
+        self.info = self._engine.probe()
+        self._run = _Run(plan, choice, self._engine, verifier, self.info, folder, emit, stop, None)
+        self._maker: MaskMaker | None = None
+
+    def __enter__(self) -> ShareMaker:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self._engine.close()
+
+    def make(self, image: ImagePlan) -> ImageRecord:
+        """The record of an image: of a mask that stands and holds, or of one made now."""
+        record = self._run.without_drawing(image)
+        if record is None:
+            if self._maker is None:
+                self._maker = self._run.started()
+                self.info = self._run.info or self.info
+            record = self._maker.make(image)
+        return self._run.noted(record)
 
 
 class _Run:
@@ -243,7 +284,7 @@ class _Run:
         todo = []
         for image in self._plan.images:
             self._check_stop()
-            record = self._without_drawing(image)
+            record = self.without_drawing(image)
             if record is None:
                 todo.append(image)
             else:
@@ -262,7 +303,8 @@ class _Run:
             for image in self._plan.images
         )
 
-    def _without_drawing(self, image: ImagePlan) -> ImageRecord | None:
+    def without_drawing(self, image: ImagePlan) -> ImageRecord | None:
+        """The record of an image that needs no drawing, or cannot be drawn."""
         if image.error is not None:
             return record_for(image, "failed", error=image.error)
         standing = look_at(
@@ -293,6 +335,13 @@ class _Run:
         return record
 
     def _here(self, todo: Iterable[ImagePlan]) -> Iterator[ImageRecord]:
+        maker = self.started()
+        for image in todo:
+            self._check_stop()
+            yield maker.make(image)
+
+    def started(self) -> MaskMaker:
+        """What makes masks, with its engine started."""
         counter = make_counter(self._choice, self._engine)
         compiles = self._engine.compiles or (counter is not None and counter.compiles)
         self._emit(EngineStarting(self._probed.name, compiles))
@@ -301,7 +350,7 @@ class _Run:
         if self._verifier is not None:
             ready += f"; each mask is verified by {self._verifier.start()}"
         self._emit(EngineReady(ready))
-        maker = MaskMaker(
+        return MaskMaker(
             self._plan,
             self._engine,
             self._folder,
@@ -310,9 +359,6 @@ class _Run:
             self._verifier,
             counter,
         )
-        for image in todo:
-            self._check_stop()
-            yield maker.make(image)
 
     def _in_workers(self, todo: list[ImagePlan], workers: int) -> Iterator[ImageRecord]:
         from qpmask.export.processes import WorkerPool
@@ -326,14 +372,19 @@ class _Run:
             yield from pool.make_masks(todo)
 
     def _finish(self, record: ImageRecord) -> None:
-        if record.status == "done":
-            record = replace(record, made_again=self._again.get(record.entry_id))
+        record = self.noted(record)
         if self._previews is not None:
             record = self._previews.add(self._folder, self._by_id[record.entry_id], record)
         self._records[record.entry_id] = record
         self._emit(ImageFinished(record))
         if record.status == "interrupted":
             raise Interrupted("The run was interrupted.")
+
+    def noted(self, record: ImageRecord) -> ImageRecord:
+        """The record with why its mask was made again, if it was."""
+        if record.status != "done":
+            return record
+        return replace(record, made_again=self._again.get(record.entry_id))
 
     def _check_stop(self) -> None:
         if self._stop.is_set():
@@ -438,7 +489,16 @@ def _stale_masks(out: Path, plan: Plan) -> list[str]:
     ]
 
 
-def _options_data(options: ExportOptions) -> dict[str, Any]:
+def write_report(folder: OutputWriter, report: Report, class_map: ClassMap) -> None:
+    """Write what a run leaves beside its masks: report, areas, the class map as used."""
+    folder.write_text(CLASSES_FILE, class_map.to_yaml())
+    folder.write_csv(REPORT_CSV, CSV_COLUMNS, (r.as_row() for r in report))
+    folder.write_csv(AREAS_CSV, *area_table(folder.path, report))
+    folder.write_json(REPORT_JSON, report.as_dict())
+
+
+def options_data(options: ExportOptions) -> dict[str, Any]:
+    """Options as plain data."""
     data = asdict(options)
     data["slides"] = [str(p) for p in options.slides]
     data["images"] = list(options.images)

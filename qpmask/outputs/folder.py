@@ -17,17 +17,28 @@ from pathlib import Path
 from typing import Any
 
 from qpmask.errors import OutputError
+from qpmask.outputs.claims import live_claims
 from qpmask.outputs.files import csv_text, sync_folder, writing
 
 _WORK_FOLDER = ".qpmask"
 
 
 class OutputWriter:
-    """Writes into an output folder, whole files or none. Needs the lock of an OutputFolder."""
+    """Writes into an output folder, whole files or none.
 
-    def __init__(self, path: Path) -> None:
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    work : Path, optional
+        Where files are made before they get their names, on the same file system. By default that
+        of a run, which needs the lock of an OutputFolder; one of several that write at once has
+        its own.
+    """
+
+    def __init__(self, path: Path, work: Path | None = None) -> None:
         self.path = path
-        self._work = path / _WORK_FOLDER
+        self._work = work or path / _WORK_FOLDER
 
     def work_file(self, name: str) -> Path:
         """Path of a hidden file that goes with the run, whatever happens."""
@@ -94,6 +105,15 @@ class OutputFolder(OutputWriter):
                     f"Another run of qpmask is writing to {path}.",
                     hint="Wait for it to end, or choose another folder.",
                 ) from error
+        busy = live_claims(path)
+        if busy:
+            self._lock.release()
+            raise OutputError(
+                f"{busy[0]} is at work in {path}"
+                + (f", and {len(busy) - 1} more." if len(busy) > 1 else "."),
+                hint="Wait for the tasks of the plan to end (qpmask status PLAN), or choose "
+                "another folder.",
+            )
         self._remove_leftovers()
 
     def __enter__(self) -> OutputFolder:

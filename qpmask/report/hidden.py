@@ -167,7 +167,7 @@ def _covered_from_dict(row: Mapping[str, Any]) -> CoveredClass:
 def _group_from_dict(row: Mapping[str, Any]) -> HiddenGroup:
     if row["why"] not in get_args(Why):
         raise ValueError(f"why is {row['why']!r}")
-    by, ids = (tuple(str(one) for one in row[key]) for key in ("by", "ids"))
+    by, ids = (tuple(str(one) for one in row.get(key, ())) for key in ("by", "ids"))
     return HiddenGroup(
         str(row["class_name"]), int(row["objects"]), int(row["of"]), row["why"], by, ids
     )

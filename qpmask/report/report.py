@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from qpmask.engines.base import EngineInfo
-from qpmask.report.hidden import Hidden, run_lines
+from qpmask.report.hidden import Hidden, hidden_from_dict, run_lines
 
 Status = Literal["done", "skipped", "failed", "interrupted"]
 STATUSES: tuple[Status, ...] = ("done", "skipped", "failed", "interrupted")
@@ -92,6 +92,22 @@ class ImageRecord:
             for group in data["hidden"]["groups"]:
                 del group["ids"]  # the sidecar has them
         return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ImageRecord:
+        """What :meth:`as_dict` made plain.
+
+        Raises
+        ------
+        TypeError, ValueError
+            It is something else.
+        """
+        known = {f.name for f in fields(cls)}
+        values = {name: value for name, value in data.items() if name in known}
+        values["pixels"] = {int(k): int(v) for k, v in (data.get("pixels") or {}).items()}
+        values["warnings"] = tuple(data.get("warnings") or ())
+        values["hidden"] = hidden_from_dict(data.get("hidden"))
+        return cls(**values)
 
     def as_row(self) -> list[object]:
         """One line of the CSV, in the order of ``CSV_COLUMNS``."""

@@ -127,6 +127,10 @@ def _overrule(ctx: click.Context, values: dict[str, Any]) -> None:
     "--previews", is_flag=True,
     help="Also a picture of each mask, upon its slide, and all on one sheet.",
 )  # fmt: skip
+@click.option(
+    "--plan", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Write a plan for tasks on other machines, and draw nothing; see qpmask work.",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show the plan and write nothing.")
 @click.option("--force", is_flag=True, help="Make masks anew that are there and still hold.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
@@ -142,6 +146,7 @@ def command(
     quiet: bool,
     verbose: int,
     dry_run: bool,
+    plan: Path | None,
     **values: Any,
 ) -> int:
     """Export one label mask for every image of a QuPath project.
@@ -173,10 +178,16 @@ def command(
     values["boundary_label"] = values.pop("boundary")
     options = export_options(**values)
     if dry_run:
-        plan = plan_export(project, out, chosen, options)
-        show_plan(plan, as_json=as_json)
-        return exits.FAILED if any(p.error for p in plan.images) else exits.OK
+        found = plan_export(project, out, chosen, options)
+        show_plan(found, as_json=as_json)
+        return exits.FAILED if any(p.error for p in found.images) else exits.OK
     assert out is not None
+    if plan is not None:
+        from qpmask.cli.plantables import show_plan_file
+        from qpmask.cluster import plan_to_file
+
+        show_plan_file(plan_to_file(plan, project, out, chosen, options), plan)
+        return exits.OK
     with Display(quiet=quiet or as_json) as display, stop_signals() as (stop, begun):
 
         def listen(event: Any) -> None:

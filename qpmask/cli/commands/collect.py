@@ -1,0 +1,28 @@
+"""``qpmask collect``: the one report of all tasks of a plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from qpmask.cli import exits
+
+
+@click.command("collect", short_help="Make the report of a plan that tasks worked on.")
+@click.argument("plan", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Show errors only.")
+@click.option("-v", "--verbose", count=True, help="Show what happens.")
+def command(plan: Path, as_json: bool, quiet: bool, verbose: int) -> int:
+    """Make report.json, report.csv, areas.csv and classes.yaml when all tasks have ended.
+
+    Ends with 0 if every image has its mask, with 1 if some failed or were not reached.
+    """
+    exits.set_up_logging(verbose)
+    from qpmask.cli.exporttables import show_report
+    from qpmask.cluster import collect, read_plan_file
+
+    report = collect(read_plan_file(plan))
+    show_report(report, as_json=as_json, quiet=quiet)
+    return exits.OK if report.ok else exits.FAILED

@@ -1,0 +1,59 @@
+"""``qpmask work``: a share of a plan, beside any number of others."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from qpmask.cli import exits
+from qpmask.cli.signals import stop_signals
+from qpmask.errors import OptionsError
+
+
+@click.command("work", short_help="Do a share of a plan.")
+@click.argument("plan", type=click.Path(path_type=Path))
+@click.option(
+    "--task", default="1/1", show_default=True, metavar="I/N", help="Which share, from 1, of N."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Show errors only.")
+@click.option("-v", "--verbose", count=True, help="Show what happens.")
+def command(plan: Path, task: str, quiet: bool, verbose: int) -> int:
+    """Do a share of a plan that qpmask export --plan wrote.
+
+    Any number of tasks may run at once, on one machine or many that see the same folders. Images
+    that another task is at are left to it; those of a task that died are taken up by the next run
+    of the same command. Masks that are there and hold are skipped.
+    """
+    exits.set_up_logging(verbose)
+    from qpmask.cli.console import count_of, error_console
+    from qpmask.cluster import read_plan_file, work_on
+    from qpmask.events import ImageFinished
+
+    match = re.fullmatch(r"(\d{1,7})/(\d{1,7})", task, re.ASCII)
+    if match is None:
+        raise OptionsError(f"--task is {task!r}.", hint="Write it like 3/40: the third of 40.")
+    found = read_plan_file(plan)
+    with stop_signals() as (stop, begun):
+
+        def listen(event: Any) -> None:
+            begun.set()
+            if isinstance(event, ImageFinished) and not quiet:
+                record = event.record
+                reason = f": {record.error}" if record.error else f", {record.seconds:.1f} s"
+                error_console().print(
+                    f"{record.image}: {record.status}{reason}", markup=False, highlight=False
+                )
+
+        done = work_on(found, (int(match.group(1)), int(match.group(2))), listen, stop)
+    if not quiet:
+        ok = sum(record.ok for record in done.records)
+        words = [f"task {task}: {count_of(ok, 'image')} done"]
+        words += [f"{len(done.records) - ok} failed"] if ok < len(done.records) else []
+        words += [f"{len(done.elsewhere)} left to other tasks"] if done.elsewhere else []
+        error_console().print(", ".join(words))
+    if done.interrupted:
+        return exits.INTERRUPTED
+    return exits.OK if done.ok else exits.FAILED

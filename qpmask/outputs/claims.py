@@ -1,0 +1,204 @@
+"""Who works on what, where several processes on several machines write into one folder.
+
+A claim is a file that only one can create (``O_EXCL``), which shared file systems keep to where
+they do not keep to locks. Its holder touches it again and again; one that was not touched for long,
+or whose process on this machine is gone, is taken over by the next generation of the same claim:
+a file with the next number, which again only one can create. Nothing is ever renamed or removed
+while others may look at it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import socket
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from qpmask.outputs.files import read_json, writing
+
+#: Folder of an output folder in which plans are worked on, one folder a plan.
+PLANS_FOLDER = ".qpmask-plans"
+CLAIMS_FOLDER = "claims"
+#: A claim that nobody touched for so long is nobody's.
+STALE_S = 120.0
+_TOUCH_EVERY_S = 15.0
+_NAME = re.compile(r"(.+)\.(\d+)\.claim")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Something that somebody works on.
+
+    Attributes
+    ----------
+    key : str
+        What.
+    holder : str
+        Who: host and process.
+    path : Path
+        The file.
+    generation : int
+        How many before had it and did not finish.
+    """
+
+    key: str
+    holder: str
+    path: Path
+    generation: int
+
+
+class Claims:
+    """Claims of this process in a folder; a context manager that gives back all it holds.
+
+    Parameters
+    ----------
+    folder : Path
+        Where claims are; made if needed.
+    touch_every_s : float
+        How often claims that are held say so.
+    """
+
+    def __init__(self, folder: Path, touch_every_s: float = _TOUCH_EVERY_S) -> None:
+        self._folder = folder
+        with writing(folder, "The folder of claims"):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._held: dict[str, Claim] = {}
+        self._lock = threading.Lock()
+        self._end = threading.Event()
+        self._every_s = touch_every_s
+        self._thread = threading.Thread(target=self._touch, name="qpmask-claims", daemon=True)
+
+    def __enter__(self) -> Claims:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self._end.set()
+        self._thread.join()
+        for key in list(self._held):
+            self.give_back(key)
+
+    def take(self, key: str) -> bool:
+        """Claim something; False if another one works on it."""
+        generation, newest = self._newest(key)
+        if newest is not None and not is_stale(newest, self._folder):
+            return False
+        path = self._folder / f"{key}.{generation + 1}.claim"
+        try:
+            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        except FileExistsError:
+            return False
+        holder = {"host": socket.gethostname(), "pid": os.getpid(), "boot": _boot()}
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(holder, file)
+            file.flush()
+            os.fsync(file.fileno())
+        with self._lock:
+            self._held[key] = Claim(key, _words(holder), path, generation + 1)
+        return True
+
+    def holds(self, key: str) -> bool:
+        """Whether it is still this process's: nobody took it over because it seemed dead."""
+        claim = self._held.get(key)
+        return claim is not None and self._newest(key)[0] == claim.generation
+
+    def give_back(self, key: str) -> None:
+        """Give up a claim: what it was for is done, or will not be done here."""
+        with self._lock:
+            claim = self._held.pop(key, None)
+        if claim is not None:
+            # The older ones first: while they are there, the newest says whose it is.
+            for generation in range(1, claim.generation + 1):
+                with contextlib.suppress(OSError):
+                    (self._folder / f"{key}.{generation}.claim").unlink()
+
+    def _newest(self, key: str) -> tuple[int, Path | None]:
+        found = [
+            (int(match.group(2)), self._folder / name)
+            for name in os.listdir(self._folder)  # noqa: PTH208 - names alone
+            if (match := _NAME.fullmatch(name)) and match.group(1) == key
+        ]
+        return max(found) if found else (0, None)
+
+    def _touch(self) -> None:
+        while not self._end.wait(self._every_s):
+            with self._lock:
+                held = list(self._held.values())
+            for claim in held:
+                with contextlib.suppress(OSError):  # it may be given back meanwhile
+                    os.utime(claim.path)
+
+
+def is_stale(path: Path, folder: Path) -> bool:
+    """Whether nobody holds a claim any more, by the clock of the file system."""
+    holder = read_json(path) or {}
+    try:
+        touched = path.stat().st_mtime
+    except OSError:
+        return True  # given back just now
+    if holder.get("host") == socket.gethostname() and holder.get("boot") == _boot():
+        return not _is_alive(holder.get("pid"))
+    return _now(folder) - touched > STALE_S
+
+
+def live_claims(out: Path) -> list[str]:
+    """Who works on a plan in an output folder now."""
+    found = []
+    for path in sorted((out / PLANS_FOLDER).glob(f"*/{CLAIMS_FOLDER}/*.claim")):
+        if not is_stale(path, path.parent):
+            found.append(_words(read_json(path) or {}))
+    return list(dict.fromkeys(found))
+
+
+def claimed(folder: Path) -> dict[str, bool]:
+    """What is claimed in a folder, and whether its holder lives."""
+    newest: dict[str, tuple[int, Path]] = {}
+    with contextlib.suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            match = _NAME.fullmatch(path.name)
+            if match:
+                generation, key = int(match.group(2)), match.group(1)
+                if generation > newest.get(key, (0, path))[0]:
+                    newest[key] = generation, path
+    return {key: not is_stale(path, folder) for key, (_, path) in newest.items()}
+
+
+def _now(folder: Path) -> float:
+    """The time as the file system has it, which may be another machine's."""
+    probe = folder / f".now-{secrets.token_hex(8)}"
+    probe.touch()
+    try:
+        return probe.stat().st_mtime
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _is_alive(pid: object) -> bool:
+    if not isinstance(pid, int):
+        return False
+    if os.name == "nt":  # there, signal 0 would end it
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _boot() -> str:
+    """What tells this start of this machine from others; processes are counted anew in each."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _words(holder: dict[str, object]) -> str:
+    return f"Process {holder.get('pid')} on {holder.get('host')}"

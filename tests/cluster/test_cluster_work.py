@@ -1,0 +1,281 @@
+"""Plan, work, collect: the same bytes and the same report as one run, whoever dies on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import DEMO, ROOT, Cli
+
+import qpmask
+from qpmask.cluster import collect, plan_status, plan_to_file, read_plan_file, work_on
+from qpmask.cluster.itemrecords import find_records, write_record
+from qpmask.errors import OptionsError, OutputError
+from qpmask.events import ImageStarted
+
+NATIVE = qpmask.export_options(engine="native")
+_VARIES = ("started", "seconds", "output", "engine_reason")
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Masks and sidecars of a folder."""
+    return {p.name: p.read_bytes() for p in sorted(folder.glob("*.ome.tif*"))}
+
+
+def report_of(folder: Path) -> dict[str, Any]:
+    """The report, without what differs from run to run."""
+    report = json.loads((folder / "report.json").read_text())
+    for name in _VARIES:
+        report.pop(name)
+    for image in report["images"]:
+        image.pop("seconds")
+    return report
+
+
+@pytest.fixture(scope="module")
+def at_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one run makes of the demo project."""
+    out = tmp_path_factory.mktemp("one") / "masks"
+    qpmask.export_masks(DEMO, out, None, NATIVE)
+    return out
+
+
+def work_command(plan: Path, task: str = "1/1") -> list[str]:
+    return [sys.executable, "-m", "qpmask", "work", str(plan), "--task", task, "-q"]
+
+
+def test_two_tasks_do_what_one_run_does(tmp_path: Path, at_once: Path) -> None:
+    out, path = tmp_path / "masks", tmp_path / "plan.json"
+    made = plan_to_file(path, DEMO, out, None, NATIVE)
+    plan = read_plan_file(path)
+    assert plan == made
+    assert [len(work_on(plan, (k, 2)).records) for k in (1, 2)] == [2, 1]
+    report = collect(plan)
+    assert report.ok
+    assert files_of(out) == files_of(at_once)
+    assert report_of(out) == report_of(at_once)
+    assert (out / "classes.yaml").read_text() == (at_once / "classes.yaml").read_text()
+    assert (out / "areas.csv").read_text() == (at_once / "areas.csv").read_text()
+
+
+def test_a_second_time_everything_stands(tmp_path: Path) -> None:
+    out, path = tmp_path / "masks", tmp_path / "plan.json"
+    plan = plan_to_file(path, DEMO, out, None, NATIVE)
+    work_on(plan)
+    before = files_of(out)
+    again = work_on(plan)
+    assert [record.status for record in again.records] == ["skipped"] * 3
+    assert files_of(out) == before
+    assert [record.status for record in collect(plan)] == ["done"] * 3, "who made them is told"
+    later = qpmask.export_masks(DEMO, out, None, NATIVE)
+    assert [record.status for record in later] == ["skipped"] * 3, "a plain run takes them"
+
+
+def test_labels_are_those_of_the_plan(tmp_path: Path, demo: Path) -> None:
+    plan = plan_to_file(tmp_path / "plan.json", demo, tmp_path / "masks", None, NATIVE)
+    listed = demo / "classifiers" / "classes.json"
+    data = json.loads(listed.read_text())
+    data["pathClasses"].reverse()
+    listed.write_text(json.dumps(data))
+    work_on(plan)
+    with qpmask.open_mask(tmp_path / "masks" / "Prostate A.ome.tif") as mask:
+        labels = {row.name: row.label for row in mask.classes.values()}
+    assert labels == {entry.name: entry.label for entry in plan.classes.entries}
+
+
+def test_a_task_that_was_killed_is_taken_up(tmp_path: Path, at_once: Path) -> None:
+    out, path = tmp_path / "masks", tmp_path / "plan.json"
+    plan = plan_to_file(path, DEMO, out, None, NATIVE)
+    for delay in (0.1, 0.7, 1.1, 1.5):
+        process = subprocess.Popen(work_command(path), cwd=ROOT)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        for mask in out.glob("*.ome.tif"):
+            qpmask.check_mask(mask)
+    done = work_on(plan)
+    assert not done.elsewhere
+    assert collect(plan).ok
+    assert files_of(out) == files_of(at_once)
+    assert not list(plan.folder.glob("work-*")), "what the dead left is gone"
+
+
+def test_an_interrupt_leaves_whole_masks(tmp_path: Path) -> None:
+    plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+    stop = threading.Event()
+
+    def listen(event: Any) -> None:
+        if isinstance(event, ImageStarted):
+            stop.set()
+
+    done = work_on(plan, (1, 1), listen, stop)
+    assert done.interrupted
+    assert not done.ok
+    status = plan_status(plan)
+    assert (status.running, status.lost) == (0, 0)
+    report = collect(plan)
+    assert report.interrupted
+    assert sum(record.status == "interrupted" for record in report) >= 2
+
+
+def test_many_processes_race_for_one_folder(tmp_path: Path, at_once: Path) -> None:
+    out, path = tmp_path / "masks", tmp_path / "plan.json"
+    plan = plan_to_file(path, DEMO, out, None, NATIVE)
+    racers = [subprocess.Popen(work_command(path), cwd=ROOT) for _ in range(6)]
+    assert [racer.wait() for racer in racers] == [0] * 6
+    records = sorted((r.key, r.status) for r in find_records(plan.folder))
+    assert records == [("1", "done"), ("2", "done"), ("3", "done")], "each made once"
+    assert files_of(out) == files_of(at_once)
+
+
+def test_an_image_that_fails_does_not_keep_the_others(tmp_path: Path, demo: Path) -> None:
+    plan = plan_to_file(tmp_path / "plan.json", demo, tmp_path / "masks", None, NATIVE)
+    data = demo / "data" / "2" / "data.qpdata"
+    whole = data.read_bytes()
+    data.write_bytes(whole[:200])
+    done = work_on(plan)
+    assert sorted(r.status for r in done.records) == ["done", "done", "failed"]
+    assert plan_status(plan).failed_keys == ("2",)
+    report = collect(plan)
+    assert not report.ok
+    assert "ends too early" in next(r.error or "" for r in report if not r.ok)
+    data.write_bytes(whole)
+    work_on(plan)
+    assert collect(plan).ok, "the next run takes it up"
+    assert plan_status(plan).failed == 0
+
+
+class TestWithOthers:
+    def test_collecting_waits_for_tasks(self, tmp_path: Path) -> None:
+        from qpmask.outputs.claims import Claims
+
+        plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+        with Claims(plan.claims_folder) as claims:
+            assert claims.take("1")
+            with pytest.raises(OutputError, match="at work"):
+                collect(plan)
+            with pytest.raises(OutputError, match="at work"):
+                qpmask.export_masks(DEMO, plan.out, None, NATIVE)
+            done = work_on(plan)
+            assert done.elsewhere == ("1",)
+            assert plan_status(plan).running == 1
+
+    def test_tasks_keep_away_from_a_plain_run(self, tmp_path: Path) -> None:
+        from qpmask.outputs import OutputFolder
+
+        plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+        script = "import sys; from pathlib import Path; from qpmask.outputs import OutputFolder\n"
+        script += "with OutputFolder(Path(sys.argv[1])): print('held', flush=True); input()"
+        holder = subprocess.Popen(
+            [sys.executable, "-c", script, str(plan.out)], cwd=ROOT, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(OutputError, match="is writing to"):
+            work_on(plan)
+        holder.communicate("\n")
+        assert work_on(plan).ok
+        with OutputFolder(plan.out):
+            pass
+
+
+class TestPlans:
+    @pytest.mark.parametrize(
+        "text",
+        ["", "{", "[]", "{}", '{"format": 99}', '{"format": 1}',
+         '{"format": 1, "project": 3, "out": 4, "classes": 5, "options": 6, "items": 7}'],
+    )  # fmt: skip
+    def test_what_is_none(self, tmp_path: Path, text: str) -> None:
+        path = tmp_path / "plan.json"
+        path.write_text(text)
+        with pytest.raises(OptionsError, match=r"plan\.json"):
+            read_plan_file(path)
+
+    def test_there_is_none(self, tmp_path: Path) -> None:
+        with pytest.raises(OptionsError, match="cannot be read"):
+            read_plan_file(tmp_path / "nothing.json")
+
+    @pytest.mark.parametrize("task", [(0, 2), (3, 2), (1, 0)])
+    def test_no_such_share(self, tmp_path: Path, task: tuple[int, int]) -> None:
+        plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+        with pytest.raises(OptionsError, match="no task"):
+            work_on(plan, task)
+
+    def test_options_survive(self, tmp_path: Path) -> None:
+        options = qpmask.export_options(
+            engine="native", downsample=2, compression="zlib", images=("Prostate A",),
+            hidden="error",
+            tile_px=256, unclassified=40, order="area", slides=(tmp_path,),
+        )  # fmt: skip
+        made = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, options)
+        read = read_plan_file(tmp_path / "plan.json")
+        assert read.options == made.options
+        assert read.digest == made.digest
+        assert [item.name for item in read.items] == ["Prostate A"]
+
+    def test_a_plan_writes_no_mask(self, tmp_path: Path) -> None:
+        plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+        assert [p.name for p in (tmp_path / "masks").iterdir()] == ["classes.yaml"]
+
+
+def test_status_counts_without_opening_records(tmp_path: Path) -> None:
+    plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+    for key, status, at in (("1", "done", 100), ("2", "failed", 160)):
+        write_record(plan.folder, key, status, {"status": status})
+        path = next(r.path for r in find_records(plan.folder) if r.key == key)
+        path.write_text("not JSON")
+        os.utime(path, (at, at))
+    found = plan_status(plan)
+    assert (found.total, found.done, found.failed, found.left) == (3, 1, 1, 1)
+    assert found.rate_per_hour == pytest.approx(60)
+
+
+def test_the_commands(tmp_path: Path, qpmask_cli: Cli, at_once: Path) -> None:
+    plan, out = tmp_path / "my plan.json", tmp_path / "masks"
+    code, said, _ = qpmask_cli("export", DEMO, "-o", out, "--engine", "native", "--plan", plan)
+    assert code == 0
+    assert "3 images" in said
+    assert f"qpmask work '{plan}' --task" in said
+    assert qpmask_cli("work", plan, "--task", "2/1")[0] == 2
+    assert qpmask_cli("work", plan, "--task", "x")[0] == 2
+    assert qpmask_cli("collect", plan, "-q")[0] == 1, "nothing is done yet"
+    code, _, said = qpmask_cli("work", plan, "--task", "1/2")
+    assert code == 0
+    assert "task 1/2: 2 images done" in said
+    assert "2 of 3 images finished (67 %)" in qpmask_cli("status", plan)[1]
+    assert json.loads(qpmask_cli("status", plan, "--json")[1])["left"] == 1
+    assert qpmask_cli("work", plan, "--task", "2/2", "-q") == (0, "", "")
+    assert qpmask_cli("collect", plan, "-q")[0] == 0
+    assert report_of(out) == report_of(at_once)
+
+
+def test_a_batch_system_that_is_not_there(
+    tmp_path: Path, qpmask_cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, _, said = qpmask_cli("submit", tmp_path / "plan.json", "--slurm")
+    assert code == 1
+    assert "sbatch is not on this machine" in said
+    code, said, _ = qpmask_cli(
+        "submit", tmp_path / "plan.json", "--slurm", "--array-size", "2", "--time", "01:00:00",
+        "--mem", "4G", "--partition", "gpu", "--at-once", "1", "--setup", "module load x",
+        "--dry-run",
+    )  # fmt: skip
+    assert code == 0
+    for line in ("#SBATCH --array=1-2%1", "#SBATCH --time=01:00:00", "#SBATCH --mem=4G",
+                 "#SBATCH --partition=gpu", "module load x"):  # fmt: skip
+        assert line in said.splitlines()
+    assert '--task "$SLURM_ARRAY_TASK_ID/2"' in said
+    code, _, said = qpmask_cli("submit", tmp_path / "plan.json", "--slurm", "--mem", "4G\nrm -rf x")
+    assert code == 2
