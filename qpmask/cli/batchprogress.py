@@ -91,7 +91,8 @@ class BatchDisplay:
             self._on_finished(event)
 
     def _say(self, text: Text | str) -> None:
-        self._console.print(text if isinstance(text, Text) else Text(text), soft_wrap=True)
+        text = text if isinstance(text, Text) else Text(text)
+        self._console.print(text, soft_wrap=not self._console.is_terminal)
 
     def _on_start(self, event: BatchStarted) -> None:
         self._n_items, self._word = event.n_items, event.word

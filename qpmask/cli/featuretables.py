@@ -78,13 +78,16 @@ def _print_trouble(report: FeatureReport, *, warnings: bool) -> None:
     said: Counter[str] = Counter(r.error or "" for r in report if r.status == "failed")
     for r in report:
         for warning in r.warnings if warnings or r.not_finite else ():
-            errors.print(Text("warning: ", "yellow") + Text(f"{r.name}: {warning}"), soft_wrap=True)
+            errors.print(
+                Text("warning: ", "yellow") + Text(f"{r.name}: {warning}"),
+                soft_wrap=not errors.is_terminal,
+            )
         if r.status == "failed" and said[r.error or ""]:
             n = said.pop(r.error or "")
             who = r.name if n == 1 else f"{r.name} and {n - 1} more"
             errors.print(
                 Text("error: ", "bold red") + Text(f"{who}: {r.extractor}: {r.error}"),
-                soft_wrap=True,
+                soft_wrap=not errors.is_terminal,
             )
     if report.interrupted:
         errors.print(

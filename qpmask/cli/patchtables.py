@@ -168,4 +168,7 @@ def _print_trouble(records: Sequence[PatchRecord], *, warnings: bool) -> None:
         for warning in r.warnings if warnings else ():
             errors.print(Text("warning: ", "yellow") + Text(f"{r.name}: {warning}"))
         if r.status == "failed":
-            errors.print(Text("error: ", "bold red") + Text(f"{r.name}: {r.error}"), soft_wrap=True)
+            errors.print(
+                Text("error: ", "bold red") + Text(f"{r.name}: {r.error}"),
+                soft_wrap=not errors.is_terminal,
+            )
