@@ -10,9 +10,8 @@ import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from qpmask.outputs import read_json, writing
@@ -20,19 +19,18 @@ from qpmask.outputs import read_json, writing
 _RECORDS_FOLDER = "records"
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A record as its file's name has it: ``finished`` is in seconds since 1970."""
 
     key: str
     status: str
-    path: Path
+    path: str
     finished: float
 
 
 def file_key(key: str) -> str:
     """A key as part of a file name, on any file system."""
-    return quote(key, safe="").replace(".", "%2E")
+    return key if key.isalnum() and key.isascii() else quote(key, safe="").replace(".", "%2E")
 
 
 def write_record(folder: Path, key: str, status: str, data: Mapping[str, Any]) -> None:
@@ -70,7 +68,8 @@ def find_records(folder: Path) -> Iterator[Found]:
             key, _, status = stem.rpartition(".")
             if ending == "json" and key:
                 with contextlib.suppress(FileNotFoundError):
-                    yield Found(unquote(key), status, Path(entry.path), entry.stat().st_mtime)
+                    key = unquote(key) if "%" in key else key
+                    yield Found(key, status, entry.path, entry.stat().st_mtime)
 
 
 def read_record(folder: Path, key: str) -> dict[str, Any] | None:

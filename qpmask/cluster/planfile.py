@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ class PlanFile:
     warnings: tuple[str, ...] = ()
     nothing_drawn: bool = False
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """What tells it from other plans for the same folder."""
         text = json.dumps(_as_dict(self), sort_keys=True)
@@ -208,7 +209,7 @@ def _as_dict(plan: PlanFile) -> dict[str, Any]:
         "classes": plan.classes.as_dict(),
         "warnings": list(plan.warnings),
         "nothing_drawn": plan.nothing_drawn,
-        "items": [asdict(item) for item in plan.items],
+        "items": [vars(item) for item in plan.items],
     }
 
 

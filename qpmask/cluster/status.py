@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass
+from urllib.parse import unquote
 
-from qpmask.cluster.itemrecords import file_key, find_records
+from qpmask.cluster.itemrecords import find_records
 from qpmask.cluster.planfile import PlanFile
 from qpmask.outputs.claims import claimed
 
@@ -52,12 +54,9 @@ def plan_status(plan: PlanFile) -> PlanStatus:
     """Count records and claims of a plan. Reads names of files, not what is in them."""
     cost = {item.key: item.cost for item in plan.items}
     found = {r.key: r for r in find_records(plan.folder) if r.key in cost}
-    by_file = {file_key(key): key for key in cost}
-    claims = {by_file[k]: lives for k, lives in claimed(plan.claims_folder).items() if k in by_file}
-    count = {
-        status: sum(r.status == status for r in found.values())
-        for status in ("done", "skipped", "failed")
-    }
+    claims = {unquote(k): lives for k, lives in claimed(plan.claims_folder).items()}
+    claims = {key: lives for key, lives in claims.items() if key in cost}
+    count = Counter(record.status for record in found.values())
     open_claims = {key: lives for key, lives in claims.items() if key not in found}
     made = [r for r in found.values() if r.status != "skipped"]
     rate = left_s = None

@@ -232,7 +232,7 @@ def test_status_counts_without_opening_records(tmp_path: Path) -> None:
     plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
     for key, status, at in (("1", "done", 100), ("2", "failed", 160)):
         write_record(plan.folder, key, status, {"status": status})
-        path = next(r.path for r in find_records(plan.folder) if r.key == key)
+        path = Path(next(r.path for r in find_records(plan.folder) if r.key == key))
         path.write_text("not JSON")
         os.utime(path, (at, at))
     found = plan_status(plan)
