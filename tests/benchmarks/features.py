@@ -36,7 +36,7 @@ def main() -> None:
     """Print what was measured."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("parts", nargs="*", default=["cpu", "kill"])
-    parser.add_argument("--patches", type=int, default=2000, help="for kill at most 300")
+    parser.add_argument("--patches", type=int, default=2000)
     parser.add_argument("--model", default="resnet10t.c3_in1k")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=32)
@@ -187,8 +187,8 @@ def killed(options: argparse.Namespace) -> None:
     while len(kept) < options.kills:
         # Every third one while it starts, the others after some more batches.
         late = len(kept) % 3 != 0
-        wanted = n_bytes() + int(late * rng.uniform(0.3, 1.7) * expected.nbytes / options.kills)
-        wait = rng.uniform(0.0, 0.2) if late else rng.uniform(0.1, 0.5) * seconds
+        wanted = n_bytes() + int(late * rng.uniform(0.2, 1.2) * expected.nbytes / options.kills)
+        wait = rng.uniform(0.0, 0.05) if late else rng.uniform(0.1, 0.5) * seconds
         process = subprocess.Popen(command(options, "resume"), env=environment(),
                                    stdout=subprocess.DEVNULL)  # fmt: skip
         began = time.monotonic()
@@ -199,6 +199,10 @@ def killed(options: argparse.Namespace) -> None:
             break  # it came to its end before
         process.send_signal(signal.SIGKILL)
         process.wait()
+        if kept and n_bytes() < kept[-1]:
+            with h5py.File(options.file) as file:
+                assert "features" in file, "features that were there are gone"
+            break  # they had just moved in
         kept.append(n_bytes())
         moments.append(f"{time.monotonic() - began:.1f} s, {kept[-1] / expected.nbytes:.0%}")
         assert kept == sorted(kept), "features that were there are gone"
