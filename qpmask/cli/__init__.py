@@ -23,6 +23,8 @@ COMMANDS = {
     "view": "view",
     "serve": "serve",
     "polygons": "polygons",
+    "pack": "pack",
+    "unpack": "unpack",
     "patches": "patches",
     "features": "features",
     "finalize": "finalize",

@@ -1,0 +1,50 @@
+"""``qpmask pack``: masks of many files as one collection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from qpmask.cli import exits
+from qpmask.errors import OptionsError
+
+
+@click.command("pack", short_help="Bring many masks into one file.")
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path),
+    help="NAME.ozx (one file) or NAME.zarr (a folder).",
+)  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace a collection that is there.")
+@click.option("-q", "--quiet", is_flag=True, help="Show errors only.")
+@click.option("-v", "--verbose", count=True, help="Show what happens.")
+def command(inputs: tuple[Path, ...], out: Path, force: bool, quiet: bool, verbose: int) -> int:
+    """Bring many masks of one image, or of one volume, into one OME-Zarr file.
+
+    INPUTS are files, or folders of files: NIfTI (.nii, .nii.gz; as TotalSegmentator writes them),
+    MedMask's .mska and .msk, NPZ, TIFF (a plane, or a class, a mask), PNG, other collections. A
+    mask is called like its file, or as the file names it. All must have one shape.
+    """
+    exits.set_up_logging(verbose)
+    from rich.progress import Progress
+
+    from qpmask.cli.console import error_console, human_bytes, out_console
+    from qpmask.collection.packing import pack
+
+    if out.exists() and not force:
+        raise OptionsError(f"{out} is there already.", hint="--force replaces it.")
+    errors = error_console()
+    hidden = quiet or not errors.is_terminal
+    with Progress(console=errors, transient=True, disable=hidden) as progress:
+        task = progress.add_task("Packing", total=None)
+
+        def on_mask(name: str) -> None:
+            progress.update(task, description=f"Packing {name}"[:40], advance=1)
+
+        names = pack(inputs, out, on_mask=on_mask)
+    if not quiet:
+        files = [out] if out.is_file() else [p for p in out.rglob("*") if p.is_file()]
+        size = human_bytes(sum(p.stat().st_size for p in files))
+        out_console().print(f"{out}: {len(names)} masks, {size}", soft_wrap=True, markup=False)
+    return exits.OK
