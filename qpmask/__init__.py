@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qpmask.classes import load_class_map as load_class_map
     from qpmask.classes import load_preset as load_preset
     from qpmask.collection import MaskCollection as MaskCollection
+    from qpmask.collection.opening import open_mask as open_mask
     from qpmask.errors import QpmaskError as QpmaskError
     from qpmask.export.run import export_masks as export_masks
     from qpmask.export.run import plan_export as plan_export
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from qpmask.intoqupath.run import import_objects as import_objects
     from qpmask.intoqupath.run import restore_project as restore_project
     from qpmask.mask import Mask as Mask
-    from qpmask.mask import open_mask as open_mask
     from qpmask.maskwriter import MaskWriter as MaskWriter
     from qpmask.maskwriter import finalize as finalize
     from qpmask.objectfiles import write_geojson as write_geojson
@@ -81,7 +81,7 @@ _HOMES = {
     "load_class_map": "classes",
     "load_preset": "classes",
     "make_patches": "patches.run",
-    "open_mask": "mask",
+    "open_mask": "collection.opening",
     "open_patches": "patches",
     "open_project": "project",
     "patch_options": "patches",

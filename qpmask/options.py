@@ -16,12 +16,14 @@ Compression = Literal["lzw", "zlib", "zstd", "none"]
 UnknownPolicy = Literal["error", "ignore"]
 Unclassified = Literal["ignore", "error"] | int
 MadeFor = Literal["simpleitk"]
+Format = Literal["ome-tiff", "ome-zarr", "ozx"]
 Order = Literal["classes", "area"]
 HiddenPolicy = Literal["warn", "error"]
 EngineName = Literal["auto", "qupath", "native", "both"]
 
 OBJECTS: tuple[Objects, ...] = get_args(Objects)
 COMPRESSIONS: tuple[Compression, ...] = ("lzw", "zlib", "zstd", "none")
+FORMATS: tuple[Format, ...] = ("ome-tiff", "ome-zarr", "ozx")
 PROGRAMS_WITH_MASKS: tuple[MadeFor, ...] = ("simpleitk",)
 ENGINES: tuple[EngineName, ...] = ("auto", "qupath", "native", "both")
 ORDERS: tuple[Order, ...] = ("classes", "area")
@@ -133,14 +135,23 @@ class FileOptions:
     made_for : str or None
         ``simpleitk``: one level in strips, which SimpleITK, ITK and ImageJ read and slide readers
         do not. Default: tiles and levels, which all others read.
+    format : str
+        ``ome-tiff``; or a collection of masks by name (:class:`qpmask.MaskCollection`) an image:
+        ``ozx`` (OME-Zarr in one file) or ``ome-zarr`` (a folder). Compression and levels are then
+        the collection's own.
     """
 
     compression: Compression = "lzw"
     pyramid: bool = True
     made_for: MadeFor | None = None
+    format: Format = "ome-tiff"
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.format not in FORMATS:
+            raise OptionsError(f"format is {self.format!r}; it must be one of {_names(FORMATS)}.")
+        if self.format != "ome-tiff" and self.made_for is not None:
+            raise OptionsError(f"{self.made_for} reads TIFFs; leave the format {self.format} out.")
         if self.compression not in COMPRESSIONS:
             raise OptionsError(
                 f"compression is {self.compression!r}; it must be one of {_names(COMPRESSIONS)}."
@@ -292,6 +303,7 @@ def export_options(
     compression: Compression = "lzw",
     pyramid: bool = True,
     made_for: MadeFor | None = None,
+    format: Format = "ome-tiff",
     images: str | Iterable[str] = (),
     unknown: UnknownPolicy = "error",
     unclassified: Unclassified | None = None,

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from qpmask.agreement.collections import compare_planes, notes_of, planes_of, words_of
 from qpmask.agreement.pairing import Pairing, frame_of, pair
 from qpmask.agreement.pixels import CACHE_BYTES, compare_pixels
 from qpmask.agreement.scores import Agreement, ClassKey, ClassScore
 from qpmask.classes.names import class_name, same_class
+from qpmask.collection.opening import is_collection, open_mask
 from qpmask.common.arguments import check_callable, path_of
 from qpmask.errors import MaskError, OptionsError
 from qpmask.mask.fileinfo import classes_of
@@ -107,6 +109,8 @@ def compare_masks(
     check_callable(on_tile, "on_tile", "a function that takes a number")
     if by not in ("label", "name"):
         raise OptionsError(f"by is {by!r}; it must be 'label' or 'name'.")
+    if is_collection(first) or is_collection(second):
+        return _compare_collections(first, second, by, on_tile)
     with (
         MaskFile(first, cache_bytes=CACHE_BYTES) as a,
         MaskFile(second, cache_bytes=CACHE_BYTES) as b,
@@ -124,6 +128,18 @@ def compare_masks(
         )
         notes = (*pairing.notes, *_contradictions(a.metadata, b.metadata, by), *absent)
     return MaskComparison(first, second, pixels, agreement, pairing, notes)
+
+
+def _compare_collections(
+    first: Path, second: Path, by: By, on_tile: Callable[[int], None] | None
+) -> MaskComparison:
+    with open_mask(first) as a, open_mask(second) as b:
+        planes = planes_of(a, b)
+        pixels = compare_planes(planes, on_tile)
+        words = [words_of(planes, mask) for mask in (a, b)]
+        agreement = _agreement(pixels, *words, by)
+        notes = (*notes_of(a, b), *_contradictions(*words, by))
+    return MaskComparison(first, second, pixels, agreement, Pairing(), notes)
 
 
 def _agreement(

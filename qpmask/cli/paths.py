@@ -24,7 +24,9 @@ def mask_file(path: Path) -> Path:
             f"{path} is a QuPath project and no mask.",
             hint=f"'qpmask export {path}' makes the masks of its images.",
         )
-    if path.is_dir():
+    from qpmask.collection.opening import is_collection
+
+    if path.is_dir() and not is_collection(path):
         raise _folder_error(path)
     return path
 

@@ -92,6 +92,14 @@ class BlockWriter:
             while len(self._waiting) > self._most:
                 self._flush(*self._waiting.popitem(last=False))
 
+    def write_chunk(self, at: Position, pixels: NDArray[Any]) -> None:
+        """Write all of a chunk at once, cropped to the collection; nothing waits in memory."""
+        pixels = checked_type(pixels, self._mask)
+        if pixels.any():
+            full = np.zeros(self._grid.chunk, self._dtype)
+            full[tuple(slice(0, n) for n in pixels.shape)] = self._stored(pixels)
+            self._flush(at, full)
+
     def close(self) -> None:
         """Complete the mask; what is on the disk when this returns stays."""
         if not self._is_open:
@@ -115,13 +123,6 @@ class BlockWriter:
         # Lazy arrays are read in whole rows of chunks, so that their tiles are decoded once.
         is_lazy = not isinstance(array, np.ndarray)
 
-        def bring(at: Position, pixels: NDArray[Any]) -> None:
-            pixels = checked_type(pixels, self._mask)
-            if pixels.any():
-                full = np.zeros(grid.chunk, self._dtype)
-                full[tuple(slice(0, n) for n in pixels.shape)] = self._stored(pixels)
-                self._flush(at, full)
-
         for first in range(grid.n_chunks[0]):
             head = grid.box((first, *(0,) * (len(grid.shape) - 1)))[0]
             band = array[head.start : head.stop]
@@ -133,7 +134,7 @@ class BlockWriter:
 
             def do(at: Position, band: NDArray[Any] = band) -> None:
                 inside = (slice(None), *(slice(r.start, r.stop) for r in grid.box(at)[1:]))
-                bring(at, band[inside])
+                self.write_chunk(at, band[inside])
 
             for _ in in_threads(do, below, THREADS):
                 pass

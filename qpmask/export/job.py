@@ -36,6 +36,8 @@ from qpmask.outputs import (
     OutputWriter,
     file_sha256,
     output_error,
+    path_bytes,
+    path_sha256,
 )
 from qpmask.plan import ImagePlan, Plan, fingerprint
 from qpmask.plan.imageplan import frame_words
@@ -144,12 +146,14 @@ class MaskMaker:
         counts = _total_counts(written, job.n_planes)
         verified = None if self.verifier is None else self.verifier.probe().name
         share = _labelled(job, counts, part)
-        record = _done_record(image, job, counts, share, part.stat().st_size)
+        if job.file.format != "ome-tiff":
+            part = self._as_collection(image, job, part)
+        record = _done_record(image, job, counts, share, path_bytes(part))
         hidden = _hidden(image, job, counts, sight)
         if self.plan.options.hidden == "error":
             check_hidden(hidden, image.entry.label)
         record = replace(record, engine=str(info), verified_by=verified, hidden=hidden)
-        sidecar = _sidecar(image, self.plan, info, record, written, file_sha256(part), verified)
+        sidecar = _sidecar(image, self.plan, info, record, written, path_sha256(part), verified)
         if job.render.instances:
             area_um2 = image.pixel_size.area_um2 if image.pixel_size else None
             kind = job.render.objects
@@ -207,6 +211,33 @@ class MaskMaker:
 
         write_in_strips(part, scratch, on_row=self._watch(job).check)
         scratch.replace(part)
+
+    def _as_collection(self, image: ImagePlan, job: RenderJob, part: Path) -> Path:
+        """The mask as a collection, checked; the TIFF that it was drawn into goes."""
+        from qpmask.collection.check import check_collection
+        from qpmask.collection.fromtiff import collect_tiff
+        from qpmask.ometiff.omexml import ClassRow
+
+        suffix = ".ozx" if job.file.format == "ozx" else ".zarr"
+        made = self.folder.work_file(f"{image.mask_name}.{os.getpid()}.part{suffix}")
+        rows = [ClassRow(row.label, row.name, row.color) for row in image.legend if row.label]
+        extra = dict(_metadata(image, self.engine.start()).extra)
+        collect_tiff(
+            part,
+            made,
+            [] if job.render.instances else rows,
+            name=job.entry.name,
+            extra={**extra, FRAME_KEY: _frame(image)},
+            on_chunk=self._watch(job).check,
+        )
+        checked = check_collection(made)
+        if not checked.ok:
+            raise MaskCheckError(
+                f"The collection of {image.entry.label} failed its check: {checked.problems[0]}.",
+                hint="Is the disk full or faulty? The file was not kept.",
+            )
+        part.unlink()
+        return made
 
     def _look(
         self,
@@ -295,7 +326,7 @@ def standing_record(image: ImagePlan, folder: OutputWriter) -> ImageRecord:
     share = sidecar.get("labelled")
     if not isinstance(share, float | int):  # an older one
         share = None if job.render.multichannel else _share_of(pixels)
-    n_bytes = (folder.path / image.mask_name).stat().st_size
+    n_bytes = path_bytes(folder.path / image.mask_name)
     record = _for_report(_done_record(image, job, pixels, share, n_bytes), job)
     made_by, verified_by = sidecar.get("engine"), sidecar.get("verified_by")
     return replace(

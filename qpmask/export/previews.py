@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from qpmask.geometry import Size
 from qpmask.outputs import (
     CONTACT_SHEET,
-    MASK_SUFFIX,
     PREVIEW_FOLDER,
     SIDECAR_SUFFIX,
     OutputWriter,
+    mask_stem,
     read_json,
 )
 from qpmask.plan import ImagePlan
@@ -76,7 +76,7 @@ class Previews:
         """
         if not record.ok or record.mask is None:
             return record
-        name = f"{PREVIEW_FOLDER}/{record.mask.removesuffix(MASK_SUFFIX)}.png"
+        name = f"{PREVIEW_FOLDER}/{mask_stem(record.mask)}.png"
         try:
             note = _make(folder, image.slide, record.mask, name)
             size, made_from = _read_about(folder.path / name)

@@ -43,12 +43,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_CACHE_BYTES = 32 * 2**20  # 128 tiles of 512 x 512 pixels of 8 bits
+CACHE_BYTES = 32 * 2**20  # 128 tiles of 512 x 512 pixels of 8 bits
 _RGB = 2
 
 
 def open_mask(
-    path: Path | str, *, plane: int | None = None, cache_bytes: int = _CACHE_BYTES
+    path: Path | str, *, plane: int | None = None, cache_bytes: int = CACHE_BYTES
 ) -> Mask:
     """Open a mask. Nothing but its directory is read.
 

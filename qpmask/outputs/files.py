@@ -76,6 +76,23 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def path_sha256(path: Path) -> str:
+    """SHA-256 of a file, or of the names and bytes of all files of a folder."""
+    if not path.is_dir():
+        return file_sha256(path)
+    digest = hashlib.sha256()
+    for one in sorted(p for p in path.rglob("*") if p.is_file()):
+        digest.update(f"{one.relative_to(path).as_posix()}\0{file_sha256(one)}\n".encode())
+    return digest.hexdigest()
+
+
+def path_bytes(path: Path) -> int:
+    """Bytes of a file, or of all files of a folder."""
+    if not path.is_dir():
+        return path.stat().st_size
+    return sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+
+
 def file_mark(path: Path) -> dict[str, Any]:
     """What tells a file's content from another's, without reading gigabytes: name, size, ends.
 

@@ -48,6 +48,11 @@ class OutputWriter:
         """Give a file of the work folder its name; an older file of that name is replaced."""
         target = self.path / name
         with writing(target, "The file"):
+            if made.is_dir() and target.exists():
+                # A folder cannot replace a folder: the older one steps aside first.
+                aside = self.work_file(f"{made.name}.old")
+                shutil.rmtree(aside, ignore_errors=True)
+                target.rename(aside)
             made.replace(target)
             sync_folder(self.path)
         return target
@@ -134,4 +139,4 @@ class OutputFolder(OutputWriter):
         for path in self._work.iterdir():
             if path.name != "lock":
                 with contextlib.suppress(OSError):
-                    path.unlink()
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()

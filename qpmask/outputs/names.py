@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 MASK_SUFFIX = ".ome.tif"
 
+#: Ending of a mask by the format it is exported in.
+SUFFIX_OF_FORMAT = {"ome-tiff": MASK_SUFFIX, "ome-zarr": ".ome.zarr", "ozx": ".ozx"}
+
+MASK_SUFFIXES = tuple(SUFFIX_OF_FORMAT.values())
+
 SIDECAR_SUFFIX = ".json"
 
 INSTANCES_SUFFIX = ".instances.csv"
@@ -41,7 +46,7 @@ _RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 _MAX_STEM_BYTES = 160  # leaves room for the endings within the 255 bytes that file systems allow
 
 
-def mask_names(entries: Iterable[ImageEntry]) -> dict[str, str]:
+def mask_names(entries: Iterable[ImageEntry], suffix: str = MASK_SUFFIX) -> dict[str, str]:
     """File names of the masks of all images of a project, by entry id.
 
     A name is the image's, without the ending of its slide format, with characters that some file
@@ -64,8 +69,13 @@ def mask_names(entries: Iterable[ImageEntry]) -> dict[str, str]:
             while _folded(stem) in taken:
                 stem += "_"
             taken.add(_folded(stem))
-        names[entry.id] = stem + MASK_SUFFIX
+        names[entry.id] = stem + suffix
     return names
+
+
+def mask_stem(name: str) -> str:
+    """Name of a mask without its ending."""
+    return next((name[: -len(s)] for s in MASK_SUFFIXES if name.endswith(s)), name)
 
 
 def slide_stem(name: str) -> str:

@@ -125,6 +125,12 @@ def plan_image(
     if base.slide is None:
         findings.append(_missing_slide(entry))
 
+    if options.file.format != "ome-tiff" and entry.size_z * entry.size_t > 1:
+        raise OptionsError(
+            f"{entry.label} has {entry.size_z} slices and {entry.size_t} time points; a "
+            "collection of an image has one plane.",
+            hint="Export it as OME-TIFF.",
+        )
     n_channels = len(legend) if render.multichannel else 1
     if n_channels == 0:
         raise OptionsError(

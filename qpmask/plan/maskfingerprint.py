@@ -42,6 +42,7 @@ def fingerprint(plan: ImagePlan, class_map: ClassMap, pixel_rules: str) -> dict[
         "rules": [[r.class_name, r.label] for r in job.rules],
         # Absent from masks for all programs, as in those of the Groovy scripts.
         **({} if job.file.made_for is None else {"made_for": job.file.made_for}),
+        **({} if job.file.format == "ome-tiff" else {"file_format": job.file.format}),
     }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from qpmask.common.words import images_text
 from qpmask.errors import DataFileError, ProjectError, QpmaskError
 from qpmask.ometiff.otherprograms import shut_out
 from qpmask.options import ExportOptions
-from qpmask.outputs import mask_names
+from qpmask.outputs import SUFFIX_OF_FORMAT, mask_names
 from qpmask.plan.classcheck import (
     check_classes,
     check_labels,
@@ -57,7 +57,7 @@ def make_plan(
     entries = project.select(options.images)
     if not entries:
         raise ProjectError(f"{project.path} has no images.", hint="Add some in QuPath.")
-    names = mask_names(project.images)
+    names = mask_names(project.images, SUFFIX_OF_FORMAT[options.file.format])
     read: dict[str, Inventory | QpmaskError] = {}
     backups: dict[str, str] = {}
     for entry in entries:
@@ -147,6 +147,8 @@ class _AllImages:
 
 def _programs_shut_out(images: list[ImagePlan], options: ExportOptions) -> list[str]:
     """Which programs the masks of a run are not for: once, not once an image."""
+    if options.file.format != "ome-tiff":
+        return []
     dtypes = sorted({plan.job.dtype for plan in images if plan.job is not None})
     strips = options.file.made_for is not None
     said = (shut_out(dtype, options.file.compression, strips=strips) for dtype in dtypes)

@@ -13,7 +13,7 @@ from typing import Any
 
 from qpmask.classes import ClassMap, format_color
 from qpmask.options import ORDERS
-from qpmask.outputs import INSTANCES_SUFFIX, SIDECAR_SUFFIX, file_sha256, read_json
+from qpmask.outputs import INSTANCES_SUFFIX, SIDECAR_SUFFIX, path_bytes, path_sha256, read_json
 from qpmask.plan.maskfingerprint import fingerprint
 from qpmask.plan.planrecords import ImagePlan, LegendRow, Standing
 from qpmask.project import Project, composed_form
@@ -96,7 +96,7 @@ def _damage(path: Path, sidecar: Mapping[str, Any]) -> Iterator[str]:
         yield "it has no sidecar that can be read"
         return
     try:
-        if path.stat().st_size != n_bytes or file_sha256(path) != sha256:
+        if path_bytes(path) != n_bytes or path_sha256(path) != sha256:
             yield "its file is not what was written"
     except OSError:
         yield "it is not there any more"

@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qpmask.collection import MaskCollection
+from qpmask.collection.check import check_collection
+from qpmask.collection.opening import is_collection
 from qpmask.errors import OptionsError
 from qpmask.ometiff.check import check_mask
 from qpmask.ometiff.directoryreader import is_in_color
 from qpmask.outputs import (
     INSTANCES_SUFFIX,
-    MASK_SUFFIX,
+    MASK_SUFFIXES,
     REPORT_JSON,
     SIDECAR_SUFFIX,
-    file_sha256,
+    path_bytes,
+    path_sha256,
     read_json,
 )
 
@@ -47,13 +51,15 @@ def masks_in(path: Path) -> list[Path]:
     OptionsError
         There is nothing there.
     """
-    if not path.is_dir():
+    if not path.is_dir() or is_collection(path):
         if not path.exists():
             raise OptionsError(f"There is no file or folder {path}.")
         return [path]
     found = set(mask_files(path))
-    for sidecar in path.glob(f"*{MASK_SUFFIX}{SIDECAR_SUFFIX}"):
-        found.add(sidecar.with_name(sidecar.name.removesuffix(SIDECAR_SUFFIX)))
+    found |= {p for p in path.iterdir() if not p.name.startswith(".") and is_collection(p)}
+    for suffix in MASK_SUFFIXES:
+        for sidecar in path.glob(f"*{suffix}{SIDECAR_SUFFIX}"):
+            found.add(sidecar.with_name(sidecar.name.removesuffix(SIDECAR_SUFFIX)))
     found |= _reported(path)
     if not found:
         raise OptionsError(
@@ -119,6 +125,10 @@ def check_output(path: Path, *, needs_sidecar: bool = False) -> Verdict:
         if counts is None:
             problems.append(f"its sidecar {sidecar_path.name} has no pixel counts")
         problems += _against_sidecar(path, sidecar)
+    if is_collection(path):
+        found = check_collection(path)
+        problems += [*found.problems, *_against_sidecar_counts(path, sidecar, found.ok)]
+        return Verdict(path, tuple(problems), found.n_chunks, found.file_bytes)
     report = check_mask(path, counts=counts, classes=_labels(sidecar))
     problems += [str(p) for p in report.problems]
     if report.n_problems > len(report.problems):
@@ -133,6 +143,20 @@ def _counts(sidecar: dict[str, Any]) -> dict[int, int] | None:
         return None
 
 
+def _against_sidecar_counts(
+    path: Path, sidecar: dict[str, Any] | None, is_sound: bool
+) -> Iterator[str]:
+    """What a sidecar says of the pixels of each mask of a collection."""
+    rows = (sidecar or {}).get("classes")
+    if not is_sound or not isinstance(rows, list):
+        return
+    with MaskCollection(path) as masks:
+        found = {row.name: row.n_pixels for row in masks.rows()}
+    for row in rows:
+        if isinstance(row, dict) and row.get("pixels") != found.get(str(row.get("name")), 0):
+            yield f"the mask {row.get('name')!r} has other pixels than its sidecar says"
+
+
 def _labels(sidecar: dict[str, Any] | None) -> list[int] | None:
     """Labels that may occur where the file's own class table does not say it all."""
     return [255] if sidecar is not None and sidecar.get("kind") == "multichannel" else None
@@ -143,9 +167,9 @@ def _against_sidecar(path: Path, sidecar: dict[str, Any]) -> Iterator[str]:
     n_bytes = mask.get("bytes") if isinstance(mask, dict) else None
     if not isinstance(mask, dict) or not isinstance(n_bytes, int):
         yield "its sidecar does not say how large it is"
-    elif n_bytes != path.stat().st_size:
-        yield f"it has {path.stat().st_size:,} bytes, its sidecar says {n_bytes:,}"
-    elif mask.get("sha256") not in (None, file_sha256(path)):
+    elif n_bytes != path_bytes(path):
+        yield f"it has {path_bytes(path):,} bytes, its sidecar says {n_bytes:,}"
+    elif mask.get("sha256") not in (None, path_sha256(path)):
         yield "its bytes are not those that were written: its hash is not the sidecar's"
     if (
         sidecar.get("kind") == "instances"

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from qpmask.classes.names import UNCLASSIFIED, same_class
+from qpmask.collection.opening import open_mask
 from qpmask.errors import FrameError, OptionsError
 from qpmask.geometry import Size
-from qpmask.mask import Mask, open_mask
+from qpmask.mask import Mask
 from qpmask.ometiff.omexml import ClassRow, Color
 from qpmask.outputs import instance_classes
 from qpmask.project import composed_form

@@ -15,6 +15,7 @@ from qpmask.errors import OptionsError
 from qpmask.options import (
     COMPRESSIONS,
     ENGINES,
+    FORMATS,
     HIDDEN_POLICIES,
     OBJECTS,
     ORDERS,
@@ -99,6 +100,10 @@ def _overrule(ctx: click.Context, values: dict[str, Any]) -> None:
 @click.option(
     "--compression", type=click.Choice(COMPRESSIONS), default="lzw", show_default=True,
     help="Of the tiles; all are lossless.",
+)  # fmt: skip
+@click.option(
+    "--format", type=click.Choice(FORMATS), default="ome-tiff", show_default=True,
+    help="Of the masks: TIFFs, or collections of masks by name (OME-Zarr: one file, a folder).",
 )  # fmt: skip
 @click.option(
     "--for", "made_for", type=click.Choice(PROGRAMS_WITH_MASKS),

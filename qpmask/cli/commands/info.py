@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 @click.option("-v", "--verbose", count=True, help="Show what happens.")
 def command(path: Path | None, as_json: bool, verbose: int) -> int:
-    """Show a QuPath project, a mask, or a QuPath data file.
+    """Show a QuPath project, a mask, a collection of masks, or a QuPath data file.
 
     Of a project its images, sizes and slides; of a mask its levels and classes; of a data file its
     image and objects. PATH is a .qpproj file, the folder of a project, a mask, or a .qpdata file.
@@ -35,6 +35,12 @@ def command(path: Path | None, as_json: bool, verbose: int) -> int:
         return show_formats(as_json)
     if not path.exists():
         raise OptionsError(f"There is no file or folder {path}.")
+    from qpmask.collection.opening import is_collection
+
+    if is_collection(path):
+        from qpmask.cli.infocollection import show_collection
+
+        return show_collection(path, as_json)
     if path.is_dir() and not any(path.glob("*.qpproj")) and masks_of_folder(path):
         raise OptionsError(
             f"{path} is a folder of masks.",

@@ -1,0 +1,249 @@
+"""A collection of planes as the one mask that :func:`qpmask.open_mask` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask.collection.arrays import THREADS
+from qpmask.collection.collection import MaskCollection
+from qpmask.collection.views import PlaneView
+from qpmask.errors import MaskError, NoSuchClassError, OptionsError
+from qpmask.geometry import PixelSize, Size
+from qpmask.geometry.frames import FRAME_KEY, Frame, frame_from_json
+from qpmask.mask.binarymask import is_one_of
+from qpmask.mask.mask import Mask
+from qpmask.mask.tilescan import MaskTile
+from qpmask.ometiff.directoryreader import Level
+from qpmask.ometiff.labelcount import count_labels
+from qpmask.ometiff.omexml import ClassRow, MaskMetadata
+from qpmask.ometiff.regiontiles import Positions
+from qpmask.ometiff.threads import in_threads
+
+if TYPE_CHECKING:
+    from qpmask.mask.zarrstore import MaskStore
+
+
+class CollectionMask(Mask):
+    """All masks of a collection, flattened, or one of them with its label.
+
+    Parameters
+    ----------
+    masks : MaskCollection
+        The open collection, of planes.
+    name : str, optional
+        The only mask that is shown; by default all, the last one on top.
+    """
+
+    def __init__(self, masks: MaskCollection, name: str | None = None) -> None:
+        self._masks = masks
+        self._only = name
+        rows = [row for row in masks.rows() if name is None or row.name == name]
+        self._rows = rows
+        self._view = masks.flat if name is None else masks[name]
+        assert isinstance(self._view, PlaneView)
+        self._classes = MappingProxyType(
+            {row.label: ClassRow(row.label, row.name, row.color) for row in rows}
+        )
+
+    @classmethod
+    def open(cls, path: Path, cache_bytes: int) -> CollectionMask:
+        """Open a collection for its flattened mask.
+
+        Raises
+        ------
+        MaskError
+            It is none, or holds volumes.
+        """
+        masks = MaskCollection(path, cache_bytes=cache_bytes)
+        if masks.ndim != 2:
+            masks.close()
+            raise MaskError(
+                f"{path} holds volumes, and a mask has two axes.",
+                hint="Open it with qpmask.MaskCollection.",
+            )
+        return cls(masks)
+
+    @property
+    def collection(self) -> MaskCollection:
+        """The collection that it looks at."""
+        return self._masks
+
+    def close(self) -> None:
+        """Close the file, also for other planes of it; reading is an error afterwards."""
+        self._masks.close()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return CollectionMask, (self._masks, self._only)
+
+    def __dask_tokenize__(self) -> tuple[object, ...]:
+        """What tells Dask that two masks are the same."""
+        return self._view.__dask_tokenize__()
+
+    def __repr__(self) -> str:
+        return f"<Mask of {self._masks!r}>"
+
+    # --- what it is ---------------------------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        """The file or folder."""
+        return self._masks.path
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Pixel type: the smallest that holds all labels."""
+        highest = max(self._classes, default=0)
+        return np.dtype(np.uint8 if highest < 256 else np.uint16 if highest < 65_536 else np.uint32)
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Size and chunk size of each level, level 0 first."""
+        return self._view.levels
+
+    @property
+    def level_scales(self) -> tuple[tuple[float, float], ...]:
+        """How many pixels of level 0 a pixel of each level spans, in x and y."""
+        return self._view.level_scales
+
+    def fitting_level(self, downsample: float) -> int:
+        """The level that :meth:`region` reads at a downsample."""
+        return self._view.fitting_level(downsample)
+
+    @property
+    def note(self) -> str | None:
+        """What people should know of the file."""
+        return None
+
+    @property
+    def frame(self) -> Frame | None:
+        """Where it lies in the slide's file; None where the collection does not say."""
+        data = self._masks.extra.get(FRAME_KEY)
+        if data is None:
+            return None
+        return frame_from_json(data) or Frame(None, unknown="what it says of it cannot be read")
+
+    @property
+    def pixel_size(self) -> PixelSize | None:
+        """Size of a pixel of level 0."""
+        mpp = self._masks.mpp
+        return None if mpp is None else PixelSize(*mpp)
+
+    @property
+    def metadata(self) -> MaskMetadata:
+        """All that the file says about itself, in the words of a TIFF's."""
+        rows, cols = self.shape
+        extra = {k: str(v) for k, v in self._masks.extra.items() if k != FRAME_KEY}
+        return MaskMetadata(
+            name=self._masks.name,
+            size=Size(cols, rows),
+            dtype=str(self.dtype),
+            pixel_size=self.pixel_size,
+            classes=tuple(self._classes.values()),
+            extra={**extra, "kind": "classes"},
+        )
+
+    @property
+    def n_planes(self) -> int:
+        """Number of planes: one; each mask is one more, by its name."""
+        return 1
+
+    @property
+    def plane_number(self) -> int:
+        """Which of them this is: the first."""
+        return 0
+
+    def plane(self, c: int | str = 0, z: int = 0, t: int = 0) -> Mask:
+        """One of the masks by its name, with its label; 0 is all of them, flattened."""
+        if isinstance(c, str):
+            self._masks.row(c)
+            return CollectionMask(self._masks, c)
+        if (c, z, t) != (0, 0, 0):
+            raise OptionsError(
+                f"{self.path} has no plane c={c}, z={z}, t={t}.",
+                hint=f"Its masks go by name: {', '.join(self._masks.names()[:20])}.",
+            )
+        return self if self._only is None else CollectionMask(self._masks)
+
+    # --- its pixels ---------------------------------------------------------------------------
+
+    def counts(self, region: tuple[int, int, int, int] | None = None) -> dict[int, int]:
+        """Pixels of level 0 by label, of the whole or of (x_px, y_px, width_px, height_px)."""
+        self._check_open()
+        expected = tuple(self._classes)
+        total: dict[int, int] = {}
+        rows, cols = (
+            (range(n) for n in self.shape) if region is None else self._checked_region(region)
+        )
+
+        def count(place: tuple[range, range]) -> dict[int, int]:
+            return count_labels(self._read(0, *place), expected)
+
+        for part in in_threads(count, self._blocks(rows, cols), THREADS):
+            for label, n in part.items():
+                total[label] = total.get(label, 0) + n
+        return dict(sorted(total.items()))
+
+    def tiles_with(self, *classes: str | int) -> Iterator[MaskTile]:
+        """The tiles of level 0 that hold any of these classes, row by row."""
+        labels = self.labels_of(*classes)
+        self._check_open()
+        return self._tiles(labels)
+
+    def _tiles(self, labels: tuple[int, ...]) -> Iterator[MaskTile]:
+        rows, cols = map(range, self.shape)
+        boxes = [row.box for row in self._rows if row.label in labels and row.n_pixels]
+        for y, x in self._blocks(rows, cols):
+            if any(b[0][0] < y.stop and y.start < b[0][1] and b[1][0] < x.stop and x.start < b[1][1]
+                   for b in boxes):  # fmt: skip
+                pixels = self._read(0, y, x)
+                if is_one_of(pixels, labels).any():
+                    yield MaskTile(x.start, y.start, pixels)
+
+    def tile(self, level: int, row: int, col: int) -> NDArray[Any]:
+        """One tile of a level, cropped to the level; the caller's own."""
+        self._check_open()
+        of = self.levels[level]
+        y, x = row * of.tile.height_px, col * of.tile.width_px
+        height, width = of.shape(row, col)
+        return self._read(level, range(y, y + height), range(x, x + width))
+
+    def labels_of(self, *classes: str | int) -> tuple[int, ...]:
+        """Labels of masks, by name or label."""
+        try:
+            return super().labels_of(*classes)
+        except NoSuchClassError as error:
+            error.hint = error.hint or "MaskCollection(path).names() lists its masks."
+            raise
+
+    def aszarr(self) -> MaskStore:
+        """Refused: a collection is a Zarr store already."""
+        raise OptionsError(
+            f"{self.path} is a Zarr store itself.",
+            hint="zarr.open_group(path), or zarr.open_group(zarr.storage.ZipStore(path)).",
+        )
+
+    # --- behind the scenes --------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        self._masks.container  # noqa: B018  # an error of one that is closed
+
+    def _blocks(self, rows: range, cols: range) -> Iterator[tuple[range, range]]:
+        tile = self.levels[0].tile
+        for y in range(rows.start - rows.start % tile.height_px, rows.stop, tile.height_px):
+            for x in range(cols.start - cols.start % tile.width_px, cols.stop, tile.width_px):
+                yield (
+                    range(max(y, rows.start), min(y + tile.height_px, rows.stop)),
+                    range(max(x, cols.start), min(x + tile.width_px, cols.stop)),
+                )
+
+    def _read(self, level: int, rows: Positions, cols: Positions) -> NDArray[Any]:
+        found = self._view._read(level, rows, cols)
+        if self._only is not None:
+            return np.asarray((found != 0) * self.dtype.type(self._rows[0].label))
+        return found
