@@ -136,9 +136,9 @@ def _compare_collections(
     with open_mask(first) as a, open_mask(second) as b:
         planes = planes_of(a, b)
         pixels = compare_planes(planes, on_tile)
-        words = [words_of(planes, mask) for mask in (a, b)]
-        agreement = _agreement(pixels, *words, by)
-        notes = (*notes_of(a, b), *_contradictions(*words, by))
+        one, other = words_of(planes, a), words_of(planes, b)
+        agreement = _agreement(pixels, one, other, by)
+        notes = (*notes_of(a, b), *_contradictions(one, other, by))
     return MaskComparison(first, second, pixels, agreement, Pairing(), notes)
 
 

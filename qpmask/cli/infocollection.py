@@ -35,7 +35,7 @@ def show_collection(path: Path, as_json: bool) -> int:
             }
             for row in masks.rows()
         ]
-        data = {
+        data: dict[str, Any] = {
             "collection": str(path),
             "bytes": path_bytes(path),
             "shape": list(masks.shape),
@@ -71,7 +71,7 @@ def show_collection(path: Path, as_json: bool) -> int:
         swatch = Text("■ ", "#{:02x}{:02x}{:02x}".format(*color)) if color else Text("")
         amount = row["volume_mm3"] if is_volume else row["area_mm2"]
         amount = None if amount is None else amount / 1e3 if is_volume else amount
-        cells = [str(row["label"]), swatch + Text(row["name"])]
+        cells: list[str | Text] = [str(row["label"]), swatch + Text(row["name"])]
         cells += [Text(row["group"] or "")] if grouped else []
         table.add_row(*cells, f"{row['pixels']:,}", "" if amount is None else f"{amount:,.4g}")
     console.print(table)

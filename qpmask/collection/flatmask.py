@@ -45,8 +45,9 @@ class CollectionMask(Mask):
         self._only = name
         rows = [row for row in masks.rows() if name is None or row.name == name]
         self._rows = rows
-        self._view = masks.flat if name is None else masks[name]
-        assert isinstance(self._view, PlaneView)
+        view = masks.flat if name is None else masks[name]
+        assert isinstance(view, PlaneView)
+        self._view = view
         self._classes = MappingProxyType(
             {row.label: ClassRow(row.label, row.name, row.color) for row in rows}
         )

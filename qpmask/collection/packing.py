@@ -359,7 +359,9 @@ def _of_tiff(path: Path, mask: Mask) -> Iterator[Packed]:
                     row = next(iter(plane.classes.values()), None)
                     known = len(names) == mask.n_planes
                     name = names[number] if known else f"{_stem(path)} {number + 1}"
-                    yield Packed(name, plane.binary(*_present(plane)), None, row and row.color)
+                    yield Packed(
+                        name, plane.binary(*_present(plane)), None, row.color if row else None
+                    )
             return
         rows = mask.classes
         present = _present(mask)
@@ -452,8 +454,8 @@ def _write_tiff(masks: MaskCollection, name: str, folder: Path, stem: str) -> Pa
     if labels and view.dtype.kind != "u":
         raise OptionsError(f"The mask {name!r} holds {view.dtype}, which no TIFF mask does.")
     classes = {} if labels else {row.label: name}
-    how = {"dtype": str(view.dtype)} if labels else {}
-    with MaskWriter(target, cols, rows, classes=classes, mpp=masks.mpp, **how) as writer:
+    dtype = str(view.dtype) if labels else None
+    with MaskWriter(target, cols, rows, classes=classes, mpp=masks.mpp, dtype=dtype) as writer:
         for y in range(0, rows, _ROWS):
             for x in range(0, cols, _ROWS):
                 block = np.asarray(view[y : y + _ROWS, x : x + _ROWS])
