@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ rows, cols = np.mgrid[:2000, :3000]
 tissue = (rows - 1000) ** 2 + (cols - 1500) ** 2 < 900**2
 tumor = (rows - 900) ** 2 + (cols - 1800) ** 2 < 250**2
 
-path = Path(tempfile.mkdtemp()) / "slide.ozx"
+path = Path("slide.ozx")
 with MaskCollection(path, "w", shape=tissue.shape, mpp=0.5) as masks:
     masks.add("Tissue", tissue, color=(150, 200, 150))
     masks.add("Tumor", tumor, color=(200, 0, 0))

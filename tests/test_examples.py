@@ -18,6 +18,7 @@ EXPECTED = {
     "07_picture_of_a_mask.py": "picture.png: 1,241 x 600 pixels",
     "08_patches.py": "patches 64 to 70: (7, 128, 128, 3)",
     "09_predictions_into_qupath.py": "100.00% of the pixels are as predicted",
+    "10_many_masks.py": "Tumor: 196,293 pixels, 0.049 mm²",
 }
 
 
