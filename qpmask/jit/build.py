@@ -37,6 +37,7 @@ SHIPPED = (
     "qpmask.geojson.library",
     "qpmask.ometiff.kernels.library",
     "qpmask.polygons.library",
+    "qpmask.qpdata.kernel.library",
 )
 """Modules of the libraries that the package brings bitcode of."""
 

@@ -1,24 +1,13 @@
 """Reads QuPath's ``data.qpdata`` files without Java.
 
-In: the path or the bytes of a data file written by QuPath 0.2 to 0.7. Out: its objects and their
-ROIs as columns of numbers. Read from the bottom up::
-
-    bytereader   numbers and texts from bytes that are not trusted
-    javacodes, javavalues, javaframes, javahandles, javastream
-                 a Java Object Serialization stream as plain values
-    gather       many stretches of bytes as one
-    wkb, wkbmany the vertices of a geometry, of many polygons at once
-    rois         QuPath's ROIs -> columns
-    kinds        the names of QuPath's classes
-    columns      QuPath's objects and classes -> columns
-    objects      reads objects one by one, and the hierarchy that they make up
-    many         reads them by the thousand instead, where that is possible, with
-      lanedata, lanes    a stream read at many places at the same time
-      pieces, roilanes   the heads and the tails of objects there, and their ROIs
-      windows            how these follow one another
-      meaning            what they refer to
-    reader       the whole file, from its first line to its last
-    model        the columns
+A data file of QuPath 0.2 to 0.7 is one Java serialization stream. :mod:`.parser` reads it in one
+pass, with compiled code that knows its grammar (:mod:`.kernel`: handles, values, ROIs, the
+hierarchy of objects) and fills the columns of :mod:`.model`; each class descriptor that it meets is
+turned into numbers by :mod:`.classforms`, by the names of QuPath's classes (:mod:`.names`). What
+that grammar does not know, and what is damaged, is read again in plain Python (:mod:`.plain`),
+slowly, by a reader that takes any content and says what is wrong; :mod:`.columns` is the last step
+of both, and :mod:`.reader` chooses. Whatever the parser takes, the plain reader reads the same:
+tests hold them to one another, on files of QuPath, made-up ones and damaged ones.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from qpmask.qpdata import wkb
+from qpmask.qpdata.kernel import wkb
 
 
 class ObjectKind(IntEnum):

@@ -1,36 +1,28 @@
-"""Reads a whole data file, from its first line to its last.
+"""Reads a data file: by the compiled parser, or, what that does not know, in plain Python.
 
-In: a path or bytes. Out: :class:`~qpmask.qpdata.model.ImageObjects`. The sequence is that of
-QuPath's ``PathIO``: a line with the version, how to open the image, then objects until the text
-``EOF``, one of which is the hierarchy. A file that does not come to this end is an error: QuPath
-itself takes such a file for an image without objects.
+In: a path or bytes. Out: :class:`~qpmask.qpdata.model.ImageObjects`. Both readers give the same;
+the plain one also says what is wrong with a file that cannot be read.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Final
 
-from qpmask.errors import DataFileMissingError
-from qpmask.qpdata.javacodes import FLAG_WRITE_METHOD, TC_OBJECT, TC_REFERENCE, TC_RESET
-from qpmask.qpdata.javastream import JavaStream
-from qpmask.qpdata.javavalues import Block, EnumConstant, JavaObject, Mark
+from qpmask.errors import DataFileError, DataFileMissingError
 from qpmask.qpdata.model import ImageObjects
-from qpmask.qpdata.objects import HierarchyReader
+from qpmask.qpdata.parser import NotKnownError, Parser
+from qpmask.qpdata.plain.file import read_file, read_start
+from qpmask.qpdata.plain.javastream import JavaStream
 
-#: Versions of the data file: 2 by QuPath 0.2, 3 by 0.3 to 0.7, 4 prepared in the code of 0.4.
-VERSIONS: Final = (2, 3, 4)
 #: What QuPath adds to the name of the file that it last replaced.
 BACKUP_SUFFIX: Final = ".bkp"
 
 _HEAD_BYTES: Final = 16 << 20  # more than any server needs: hundreds of channels in JSON
 
-_HIERARCHY: Final = "qupath.lib.objects.hierarchy.PathObjectHierarchy"
-_IMAGE_TYPE: Final = "qupath.lib.images.ImageData$ImageType"
-_FIRST_LINE: Final = re.compile(r"Data file version (\d{1,4})(?:\.0)?")
-
+#: Of a longer file it is not told what it ends inside: that takes many times its memory.
+_LONG_BYTES: Final = 64 << 20
 
 _NO_BACKUP_HINT: Final = (
     "Open the image in QuPath, check its objects and save it, or restore the file from a backup."
@@ -65,13 +57,19 @@ def read_qpdata(path: str | os.PathLike[str]) -> ImageObjects:
     hint = _hint(path)
     try:
         # Not mapped into memory: QuPath may replace or cut the file meanwhile.
-        stream = JavaStream(path.read_bytes(), source=str(path), hint=hint)
+        with path.open("rb", buffering=0) as file:
+            try:
+                return Parser(file, os.fstat(file.fileno()).st_size).read()
+            except NotKnownError:
+                file.seek(0)
+            return _read(file.readall(), source=str(path), hint=hint)
+    except DataFileError:
+        raise
     except FileNotFoundError:
         raise DataFileMissingError(f"{path} does not exist.", hint=hint) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise DataFileMissingError(f"{path} cannot be opened: {reason}.", hint=hint) from error
-    return _read(stream)
 
 
 def read_server(path: Path) -> str | None:
@@ -87,12 +85,9 @@ def read_server(path: Path) -> str | None:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
         stream = JavaStream(head, source=str(path))
-        stream.read_header()
-        _read_version(stream)
-        server = stream.read_value()
+        return read_start(stream)[1]
     except (OSError, ValueError):
         return None
-    return server if isinstance(server, str) else None
 
 
 def read_qpdata_bytes(data: bytes, *, source: str = "the data file") -> ImageObjects:
@@ -115,7 +110,18 @@ def read_qpdata_bytes(data: bytes, *, source: str = "the data file") -> ImageObj
     TruncatedDataError, CorruptDataError, UnsupportedDataError
         As :func:`read_qpdata`.
     """
-    return _read(JavaStream(bytes(data), source=source, hint=_NO_BACKUP_HINT))
+    return _read(bytes(data), source=source, hint=_NO_BACKUP_HINT)
+
+
+def _read(data: bytes, *, source: str, hint: str) -> ImageObjects:
+    stream = JavaStream(data, source=source, hint=hint)
+    try:
+        return Parser(None, len(data), data).read()
+    except NotKnownError as error:
+        if error.short_at is not None and len(data) > _LONG_BYTES:
+            stream.pos = error.short_at
+            raise stream.truncated("something") from None
+    return read_file(stream)
 
 
 def _hint(path: Path) -> str:
@@ -131,86 +137,3 @@ def _hint(path: Path) -> str:
             "open the image in QuPath and check its objects."
         )
     return _NO_BACKUP_HINT
-
-
-def _read(stream: JavaStream) -> ImageObjects:
-    stream.read_header()
-    version = _read_version(stream)
-    server = stream.read_value()
-    if server is not None and not isinstance(server, str):
-        raise stream.corrupt("how to open the image is no text")
-    hierarchy: HierarchyReader | None = None
-    image_type: str | None = None
-    while True:
-        code = stream.peek()
-        if code == TC_RESET:
-            stream.pos += 1
-            stream.reset_handles()
-            continue
-        if code == TC_OBJECT:
-            stream.pos += 1
-            value = stream.begin_object()
-            if value.desc.name == _HIERARCHY:
-                if hierarchy is not None:
-                    raise stream.corrupt("it holds two hierarchies")
-                hierarchy = HierarchyReader(stream)
-                _read_hierarchy(stream, value, hierarchy)
-                continue
-            stream.finish_object(value)
-            continue
-        entry = stream.read_value()
-        if entry == "EOF":
-            break
-        if entry is Mark.END or isinstance(entry, Block):
-            raise stream.corrupt("raw data was found where an object was expected")
-        if isinstance(entry, EnumConstant) and entry.desc.name == _IMAGE_TYPE:
-            image_type = entry.name
-        if isinstance(entry, JavaObject) and entry.desc.name == _HIERARCHY:
-            raise stream.corrupt("it refers to a hierarchy instead of holding it")
-    if hierarchy is None:
-        raise stream.corrupt("it ends without a hierarchy of objects")
-    if stream.pos != stream.size:
-        raise stream.corrupt(f"{stream.size - stream.pos:,} bytes follow after its end")
-    columns = hierarchy.columns
-    del hierarchy, value
-    stream.close()  # before more memory is taken for the columns
-    return columns.finish(version=version, server=server or "", image_type=image_type)
-
-
-def _read_version(stream: JavaStream) -> int:
-    """Read the first line: a block that holds the version as a text."""
-    stream.open_block()
-    end = stream.pos + stream.block_left
-    line = stream.text("its first line")
-    if stream.pos != end:
-        raise stream.corrupt("its first line does not fill its block")
-    stream.block_left = 0
-    match = _FIRST_LINE.fullmatch(line.strip())
-    if match is None:
-        raise stream.corrupt("its first line does not name a version")
-    version = int(match[1])
-    if version not in VERSIONS:
-        raise stream.unsupported(
-            f"it is of version {version}; known are {', '.join(map(str, VERSIONS))}, "
-            "which QuPath 0.2 to 0.7 write"
-        )
-    return version
-
-
-def _read_hierarchy(stream: JavaStream, value: JavaObject, hierarchy: HierarchyReader) -> None:
-    """Read the fields of the hierarchy: the root with all objects, and the grid of TMA cores."""
-    has_root = False
-    for level in value.desc.levels:
-        stream.read_primitives(value, level)
-        for field in level.object_fields:
-            if field == "rootObject" and not has_root:
-                has_root = True
-                if stream.peek() == TC_REFERENCE:
-                    raise stream.corrupt("the hierarchy refers to a root instead of holding it")
-                hierarchy.read_tree()
-            elif stream.read_value() is Mark.END:
-                raise stream.corrupt("a field of the hierarchy is missing")
-        if level.flags & FLAG_WRITE_METHOD:
-            stream.skip_contents()
-    if not has_root:
-        raise stream.corrupt("the hierarchy has no root")

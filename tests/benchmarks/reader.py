@@ -3,9 +3,9 @@
 Prints, for 200,000 cells that are laid out alike and for 47,000 objects of which hardly two are,
 the times of QuPath's ``PathIO.readImageData`` and of ``read_qpdata``: the first time in a process,
 with classes or modules still to be loaded, and the best; and the ratio of the best ones. Both read
-the whole file into memory. Each has a process of its own, since a JVM goes on compiling and
-collecting behind the back of whoever is measured beside it. The files are written by the QuPath in
-use::
+the whole file. Each has a process of its own, since a JVM goes on compiling and collecting behind
+the back of whoever is measured beside it. The files are written by the QuPath in use. Then the
+cells ten times over, native alone, with the memory that it takes beside that of the columns::
 
     python tests/benchmarks/reader.py [CELLS VARIED]
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,7 @@ from qpmask.engines import jvm
 from qpmask.qpdata import read_qpdata
 
 ROUNDS = 6
+SAMPLE = Path(__file__).parents[1] / "qpdata" / "data" / "varied-0.6.0.qpdata"
 
 
 def cells(make: Any, n: int) -> list[Any]:
@@ -86,6 +88,10 @@ def main() -> None:
             samples.write(make, image_data, path)
             del image_data, item
             print(row(name, path), flush=True)
+        many = Path(folder) / "many.qpdata"
+        many.write_bytes(repeated(path.read_bytes(), n_cells, 10))
+        path.unlink()
+        print(memory_row(many))
 
 
 def row(name: str, path: Path) -> str:
@@ -99,6 +105,29 @@ def row(name: str, path: Path) -> str:
     )
 
 
+def repeated(data: bytes, n_cells: int, times: int) -> bytes:
+    """The cells of a file many times over: all but the first 100 refer to what these hold."""
+    root = data.index(b"PathRootObject")
+    count = data.index(b"w\x04" + n_cells.to_bytes(4, "big"), root) + 2
+    last = data.rfind(b"ppsq\0~\0") - 6
+    head = data[last : last + 8]  # an object of the class of cells, without name and colour
+    first = root
+    for _ in range(100):
+        first = data.index(head, first + 1)
+    n = n_cells + (times - 1) * data.count(head, first, last)
+    start = data[:count] + n.to_bytes(4, "big") + data[count + 4 : first]
+    return start + times * data[first:last] + data[last:]
+
+
+def memory_row(path: Path) -> str:
+    """Measure one file natively: seconds and memory."""
+    took, peak_mb, columns_mb, n = measured("memory", path)
+    return (
+        f"{n:,.0f} cells, {path.stat().st_size / 1e6:.0f} MB: {took:.2f} s; columns of "
+        f"{columns_mb:.0f} MB, memory {peak_mb:.0f} MB ({peak_mb / columns_mb:.2f})"
+    )
+
+
 def measured(reader: str, path: Path) -> list[float]:
     """Seconds of each read, in a process of its own."""
     command = [sys.executable, __file__, "--measure", reader, str(path)]
@@ -107,8 +136,28 @@ def measured(reader: str, path: Path) -> list[float]:
     return found
 
 
+def peak_mb() -> float:
+    """The most memory that this process had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def measure(reader: str, path: Path) -> None:
-    """Read a file again and again, and print the seconds."""
+    """Read a file again and again, and print the seconds; or once, and the memory too."""
+    if reader == "memory":
+        seconds(lambda: read_qpdata(SAMPLE))
+        before = peak_mb()
+        began = time.perf_counter()
+        objects = read_qpdata(path)
+        took = time.perf_counter() - began
+        arrays = [
+            getattr(part, name)
+            for part in (objects, objects.rois)
+            for name in part.__dataclass_fields__
+            if name not in ("rois", "classes", "version", "server", "image_type")
+        ]
+        sizes = [8 * len(a) if isinstance(a, tuple) else a.nbytes for a in arrays]
+        print(json.dumps([took, peak_mb() - before, sum(sizes) / 2**20, len(objects)]))
+        return
     if reader == "qupath":
         jvm.start("4g")
         read = Reference().hierarchy

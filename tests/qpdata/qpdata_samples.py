@@ -1,13 +1,20 @@
-"""The small files that QuPath wrote, and what read objects are compared as."""
+"""The small files that QuPath wrote, the ways to read one, and what is compared."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
-from qpmask.qpdata import ImageObjects, many
+import numpy as np
+
+from qpmask.qpdata import ImageObjects, parser
+from qpmask.qpdata.kernel.library import Columns, Stream
+from qpmask.qpdata.kernel.objects import parse
+from qpmask.qpdata.parser import NotKnownError, Parser
+from qpmask.qpdata.plain.file import read_file
+from qpmask.qpdata.plain.javastream import JavaStream
 
 FOLDER = Path(__file__).parent / "data"
 SAMPLES = tuple(sorted(FOLDER.glob("objects-*.qpdata")))
@@ -15,16 +22,51 @@ VARIED = tuple(sorted(FOLDER.glob("varied-*.qpdata")))
 EMPTY = tuple(sorted(FOLDER.glob("empty-*.qpdata")))
 
 
-@contextmanager
-def together(before: int | None) -> Iterator[None]:
-    """Read many objects at once after ``before`` objects; None to read every object in full."""
-    first = 10**9 if before is None else before
+def plain(data: bytes) -> ImageObjects:
+    """Read in plain Python."""
+    return read_file(JavaStream(data, source="the data file"))
+
+
+def parsed(data: bytes) -> ImageObjects:
+    """Read with the compiled parser; NotKnownError if it cannot."""
+    return Parser(None, len(data), data).read()
+
+
+def parsed_in_pieces(data: bytes, window: int = 97) -> ImageObjects:
+    """Read with the compiled parser, which gets little of the file and little room at a time."""
     with (
-        patch.object(many, "OBJECTS_BEFORE", first),
-        patch.object(many, "MANY", 1 if first < 10 else 12),
-        patch.object(many, "FIRST_WINDOW", 1000 if first == 2 else 2**18),
+        patch.object(parser, "WINDOW_BYTES", window),
+        patch.object(parser, "_FIRST_ROOM", 1),
     ):
-        yield
+        return Parser(BytesIO(data), len(data)).read()  # type: ignore[arg-type]
+
+
+class Checked(np.ndarray):
+    """An array that refuses places outside it, those counted from its end too."""
+
+    def __getitem__(self, key: Any) -> Any:
+        self._check(key)
+        return super().__getitem__(key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._check(key)
+        super().__setitem__(key, value)
+
+    def _check(self, key: Any) -> None:
+        for one in key if isinstance(key, tuple) else (key,):
+            if not isinstance(one, slice) and one < 0:
+                raise IndexError(f"{one} is outside")
+
+
+def checked(data: bytes) -> ImageObjects:
+    """Read with the parser as plain Python, which raises where an index is outside an array."""
+
+    def run(stream: Stream, columns: Columns) -> int:
+        views = [type(r)(*(a.view(Checked) for a in r)) for r in (stream, columns)]
+        return int(parse.function(*views))  # type: ignore[attr-defined]
+
+    with patch.object(parser, "parse", run):
+        return parsed(data)
 
 
 def roi_record(objects: ImageObjects, number: int) -> tuple[object, ...] | None:
@@ -61,3 +103,28 @@ def records(objects: ImageObjects) -> list[tuple[object, ...]]:
         )
         for i in range(len(objects))
     ]
+
+
+def columns(objects: ImageObjects) -> dict[str, object]:
+    """All columns, byte for byte."""
+    found: dict[str, object] = {}
+    for part in (objects, objects.rois):
+        for name in part.__dataclass_fields__:
+            value = getattr(part, name)
+            if isinstance(value, np.ndarray):
+                value = (value.dtype.str, value.shape, value.tobytes())
+            found[f"{type(part).__name__}.{name}"] = value
+    del found["ImageObjects.rois"]
+    return found
+
+
+def check_agreement(data: bytes, n_objects: int | None = None, *, known: bool = True) -> None:
+    """All ways to read a file give the same; the parser may refuse it unless it is ``known``."""
+    expected = columns(plain(data))
+    if n_objects is not None:
+        assert len(plain(data)) == n_objects
+    for read in (parsed, checked, parsed_in_pieces):
+        try:
+            assert columns(read(data)) == expected
+        except NotKnownError:
+            assert not known or read is parsed_in_pieces  # that may refer to what is gone

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from qpdata.qpdata_builder import Obj, Roi, data_file
 from qpdata.qpdata_reference import Reference
-from qpdata.qpdata_samples import EMPTY, SAMPLES, VARIED, together
+from qpdata.qpdata_samples import EMPTY, SAMPLES, VARIED
 from qpdata.qpdata_varied import make_samples, write_varied
 
 from qpmask.qpdata import ImageObjects, RoiKind, read_qpdata
@@ -64,16 +64,16 @@ def check_roi(objects: ImageObjects, number: int, expected: dict[str, Any] | Non
         rings = slice(rois.ring_offsets[number], rois.ring_offsets[number + 1])
         wkb = read_wkb(expected["wkb"])
         assert rois.geometry_type[number] == wkb.geometry_type
-        assert rois.ring_size[rings].tolist() == wkb.sizes
-        assert rois.ring_kind[rings].tolist() == wkb.types
-        assert rois.ring_part[rings].tolist() == wkb.parts
-        assert rois.ring_is_hole[rings].tolist() == wkb.holes
-        for ring, xy in zip(rois.rings(number), wkb.xy, strict=True):
-            expected_ring = np.frombuffer(xy, ">f8").reshape(-1, 2)
+        assert rois.ring_size[rings].tolist() == wkb.sizes.tolist()
+        assert rois.ring_kind[rings].tolist() == wkb.types.tolist()
+        assert rois.ring_part[rings].tolist() == wkb.parts.tolist()
+        assert rois.ring_is_hole[rings].tolist() == wkb.holes.tolist()
+        expected_rings = np.split(wkb.vertices_px0, np.cumsum(wkb.sizes)[:-1])
+        for ring, expected_ring in zip(rois.rings(number), expected_rings, strict=False):
             if not np.array_equal(ring, expected_ring):  # QuPath before 0.6 does not round
                 assert np.array_equal(as_qupath_reads(ring), expected_ring)
                 bounds = as_qupath_reads(rois.bounds_px0[number])
-        if not wkb.sizes:
+        if not len(wkb.sizes):
             return  # QuPath has a box of width -1 for nothing
     assert np.allclose(bounds, expected["bounds"], rtol=0, atol=1e-6, equal_nan=True)
 
@@ -141,18 +141,14 @@ def test_cells(tmp_path: Path, reference: Reference, samples: ModuleType) -> Non
     image_data.getHierarchy().getRootObject().addChildObject(parent)
     path = tmp_path / "cells.qpdata"
     samples.write(make, image_data, path)
-    for row in (200, 2):
-        with together(row):
-            assert check(path, reference) == 1501
+    assert check(path, reference) == 1501
 
 
 def test_varied_objects(tmp_path: Path, reference: Reference, samples: ModuleType) -> None:
     """Objects that differ in all that objects can differ in."""
     path = tmp_path / "varied.qpdata"
     write_varied(samples, path, 1500, seed=1)
-    for row in (24, 2):
-        with together(row):
-            assert check(path, reference) == 1500
+    assert check(path, reference) == 1500
 
 
 def test_geometries_off_the_grid(tmp_path: Path, reference: Reference, samples: ModuleType) -> None:

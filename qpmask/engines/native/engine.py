@@ -12,7 +12,7 @@ from qpmask.engines.base import Engine, EngineInfo, Rendering, RenderJob, Sight,
 from qpmask.engines.native.library import LIBRARY
 from qpmask.errors import UnsupportedByEngineError
 from qpmask.qpdata import ImageObjects, read_qpdata
-from qpmask.qpdata.wkb import MULTI_POLYGON
+from qpmask.qpdata.kernel.wkb import MULTI_POLYGON
 
 if TYPE_CHECKING:
     from qpmask.engines.draworder import Drawn

@@ -1,11 +1,11 @@
-"""Objects that are read together: the same as one by one, and really together."""
+"""The compiled parser: it gives what the plain reader gives, or leaves the file to it."""
 
 from __future__ import annotations
 
-import gc
 import struct
-import weakref
 from collections.abc import Callable, Sequence
+from io import BytesIO
+from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
@@ -13,16 +13,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qpdata.qpdata_builder import EXTERNAL, SERIALIZABLE, STRING, Obj, QuPathWriter, Roi, data_file
-from qpdata.qpdata_samples import VARIED, records, together
+from qpdata.qpdata_samples import (
+    EMPTY,
+    SAMPLES,
+    VARIED,
+    check_agreement,
+    checked,
+    columns,
+    parsed,
+    parsed_in_pieces,
+    plain,
+)
 
 from qpmask.errors import CorruptDataError
-from qpmask.qpdata import many, read_qpdata_bytes, windows
-from qpmask.qpdata.columns import ObjectColumns
-from qpmask.qpdata.gather import Growing, gather
-from qpmask.qpdata.lanedata import LaneData
-from qpmask.qpdata.lanes import MAX_LEVELS, MAX_STEPS
-from qpmask.qpdata.objects import HierarchyReader
-from qpmask.qpdata.pieces import MAX_ENTRIES
+from qpmask.qpdata import parser, read_qpdata, read_qpdata_bytes
+from qpmask.qpdata.parser import MAX_CLASSES, NotKnownError, Parser
 
 ID = "01234567-89ab-cdef-0123-456789abcdef"
 SQUARE_WKB = struct.pack(">BIII8d", 0, 3, 1, 4, 0, 0, 5, 0, 5, 5, 0, 0)
@@ -70,15 +75,6 @@ objects = st.recursive(
 )
 
 
-def check_agreement(data: bytes, n_objects: int) -> None:
-    with together(None):
-        expected = records(read_qpdata_bytes(data))
-    assert len(expected) == n_objects
-    for before in (0, 1, 2, 24):
-        with together(before):
-            assert records(read_qpdata_bytes(data)) == expected
-
-
 def count(items: list[Obj]) -> int:
     return sum(1 + count(list(item.children)) for item in items)
 
@@ -86,47 +82,10 @@ def count(items: list[Obj]) -> int:
 @settings(max_examples=60)
 @given(st.lists(objects, max_size=12))
 def test_any_objects(items: list[Obj]) -> None:
-    check_agreement(data_file(items), count(items))
+    check_agreement(data_file(items), count(items), known=False)
 
 
-@given(st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 300)), max_size=40))
-def test_gather(stretches: list[tuple[int, int]]) -> None:
-    data = np.random.default_rng(0).bytes(6000)
-    starts, sizes = np.array(stretches, np.int64).reshape(-1, 2).T
-    expected = b"".join(data[start : start + size] for start, size in stretches)
-    assert gather(data, starts, sizes).tobytes() == expected
-    room = np.full(4000, 7, np.uint8)
-    assert gather(data, starts, sizes, room).tobytes() == expected
-    assert (room[len(expected) :] == 7).all()
-
-
-@given(st.lists(st.integers(0, 50), max_size=30))
-def test_an_array_grows_and_keeps_what_is_in_it(counts: list[int]) -> None:
-    growing = Growing(np.int64, 2)
-    expected = []
-    for i, n in enumerate(counts):
-        growing.add(n)[:] = i
-        expected += n * [[i, i]]
-    assert growing.take().tolist() == expected
-    assert growing.take().shape == (0, 2)
-
-
-# ------------------------------------------------------------- really together
-
-
-def n_read_singly(data: bytes) -> int:
-    """How many objects are not read together with others."""
-    n_calls = 0
-    read = HierarchyReader._open
-
-    def counted(self: HierarchyReader, parent: int | None) -> many.OpenObject:
-        nonlocal n_calls
-        n_calls += 1
-        return read(self, parent)
-
-    with patch.object(HierarchyReader, "_open", counted):
-        read_qpdata_bytes(data)
-    return n_calls - 1
+# ------------------------------------------------------------- many objects
 
 
 def varied(n: int) -> list[Obj]:
@@ -153,36 +112,26 @@ def varied(n: int) -> list[Obj]:
     return items
 
 
-def test_hardly_any_object_is_read_singly() -> None:
+def test_varied_objects() -> None:
     items = varied(3000)
     data = data_file(items)
     assert count(items) == 3000
-    assert n_read_singly(data) < 100
-    check_agreement(data, 3000)
+    assert columns(parsed(data)) == columns(plain(data)) == columns(parsed_in_pieces(data, 5000))
 
 
-def test_file_of_qupath_is_read_together() -> None:
+@pytest.mark.parametrize("path", (*SAMPLES, *EMPTY, *VARIED), ids=lambda path: path.stem)
+def test_files_of_qupath_are_known(path: Path) -> None:
+    check_agreement(path.read_bytes())
+    assert columns(parsed(path.read_bytes())) == columns(read_qpdata(path))
+
+
+@pytest.mark.parametrize("window", [5, 64, 1000, 1 << 20])
+def test_pieces_of_any_size(window: int) -> None:
     data = VARIED[0].read_bytes()
-    with together(1):
-        assert n_read_singly(data) < 50
+    assert columns(parsed_in_pieces(data, window)) == columns(plain(data))
 
 
-@pytest.mark.parametrize("depth", [windows.MAX_TAILS // 2, 40])
-def test_last_children_of_last_children(depth: int) -> None:
-    """Parents end where their last child ends, and that one's last child."""
-    items = []
-    for i in range(150):
-        item = Obj(roi=Roi("LineROI", (1, 2, 3, i)))
-        for _ in range(depth if i % 10 == 5 else 0):
-            item = Obj(children=[Obj("PathTileObject"), item])
-        items.append(item)
-    data = data_file(items)
-    check_agreement(data, count(items))
-    if depth < windows.MAX_TAILS:
-        assert n_read_singly(data) < 40
-
-
-# ------------------------------------------------------- what is left to others
+# ------------------------------------------------------- any content of objects
 
 
 def written(n: int, write: Callable[[QuPathWriter, int], None], after: Sequence[Obj] = ()) -> bytes:
@@ -238,19 +187,17 @@ def measurements(writer: QuPathWriter, i: int) -> None:
 
 
 def test_measurements() -> None:
-    data = written(400, measurements)
-    check_agreement(data, 400)
-    assert n_read_singly(data) < 60
+    check_agreement(written(400, measurements), 400)
 
 
 def nested(writer: QuPathWriter, i: int) -> None:
-    for _ in range(MAX_LEVELS + 3 if i % 20 == 7 else MAX_LEVELS - 2):
+    for _ in range(900 if i == 7 else 12):
         writer.object_array("[Ljava.lang.Object;", 1)
     writer.null()
 
 
 def long(writer: QuPathWriter, i: int) -> None:
-    n = MAX_STEPS + 10 if i == 60 else i
+    n = 5000 if i == 60 else i
     writer.object_array("[Ljava.lang.Object;", n)
     for _ in range(n):
         writer.null()
@@ -281,23 +228,9 @@ def long_block(writer: QuPathWriter, i: int) -> None:
     writer.end()
 
 
-@pytest.mark.parametrize(
-    ("write", "n_singly"),
-    [
-        (nested, 24 + 6),
-        (long, 24 + 1),
-        (enum, 120),
-        (new_class, 120),
-        (long_text, 24 + 10),
-        (long_block, 24 + 11),
-    ],
-)
-def test_unusual_forms(write: Callable[[QuPathWriter, int], None], n_singly: int) -> None:
-    """What is not followed is read singly, and the rest is not."""
-    data = written(120, write)
-    check_agreement(data, 120)
-    with patch.object(many, "MANY", 1):
-        assert n_read_singly(data) <= n_singly
+@pytest.mark.parametrize("write", [nested, long, enum, new_class, long_text, long_block])
+def test_unusual_forms(write: Callable[[QuPathWriter, int], None]) -> None:
+    check_agreement(written(120, write), 120)
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 0x6F, 0x79, 0x7B, 0x7F, 0xFF])
@@ -311,15 +244,17 @@ def test_unknown_codes(code: int, inside: bool) -> None:
         writer.raw(bytes([code]) if i == 50 else b"p")
         writer.null()
 
-    for before in (None, 0, 24):
-        with together(before), pytest.raises(CorruptDataError):
-            read_qpdata_bytes(written(60, unknown))
+    data = written(60, unknown)
+    with pytest.raises(CorruptDataError):
+        read_qpdata_bytes(data)
+    for read in (parsed, checked):
+        with pytest.raises(NotKnownError):
+            read(data)
 
 
 def test_many_entries() -> None:
     items = [
-        Obj(metadata={f"{j}": "x" for j in range(i % (2 * MAX_ENTRIES))} | {"Object ID": ID})
-        for i in range(100)
+        Obj(metadata={f"{j}": "x" for j in range(i % 32)} | {"Object ID": ID}) for i in range(100)
     ]
     check_agreement(data_file(items), 100)
 
@@ -353,53 +288,58 @@ def test_class_with_a_high_handle() -> None:
     first = Obj("PathCellObject", roi=Roi("LineROI", (1, 2, 3, 4)))
     data = written(200, names, after=[first.with_(locked=i % 2 == 0) for i in range(200)])
     check_agreement(data, 400)
-    assert n_read_singly(data) < 100
 
 
-def test_objects_that_refer_to_themselves() -> None:
-    """Read singly, without a second look at those that follow them."""
-    rois = [Roi("LineROI", (1, 2, 3, i)) for i in range(600)]
+def test_nucleus_that_is_the_cell() -> None:
+    rois = [Roi("LineROI", (1, 2, 3, i)) for i in range(100)]
     items = [
         Obj("PathCellObject", roi=roi, nucleus=roi if i % 20 == 7 else None)
         for i, roi in enumerate(rois)
     ]
-    data = data_file(items)
-    check_agreement(data, 600)
-    n_looked_at = 0
-    add = many.ManyReader._add
-
-    def counted(self: many.ManyReader, window: object, pieces: np.ndarray, stack: object) -> int:
-        nonlocal n_looked_at
-        n_looked_at += len(pieces)
-        return add(self, window, pieces, stack)
-
-    with patch.object(many.ManyReader, "_add", counted):
-        assert n_read_singly(data) < 24 + 40
-    assert n_looked_at < 3 * 600
+    check_agreement(data_file(items), 100)
 
 
-def test_data_is_freed_before_the_columns_are_made() -> None:
-    """Nothing that was used to read it may hold it until garbage is collected."""
-    seen: list[weakref.ref[LaneData]] = []
-    alive: list[bool] = []
-    finish = ObjectColumns.finish
+# ------------------------------------------------------- what is left to the plain reader
 
-    class Source(LaneData):
-        def __init__(self, data: bytes) -> None:
-            super().__init__(data)
-            seen.append(weakref.ref(self))
 
-    def finished(self: ObjectColumns, **about: object) -> object:
-        alive.append(seen[0]() is not None)
-        return finish(self, **about)
+def test_name_that_refers_far_back() -> None:
+    """It is read again with all of it in memory."""
 
-    gc.disable()
-    try:
-        with (
-            patch.object(many, "LaneData", Source),
-            patch.object(ObjectColumns, "finish", finished),
-        ):
-            read_qpdata_bytes(written(400, measurements))
-    finally:
-        gc.enable()
-    assert alive == [False]
+    writer = QuPathWriter()
+    writer.head()
+    writer.open_hierarchy()
+    writer.open_object(Obj("PathRootObject", children=[Obj()] * 50))
+    for i in range(50):
+        writer.object("qupath.lib.objects.PathAnnotationObject", EXTERNAL, (), _ROI_BASE)
+        writer.null() if i < 49 else writer.string("a text", share=True)
+        writer.null()
+        writer.string("a text", share=i > 0)  # the measurements
+        writer.block(bytes(4))
+        writer.close_object(Obj())
+    writer.end()
+    writer.null()
+    writer.tail()
+    data = bytes(writer.data)
+    assert columns(parsed(data)) == columns(plain(data))
+    with patch.object(parser, "WINDOW_BYTES", 100), pytest.raises(NotKnownError):
+        Parser(BytesIO(data), len(data)).read()  # type: ignore[arg-type]
+
+
+def test_classes_without_end() -> None:
+    def classes(writer: QuPathWriter, i: int) -> None:
+        writer.object_array("[Ljava.lang.Object;", MAX_CLASSES + 1 if i == 0 else 0)
+        for j in range(MAX_CLASSES + 1 if i == 0 else 0):
+            writer.object(f"Class {j}", SERIALIZABLE)
+
+    data = written(3, classes)
+    with pytest.raises(NotKnownError):
+        parsed(data)
+    assert len(read_qpdata_bytes(data)) == 3
+
+
+@pytest.mark.parametrize("text", ["1-2-3-4-5", "no id", ""])
+def test_ids_of_others(text: str) -> None:
+    data = data_file([Obj(metadata={"Object ID": text}), Obj(metadata={"Object ID": ID})])
+    with pytest.raises(NotKnownError):
+        parsed(data)
+    assert len(read_qpdata_bytes(data)) == 2

@@ -1,38 +1,50 @@
-"""What a Java Object Serialization stream can hold, as plain values.
-
-Made by :mod:`qpmask.qpdata.javastream`.
-"""
+"""What a Java Object Serialization stream can hold, as plain values."""
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
+
+FLAG_WRITE_METHOD: Final = 1
+FLAG_EXTERNALIZABLE: Final = 4
+FLAG_BLOCK_DATA: Final = 8
+
+#: Java's type codes of primitive fields as codes of :mod:`struct`.
+PRIMITIVES: Final = {
+    "B": "b", "C": "H", "D": "d", "F": "f", "I": "i", "J": "q", "S": "h", "Z": "?",
+}  # fmt: skip
+ITEM_SIZES: Final = {code: struct.calcsize(">" + form) for code, form in PRIMITIVES.items()}
 
 
 class Mark(Enum):
     """Things that a stream holds besides values."""
 
     END = "end of block data"
-    PENDING = "an object that is not complete yet"
-    SKIPPED = "a handle inside a part that was passed over"
+    PENDING = "something that is not complete yet"
 
 
 @dataclass(slots=True, eq=False)
 class ClassDesc:
-    """A class as the stream describes it."""
+    """A class as the stream describes it.
+
+    ``primitive_codes`` are the type codes of its primitive fields, ``chain`` the names of this
+    class and its super classes, this one first, ``levels`` their descriptions, topmost first.
+    """
 
     name: str
     flags: int
     primitive_names: tuple[str, ...]
-    #: Their type codes, and how they are stored.
     primitive_codes: str
-    primitives: struct.Struct
     object_fields: tuple[str, ...]
-    #: Names of this class and its super classes, this class first.
     chain: tuple[str, ...] = ()
-    #: Descriptions of the super classes and this class, topmost first.
     levels: tuple[ClassDesc, ...] = ()
+
+    @property
+    def primitives(self) -> struct.Struct:
+        """How the primitive fields are stored."""
+        return struct.Struct(">" + "".join(PRIMITIVES[code] for code in self.primitive_codes))
 
 
 @dataclass(slots=True, eq=False)
@@ -40,12 +52,8 @@ class JavaObject:
     """An object: its class, its fields by name, and what its own write method added."""
 
     desc: ClassDesc
-    fields: dict[str, object] | None = None
-    contents: list[object] | None = None
-
-    def get(self, name: str) -> object:
-        """Give a field, or None if there is none of this name."""
-        return None if self.fields is None else self.fields.get(name)
+    fields: dict[str, object] = field(default_factory=dict)
+    contents: list[object] = field(default_factory=list)
 
 
 @dataclass(slots=True, eq=False)

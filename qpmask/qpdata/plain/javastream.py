@@ -1,8 +1,8 @@
-"""A reader of Java Object Serialization streams: bytes in, plain values out.
+"""A Java Object Serialization stream in plain Python: bytes in, plain values out.
 
 It knows the stream format (Java Object Serialization Specification, chapter 6,
 https://docs.oracle.com/en/java/javase/21/docs/specs/serialization/protocol.html) and nothing of
-QuPath. No class is looked up and no code is run: an object becomes its class description and its
+QuPath. No class is looked up and no code is run: an object becomes its class descriptor and its
 fields.
 
 The input is not trusted. Nothing recurses on the nesting of the data, every length is compared
@@ -13,34 +13,17 @@ an ``UnsupportedDataError``.
 
 from __future__ import annotations
 
-import struct
+from collections.abc import Generator
 from typing import Final
 
-from qpmask.qpdata.bytereader import I4, I8, U2
-from qpmask.qpdata.javacodes import (
+from qpmask.qpdata.kernel import library as k
+from qpmask.qpdata.plain.bytereader import I4, I8, U2, ByteReader
+from qpmask.qpdata.plain.values import (
     FLAG_BLOCK_DATA,
+    FLAG_EXTERNALIZABLE,
+    FLAG_WRITE_METHOD,
     ITEM_SIZES,
     PRIMITIVES,
-    STREAM_HEADER,
-    TC_ARRAY,
-    TC_BLOCKDATA,
-    TC_BLOCKDATALONG,
-    TC_CLASS,
-    TC_CLASSDESC,
-    TC_ENDBLOCKDATA,
-    TC_ENUM,
-    TC_EXCEPTION,
-    TC_LONGSTRING,
-    TC_NULL,
-    TC_OBJECT,
-    TC_PROXYCLASSDESC,
-    TC_REFERENCE,
-    TC_RESET,
-    TC_STRING,
-)
-from qpmask.qpdata.javaframes import ArrayFrame, ObjectFrame
-from qpmask.qpdata.javahandles import HandleReader
-from qpmask.qpdata.javavalues import (
     Block,
     ClassDesc,
     ClassValue,
@@ -51,13 +34,15 @@ from qpmask.qpdata.javavalues import (
     PrimitiveArray,
 )
 
-#: Levels of objects inside objects. Java's own writer recurses and does not get this far.
-MAX_DEPTH: Final = 1000
+STREAM_HEADER: Final = b"\xac\xed\x00\x05"
 #: Levels of super classes.
 MAX_SUPER_CLASSES: Final = 64
 
+_Items = Generator[None, object, None]
+"""Asks for the values of an object or an array one by one."""
 
-class JavaStream(HandleReader):
+
+class JavaStream(ByteReader):
     """Reads values from a Java Object Serialization stream.
 
     Parameters
@@ -72,6 +57,8 @@ class JavaStream(HandleReader):
 
     def __init__(self, data: bytes, *, source: str, hint: str | None = None) -> None:
         super().__init__(data, source=source, hint=hint)
+        #: What the stream can refer to.
+        self.handles: list[object] = []
         #: Bytes of the present block of raw data that were not read yet.
         self.block_left = 0
 
@@ -84,10 +71,28 @@ class JavaStream(HandleReader):
             raise self.corrupt("it does not begin like a QuPath data file")
         self.pos = 4
 
-    # ------------------------------------------------------------------ strings
+    def new_handle(self, value: object) -> int:
+        """Give the next handle to a value."""
+        self.handles.append(value)
+        return len(self.handles) - 1
+
+    def set_handle(self, handle: int, value: object) -> None:
+        """Let a handle stand for something that was not complete when it was given."""
+        self.handles[handle] = value
+
+    def reference(self) -> object:
+        """Read a reference, after its code; give the value."""
+        self.need(4, "a reference")
+        handle: int = I4.unpack_from(self.data, self.pos)[0] - k.FIRST_REFERENCE
+        if not 0 <= handle < len(self.handles):
+            raise self.corrupt("a reference points at nothing")
+        self.pos += 4
+        return self.handles[handle]
+
+    # ------------------------------------------------------------------ texts
 
     def _string(self, code: int) -> str:
-        if code == TC_STRING:
+        if code == k.TC_STRING:
             text = self.text("a text")
         else:
             length = self.length(I8, 1, "a text")
@@ -99,9 +104,9 @@ class JavaStream(HandleReader):
     def _read_string(self, missing: str) -> str:
         """Read a text or a reference to one, and nothing else."""
         code = self.byte("a text")
-        if code in (TC_STRING, TC_LONGSTRING):
+        if code in (k.TC_STRING, k.TC_LONGSTRING):
             return self._string(code)
-        value = self.reference() if code == TC_REFERENCE else None
+        value = self.reference() if code == k.TC_REFERENCE else None
         if not isinstance(value, str):
             raise self.corrupt(missing)
         return value
@@ -109,27 +114,23 @@ class JavaStream(HandleReader):
     # ------------------------------------------------------------------ classes
 
     def read_class_desc(self) -> ClassDesc | None:
-        """Read a class description, a reference to one, or null."""
-        if self.peek() == TC_REFERENCE:
-            self.pos += 1
-            return self._known_class()
+        """Read a class descriptor, a reference to one, or null."""
         pending: list[ClassDesc] = []
         parent: ClassDesc | None = None
-        while True:
-            code = self.byte("a class")
-            if code == TC_CLASSDESC:
-                pending.append(self._new_class_desc())
-                if len(pending) > MAX_SUPER_CLASSES:
-                    raise self.corrupt("a class has too many super classes")
-                continue
-            if code == TC_REFERENCE:
-                parent = self._known_class()
-            elif code == TC_PROXYCLASSDESC:
-                raise self.unsupported("it holds a dynamic proxy class")
-            elif code != TC_NULL:
-                self.pos -= 1
-                raise self.corrupt("a class description was expected")
-            break
+        while (code := self.byte("a class")) == k.TC_CLASSDESC:
+            pending.append(self._new_class_desc())
+            if len(pending) > MAX_SUPER_CLASSES:
+                raise self.corrupt("a class has too many super classes")
+        if code == k.TC_REFERENCE:
+            found = self.reference()
+            if not isinstance(found, ClassDesc) or not found.levels:
+                raise self.corrupt("a class refers to something that is no class")
+            parent = found
+        elif code == k.TC_PROXYCLASSDESC:
+            raise self.unsupported("it holds a dynamic proxy class")
+        elif code != k.TC_NULL:
+            self.pos -= 1
+            raise self.corrupt("a class description was expected")
         for desc in reversed(pending):
             desc.chain = (desc.name, *(parent.chain if parent else ()))
             desc.levels = (*(parent.levels if parent else ()), desc)
@@ -138,24 +139,17 @@ class JavaStream(HandleReader):
             parent = desc
         return parent
 
-    def _known_class(self) -> ClassDesc:
-        desc = self.reference()
-        if not isinstance(desc, ClassDesc) or not desc.levels:
-            raise self.corrupt("a class refers to something that is no class")
-        return desc
-
     def _new_class_desc(self) -> ClassDesc:
         name = self.text("the name of a class")
         self.need(8, "the version of a class")
         self.pos += 8
-        # The handle is taken before the fields are read; the description is put there after.
+        # The handle is taken before the fields are read; the descriptor is put there after.
         handle = self.new_handle(Mark.PENDING)
         flags = self.byte("the flags of a class")
-        n_fields = self.length(U2, 3, "the fields of a class")
         primitive_names: list[str] = []
         codes: list[str] = []
         object_fields: list[str] = []
-        for _ in range(n_fields):
+        for _ in range(self.length(U2, 3, "the fields of a class")):
             code = chr(self.byte("a field of a class"))
             field = self.text("the name of a field")
             if code in PRIMITIVES:
@@ -168,37 +162,18 @@ class JavaStream(HandleReader):
                 object_fields.append(field)
             else:
                 raise self.corrupt(f"a field of the class {name} is of no known type")
-        if self.peek() != TC_ENDBLOCKDATA:
+        if self.peek() != k.TC_ENDBLOCKDATA:
             raise self.unsupported(f"the class {name} has annotations")
         self.pos += 1
-        desc = ClassDesc(
-            name=name,
-            flags=flags,
-            primitive_names=tuple(primitive_names),
-            primitive_codes="".join(codes),
-            primitives=struct.Struct(">" + "".join(PRIMITIVES[code] for code in codes)),
-            object_fields=tuple(object_fields),
-        )
-        self.handles[handle] = desc
-        self.classes[handle] = desc
+        fields = tuple(primitive_names), "".join(codes), tuple(object_fields)
+        desc = ClassDesc(name, flags, *fields)
+        self.set_handle(handle, desc)
         return desc
 
     def check_externalizable(self, desc: ClassDesc) -> None:
         """Check that the contents of an object that writes itself can be told apart."""
         if not desc.flags & FLAG_BLOCK_DATA:
             raise self.unsupported(f"the class {desc.name} is stored in an old way")
-
-    def read_primitives(self, value: JavaObject, level: ClassDesc) -> None:
-        """Read the primitive fields of one class of an object."""
-        form = level.primitives
-        if not form.size:
-            return
-        self.need(form.size, f"an object of the class {level.name}")
-        values = form.unpack_from(self.data, self.pos)
-        if value.fields is None:
-            value.fields = {}
-        value.fields.update(zip(level.primitive_names, values, strict=True))
-        self.pos += form.size
 
     # ------------------------------------------------------------------- values
 
@@ -212,77 +187,112 @@ class JavaStream(HandleReader):
             :class:`EnumConstant`, :class:`ClassValue`, :class:`ClassDesc`, :class:`Block`, or
             ``Mark.END`` for the end of a block.
         """
-        frames: list[ObjectFrame | ArrayFrame] = []
-        value = self._begin_value(frames)
-        return self._finish_frames(frames, value) if frames else value
+        value, items = self._begin_value()
+        return self._finish(value, items) if items else value
 
     def finish_object(self, value: JavaObject) -> None:
         """Read the rest of an object whose head was read by :meth:`begin_object`."""
-        self._finish_frames([ObjectFrame(value)], Mark.PENDING)
+        self._finish(value, self._object_items(value))
 
-    def _finish_frames(self, frames: list[ObjectFrame | ArrayFrame], value: object) -> object:
-        while frames:
-            frame = frames[-1]
-            if value is not Mark.PENDING:
-                frame.take(self, value)
-            if frame.wants_more(self):
-                if len(frames) > MAX_DEPTH:
-                    raise self.corrupt(f"it holds objects inside objects, {MAX_DEPTH} deep")
-                value = self._begin_value(frames)
-            else:
-                frames.pop()
-                value = frame.value
+    def _finish(self, value: object, items: _Items) -> object:
+        """Read what is inside a value; nesting is a list here, not calls of calls."""
+        stack = [(value, items)]
+        sent: object = None
+        while True:
+            try:
+                stack[-1][1].send(sent)
+            except StopIteration:
+                value, _ = stack.pop()
+                if not stack:
+                    return value
+                sent = value
+                continue
+            if len(stack) > k.MAX_DEPTH:
+                raise self.corrupt(f"it holds objects inside objects, {k.MAX_DEPTH} deep")
+            sent, inside = self._begin_value()
+            if inside:
+                stack.append((sent, inside))
+                sent = None
+
+    def _object_items(self, value: JavaObject) -> _Items:
+        """Fields class after class, the topmost first, each with what its write method added."""
+        if value.desc.flags & FLAG_EXTERNALIZABLE:
+            # One list of contents for the class and all its super classes.
+            self.check_externalizable(value.desc)
+            yield from self._contents(value)
+            return
+        for level in value.desc.levels:
+            self.read_primitives(value, level)
+            for name in level.object_fields:
+                value.fields[name] = self._whole((yield), "a field of an object is missing")
+            if level.flags & FLAG_WRITE_METHOD:
+                yield from self._contents(value)
+
+    def _contents(self, value: JavaObject) -> _Items:
+        while (item := (yield)) is not Mark.END:
+            value.contents.append(item)
+
+    def _array_items(self, value: ObjectArray, length: int) -> _Items:
+        for _ in range(length):
+            value.items.append(self._whole((yield), "an item of an array is missing"))
+
+    def _whole(self, value: object, missing: str) -> object:
+        if value is Mark.END or isinstance(value, Block):
+            raise self.corrupt(missing)
         return value
 
-    def _begin_value(self, frames: list[ObjectFrame | ArrayFrame]) -> object:
-        """Read a value, or begin one: then it is the last of ``frames``."""
+    def read_primitives(self, value: JavaObject, level: ClassDesc) -> None:
+        """Read the primitive fields of one class of an object."""
+        form = level.primitives
+        self.need(form.size, f"an object of the class {level.name}")
+        values = form.unpack_from(self.data, self.pos)
+        value.fields.update(zip(level.primitive_names, values, strict=True))
+        self.pos += form.size
+
+    def _begin_value(self) -> tuple[object, _Items | None]:
+        """Read a value, or begin one: then with what asks for all that it holds."""
         if self.block_left:
             raise self.corrupt("raw data was found where an object was expected")
-        pos = self.pos
-        if pos >= self.size:
-            raise self.truncated("a value")
-        code = self.data[pos]
-        self.pos = pos + 1
-        if code == TC_NULL:
-            return None
-        if code == TC_REFERENCE:
+        code = self.byte("a value")
+        if code == k.TC_NULL:
+            return None, None
+        if code == k.TC_REFERENCE:
             value = self.reference()
             if value is Mark.PENDING:
                 raise self.corrupt("a reference points at something incomplete")
-            return value
-        if code in (TC_STRING, TC_LONGSTRING):
-            return self._string(code)
-        if code == TC_OBJECT:
-            value = self.begin_object()
-            frames.append(ObjectFrame(value))
-            return Mark.PENDING
-        if code == TC_ARRAY:
-            return self._begin_array(frames)
-        if code == TC_ENDBLOCKDATA:
-            return Mark.END
-        if code in (TC_BLOCKDATA, TC_BLOCKDATALONG):
+            return value, None
+        if code in (k.TC_STRING, k.TC_LONGSTRING):
+            return self._string(code), None
+        if code == k.TC_OBJECT:
+            begun = self.begin_object()
+            return begun, self._object_items(begun)
+        if code == k.TC_ARRAY:
+            return self._begin_array()
+        if code == k.TC_ENDBLOCKDATA:
+            return Mark.END, None
+        if code in (k.TC_BLOCKDATA, k.TC_BLOCKDATALONG):
             self.pos -= 1
             self.open_block()
             start = self.pos
             self.pos += self.block_left
             self.block_left = 0
-            return Block(start, self.pos)
-        if code == TC_ENUM:
+            return Block(start, self.pos), None
+        if code == k.TC_ENUM:
             desc = self._class_of("an enum")
             handle = self.new_handle(Mark.PENDING)
             constant = EnumConstant(desc, self._read_string("an enum has no name"))
-            self.handles[handle] = constant
-            return constant
-        if code == TC_CLASS:
+            self.set_handle(handle, constant)
+            return constant, None
+        if code == k.TC_CLASS:
             class_value = ClassValue(self._class_of("a class value"))
             self.new_handle(class_value)
-            return class_value
+            return class_value, None
         self.pos -= 1
-        if code == TC_CLASSDESC:
-            return self.read_class_desc()
-        if code == TC_EXCEPTION:
+        if code == k.TC_CLASSDESC:
+            return self.read_class_desc(), None
+        if code == k.TC_EXCEPTION:
             raise self.corrupt("the program that wrote it failed while doing so")
-        if code == TC_RESET:
+        if code == k.TC_RESET:
             raise self.corrupt("a reset was found inside an object")
         raise self.corrupt(f"an unknown code (0x{code:02X}) was found")
 
@@ -298,33 +308,31 @@ class JavaStream(HandleReader):
         self.new_handle(value)
         return value
 
-    def _begin_array(self, frames: list[ObjectFrame | ArrayFrame]) -> object:
+    def _begin_array(self) -> tuple[object, _Items | None]:
         desc = self._class_of("an array")
         code = desc.name[1:2]
         if not desc.name.startswith("["):
             raise self.corrupt("an array has a class that is no array")
-        start = self.pos
-        if code in ITEM_SIZES:
-            item_size = ITEM_SIZES[code]
-            length = self.length(I4, item_size, "an array")
+        item_size = ITEM_SIZES.get(code, 0)
+        length = self.length(I4, item_size or 1, "an array")
+        if item_size:
+            start = self.pos
             self.pos += length * item_size
-            value = PrimitiveArray(code, start + 4, length, self.pos)
-            self.new_handle(value)
-            return value
-        length = self.length(I4, 1, "an array")
-        array_value = ObjectArray(desc, [])
-        self.new_handle(array_value)
-        frames.append(ArrayFrame(array_value, length))
-        return Mark.PENDING
+            array = PrimitiveArray(code, start, length, self.pos)
+            self.new_handle(array)
+            return array, None
+        value = ObjectArray(desc, [])
+        self.new_handle(value)
+        return value, self._array_items(value, length)
 
     # ------------------------------------------------------------------- blocks
 
     def open_block(self) -> None:
         """Read the head of a block of raw data."""
         code = self.byte("a block")
-        if code == TC_BLOCKDATA:
+        if code == k.TC_BLOCKDATA:
             length = self.byte("a block")
-        elif code == TC_BLOCKDATALONG:
+        elif code == k.TC_BLOCKDATALONG:
             length = self.length(I4, 1, "a block")
         else:
             self.pos -= 1

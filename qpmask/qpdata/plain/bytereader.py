@@ -37,10 +37,6 @@ class ByteReader:
         self.hint = hint
         self.pos = 0
 
-    def close(self) -> None:
-        """Let go of the data."""
-        self.data = b""
-
     def truncated(self, what: str) -> TruncatedDataError:
         """Make the error for data that ends inside something."""
         return TruncatedDataError(

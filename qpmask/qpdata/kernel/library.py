@@ -1,0 +1,229 @@
+"""What the kernels of the parser share: codes, counts, and the arrays that they work in.
+
+A kernel is handed a place in the window and gives the place after what it read, or one of the
+negative numbers below.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask import jit
+
+LIBRARY = jit.Library(
+    "qpdata", [f"{__package__}.{name}" for name in ("library", "stream", "wkb", "rois", "objects")]
+)
+
+# --------------------------------------------------------- codes of the stream
+
+TC_NULL: Final = 0x70
+TC_REFERENCE: Final = 0x71
+TC_CLASSDESC: Final = 0x72
+TC_OBJECT: Final = 0x73
+TC_STRING: Final = 0x74
+TC_ARRAY: Final = 0x75
+TC_CLASS: Final = 0x76
+TC_BLOCKDATA: Final = 0x77
+TC_ENDBLOCKDATA: Final = 0x78
+TC_RESET: Final = 0x79
+TC_BLOCKDATALONG: Final = 0x7A
+TC_EXCEPTION: Final = 0x7B
+TC_LONGSTRING: Final = 0x7C
+TC_PROXYCLASSDESC: Final = 0x7D
+TC_ENUM: Final = 0x7E
+FIRST_REFERENCE: Final = 0x7E0000
+
+# --------------------------------------------------------- what comes instead of a place
+
+MORE: Final = -1
+"""The window ends inside what is being read."""
+ROOM: Final = -2
+"""``n[FULL]`` has room for fewer than ``n[WANTED]``."""
+CLASS: Final = -3
+"""A class descriptor that nobody has read yet is at ``n[ASK_AT]``."""
+BACK: Final = -4
+"""A text is needed that is no longer in the window."""
+UNKNOWN: Final = -5
+"""Not in the grammar of the parser: the plain reader's."""
+END: Final = -6
+"""The file was read to its last byte."""
+SHORT: Final = -7
+"""The file ends inside what is being read."""
+
+# ------------------------------------------------------- n: counts, and where the parser is
+
+HANDLES, OBJECTS, ROIS, RINGS, VERTICES32, VERTICES64 = range(6)
+TEXTS, TEXT_BYTES, PATH_CLASSES, USED_CLASSES = range(6, 10)
+N_COUNTS: Final = 10
+"""Counts, which go back to what they were where a unit is left off."""
+KEPT: Final = 10
+"""Where they are kept meanwhile."""
+POS, BASE, SIZE, PHASE, DEPTH, N_CLASSES, HIERARCHY_ROW = range(20, 27)
+"""Place in the window; offsets of the window and of the end of the file; open objects; classes."""
+FULL, WANTED, ASK_AT, ASK_HANDLE = range(27, 31)
+ROW, TEXT, SHARED, ROI = range(31, 35)
+"""Second results: a row of ``classes``, a text, the handle it came from, a ROI."""
+SERVER, IMAGE_TYPE, HAS_HIERARCHY = range(35, 38)
+N_NUMBERS: Final = 38
+
+# ------------------------------------------------------------ handles: kind | payload << 4
+
+OTHER, TEXT_AT, ID_KEY, POOLED, CLASS_ROW, OBJECT_OF, TRUE_OR_FALSE, INTEGER = range(8)
+"""Payloads: nothing; offset of a text's code (0: unknown), also if it is the key of an object's id;
+number of a text; row of a class; row of an object's class; the value (of two)."""
+PATH_CLASS, ROI_NUMBER, OBJECT_ARRAY = range(8, 11)
+
+# ------------------------------------------------------------------- columns of classes
+
+AT, LENGTH, FIRST_HANDLE, N_HANDLES, FORM, FIRST_STEP, ITEM_BYTES, ITEM_CODE = range(8)
+"""Where the descriptor is, its bytes, its first handle and their number; what its objects are and
+their first step, -1 for none; bytes of an array's item (0: values, -1: no array), its type code."""
+KIND, FLAGS, N_BYTES, FIELDS, N_FIELDS, PLACES = range(8, 14)
+"""Kind of object or ROI; flags of an object; bytes of the primitive fields; a hexadecimal digit for
+what each of the other fields is; four places of numbers among the primitive ones, PLACES and on."""
+N_CLASS_COLUMNS: Final = 17
+
+ODD, PLAIN, A_PATH_OBJECT, A_BOOLEAN, AN_INTEGER, A_UUID, A_METADATA = range(7)
+A_PATH_CLASS, A_ROI, A_HIERARCHY, AN_IMAGE_TYPE = range(7, 11)
+"""Forms. ODD: has the name of something that is known, but not its fields."""
+
+HAS_ROI, IS_ROOT, IS_CELL, IS_CORE = 1, 2, 4, 8
+"""Flags of a class of objects."""
+SKIP, FIELD_X, FIELD_Y, FIELD_WKB = range(4)
+FIELD_COLOR, FIELD_NAME, FIELD_PARENT = range(1, 4)
+FIELD_ROOT: Final = 1
+
+UNTIL_END: Final = -1
+"""In place of a number of values: all until the end of the contents."""
+MAX_DEPTH: Final = 1000
+"""Levels of objects inside objects. Java's own writer recurses and does not get this far."""
+MAX_LEVELS: Final = 10_000
+"""Levels of the hierarchy."""
+
+U8 = NDArray[np.uint8]
+I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
+U32 = NDArray[np.uint32]
+
+
+class Stream(NamedTuple):
+    """A part of the file, and what was found in it.
+
+    Attributes
+    ----------
+    data : uint8 array
+        The window.
+    n : int64 array (N_NUMBERS,)
+        Counts and places, see above.
+    handles : int64 array
+        What each handle stands for.
+    classes : int64 array (n, N_CLASS_COLUMNS)
+        The classes that were described.
+    steps : int64 array (n, 2)
+        What follows the head of an object: pass over so many bytes, then read so many values; the
+        last step reads none. Steps 0 and 1 are those of arrays.
+    frames : int64 array (MAX_DEPTH + 1, 3)
+        Objects inside objects that are open: step, values left; and room for other things.
+    """
+
+    data: U8
+    n: I64
+    handles: I64
+    classes: I64
+    steps: I64
+    frames: I64
+
+
+class Columns(NamedTuple):
+    """What is filled; see :mod:`qpmask.qpdata.model`.
+
+    ``path_classes`` holds name (a text), colour (-1 for none, else 32 bits), parent, and one more
+    than its place in ``used_classes``; ``open_objects`` class, number and children left.
+    """
+
+    open_objects: I64
+    kind: U8
+    parent: I32
+    class_index: I32
+    locked: U8
+    roi: I32
+    nucleus_roi: I32
+    missing: U8
+    name: I32
+    ids: U8
+    roi_kind: U8
+    c: I32
+    z: I32
+    t: I32
+    box: I64
+    geometry_type: U8
+    ring_offsets: I64
+    ring_first: I64
+    ring_size: I64
+    ring_kind: U8
+    ring_part: I32
+    ring_is_hole: U8
+    vertices32: U32
+    vertices64: I64
+    text_ends: I64
+    text_bytes: U8
+    path_classes: I64
+    used_classes: I64
+
+
+class Group(NamedTuple):
+    """Columns that grow together: items a row of each, and their names.
+
+    ``bytes_each`` is how much of a file there is for one row, or more; no limit.
+    """
+
+    count: int
+    bytes_each: int
+    items: tuple[tuple[str, type[Any], int], ...]
+
+
+GROUPS: Final = (
+    Group(OBJECTS, 128, (
+        ("kind", np.uint8, 1), ("parent", np.int32, 1), ("class_index", np.int32, 1),
+        ("locked", np.uint8, 1), ("roi", np.int32, 1), ("nucleus_roi", np.int32, 1),
+        ("missing", np.uint8, 1), ("name", np.int32, 1), ("ids", np.uint8, 36))),
+    Group(ROIS, 64, (
+        ("roi_kind", np.uint8, 1), ("c", np.int32, 1), ("z", np.int32, 1), ("t", np.int32, 1),
+        ("box", np.int64, 4), ("geometry_type", np.uint8, 1), ("ring_offsets", np.int64, 1))),
+    Group(RINGS, 64, (
+        ("ring_first", np.int64, 1), ("ring_size", np.int64, 1), ("ring_kind", np.uint8, 1),
+        ("ring_part", np.int32, 1), ("ring_is_hole", np.uint8, 1))),
+    Group(VERTICES32, 8, (("vertices32", np.uint32, 2),)),
+    Group(VERTICES64, 16, (("vertices64", np.int64, 2),)),
+    Group(TEXTS, 256, (("text_ends", np.int64, 1),)),
+    Group(TEXT_BYTES, 32, (("text_bytes", np.uint8, 1),)),
+    Group(PATH_CLASSES, 4096, (("path_classes", np.int64, 4),)),
+    Group(USED_CLASSES, 4096, (("used_classes", np.int64, 1),)),
+    Group(HANDLES, 16, (("handles", np.int64, 1),)),
+)  # fmt: skip
+
+STREAM = jit.Record(
+    Stream,
+    data=jit.U8_1D,
+    n=jit.I64_1D,
+    handles=jit.I64_1D,
+    classes=jit.I64_2D,
+    steps=jit.I64_2D,
+    frames=jit.I64_2D,
+)
+_TYPES: Final = {
+    np.uint8: jit.U8_1D, np.int32: jit.I32_1D, np.int64: jit.I64_1D, np.uint32: jit.U32_1D,
+}  # fmt: skip
+COLUMNS = jit.Record(
+    Columns,
+    open_objects=jit.I64_2D,
+    **{
+        name: _TYPES[dtype]
+        for group in GROUPS
+        for name, dtype, _ in group.items
+        if name in Columns._fields
+    },
+)

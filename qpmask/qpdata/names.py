@@ -1,0 +1,82 @@
+"""The names of QuPath's classes of objects and ROIs in a data file, and what they mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from qpmask.qpdata.model import ObjectKind, RoiKind
+
+_OBJECTS: Final = "qupath.lib.objects."
+_ROIS: Final = "qupath.lib.roi."
+HIERARCHY: Final = _OBJECTS + "hierarchy.PathObjectHierarchy"
+ROOT: Final = _OBJECTS + "PathRootObject"
+OBJECT: Final = _OBJECTS + "PathObject"
+ROI_OBJECT: Final = _OBJECTS + "PathROIObject"
+CELL: Final = _OBJECTS + "PathCellObject"
+TMA_CORE: Final = _OBJECTS + "TMACoreObject"
+PATH_CLASS: Final = _OBJECTS + "classes.PathClass"
+METADATA: Final = _OBJECTS + "MetadataMap"
+IMAGE_TYPE: Final = "qupath.lib.images.ImageData$ImageType"
+BOOLEAN: Final = "java.lang.Boolean"
+INTEGER: Final = "java.lang.Integer"
+UUID: Final = "java.util.UUID"
+#: The key of an object's id in its metadata.
+ID_KEY: Final = "Object ID"
+#: Levels of derived classes.
+MAX_CLASS_PARTS: Final = 100
+
+# The first one in an object's chain of classes counts: a cell is a detection too.
+_KINDS: Final = {
+    _OBJECTS + "PathAnnotationObject": ObjectKind.ANNOTATION,
+    CELL: ObjectKind.CELL,
+    _OBJECTS + "PathTileObject": ObjectKind.TILE,
+    _OBJECTS + "PathDetectionObject": ObjectKind.DETECTION,
+    TMA_CORE: ObjectKind.TMA_CORE,
+}
+ROI_KINDS: Final = {
+    _ROIS + "PolygonROI$SerializationProxy": RoiKind.POLYGON,
+    _ROIS + "RectangleROI$SerializationProxy": RoiKind.RECTANGLE,
+    _ROIS + "EllipseROI$SerializationProxy": RoiKind.ELLIPSE,
+    _ROIS + "LineROI$SerializationProxy": RoiKind.LINE,
+    _ROIS + "PolylineROI$SerializationProxy": RoiKind.POLYLINE,
+    _ROIS + "PointsROI$SerializationProxy": RoiKind.POINTS,
+    _ROIS + "GeometryROI$WKBSerializationProxy": RoiKind.GEOMETRY,
+    _ROIS + "AreaROI$SerializationProxy": RoiKind.AREA,
+}
+BOXES: Final = frozenset({RoiKind.RECTANGLE, RoiKind.ELLIPSE, RoiKind.LINE})
+#: Order of the fields of a box in the file.
+BOX_FIELDS: Final = ("x", "x2", "y", "y2")
+
+_FIRST_LINE: Final = re.compile(r"Data file version (\d{1,4})(?:\.0)?")
+#: Versions of the data file: 2 by QuPath 0.2, 3 by 0.3 to 0.7, 4 prepared in the code of 0.4.
+VERSIONS: Final = (2, 3, 4)
+_UUID_PARTS: Final = re.compile("-".join(["([0-9a-fA-F]+)"] * 5))
+
+
+def kind_of(chain: Iterable[str]) -> ObjectKind:
+    """Tell what an object is by the names of its class and its super classes."""
+    return next((_KINDS[link] for link in chain if link in _KINDS), ObjectKind.OTHER)
+
+
+def version_of(first_line: str) -> int | None:
+    """Version of a data file, known or not; None if the line does not name one."""
+    match = _FIRST_LINE.fullmatch(first_line.strip())
+    return None if match is None else int(match[1])
+
+
+def stored_id(text: str) -> bytes:
+    """Give an id as QuPath reads it: a UUID in lower case, or nothing.
+
+    QuPath asks for a hyphen and 36 characters at most, then for Java's ``UUID.fromString``, which
+    fills short parts with zeros.
+    """
+    match = _UUID_PARTS.fullmatch(text) if len(text) <= 36 else None
+    if match is None or any(int(part, 16) >= 2**63 for part in match.groups()):
+        return b""
+    parts = [
+        f"{int(part, 16):0{digits}x}"[-digits:]
+        for part, digits in zip(match.groups(), (8, 4, 4, 4, 12), strict=True)
+    ]
+    return "-".join(parts).encode("ascii")

@@ -1,0 +1,308 @@
+"""Drives the compiled parser: gives it the file in pieces, room for what it finds, and classes.
+
+The kernel (:mod:`.kernel.objects`) reads unit after unit and stops where something is missing; what
+is missing is brought, and it goes on at the beginning of the unit. What is not in its grammar is
+left to :mod:`.plain`.
+"""
+
+from __future__ import annotations
+
+from io import RawIOBase
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from qpmask.errors import DataFileError, TruncatedDataError
+from qpmask.qpdata.classforms import form_of, steps_of
+from qpmask.qpdata.columns import StoredClass, image_objects, named_classes
+from qpmask.qpdata.kernel import library as k
+from qpmask.qpdata.kernel.objects import parse
+from qpmask.qpdata.model import ImageObjects
+from qpmask.qpdata.names import VERSIONS, version_of
+from qpmask.qpdata.plain.bytereader import I4
+from qpmask.qpdata.plain.javastream import STREAM_HEADER, JavaStream
+from qpmask.qpdata.plain.values import ClassDesc
+
+WINDOW_BYTES: Final = 4 << 20
+"""How much of a file is looked at at a time, unless something in it is longer."""
+MAX_CLASSES: Final = 1000
+_FIRST_ROOM: Final = 256
+_CLASS_BYTES: Final = 1 << 16
+
+
+class NotKnownError(Exception):
+    """Something is not in the grammar of the parser, is damaged, or refers far back.
+
+    What refers to a text that is no longer in the window can be read with all of the file at once.
+
+    Attributes
+    ----------
+    short_at : int or None
+        Where what is read begins, if the file ends inside it.
+    """
+
+    short_at: int | None = None
+
+
+class Parser:
+    """Reads one data file.
+
+    Parameters
+    ----------
+    file : RawIOBase or None
+        The file, at its beginning; None if ``data`` is all of it.
+    size : int
+        Its bytes.
+    data : bytes-like
+        All of it, where there is no file.
+    """
+
+    def __init__(self, file: RawIOBase | None, size: int, data: bytes = b"") -> None:
+        self._file = file
+        self._window = np.frombuffer(data, np.uint8)
+        self._n_read = len(data)
+        self._n = np.zeros(k.N_NUMBERS, np.int64)
+        self._n[k.SIZE] = size
+        self._n[k.POS] = len(STREAM_HEADER)
+        self._n[[k.SERVER, k.IMAGE_TYPE]] = -1
+        self._arrays: dict[str, npt.NDArray[Any]] = {}
+        for group in k.GROUPS:
+            room = _FIRST_ROOM + min(size, WINDOW_BYTES) // group.bytes_each
+            for name, dtype, width in group.items:
+                self._arrays[name] = np.empty(room * width, dtype)
+        self._arrays["ring_offsets"][0] = 0
+        self._open_objects = np.zeros((k.MAX_LEVELS + 2, 3), np.int64)
+        self._frames = np.zeros((k.MAX_DEPTH + 1, 3), np.int64)
+        self._classes = np.zeros((0, k.N_CLASS_COLUMNS), np.int64)
+        self._descs: list[ClassDesc] = []
+        self._steps = [(0, 0), (0, 0)]
+
+    def read(self) -> ImageObjects:
+        """Read it.
+
+        Raises
+        ------
+        NotKnownError
+            The parser cannot.
+        """
+        if self._file is not None:
+            self._read_more()
+        if self._window[:4].tobytes() != STREAM_HEADER:
+            raise NotKnownError
+        steps = {k.MORE: self._read_more, k.ROOM: self._make_room, k.CLASS: self._describe}
+        while (status := self._parse()) != k.END:
+            if status not in steps:
+                error = NotKnownError()
+                if status == k.SHORT:
+                    error.short_at = int(self._n[k.BASE] + self._n[k.POS])
+                raise error
+            steps[status]()
+        self._window = np.zeros(0, np.uint8)
+        return self._finished()
+
+    def _parse(self) -> int:
+        arrays = self._arrays
+        columns = {name: arrays[name] for name in k.Columns._fields if name in arrays}
+        stream = k.Stream(
+            self._window, self._n, arrays["handles"], self._classes,
+            np.array(self._steps, np.int64), self._frames,
+        )  # fmt: skip
+        return parse(stream, k.Columns(open_objects=self._open_objects, **columns))
+
+    def _read_more(self) -> None:
+        """Move the window on, or let it grow if it holds nothing but what is being read."""
+        n, file = self._n, self._file
+        left = int(n[k.SIZE]) - self._n_read
+        if file is None or left <= 0:
+            raise NotKnownError
+        kept = self._window[n[k.POS] if self._n_read else 0 :]
+        wanted = max(WINDOW_BYTES, 2 * len(kept))
+        window = np.empty(min(wanted, len(kept) + left), np.uint8)
+        window[: len(kept)] = kept
+        at = len(kept)
+        while at < len(window):
+            n_bytes = file.readinto(memoryview(window)[at:])
+            if not n_bytes:
+                raise NotKnownError  # the file was cut meanwhile
+            at += n_bytes
+        if self._n_read:
+            n[k.BASE] += n[k.POS]
+            n[k.POS] = 0
+        self._n_read += len(window) - len(kept)
+        self._window = window
+
+    def _make_room(self) -> None:
+        """Let columns grow: as the file goes on, if it goes on as it began."""
+        n = self._n
+        count = int(n[k.FULL])
+        progress = (n[k.BASE] + n[k.POS]) / n[k.SIZE]
+        expected = int(1.02 * n[count] / progress) if n[count] > 4096 else 0
+        room = max(int(n[k.WANTED]), expected, int(1.5 * n[count]), _FIRST_ROOM)
+        (group,) = (group for group in k.GROUPS if group.count == count)
+        for name, dtype, width in group.items:
+            old = self._arrays[name]
+            self._arrays[name] = np.empty(room * width, dtype)
+            self._arrays[name][: len(old)] = old
+
+    def _describe(self) -> None:
+        """Read the class descriptor that the parser has met."""
+        n = self._n
+        at = int(n[k.ASK_AT] - n[k.BASE])
+        first = int(n[k.ASK_HANDLE])
+        try:
+            described = _Descriptor(self, self._window[at : at + _CLASS_BYTES], first)
+        except DataFileError as error:
+            if isinstance(error, TruncatedDataError) and len(self._window) - at < _CLASS_BYTES:
+                self._read_more()
+                return
+            raise NotKnownError from None
+        rows = []
+        for handle, value in enumerate(described.values, first):
+            entry = k.TEXT_AT
+            if isinstance(value, ClassDesc):
+                entry = k.CLASS_ROW | self._add_class(value) << 4
+                rows.append(entry >> 4)
+            while handle >= len(self._arrays["handles"]):
+                n[k.FULL], n[k.WANTED] = k.HANDLES, handle + 1
+                self._make_room()
+            self._arrays["handles"][handle] = entry
+        columns = [k.AT, k.LENGTH, k.FIRST_HANDLE, k.N_HANDLES]
+        self._classes[rows[0], columns] = (
+            n[k.ASK_AT], described.pos, first, len(described.values)
+        )  # fmt: skip
+
+    def _add_class(self, desc: ClassDesc) -> int:
+        row = len(self._descs)
+        if row >= MAX_CLASSES:
+            raise NotKnownError
+        self._descs.append(desc)
+        self._n[k.N_CLASSES] = row + 1
+        if row >= len(self._classes):
+            more = np.zeros((row + 32, k.N_CLASS_COLUMNS), np.int64)
+            more[: len(self._classes)] = self._classes
+            self._classes = more
+        steps = steps_of(desc)
+        numbers = {k.AT: -1, k.FIRST_STEP: len(self._steps) if steps else -1, **form_of(desc)}
+        self._steps += steps
+        self._classes[row, list(numbers)] = list(numbers.values())
+        return row
+
+    def entry(self, handle: int) -> object:
+        """What a handle stands for, as far as a class descriptor may refer to it."""
+        entry = int(self._arrays["handles"][handle])
+        kind = entry & 15
+        if kind == k.CLASS_ROW:
+            return self._descs[entry >> 4]
+        return "" if kind in (k.TEXT_AT, k.ID_KEY, k.POOLED) else None
+
+    # ------------------------------------------------------------------- the end
+
+    def _finished(self) -> ImageObjects:
+        n, arrays = self._n, self._arrays
+        arrays["handles"] = self._open_objects = np.zeros(0, np.int64)
+        for group in k.GROUPS:
+            for name, _, width in group.items:
+                if name != "handles":
+                    extra = name == "ring_offsets"
+                    arrays[name].resize(int(n[group.count] + extra) * width, refcheck=False)
+        texts = _Texts(arrays["text_bytes"].tobytes(), arrays["text_ends"].tolist())
+        version = version_of(texts[0])
+        if version not in VERSIONS:
+            raise NotKnownError
+        stored = arrays["path_classes"].reshape(-1, 4).tolist()
+
+        def stored_class(row: int) -> StoredClass:
+            name, color, parent, _ = stored[row]
+            argb = None if color < 0 else color - ((color & 0x80000000) << 1)
+            return StoredClass(
+                None if name < 0 else texts[name], argb, None if parent < 0 else parent
+            )
+
+        classes, numbers = named_classes(
+            arrays["used_classes"].tolist(), stored_class, lambda _: NotKnownError()
+        )
+        lookup = np.full(len(stored) + 1, -1, np.int32)  # the last one is for no class
+        lookup[list(numbers)] = list(numbers.values())
+        server, image_type = int(n[k.SERVER]), int(n[k.IMAGE_TYPE])
+        columns = arrays | {
+            "class_index": lookup[arrays["class_index"]],
+            "locked": arrays["locked"].view(np.bool_),
+            "missing": arrays["missing"].view(np.bool_),
+            "ring_is_hole": arrays["ring_is_hole"].view(np.bool_),
+            "ids": arrays["ids"].view("S36"),
+            "box_px0": arrays["box"].view(np.float64).reshape(-1, 4),
+            "vertices32_px0": arrays["vertices32"].view(np.float32).reshape(-1, 2),
+            "vertices64_px0": arrays["vertices64"].view(np.float64).reshape(-1, 2),
+        }
+        return image_objects(
+            columns,
+            version=version,
+            server="" if server < 0 else texts[server],
+            image_type=None if image_type < 0 else texts[image_type],
+            names=_names(arrays["name"], texts),
+            classes=classes,
+        )
+
+
+class _Texts:
+    """The texts that were kept, each decoded once."""
+
+    def __init__(self, data: bytes, ends: list[int]) -> None:
+        self._stream = JavaStream(data, source="")
+        self._ends = [0, *ends]
+        self._found: dict[int, str] = {}
+        self._one: dict[str, str] = {}
+
+    def __getitem__(self, number: int) -> str:
+        if number not in self._found:
+            text = self._stream.decode_text(self._ends[number], self._ends[number + 1])
+            self._found[number] = self._one.setdefault(text, text)
+        return self._found[number]
+
+
+def _names(name: npt.NDArray[np.int32], texts: _Texts) -> tuple[str | None, ...]:
+    named = np.flatnonzero(name >= 0)
+    if not len(named):
+        return (None,) * len(name)
+    names: list[str | None] = [None] * len(name)
+    for row, text in zip(named.tolist(), name[named].tolist(), strict=True):
+        names[row] = texts[text]
+    return tuple(names)
+
+
+class _Descriptor(JavaStream):
+    """Reads a class descriptor, with what the parser knows of handles.
+
+    Attributes
+    ----------
+    values : list
+        What takes the handles from the first one on.
+    """
+
+    def __init__(self, parser: Parser, window: npt.NDArray[np.uint8], first: int) -> None:
+        super().__init__(window.tobytes(), source="")
+        self._parser = parser
+        self._first = first
+        self.values: list[object] = []
+        self.read_class_desc()
+
+    def new_handle(self, value: object) -> int:
+        """Give the next handle to a value."""
+        self.values.append(value)
+        return self._first + len(self.values) - 1
+
+    def set_handle(self, handle: int, value: object) -> None:
+        """Let a handle stand for something that was not complete when it was given."""
+        self.values[handle - self._first] = value
+
+    def reference(self) -> object:
+        """Read a reference, after its code."""
+        self.need(4, "a reference")
+        handle: int = I4.unpack_from(self.data, self.pos)[0] - k.FIRST_REFERENCE
+        if not 0 <= handle < self._first + len(self.values):
+            raise self.corrupt("a reference points at nothing")
+        self.pos += 4
+        if handle >= self._first:
+            return self.values[handle - self._first]
+        return self._parser.entry(handle)
