@@ -33,7 +33,7 @@ from qpmask.geojson.shapes import NoGeometryError, ShapeColumns, offsets
 from qpmask.geojson.text import feature_pieces, no_collection, read_text
 from qpmask.geojson.validity import mend_geometries
 from qpmask.qpdata import ObjectKind
-from qpmask.qpdata.columns import NO_ID, stored_id
+from qpmask.qpdata.names import stored_id
 
 _KINDS: Final = {
     "annotation": ObjectKind.ANNOTATION,
@@ -274,8 +274,8 @@ class _Columns:
 
     def _id_of(self, value: Any, where: str) -> bytes:
         """A UUID in lower case; nothing for another id, or one that was there before."""
-        found = stored_id(value) if isinstance(value, str) and "-" in value else NO_ID
-        if found == NO_ID:
+        found = stored_id(value) if isinstance(value, str) and "-" in value else b""
+        if not found:
             return b""
         if found in self._seen_ids:
             self._mend(where, "another feature has its id", "gets a new id")

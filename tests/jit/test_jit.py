@@ -215,9 +215,12 @@ class TestKeeping:
 class TestShipped:
     """What the package brings, so that nobody needs Numba."""
 
-    @pytest.mark.parametrize("module", ["qpmask.engines.native", "qpmask.ometiff.kernels"])
+    @pytest.mark.parametrize(
+        "module",
+        ["engines.native", "geojson", "ometiff.kernels", "polygons", "qpdata.kernel"],
+    )
     def test_bitcode_is_of_these_sources(self, module: str) -> None:
-        shipped = importlib.import_module(f"{module}.library").LIBRARY
+        shipped = importlib.import_module(f"qpmask.{module}.library").LIBRARY
         assert library.read_shipped(shipped) is not None, "run python -m qpmask.jit.build"
 
     def test_a_new_machine_needs_no_numba(self, cache: Path) -> None:
