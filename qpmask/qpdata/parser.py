@@ -136,10 +136,12 @@ class Parser:
         """Let columns grow: as the file goes on, if it goes on as it began."""
         n = self._n
         count = int(n[k.FULL])
+        (group,) = (group for group in k.GROUPS if group.count == count)
+        first_name, _, first_width = group.items[0]
+        present = len(self._arrays[first_name]) // first_width
         progress = (n[k.BASE] + n[k.POS]) / n[k.SIZE]
         expected = int(1.02 * n[count] / progress) if n[count] > 4096 else 0
-        room = max(int(n[k.WANTED]), expected, int(1.5 * n[count]), _FIRST_ROOM)
-        (group,) = (group for group in k.GROUPS if group.count == count)
+        room = max(int(n[k.WANTED]), expected, present + present // 2)
         for name, dtype, width in group.items:
             old = self._arrays[name]
             self._arrays[name] = np.empty(room * width, dtype)
