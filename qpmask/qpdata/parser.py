@@ -122,7 +122,7 @@ class Parser:
         window[: len(kept)] = kept
         at = len(kept)
         while at < len(window):
-            n_bytes = file.readinto(memoryview(window)[at:])
+            n_bytes = file.readinto(window[at:].data)
             if not n_bytes:
                 raise NotKnownError  # the file was cut meanwhile
             at += n_bytes
@@ -136,7 +136,7 @@ class Parser:
         """Let columns grow: as the file goes on, if it goes on as it began."""
         n = self._n
         count = int(n[k.FULL])
-        (group,) = (group for group in k.GROUPS if group.count == count)
+        (group,) = (group for group in k.GROUPS if group.counter == count)
         first_name, _, first_width = group.items[0]
         present = len(self._arrays[first_name]) // first_width
         progress = (n[k.BASE] + n[k.POS]) / n[k.SIZE]
@@ -202,12 +202,12 @@ class Parser:
 
     def _finished(self) -> ImageObjects:
         n, arrays = self._n, self._arrays
-        arrays["handles"] = self._open_objects = np.zeros(0, np.int64)
+        arrays["handles"] = np.zeros(0, np.int64)
         for group in k.GROUPS:
             for name, _, width in group.items:
                 if name != "handles":
                     extra = name == "ring_offsets"
-                    arrays[name].resize(int(n[group.count] + extra) * width, refcheck=False)
+                    arrays[name].resize(int(n[group.counter] + extra) * width, refcheck=False)
         texts = _Texts(arrays["text_bytes"].tobytes(), arrays["text_ends"].tolist())
         version = version_of(texts[0])
         if version not in VERSIONS:

@@ -42,7 +42,11 @@ def read_wkb(data: bytes) -> WkbRings:
     n_rings, n_vertices = len(data) // 4 + 1, len(data) // 16 + 1
     rings = Rings(
         np.zeros(k.N_NUMBERS, np.int64),
-        *(np.zeros(n_rings, t) for t in (np.int64, np.int64, np.uint8, np.int32, np.uint8)),
+        np.zeros(n_rings, np.int64),
+        np.zeros(n_rings, np.int64),
+        np.zeros(n_rings, np.uint8),
+        np.zeros(n_rings, np.int32),
+        np.zeros(n_rings, np.uint8),
         np.zeros(2 * n_vertices, np.int64),
         np.zeros((MAX_DEPTH + 1, 3), np.int64),
     )

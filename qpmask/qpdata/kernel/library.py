@@ -180,7 +180,7 @@ class Group(NamedTuple):
     ``bytes_each`` is how much of a file there is for one row, or more; no limit.
     """
 
-    count: int
+    counter: int
     bytes_each: int
     items: tuple[tuple[str, type[Any], int], ...]
 

@@ -54,7 +54,8 @@ ID_BYTES: Final = 36
 def _pool(stream: Stream, columns: Columns, start: int, end: int) -> int:
     """Keep a text; give its number."""
     n = stream.n
-    text, at = n[k.TEXTS], n[k.TEXT_BYTES]
+    text: int = n[k.TEXTS]
+    at = n[k.TEXT_BYTES]
     if text >= len(columns.text_ends):
         return full(n, k.TEXTS, 1)
     if at + end - start > len(columns.text_bytes):

@@ -81,7 +81,8 @@ def _axis_of_ring(
     elif columns.ring_size[ring] != n_items:
         return k.UNKNOWN
     _put_floats(stream.data, pos, n_items, columns.vertices32, 2 * vertex + axis)
-    return pos + 4 * n_items
+    pos += 4 * n_items
+    return pos
 
 
 @kernel
@@ -126,7 +127,7 @@ def _geometry(stream: Stream, columns: Columns, pos: int) -> int:
     pos = _array_of(stream, pos, 0x42, items)
     if pos < 0:
         return pos
-    end = pos + items[1]
+    end: int = pos + items[1]
     rings = Rings(
         stream.n,
         columns.ring_first,

@@ -23,19 +23,21 @@ _ID_KEY_TEXT: Final = int.from_bytes(b"Object I", "big")  # and a D
 def u2(data: U8, pos: int) -> int:
     """Two bytes as a number."""
     at = np.uint64(pos)
-    return np.int64(data[at]) << 8 | np.int64(data[at + _1])
+    value: int = np.int64(data[at]) << 8 | np.int64(data[at + _1])
+    return value
 
 
 @kernel
 def u4(data: U8, pos: int) -> int:
     """Four bytes as a number."""
     at = np.uint64(pos)
-    return (
+    value: int = (
         np.int64(data[at]) << 24
         | np.int64(data[at + _1]) << 16
         | np.int64(data[at + _2]) << 8
         | np.int64(data[at + _3])
     )
+    return value
 
 
 @kernel
@@ -68,7 +70,7 @@ def full(n: I64, count: int, more: int) -> int:
 @kernel
 def new_handle(stream: Stream, entry: int) -> int:
     """Give the next handle."""
-    handle = stream.n[k.HANDLES]
+    handle: int = stream.n[k.HANDLES]
     if handle >= len(stream.handles):
         return full(stream.n, k.HANDLES, 1)
     stream.handles[handle] = entry
@@ -84,7 +86,8 @@ def reference(stream: Stream, pos: int) -> int:
     handle = u4(stream.data, pos) - k.FIRST_REFERENCE
     if handle < 0 or handle >= stream.n[k.HANDLES]:
         return k.UNKNOWN
-    return stream.handles[handle]
+    entry: int = stream.handles[handle]
+    return entry
 
 
 @kernel

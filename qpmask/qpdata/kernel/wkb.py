@@ -95,7 +95,7 @@ def _bits(data: U8, pos: int, order: int) -> int:
 def _new_ring(rings: Rings, kind: int, part: int, hole: bool, n_points: int) -> int:
     """Begin a ring of so many vertices; give its number."""
     n = rings.n
-    ring = n[k.RINGS]
+    ring: int = n[k.RINGS]
     if ring >= len(rings.ring_first):
         return full(n, k.RINGS, 1)
     if 2 * (n[k.VERTICES64] + n_points) > len(rings.vertices64):
@@ -153,7 +153,8 @@ def _rings_of(data: U8, pos: int, end: int, head: I64, part: int, rings: Rings) 
         if ring < 0:
             return ring
         _add_vertices(data, pos, order, step, 1, rings)
-        return pos + step
+        pos += step
+        return pos
     n_rings = 1
     if kind == POLYGON:
         if pos + 4 > end:

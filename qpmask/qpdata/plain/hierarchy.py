@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -208,6 +208,6 @@ class Hierarchy:
         return columns | self.rois.columns()
 
 
-def _is_a(value: object, class_name: str) -> Any:
+def _is_a(value: object, class_name: str) -> TypeGuard[JavaObject]:
     """Whether a value is an object of this class."""
     return isinstance(value, JavaObject) and value.desc.name == class_name
