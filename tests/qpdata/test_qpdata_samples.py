@@ -26,6 +26,7 @@ from qpmask.errors import CorruptDataError, TruncatedDataError, UnsupportedDataE
 from qpmask.qpdata import ImageObjects, ObjectKind, RoiKind, read_qpdata, read_qpdata_bytes
 from qpmask.qpdata.parser import NotKnownError
 
+SELDOM = 8  # how seldom damage is read by what is slow
 Readers = tuple[Callable[[bytes], ImageObjects], ...]
 DAMAGE = (TruncatedDataError, CorruptDataError, UnsupportedDataError)
 
@@ -94,13 +95,14 @@ def test_rois(path: Path) -> None:
     assert rois.bounds_px0[geometries[0]].tolist() == [0, 0, 100.25, 100]
 
 
-def check_truncations(data: bytes, step: int = 1, readers: Readers = (checked,)) -> None:
-    for n in (*range(0, len(data), step), *range(max(0, len(data) - 200), len(data))):
+def check_truncations(data: bytes, step: int = 1) -> None:
+    lengths = (*range(0, len(data), step), *range(max(0, len(data) - 200), len(data)))
+    for i, n in enumerate(lengths):
         with pytest.raises(TruncatedDataError):
             read_qpdata_bytes(data[:n])
-        for read in readers:
+        if i % SELDOM == 0:
             with pytest.raises(NotKnownError):
-                read(data[:n])
+                checked(data[:n])
 
 
 def test_every_truncation_of_small_files() -> None:
@@ -165,20 +167,21 @@ def test_mutations(name: str, seed: int) -> None:
     rng = random.Random(seed)
     n_good = n_known = 0
     n_mutations = 60 if name == "varied" else 180
-    for _ in range(n_mutations):
+    for i in range(n_mutations):
         damaged = mutated(data, rng)
         expected = None
         with suppress(*DAMAGE):
             expected = columns(plain(damaged))
         n_good += expected is not None
-        for read in (parsed, checked, parsed_in_pieces):
+        readers: Readers = (parsed, parsed_in_pieces, *(() if i % SELDOM else (checked,)))
+        for read in readers:
             try:
                 found = columns(read(damaged))
             except NotKnownError:
                 continue
-            n_known += 1
+            n_known += read is parsed
             assert found == expected
-    assert n_known > 0.9 * 3 * n_good
+    assert n_known > 0.9 * n_good
     assert 0.04 * n_mutations < n_good < 0.96 * n_mutations
 
 
