@@ -24,7 +24,7 @@ from qpmask.qpdata.plain.bytereader import I4
 from qpmask.qpdata.plain.javastream import STREAM_HEADER, JavaStream
 from qpmask.qpdata.plain.values import ClassDesc
 
-WINDOW_BYTES: Final = 4 << 20
+WINDOW_BYTES: Final = 2 << 20
 """How much of a file is looked at at a time, unless something in it is longer."""
 MAX_CLASSES: Final = 1000
 _FIRST_ROOM: Final = 256
@@ -61,6 +61,7 @@ class Parser:
     def __init__(self, file: RawIOBase | None, size: int, data: bytes = b"") -> None:
         self._file = file
         self._window = np.frombuffer(data, np.uint8)
+        self._buffer = np.zeros(0, np.uint8)
         self._n_read = len(data)
         self._n = np.zeros(k.N_NUMBERS, np.int64)
         self._n[k.SIZE] = size
@@ -98,7 +99,7 @@ class Parser:
                     error.short_at = int(self._n[k.BASE] + self._n[k.POS])
                 raise error
             steps[status]()
-        self._window = np.zeros(0, np.uint8)
+        self._window = self._buffer = np.zeros(0, np.uint8)
         return self._finished()
 
     def _parse(self) -> int:
@@ -117,9 +118,11 @@ class Parser:
         if file is None or left <= 0:
             raise NotKnownError
         kept = self._window[n[k.POS] if self._n_read else 0 :]
-        wanted = max(WINDOW_BYTES, 2 * len(kept))
-        window = np.empty(min(wanted, len(kept) + left), np.uint8)
-        window[: len(kept)] = kept
+        wanted = min(max(WINDOW_BYTES, 2 * len(kept)), len(kept) + left)
+        if wanted > len(self._buffer):
+            self._buffer = np.empty(wanted, np.uint8)
+        window = self._buffer[:wanted]
+        window[: len(kept)] = kept  # in the same buffer, most often
         at = len(kept)
         while at < len(window):
             n_bytes = file.readinto(window[at:].data)

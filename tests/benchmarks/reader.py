@@ -89,7 +89,8 @@ def main() -> None:
             del image_data, item
             print(row(name, path), flush=True)
         many = Path(folder) / "many.qpdata"
-        many.write_bytes(repeated(path.read_bytes(), n_cells, 10))
+        with many.open("wb") as file:
+            file.writelines(repeated(path.read_bytes(), n_cells, 10))
         path.unlink()
         print(memory_row(many))
 
@@ -105,7 +106,7 @@ def row(name: str, path: Path) -> str:
     )
 
 
-def repeated(data: bytes, n_cells: int, times: int) -> bytes:
+def repeated(data: bytes, n_cells: int, times: int) -> list[bytes]:
     """The cells of a file many times over: all but the first 100 refer to what these hold."""
     root = data.index(b"PathRootObject")
     count = data.index(b"w\x04" + n_cells.to_bytes(4, "big"), root) + 2
@@ -116,7 +117,7 @@ def repeated(data: bytes, n_cells: int, times: int) -> bytes:
         first = data.index(head, first + 1)
     n = n_cells + (times - 1) * data.count(head, first, last)
     start = data[:count] + n.to_bytes(4, "big") + data[count + 4 : first]
-    return start + times * data[first:last] + data[last:]
+    return [start, *([data[first:last]] * times), data[last:]]
 
 
 def memory_row(path: Path) -> str:
