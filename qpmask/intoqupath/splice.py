@@ -31,8 +31,8 @@ from qpmask.intoqupath.javabytes import (
 from qpmask.intoqupath.javaobjects import HIERARCHY_FIELDS, insertion
 from qpmask.outputs import read_json
 from qpmask.project import ImageEntry, Project
-from qpmask.qpdata.javastream import JavaStream
-from qpmask.qpdata.javavalues import Block, JavaObject, Mark
+from qpmask.qpdata.plain.javastream import JavaStream
+from qpmask.qpdata.plain.values import Block, JavaObject, Mark
 
 _HIERARCHY: Final = "qupath.lib.objects.hierarchy.PathObjectHierarchy"
 _FIRST_LINE: Final = b"Data file version 3"
