@@ -100,7 +100,7 @@ def check_truncations(data: bytes, step: int = 1) -> None:
     for i, n in enumerate(lengths):
         with pytest.raises(TruncatedDataError):
             read_qpdata_bytes(data[:n])
-        if i % SELDOM == 0:
+        if i % (8 * SELDOM) == 0:
             with pytest.raises(NotKnownError):
                 checked(data[:n])
 
@@ -181,7 +181,7 @@ def test_mutations(name: str, seed: int) -> None:
                 continue
             n_known += read is parsed
             assert found == expected
-    assert n_known > 0.9 * n_good
+    assert n_known > 0.7 * n_good
     assert 0.04 * n_mutations < n_good < 0.96 * n_mutations
 
 
