@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from conftest import ROOT
 
 EXPECTED = {
@@ -17,20 +18,36 @@ EXPECTED = {
     "06_write_predictions.py": "2  Tumor         1,023,231 pixels",
     "07_picture_of_a_mask.py": "picture.png: 1,241 x 600 pixels",
     "08_patches.py": "patches 64 to 70: (7, 128, 128, 3)",
-    "09_predictions_into_qupath.py": "100.00% of the pixels are as predicted",
-    "10_many_masks.py": "Tumor: 196,293 pixels, 0.049 mm²",
 }
+WITH_QUPATH = {"09_predictions_into_qupath.py": "100.00% of the pixels are as predicted"}
+WITH_ZARR = {"10_many_masks.py": "Tumor: 196,293 pixels, 0.049 mm²"}
 
 
 def test_no_example_is_forgotten() -> None:
-    assert {p.name for p in (ROOT / "examples").glob("[0-9]*.py")} == set(EXPECTED)
+    assert {p.name for p in (ROOT / "examples").glob("[0-9]*.py")} == {
+        *EXPECTED, *WITH_QUPATH, *WITH_ZARR
+    }  # fmt: skip
 
 
 def test_the_examples_run_one_after_the_other(tmp_path: Path) -> None:
-    for name, words in EXPECTED.items():
+    run(EXPECTED, tmp_path)
+
+
+@pytest.mark.qupath
+def test_the_example_that_needs_qupath(tmp_path: Path) -> None:
+    run(WITH_QUPATH, tmp_path)
+
+
+def test_the_example_that_needs_zarr(tmp_path: Path) -> None:
+    pytest.importorskip("zarr", reason="zarr 3 is not installed (Python 3.11 or later)")
+    run(WITH_ZARR, tmp_path)
+
+
+def run(examples: dict[str, str], folder: Path) -> None:
+    for name, words in examples.items():
         done = subprocess.run(
             [sys.executable, str(ROOT / "examples" / name)],
-            capture_output=True, text=True, check=False, cwd=tmp_path,
+            capture_output=True, text=True, check=False, cwd=folder,
         )  # fmt: skip
         assert done.returncode == 0, (name, done.stderr)
         assert words in done.stdout, (name, done.stdout)
