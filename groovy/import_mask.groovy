@@ -8,6 +8,8 @@
  *            one that was made of the open image, found by its sidecar in the output folder.
  * Out        Annotations with the classes of the table. Exported again with the same class map they
  *            give the same mask. Pixels of unclassified objects become annotations without a class.
+ *            They carry the name of the mask in their metadata ('qpmask import'; QuPath 0.5 and
+ *            later), so that a second import is noticed and can take the place of the first.
  * QuPath     0.4 to 0.7.
  *
  * QuPath's ContourTracing traces the mask tile by tile and merges the pieces, so memory depends on
@@ -30,6 +32,8 @@ import qupath.lib.io.GsonTools
 import qupath.lib.objects.PathObject
 import qupath.lib.objects.PathObjects
 import qupath.lib.objects.classes.PathClass
+import qupath.lib.objects.hierarchy.PathObjectHierarchy
+import qupath.lib.projects.Project
 import qupath.lib.regions.ImagePlane
 import qupath.lib.regions.RegionRequest
 import qupath.lib.roi.GeometryTools
@@ -40,15 +44,21 @@ import qupath.lib.scripting.QP
 def settings = [
     maskFile   : null,     // path of the mask; null: the mask of the open image in maskFolder
     maskFolder : 'masks',  // a relative path begins in the project's folder
-    replaceAll : false,    // true: remove the annotations that are there first
+    replace    : 'none',   // what goes: none; class: annotations of the same classes; all; imported: what came
+                           // from a mask of the same name before
+    again      : false,    // true: import a mask once more beside what came of it before
+    addClasses : false,    // true: add classes that the project's list lacks
     splitPieces: true      // true: each connected piece an annotation; false: one for each class
 ]
 
 // ---- what it does -------------------------------------------------------------------------------
 
 (binding.hasVariable('args') && args != null ? args as List<String> : []).each {
-    if (it in ['replaceAll=true', 'splitPieces=false'])
-        settings[it.split('=')[0]] = it.endsWith('true')
+    def (name, value) = it.contains('=') ? it.split('=', 2) as List : [null, null]
+    if (name == 'replace')
+        settings.replace = value
+    else if (name in ['again', 'addClasses', 'splitPieces'])
+        settings[name] = value == 'true'
     else
         settings.maskFile = it
 }
@@ -64,11 +74,16 @@ table.refuseOtherImage(imageData.getServer())
 // QuPath traces each label.
 def made = MaskTracing.annotations(table, settings.splitPieces)
 
+// The same rules as those of 'qpmask import'.
 def hierarchy = imageData.getHierarchy()
-if (settings.replaceAll)
-    hierarchy.removeObjects(hierarchy.getAnnotationObjects(), true)
+def gone = ImportRules.makeRoom(hierarchy, made, file.name, settings)
+ImportRules.mark(made, file.name)
 hierarchy.addObjects(made)
-println "qpmask: ${made.size()} annotation(s) of ${made*.getPathClass().unique().size()} class(es) from ${file}"
+def missing = ImportRules.newClasses(QP.getProject(), made, settings.addClasses)
+if (missing)
+    println "qpmask: the project's class list ${settings.addClasses ? 'has got' : 'lacks'} ${Words.quoted(missing, ', ')}"
+println "qpmask: ${made.size()} annotation(s) of ${made*.getPathClass().unique().size()} class(es) from ${file}" +
+        (gone ? ", ${Words.objects(gone)} removed" : '')
 
 // ---- what it needs ------------------------------------------------------------------------------
 
@@ -438,6 +453,52 @@ class ImageFrame {
     }
 }
 
+/** What 'qpmask import' does too: where objects came from, what goes before they come, new classes. */
+class ImportRules {
+    static final String MARK = 'qpmask import'  // the metadata that say where an object came from
+    static final List<String> REPLACE = ['none', 'class', 'all', 'imported']
+
+    /** QuPath 0.4 keeps metadata of objects to itself: there nothing is marked. */
+    private static Map<String, String> metadata(PathObject object) {
+        return object.metaClass.respondsTo(object, 'getMetadata') ? object.getMetadata() : null
+    }
+
+    static void mark(Collection<PathObject> made, String source) {
+        made.each { metadata(it)?.put(MARK, source) }
+    }
+
+    /** Take out what is to go; gives how many objects that were. */
+    static int makeRoom(PathObjectHierarchy hierarchy, Collection<PathObject> made, String source, Map settings) {
+        if (!(settings.replace in REPLACE))
+            throw new MaskStop("replace is '${settings.replace}'; it is ${Words.quoted(REPLACE, ' or ')}.")
+        def all = hierarchy.getFlattenedObjectList(null).findAll { !it.isRootObject() }
+        def same = all.findAll { metadata(it)?.get(MARK) == source }
+        def classes = made.collect { it.getPathClass() } as Set
+        def gone = [
+            none    : [],
+            class   : all.findAll { it.isAnnotation() && it.getPathClass() in classes },
+            all     : all.findAll { !it.isTMACore() },
+            imported: same
+        ][settings.replace]
+        if (same && settings.replace == 'none' && !settings.again)
+            throw new MaskStop("The image holds ${Words.objects(same.size())} that were imported from '${source}' before. " +
+                    "replace=imported puts the new ones in their place, with what was changed since; again=true adds them once more.")
+        hierarchy.removeObjects(gone, true)
+        return gone.size()
+    }
+
+    /** Classes that the project's list lacks; added to it where that is asked for. */
+    static List<PathClass> newClasses(Project project, Collection<PathObject> made, boolean add) {
+        if (project == null)
+            return []
+        def listed = project.getPathClasses()
+        def missing = made.collect { it.getPathClass() }.findAll { it != null && !(it in listed) }.unique()
+        if (add && missing)
+            project.setPathClasses(listed + missing)
+        return missing
+    }
+}
+
 // ---- small tools --------------------------------------------------------------------------------
 
 /** Something that the user can do something about; no stack trace. */
@@ -484,5 +545,35 @@ class Json {
             out << (plain ?: code < 32 || (ascii && code > 126) ? plain ?: String.format('\\u%04x', code) : c)
         }
         return out.append('"')
+    }
+}
+
+/** Numbers and names in sentences, as Python says them: 1 object, 2,000 objects. */
+class Words {
+    static String objects(Number n) {
+        return count(n, 'object')
+    }
+
+    static String images(Number n) {
+        return count(n, 'image')
+    }
+
+    static String count(Number n, String what) {
+        return String.format(Locale.ROOT, '%,d %s%s', n, what, n == 1 ? '' : 's')
+    }
+
+    static String quoted(Collection names, String by) {
+        return names.collect { "'${it}'" }.join(by)
+    }
+
+    /** A colour as QuPath keeps it, as '#c80000'. */
+    static String color(Number argb) {
+        return String.format('#%06x', argb.longValue() & 0xffffffL)
+    }
+
+    /** A field of a CSV file. */
+    static String csv(value) {
+        def text = value == null ? '' : value.toString()
+        return text =~ /[",\r\n]/ ? '"' + text.replace('"', '""') + '"' : text
     }
 }

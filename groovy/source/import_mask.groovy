@@ -8,6 +8,8 @@
  *            one that was made of the open image, found by its sidecar in the output folder.
  * Out        Annotations with the classes of the table. Exported again with the same class map they
  *            give the same mask. Pixels of unclassified objects become annotations without a class.
+ *            They carry the name of the mask in their metadata ('qpmask import'; QuPath 0.5 and
+ *            later), so that a second import is noticed and can take the place of the first.
  * QuPath     0.4 to 0.7.
  *
  * QuPath's ContourTracing traces the mask tile by tile and merges the pieces, so memory depends on
@@ -21,15 +23,21 @@ import qupath.lib.scripting.QP
 def settings = [
     maskFile   : null,     // path of the mask; null: the mask of the open image in maskFolder
     maskFolder : 'masks',  // a relative path begins in the project's folder
-    replaceAll : false,    // true: remove the annotations that are there first
+    replace    : 'none',   // what goes: none; class: annotations of the same classes; all; imported: what came
+                           // from a mask of the same name before
+    again      : false,    // true: import a mask once more beside what came of it before
+    addClasses : false,    // true: add classes that the project's list lacks
     splitPieces: true      // true: each connected piece an annotation; false: one for each class
 ]
 
 // ---- what it does -------------------------------------------------------------------------------
 
 (binding.hasVariable('args') && args != null ? args as List<String> : []).each {
-    if (it in ['replaceAll=true', 'splitPieces=false'])
-        settings[it.split('=')[0]] = it.endsWith('true')
+    def (name, value) = it.contains('=') ? it.split('=', 2) as List : [null, null]
+    if (name == 'replace')
+        settings.replace = value
+    else if (name in ['again', 'addClasses', 'splitPieces'])
+        settings[name] = value == 'true'
     else
         settings.maskFile = it
 }
@@ -45,15 +53,20 @@ table.refuseOtherImage(imageData.getServer())
 // QuPath traces each label.
 def made = MaskTracing.annotations(table, settings.splitPieces)
 
+// The same rules as those of 'qpmask import'.
 def hierarchy = imageData.getHierarchy()
-if (settings.replaceAll)
-    hierarchy.removeObjects(hierarchy.getAnnotationObjects(), true)
+def gone = ImportRules.makeRoom(hierarchy, made, file.name, settings)
+ImportRules.mark(made, file.name)
 hierarchy.addObjects(made)
-println "qpmask: ${made.size()} annotation(s) of ${made*.getPathClass().unique().size()} class(es) from ${file}"
+def missing = ImportRules.newClasses(QP.getProject(), made, settings.addClasses)
+if (missing)
+    println "qpmask: the project's class list ${settings.addClasses ? 'has got' : 'lacks'} ${Words.quoted(missing, ', ')}"
+println "qpmask: ${made.size()} annotation(s) of ${made*.getPathClass().unique().size()} class(es) from ${file}" +
+        (gone ? ", ${Words.objects(gone)} removed" : '')
 
 // ---- what it needs ------------------------------------------------------------------------------
 // <parts>
 // the mask     MaskSearch, ClassTable, MaskTracing
-// its place    ImageFrame
-// small tools  MaskStop, Json
+// its place    ImageFrame, ImportRules
+// small tools  MaskStop, Json, Words
 // </parts>

@@ -6,8 +6,8 @@ The format: https://docs.oracle.com/en/java/javase/21/docs/specs/serialization/p
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
 
 NULL: Final = b"p"
 END: Final = b"x"
@@ -66,6 +66,11 @@ def class_description(
     return text + END
 
 
+#: Flags of a class, type and name of its fields (a type of more than one letter is that of an
+#: object), and the class above it.
+ClassForm: TypeAlias = "tuple[int, Sequence[tuple[str, str]], str | None]"
+
+
 class Preamble:
     """An ``Object[]`` of what later bytes refer to: classes, texts, whatever many objects share.
 
@@ -73,11 +78,14 @@ class Preamble:
 
     Parameters
     ----------
+    forms : mapping of str to ClassForm
+        All classes.
     first : int
         Handles that were given before it.
     """
 
-    def __init__(self, first: int = 0) -> None:
+    def __init__(self, forms: Mapping[str, ClassForm], first: int = 0) -> None:
+        self._forms = forms
         self._data = bytearray()
         self._n_items = 0
         self._n_handles = first + 2  # the array's class, and the array
@@ -95,44 +103,52 @@ class Preamble:
         """Handles that were given, those before it included."""
         return self._n_handles
 
-    def add_class(
-        self,
-        name: str,
-        flags: int = SERIALIZABLE,
-        fields: Sequence[tuple[str, str]] = (),
-        parent: str | None = None,
-    ) -> int:
-        """Describe a class.
+    def add_object(self, class_name: str, content: bytes = b"") -> int:
+        """An object, with no handle in its content; its class is described where it is the first.
 
-        Parameters
-        ----------
-        fields : sequence of (str, str)
-            Type and name of each; a type of more than one letter is that of an object.
-        parent : str, optional
-            A class that was described before.
+        There is no other way to describe a class that all readers take: an example of it.
         """
-        self._data += b"vr" + struct.pack(">H", len(name)) + name.encode()
-        self._data += struct.pack(">Q", _UIDS.get(name, 1))
+        self._data += b"s"
+        self._describe(class_name)
         handle = self._handle()
-        self._classes[name] = handle
+        self._data += content
+        self._n_items += 1
+        return handle
+
+    def skip_handles(self, n: int) -> None:
+        """What was written last holds so many more."""
+        self._n_handles += n
+
+    def add_array(self, class_name: str) -> int:
+        """An array of numbers without any."""
+        self._data += b"u"
+        self._describe(class_name)
+        handle = self._handle()
+        self._data += struct.pack(">i", 0)
+        self._n_items += 1
+        return handle
+
+    def _describe(self, name: str) -> None:
+        """A class, with those above it, or a reference to it."""
+        known = self._classes.get(name)
+        if known is not None:
+            self._data += reference(known)
+            return
+        flags, fields, parent = self._forms[name]
+        self._data += b"r" + struct.pack(">H", len(name)) + name.encode()
+        self._data += struct.pack(">Q", _UIDS.get(name, 1))
+        self._classes[name] = self._handle()
         self._data += struct.pack(">BH", flags, len(fields))
         for code, field_name in fields:
             self._data += code[:1].encode() + struct.pack(">H", len(field_name))
             self._data += field_name.encode()
             if len(code) > 1:
                 self._text(code)
-        self._data += END + (NULL if parent is None else reference(self._classes[parent]))
-        self._handle()  # of the class itself
-        self._n_items += 1
-        return handle
-
-    def add_object(self, class_name: str, content: bytes) -> int:
-        """An object of a class that was described, with no handle in its content."""
-        self._data += b"s" + reference(self._classes[class_name])
-        handle = self._handle()
-        self._data += content
-        self._n_items += 1
-        return handle
+        self._data += END
+        if parent is None:
+            self._data += NULL
+        else:
+            self._describe(parent)
 
     def add_integer(self, value: int) -> int:
         """A ``java.lang.Integer``."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import struct
+import uuid
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -22,15 +23,19 @@ from qpmask.intoqupath.javabytes import (
     END,
     EXTERNALIZABLE,
     NULL,
+    SERIALIZABLE,
     STREAM_HEAD,
     WRITE_METHOD,
+    ClassForm,
     Preamble,
     class_description,
     reference,
     string,
 )
-from qpmask.intoqupath.javarois import RoiWriter
+from qpmask.intoqupath.javarois import ROI_FORMS, RoiWriter
 from qpmask.qpdata import ObjectKind
+from qpmask.qpdata.columns import ID_BYTES
+from qpmask.qpdata.kinds import ID_KEY
 
 _OBJECTS: Final = "qupath.lib.objects."
 _KINDS: Final = {
@@ -46,7 +51,11 @@ _HIERARCHY: Final = _OBJECTS + "hierarchy.PathObjectHierarchy"
 _LIST: Final = "qupath.lib.measurements.NumericMeasurementList$"
 _STRING: Final = "Ljava/lang/String;"
 _INT_BLOCK: Final = b"w\x04"
-_UUID: Final = ("java.util.UUID", 2, (("J", "leastSigBits"), ("J", "mostSigBits")))
+_UUID: Final = ("java.util.UUID", SERIALIZABLE, (("J", "leastSigBits"), ("J", "mostSigBits")))
+_OBJECT_ARRAY: Final = "[Ljava.lang.Object;"
+#: A text of 36 bytes begins; it, the values and the metadata end.
+_ID_START: Final = b"t" + struct.pack(">H", ID_BYTES)
+_ID_END: Final = END
 _CHAINS: Final = {
     kind: (name, *(["PathDetectionObject"] if name in ("PathCellObject", "PathTileObject") else []),
            "PathROIObject", "PathObject")
@@ -171,11 +180,12 @@ def _stream(
     shared = _Shared(table, chosen, marks)
     n_top, pieces = _nested(*_halves(table, ids, chosen, shared), ends)
     p = shared.preamble
-    root = b"s" + p.class_reference(_OBJECTS + "PathRootObject") + NULL + NULL
-    root += NULL + _INT_BLOCK + struct.pack(">i", n_top)  # no measurements; its children
+    root = b"s" + class_description(_OBJECTS + "PathRootObject", EXTERNALIZABLE)
+    root += class_description(_OBJECTS + "PathObject", EXTERNALIZABLE) + NULL
+    root += NULL * 3 + _INT_BLOCK + struct.pack(">i", n_top)
     first_line = b"Data file version 3"
     first = b"w" + bytes([2 + len(first_line)]) + struct.pack(">H", len(first_line)) + first_line
-    head = b"s" + p.class_reference(_HIERARCHY)
+    head = b"s" + class_description(_HIERARCHY, fields=HIERARCHY_FIELDS) + NULL
     # No description of the slide; behind the root no grid of TMA cores, and the end.
     end = END + NULL + string("EOF")
     data = b"".join([STREAM_HEAD, first, NULL, p.data(), head, root, *pieces, end])
@@ -219,41 +229,46 @@ def insertion(
 ) -> Insertion:
     """Objects as they stand in a data file, at least one, with handles from ``first`` on.
 
-    There is no place for an array of what they share but inside an object: QuPath (0.4 and later)
-    passes over a field of an object that it does not know, so that the first object carries it.
+    There is no place for an array of what they share but inside an object. The first one is
+    written in the form of version 4 of data files, of which QuPath (0.4 and later) passes over the
+    fields that it does not know; so it carries the array. The others have the form that QuPath
+    writes.
     """
     order, ends = _in_tree_order(table.parent)
     one = int(order[0])
     classes = _CHAINS[ObjectKind(table.kind[one])]
     name, argb = table.names[one], int(table.color_argb[one])
     has_color = argb != NO_COLOR
-    # Of the first object, before what it carries: classes, itself, its name, colour, id.
+    # Before what it carries: classes, itself, its name, colour, id.
     n_before = len(classes) + 1 + (name is not None) + 3 * has_color + 2
     shared = _Shared(table, order, marks, first + n_before)
     heads, tails = _halves(table, ids, order, shared)
-    text = NULL if name is None else string(name)
     color = NULL
     if has_color:
         color = b"s" + class_description("java.lang.Integer", fields=[("I", "value")])
         color += class_description("java.lang.Number") + NULL + argb.to_bytes(4, "big", signed=True)
-    at = 6 + len(text) + (10 if has_color else 1)  # where its id begins: a reference, 16 bytes
-    own, n_fields, rest = heads[0][at + 6 : at + 22], heads[0][at + 24 : at + 28], at + 28
+    own = uuid.UUID(ids[one].decode()).bytes
+    (measured,) = _measurements(table, order[:1], shared)
+    entries = shared.metadata_alone(table.metadata.get(one))
+    n_fields = 1 + bool(entries) + (measured != NULL)
     heads[0] = b"".join(
         (
             b"s", *(class_description(_OBJECTS + c, EXTERNALIZABLE) for c in classes), NULL,
-            text, color, b"s", class_description(*_UUID), NULL, own, _INT_BLOCK,
-            (int.from_bytes(n_fields, "big") + 1).to_bytes(4, "big"), shared.preamble.data(),
-            heads[0][rest:],
+            NULL if name is None else string(name), color,
+            b"s", class_description(*_UUID), NULL, own[8:], own[:8],
+            _INT_BLOCK, struct.pack(">i", n_fields), shared.preamble.data(), entries,
+            b"" if measured == NULL else measured, _INT_BLOCK, heads[0][-4:],
         )
     )  # fmt: skip
     n_top, pieces = _nested(heads, tails, ends)
     n = len(order)
+    others = slice(1, None)
     n_handles = (
-        n_before - 2 - (name is not None) - has_color  # classes alone
-        + shared.preamble.n_handles - first - n_before
-        + 2 * n  # the objects and their ids
-        + sum(text is not None for text in table.names)
-        + int((table.color_argb != NO_COLOR).sum())
+        shared.preamble.n_handles - first
+        + 3 * bool(entries)
+        + 5 * (n - 1)  # each object, its metadata with two arrays, its id
+        + sum(table.names[i] is not None for i in order[others].tolist())
+        + int((table.color_argb[order[others]] != NO_COLOR).sum())
         + 2 * int((np.diff(table.measurements.offsets) > 0).sum())
         + shared.rois.n_handles
     )  # fmt: skip
@@ -270,21 +285,21 @@ def _halves(
     nuclei = shared.rois.write(table.geometries, np.where(is_cell, table.nucleus[chosen], -1))
     children = np.bincount(table.parent[table.parent >= 0], minlength=len(table))[chosen]
     starts = {
-        k: b"s" + shared.preamble.class_reference(_OBJECTS + name) for k, name in _KINDS.items()
+        k: b"s" + shared.preamble.class_reference(_OBJECTS + _KINDS[ObjectKind(k)])
+        for k in np.unique(kind).tolist()
     }
     one = shared.integer_head
-    n_fields = [n.to_bytes(4, "big") for n in range(3)]
     heads = [
         b"".join((starts[k], NULL if name is None else string(name),
                   NULL if color == NO_COLOR else one + color.to_bytes(4, "big", signed=True),
-                  own_id, n_fields[bool(extra) + bool(measured)], extra, measured, _INT_BLOCK,
+                  shared.metadata(entries), own_id, _ID_END, measured, _INT_BLOCK,
                   n.to_bytes(4, "big")))
-        for k, name, color, own_id, extra, measured, n in zip(
+        for k, name, color, entries, own_id, measured, n in zip(
             kind.tolist(),
             [table.names[i] for i in chosen.tolist()],
             table.color_argb[chosen].tolist(),
-            _id_blocks(ids[chosen], shared),
-            [shared.metadata(table.metadata.get(i)) for i in chosen.tolist()],
+            [table.metadata.get(i) for i in chosen.tolist()],
+            ids[chosen].tolist(),
             _measurements(table, chosen, shared),
             children.tolist(),
             strict=True,
@@ -320,14 +335,29 @@ class _Shared:
         marks: Mapping[str, str],
         first: int = 0,
     ) -> None:
-        p = self.preamble = Preamble(first)
-        for name, flags, fields, parent in _CLASSES:
-            p.add_class(name, flags, fields, parent)
-        self.rois = RoiWriter(p)
-        self.integer_head = b"s" + p.class_reference("java.lang.Integer")
-        self.id_head = b"s" + p.class_reference("java.util.UUID")
-        self.booleans = [reference(p.add_object("java.lang.Boolean", bytes([b]))) for b in (0, 1)]
+        p = self.preamble = Preamble(_FORMS, first)
         self._one = reference(p.add_integer(1))
+        self.integer_head = b"s" + p.class_reference("java.lang.Integer")
+        self.booleans = [reference(p.add_object("java.lang.Boolean", bytes([b]))) for b in (0, 1)]
+        for name in ("[F", "[D", "[B"):
+            p.add_array(name)
+        none = b"u" + p.class_reference(_OBJECT_ARRAY) + bytes(4)
+        p.add_object(_METADATA, self._one + none + none + END)
+        p.skip_handles(2)
+        if len(table.measurements.value):
+            names = reference(p.add_list(()))
+            for kind, code in (("FloatList", "[F"), ("DoubleList", "[D")):
+                values = b"u" + p.class_reference(code) + bytes(4)
+                p.add_object(_LIST + kind, b"\0" + names + NULL + values)
+                p.skip_handles(1)
+        head = NULL * 3 + _INT_BLOCK + bytes(4)  # name, colour, measurements; children
+        for number in np.unique(table.kind[chosen]).tolist():
+            kind = ObjectKind(number)
+            core = kind == ObjectKind.TMA_CORE
+            tail = self.booleans[0] + NULL * 2 + b"w" + bytes([8 + core]) + bytes(8 + core)
+            tail += NULL if kind == ObjectKind.CELL else b""
+            p.add_object(_OBJECTS + _KINDS[kind], head + tail + END)
+        self.rois = RoiWriter(p)
         self.classes = {-1: NULL}
         parts: dict[str, bytes] = {}
         for i in np.unique(table.class_index[chosen]).tolist():
@@ -350,26 +380,36 @@ class _Shared:
         parts[name] = found
         return found
 
-    def metadata(self, entries: Mapping[str, str] | None) -> bytes:
-        """Metadata, which objects with the same share: each gets its own when it is saved."""
+    def metadata_alone(self, entries: Mapping[str, str] | None) -> bytes:
+        """Metadata without an id; nothing where there are none."""
         entries = {**entries, **self._marks} if entries else self._marks
         if not entries:
             return b""
+        p = self.preamble
+        array = b"u" + p.class_reference(_OBJECT_ARRAY) + struct.pack(">i", len(entries))
+        texts = [[reference(p.add_string(t)) for t in some] for some in (entries, entries.values())]
+        head = b"s" + p.class_reference(_METADATA) + self._one
+        return b"".join((head, array, *texts[0], array, *texts[1], END))
+
+    def metadata(self, entries: Mapping[str, str] | None) -> bytes:
+        """Metadata, in which QuPath keeps the id too, up to the id's text."""
+        entries = {**entries, **self._marks} if entries else self._marks
         key = tuple(entries.items())
         found = self._metadata.get(key)
         if found is None:
             p = self.preamble
-            keys = p.add_objects([p.add_string(name) for name in entries])
-            values = p.add_objects([p.add_string(value) for value in entries.values()])
-            content = self._one + reference(keys) + reference(values) + END
-            found = self._metadata[key] = reference(p.add_object(_METADATA, content))
+            array = b"u" + p.class_reference(_OBJECT_ARRAY)
+            size = struct.pack(">i", len(entries) + 1)
+            keys = [reference(p.add_string(name)) for name in (*entries, ID_KEY)]
+            values = [reference(p.add_string(value)) for value in entries.values()]
+            found = self._metadata[key] = b"".join(
+                (b"s", p.class_reference(_METADATA), self._one, array, size, *keys, array, size,
+                 *values, _ID_START)
+            )  # fmt: skip
         return found
 
 
-_Class = tuple[str, int, tuple[tuple[str, str], ...], str | None]
-
-
-def _kinds() -> Iterator[_Class]:
+def _object_forms() -> Iterator[tuple[str, ClassForm]]:
     for name, parent in (
         ("PathObject", None),
         ("PathRootObject", "PathObject"),
@@ -380,29 +420,22 @@ def _kinds() -> Iterator[_Class]:
         ("PathTileObject", "PathDetectionObject"),
         ("TMACoreObject", "PathROIObject"),
     ):
-        yield _OBJECTS + name, EXTERNALIZABLE, (), parent and _OBJECTS + parent
-    yield _METADATA, EXTERNALIZABLE, (), None
+        yield _OBJECTS + name, (EXTERNALIZABLE, (), parent and _OBJECTS + parent)
 
 
-_CLASSES: Final[tuple[_Class, ...]] = (
-    ("java.lang.Number", 2, (), None),
-    ("java.lang.Integer", 2, (("I", "value"),), "java.lang.Number"),
-    ("java.lang.Boolean", 2, (("Z", "value"),), None),
-    ("java.util.UUID", 2, (("J", "leastSigBits"), ("J", "mostSigBits")), None),
-    ("java.util.ArrayList", WRITE_METHOD, (("I", "size"),), None),
-    ("[F", 2, (), None),
-    ("[D", 2, (), None),
-    ("[B", 2, (), None),
-    *_kinds(),
-    (
-        _HIERARCHY,
-        2,
-        HIERARCHY_FIELDS,
-        None,
-    ),
-    (
-        _PATH_CLASS,
-        2,
+_ANY_LIST: Final = _LIST + "AbstractNumericMeasurementList"
+_FORMS: Final[dict[str, ClassForm]] = {
+    "java.lang.Number": (SERIALIZABLE, (), None),
+    "java.lang.Integer": (SERIALIZABLE, (("I", "value"),), "java.lang.Number"),
+    "java.lang.Boolean": (SERIALIZABLE, (("Z", "value"),), None),
+    "java.util.ArrayList": (WRITE_METHOD, (("I", "size"),), None),
+    "[F": (SERIALIZABLE, (), None),
+    "[D": (SERIALIZABLE, (), None),
+    "[B": (SERIALIZABLE, (), None),
+    **dict(_object_forms()),
+    _METADATA: (EXTERNALIZABLE, (), None),
+    _PATH_CLASS: (
+        SERIALIZABLE,
         (
             ("Ljava/lang/Integer;", "colorRGB"),
             (_STRING, "name"),
@@ -410,44 +443,22 @@ _CLASSES: Final[tuple[_Class, ...]] = (
         ),
         None,
     ),
-    (
-        _LIST + "AbstractNumericMeasurementList",
-        2,
+    _ANY_LIST: (
+        SERIALIZABLE,
         (("Z", "isClosed"), ("Ljava/util/List;", "names"), ("Ljava/util/Map;", "map")),
         None,
     ),
-    (
-        _LIST + "FloatList",
-        2,
-        (("[F", "values"),),
-        _LIST + "AbstractNumericMeasurementList",
-    ),
-    (
-        _LIST + "DoubleList",
-        2,
-        (("[D", "values"),),
-        _LIST + "AbstractNumericMeasurementList",
-    ),
-)
-
-
-def _id_blocks(ids: NDArray[np.bytes_], shared: _Shared) -> list[bytes]:
-    """UUIDs as Java's objects, and the head of the block of their objects' fields."""
-    n = len(ids)
-    text = np.ascontiguousarray(ids, "S36").view(np.uint8).reshape(n, 36)
-    digits = np.delete(text, (8, 13, 18, 23), axis=1).astype(np.int16)
-    nibbles = np.where(digits >= ord("a"), digits - ord("a") + 10, digits - ord("0"))
-    whole = (nibbles[:, 0::2] * 16 + nibbles[:, 1::2]).astype(np.uint8)
-    raw = np.concatenate([whole[:, 8:], whole[:, :8]], axis=1).tobytes()
-    head, tail = shared.id_head, _INT_BLOCK
-    return [head + raw[k : k + 16] + tail for k in range(0, 16 * n, 16)]
+    _LIST + "FloatList": (SERIALIZABLE, (("[F", "values"),), _ANY_LIST),
+    _LIST + "DoubleList": (SERIALIZABLE, (("[D", "values"),), _ANY_LIST),
+    **ROI_FORMS,
+}
 
 
 def _measurements(table: ObjectTable, chosen: NDArray[np.int64], shared: _Shared) -> list[bytes]:
     """A list of measurements for each object: of floats where these are exact."""
     m = table.measurements
     if not len(m.value):
-        return [b""] * len(chosen)
+        return [NULL] * len(chosen)
     p = shared.preamble
     with np.errstate(over="ignore"):
         single = m.value.astype(np.float32)
@@ -465,7 +476,7 @@ def _measurements(table: ObjectTable, chosen: NDArray[np.int64], shared: _Shared
     found = []
     for start, end in zip(m.offsets[chosen].tolist(), m.offsets[chosen + 1].tolist(), strict=True):
         if start == end:
-            found.append(b"")
+            found.append(NULL)
             continue
         key = m.name[start:end].tobytes()
         names = lists.get(key)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.geojson.objects import Geometries, GeometryType
-from qpmask.intoqupath.javabytes import NULL, Preamble
+from qpmask.intoqupath.javabytes import NULL, SERIALIZABLE, Preamble
 
 _PACKAGE: Final = "qupath.lib.roi."
 _PLANE: Final = (("I", "c"), ("I", "t"), ("I", "z"))
@@ -24,7 +24,7 @@ _BOX: Final = (
     *(("I", "c"), ("I", "t"), ("D", "x"), ("D", "x2"), ("D", "y"), ("D", "y2")),
     *(("I", "z"), _NAME),
 )
-_FIELDS: Final = {
+ROI_FIELDS: Final = {
     "PolygonROI$SerializationProxy": (
         *_PLANE, _NAME, ("Lqupath/lib/roi/ClosedShapeStatistics;", "stats"), *_XY,
     ),
@@ -40,6 +40,11 @@ _FIELDS: Final = {
 #: Where float32 has steps of 1/64 pixel: coordinates beyond stay a geometry if they need more.
 _FINE_PX0: Final = 2.0**17
 
+#: For a :class:`Preamble`.
+ROI_FORMS: Final = {
+    _PACKAGE + name: (SERIALIZABLE, fields, None) for name, fields in ROI_FIELDS.items()
+}
+
 
 class RoiWriter:
     """Writes the ROIs of one stream.
@@ -51,16 +56,35 @@ class RoiWriter:
     """
 
     def __init__(self, preamble: Preamble) -> None:
-        for name, fields in _FIELDS.items():
-            preamble.add_class(_PACKAGE + name, fields=fields)
-        self._heads = {
-            name.partition("ROI")[0]: b"s" + preamble.class_reference(_PACKAGE + name)
-            for name in _FIELDS
-        }
+        floats, some_bytes = (preamble.class_reference(name) for name in ("[F", "[B"))
+        self._floats, self._bytes = b"u" + floats, b"u" + some_bytes
         #: Handles that were taken by what was written.
         self.n_handles = 0
-        self._floats = b"u" + preamble.class_reference("[F")
-        self._bytes = b"u" + preamble.class_reference("[B")
+        self._heads = {}
+        for name, content in self._examples().items():
+            preamble.add_object(_PACKAGE + name, content[0])
+            preamble.skip_handles(content[1])
+            kind = name.partition("ROI")[0]
+            self._heads[kind] = b"s" + preamble.class_reference(_PACKAGE + name)
+
+    def _examples(self) -> dict[str, tuple[bytes, int]]:
+        """The content of a ROI of each kind, and the handles in it."""
+        plane, one = bytes(12), struct.pack(">if", 1, 0)
+        xy = self._floats + one + self._floats + one
+        box = bytes(8 + 32 + 4) + NULL
+        triangle = struct.pack(">BIII8d", 0, 3, 1, 4, 0, 0, 1, 0, 0, 1, 0, 0)
+        size = struct.pack(">i", len(triangle))
+        return {
+            "PolygonROI$SerializationProxy": (plane + NULL * 2 + xy, 2),
+            "PolylineROI$SerializationProxy": (plane + xy, 2),
+            "PointsROI$SerializationProxy": (plane + NULL + xy, 2),
+            "RectangleROI$SerializationProxy": (box, 0),
+            "EllipseROI$SerializationProxy": (box, 0),
+            "LineROI$SerializationProxy": (box, 0),
+            "GeometryROI$WKBSerializationProxy": (
+                plane + NULL + self._bytes + size + triangle, 1,
+            ),
+        }  # fmt: skip
 
     def write(self, shapes: Geometries, numbers: NDArray[np.int32]) -> list[bytes]:
         """The ROI of each of some geometries; null for -1.

@@ -422,9 +422,16 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
 
     back = runs.copy(DEMO, "back")
     runs.add("import", "import_mask.groovy", f"{runs.out('demo')}/Prostate B.ome.tif",
-             "replaceAll=true", project=back, image="Prostate B", save=True)  # fmt: skip
+             "replace=all", project=back, image="Prostate B", save=True)  # fmt: skip
     runs.add("import small", "import_mask.groovy", f"{runs.out('demo4')}/Prostate A.ome.tif",
-             "replaceAll=true", project=back, image="Prostate A", save=True)  # fmt: skip
+             "replace=all", project=back, image="Prostate A", save=True)  # fmt: skip
+    runs.add("import twice", "import_mask.groovy", f"{runs.out('demo4')}/Prostate A.ome.tif",
+             project=back, image="Prostate A", save=True)  # fmt: skip
+    runs.add("import anew", "import_mask.groovy", f"{runs.out('demo4')}/Prostate A.ome.tif",
+             "replace=imported", project=back, image="Prostate A", save=True)  # fmt: skip
+    runs.add("import by class", "import_mask.groovy", f"{runs.out('demo4')}/Prostate A.ome.tif",
+             "replace=class", "addClasses=true", project=back, image="Prostate A",
+             save=True)  # fmt: skip
     runs.add("back", export, runs.out("back"), project=back)
     runs.add("back4", export, runs.out("back4"), "downsample=4", project=back)
     runs.add("import of another image", "import_mask.groovy",
@@ -740,8 +747,12 @@ def test_the_current_image(runs: Runs) -> None:
 
 
 def test_a_mask_comes_back_as_annotations(runs: Runs) -> None:
-    for name in ("import", "import small", "back", "back4"):
+    for name in ("import", "import small", "import anew", "import by class", "back", "back4"):
         assert runs.error(name) is None, name
+    assert "were imported from 'Prostate A.ome.tif' before" in str(runs.error("import twice"))
+    made = runs.results["import small"]["output"].partition(" annotation(s)")[0].split()[-1]
+    for name in ("import anew", "import by class"):
+        assert f", {made} objects removed" in runs.results[name]["output"], name
     for name, image in (("back", "Prostate B"), ("back4", "Prostate A")):
         original = runs.out("demo4" if name == "back4" else "demo") / f"{image}.ome.tif"
         with MaskFile(original) as one, MaskFile(runs.out(name) / f"{image}.ome.tif") as other:
