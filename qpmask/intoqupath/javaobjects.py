@@ -346,9 +346,9 @@ class _Shared:
         p.skip_handles(2)
         if len(table.measurements.value):
             names = reference(p.add_list(()))
-            for kind, code in (("FloatList", "[F"), ("DoubleList", "[D")):
+            for name, code in (("FloatList", "[F"), ("DoubleList", "[D")):
                 values = b"u" + p.class_reference(code) + bytes(4)
-                p.add_object(_LIST + kind, b"\0" + names + NULL + values)
+                p.add_object(_LIST + name, b"\0" + names + NULL + values)
                 p.skip_handles(1)
         head = NULL * 3 + _INT_BLOCK + bytes(4)  # name, colour, measurements; children
         for number in np.unique(table.kind[chosen]).tolist():
