@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.geojson.objects import NO_COLOR, ObjectTable, geometries, plain_objects
+from qpmask.geojson.text import no_collection
 from qpmask.intoqupath.javabytes import (
     END,
     EXTERNALIZABLE,
@@ -275,6 +276,7 @@ def insertion(
     return Insertion(b"".join(pieces), n_top, n_handles)
 
 
+@no_collection()
 def _halves(
     table: ObjectTable, ids: NDArray[np.bytes_], chosen: NDArray[np.int64], shared: _Shared
 ) -> tuple[list[bytes], list[bytes]]:
