@@ -35,8 +35,7 @@ from qpmask.intoqupath.javabytes import (
 )
 from qpmask.intoqupath.javarois import ROI_FORMS, RoiWriter
 from qpmask.qpdata import ObjectKind
-from qpmask.qpdata.columns import ID_BYTES
-from qpmask.qpdata.kinds import ID_KEY
+from qpmask.qpdata.names import ID_KEY
 
 _OBJECTS: Final = "qupath.lib.objects."
 _KINDS: Final = {
@@ -55,7 +54,7 @@ _INT_BLOCK: Final = b"w\x04"
 _UUID: Final = ("java.util.UUID", SERIALIZABLE, (("J", "leastSigBits"), ("J", "mostSigBits")))
 _OBJECT_ARRAY: Final = "[Ljava.lang.Object;"
 #: A text of 36 bytes begins; it, the values and the metadata end.
-_ID_START: Final = b"t" + struct.pack(">H", ID_BYTES)
+_ID_START: Final = b"t" + struct.pack(">H", 36)
 _ID_END: Final = END
 _CHAINS: Final = {
     kind: (name, *(["PathDetectionObject"] if name in ("PathCellObject", "PathTileObject") else []),
