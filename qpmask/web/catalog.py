@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from qpmask.collection.opening import is_collection
 from qpmask.errors import OptionsError, ProjectError
 from qpmask.outputs import (
-    MASK_SUFFIX,
+    MASK_SUFFIXES,
     REPORT_JSON,
     SIDECAR_SUFFIX,
     mask_names,
@@ -130,7 +131,7 @@ def list_images(inputs: Iterable[Path], slides: Iterable[Path] = ()) -> tuple[Sh
 def _images_of(path: Path) -> list[tuple[str, Shown]]:
     if not path.exists():
         raise OptionsError(f"There is no file or folder {path}.")
-    if path.is_dir():
+    if path.is_dir() and not is_collection(path):
         if any(path.glob(f"*{PROJECT_SUFFIX}")):
             return _of_project(path)
         return _of_folder(path)
@@ -183,7 +184,9 @@ def _masks_of(folder: Path) -> list[tuple[str, Shown]]:
         for row in (rows if isinstance(rows, list) else ())
         if isinstance(row, dict) and row.get("mask")
     }
-    return [_of_mask(path, records.get(path.name, {})) for path in mask_files(folder)]
+    collections = (p for p in folder.iterdir() if not p.name.startswith(".") and is_collection(p))
+    found = sorted({*mask_files(folder), *collections})
+    return [_of_mask(path, records.get(path.name, {})) for path in found]
 
 
 def _of_mask(path: Path, record: Mapping[str, Any]) -> tuple[str, Shown]:
@@ -232,7 +235,9 @@ def _totals(sidecar: Mapping[str, Any]) -> tuple[ClassTotal, ...]:
 
 def _key(file_name: str) -> str:
     """What files of one image have in common: their name without folder and ending."""
-    stem = file_name.removesuffix(_PATCH_SUFFIX).removesuffix(MASK_SUFFIX)
+    stem = file_name.removesuffix(_PATCH_SUFFIX)
+    for suffix in MASK_SUFFIXES:
+        stem = stem.removesuffix(suffix)
     return composed_form(slide_stem(stem)).casefold()
 
 

@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.collection.flatmask import CollectionMask
+from qpmask.collection.opening import open_mask
 from qpmask.errors import OptionsError, QpmaskError
 from qpmask.geometry import Affine, PixelSize, Size
-from qpmask.mask import Mask, open_mask
+from qpmask.mask import Mask
 from qpmask.outputs import instance_classes
 from qpmask.patches import open_patches
 from qpmask.slides import Slide, open_slide
@@ -47,8 +49,14 @@ class OpenMask:
 
     def __init__(self, path: Path) -> None:
         self.first = open_mask(path, cache_bytes=_CACHE_BYTES)
-        shown = range(min(self.first.n_planes, _MAX_PLANES))
-        self.planes = [self.first.plane(*plane_position(self.first, p)) for p in shown]
+        self.planes: list[Mask]
+        if isinstance(self.first, CollectionMask):  # all of it flattened, then each by itself
+            self.names = self.first.collection.names()[:_MAX_PLANES]
+            self.planes = [self.first, *(self.first.plane(name) for name in self.names)]
+        else:
+            self.names = ()
+            shown = range(min(self.first.n_planes, _MAX_PLANES))
+            self.planes = [self.first.plane(*plane_position(self.first, p)) for p in shown]
         self._samplers: dict[int, Sampler] = {}
 
     def sampler(self, plane: int) -> Sampler:
@@ -239,13 +247,13 @@ def _layers(
 ) -> Iterator[Layer]:
     scale, version, titled = said
     objects = _instance_rows(mask.first, colors) if mask.first.n_planes == 1 else None
-    for plane in mask.planes:
-        name = plane_name(plane)
+    for k, plane in enumerate(mask.planes):
+        name = mask.names[k - 1] if mask.names and k else plane_name(plane)
         is_channel = name is not None and len(plane.classes) == 1
         title = next(iter(plane.classes.values())).name if is_channel else name
         yield Layer(
             number,
-            plane.plane_number,
+            k,
             " · ".join(part for part in (title, titled) if part) or "Mask",
             "instances" if objects is not None else "channel" if is_channel else "classes",
             plane.levels[0].size,

@@ -34,7 +34,7 @@ def version_of(path: Path) -> str:
         It is not there.
     """
     try:
-        stat = path.stat()
+        stat = (path / "zarr.json" if path.is_dir() else path).stat()
     except OSError as error:
         raise FileGoneError(
             f"{path.name} is gone: {error.strerror or error}.",

@@ -320,6 +320,28 @@ class TestWhatIsServed:
             assert {"Stroma", "Tumor"} <= set(names)
         assert before == {path: path.read_bytes() for path in demo.rglob("*") if path.is_file()}
 
+    def test_a_collection_is_a_list_of_layers(self, tmp_path: Path, demo: Path) -> None:
+        pytest.importorskip("zarr", reason="zarr 3 is not installed (Python 3.11 or later)")
+        options = qpmask.export_options(
+            engine="native", images=("1",), multichannel=True, format="ozx"
+        )
+        qpmask.export_masks(demo, tmp_path / "out", None, options)
+        with serve(tmp_path / "out") as server:
+            image = ask(server, "api/images/0").json
+            titles = [layer["title"] for layer in image["layers"]]
+            assert titles[:3] == ["Mask", "Stroma", "Bening gland"]
+            assert {layer["kind"] for layer in image["layers"][1:]} == {"channel"}
+            path = tmp_path / "out" / "Prostate A.ozx"
+            with qpmask.MaskCollection(path) as masks:
+                for number, name in ((0, None), (1, "Stroma"), (3, "Tumor")):
+                    size, dtype = (512, 512), image["layers"][number]["dtype"]
+                    reply = ask(server, f"api/images/0/mask/{number}/1/1/1")
+                    view = masks.flat if name is None else masks[name]
+                    there = np.asarray(view.region(1024, 1024, 1024, 1024, 2))
+                    got = labels_of(reply, size, f"<u{np.dtype(dtype).itemsize}")
+                    assert np.array_equal(got > 0, there > 0), name
+                    assert there.any()
+
     def test_instances(self, tmp_path: Path, demo: Path) -> None:
         options = qpmask.export_options(engine="native", images=("1",), instances=True)
         qpmask.export_masks(demo, tmp_path / "out", None, options)
