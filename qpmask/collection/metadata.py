@@ -99,7 +99,7 @@ class About:
 
 def root_document(about: About, grids: Sequence[Grid], rows: Sequence[MaskRow]) -> Json:
     """The root's group: a label image that knows all masks."""
-    ome = _image(about, grids, rows)
+    ome = image_document(about, grids, rows)
     mine: Json = {
         "format": FORMAT,
         "shape": list(about.shape),
@@ -129,7 +129,7 @@ def labels_document(paths: Iterable[str]) -> Json:
 def layer_document(about: About, grids: Sequence[Grid], rows: Sequence[MaskRow]) -> Json:
     """A label image in ``labels``."""
     name = rows[0].name if len(rows) == 1 else ", ".join(row.name for row in rows)[:60]
-    return _group({"ome": _image(replace(about, name=name), grids, rows)})
+    return _group({"ome": image_document(replace(about, name=name), grids, rows)})
 
 
 def array_document(grid: Grid, dtype: np.dtype[Any], codec: ChunkCodec, axes: str) -> Json:
@@ -194,7 +194,8 @@ def _group(attributes: Json) -> Json:
     return {"zarr_format": 3, "node_type": "group", "attributes": attributes}
 
 
-def _image(about: About, grids: Sequence[Grid], rows: Sequence[MaskRow]) -> Json:
+def image_document(about: About, grids: Sequence[Grid], rows: Sequence[MaskRow]) -> Json:
+    """A multiscale label image, as the attribute ``ome`` has it."""
     unit = {"unit": about.unit} if about.spacing else {}
     spacing = about.spacing or (1.0,) * len(about.shape)
     datasets = []

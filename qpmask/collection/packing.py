@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 
 from qpmask.collection.collection import FOLDER_SUFFIX, MaskCollection
 from qpmask.collection.medmaskfiles import read_medmask
+from qpmask.collection.ngff04 import write_ngff04
 from qpmask.collection.output import ZIP_SUFFIX
 from qpmask.errors import MaskError, MissingExtraError, OptionsError
 from qpmask.mask import Mask, open_mask
 from qpmask.maskwriter import MaskWriter
-from qpmask.outputs import slide_stem, writing
+from qpmask.outputs import mask_stem, slide_stem, writing
 
-Kind = Literal["nifti", "tiff", "npz"]
-KINDS: tuple[Kind, ...] = ("nifti", "tiff", "npz")
+Kind = Literal["nifti", "tiff", "npz", "ome-zarr-0.4"]
+KINDS: tuple[Kind, ...] = ("nifti", "tiff", "npz", "ome-zarr-0.4")
 _AFFINE = "affine"
 _ROWS = 2048
 
@@ -149,9 +150,10 @@ def unpack(
         The collection.
     folder : path-like
         Where to; made if it is not there.
-    kind : {"nifti", "tiff", "npz"}, optional
+    kind : {"nifti", "tiff", "npz", "ome-zarr-0.4"}, optional
         "nifti" (volumes; with their affine matrix) or "tiff" (planes) a file a mask, "npz" all in
-        one. By default NIfTI of volumes and TIFF of planes.
+        one; "ome-zarr-0.4" the flattened mask as a folder that Bio-Formats and QuPath read. By
+        default NIfTI of volumes and TIFF of planes.
     names : sequence of str
         Masks or groups; all by default.
     on_mask : callable, optional
@@ -164,6 +166,14 @@ def unpack(
         for name in wanted:
             masks.row(name)
         kind = kind or ("nifti" if masks.ndim == 3 else "tiff")
+        if kind == "ome-zarr-0.4":
+            if names:
+                raise OptionsError("A flattened mask is of all masks; leave the names out.")
+            with writing(folder, "The folder"):
+                folder.mkdir(parents=True, exist_ok=True)
+            return [
+                write_ngff04(masks, folder / f"{slide_stem(mask_stem(masks.path.name))}.ome.zarr")
+            ]
         if (kind == "nifti") != (masks.ndim == 3) and kind != "npz":
             raise OptionsError(
                 f"{masks.path} holds {'volumes' if masks.ndim == 3 else 'planes'}; they do not go "
@@ -173,7 +183,7 @@ def unpack(
         with writing(folder, "The folder"):
             folder.mkdir(parents=True, exist_ok=True)
         if kind == "npz":
-            target = folder / f"{slide_stem(masks.path.name)}.npz"
+            target = folder / f"{slide_stem(mask_stem(masks.path.name))}.npz"
             part = target.with_name(f".{target.name}.part.npz")
             with writing(target, "The file"):
                 np.savez_compressed(part, **{name: masks[name][...] for name in wanted})

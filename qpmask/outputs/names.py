@@ -75,7 +75,8 @@ def mask_names(entries: Iterable[ImageEntry], suffix: str = MASK_SUFFIX) -> dict
 
 def mask_stem(name: str) -> str:
     """Name of a mask without its ending."""
-    return next((name[: -len(s)] for s in MASK_SUFFIXES if name.endswith(s)), name)
+    endings = (*MASK_SUFFIXES, ".zarr")
+    return next((name[: -len(s)] for s in endings if name.endswith(s)), name)
 
 
 def slide_stem(name: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from qpmask import MaskCollection
+from qpmask.collection.packing import unpack
 
 SHAPE = (1300, 1200)
 NAMES = ("Tissue", "Tumor")
@@ -124,3 +125,17 @@ def test_any_unzip_makes_the_folder(tmp_path: Path) -> None:
         archive.extractall(tmp_path / "c.zarr")
     with MaskCollection(tmp_path / "c.zarr") as masks:
         assert np.array_equal(masks.flat[:], flat)
+
+
+def test_ome_zarr_04_for_bio_formats_and_qupath(tmp_path: Path) -> None:
+    flat = written(tmp_path / "c.ozx", overlap=True)
+    (path,) = unpack(tmp_path / "c.ozx", tmp_path / "back", kind="ome-zarr-0.4")
+    group = zarr_group(path)
+    assert group.metadata.zarr_format == 2
+    assert np.array_equal(group["0"][:], flat)
+    assert np.array_equal(group["1"][:], flat[::8, ::8])
+    v04 = pytest.importorskip("ome_zarr_models.v04")
+    label = v04.ImageLabel.from_zarr(group).attributes.image_label
+    assert [p.label_value for p in label.properties] == [1, 2]
+    yaozarrs = pytest.importorskip("yaozarrs")
+    yaozarrs.validate_zarr_store(str(path))

@@ -13,8 +13,9 @@ from qpmask.cli import exits
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Output folder.")
 @click.option(
-    "--format", "kind", type=click.Choice(("nifti", "tiff", "npz")),
-    help="A file a mask, or all in one .npz. [default: nifti of volumes, tiff of planes]",
+    "--format", "kind", type=click.Choice(("nifti", "tiff", "npz", "ome-zarr-0.4")),
+    help="A file a mask; all in one .npz; or flattened, for Bio-Formats and QuPath. [default: "
+    "nifti of volumes, tiff of planes]",
 )  # fmt: skip
 @click.option("--masks", "names", multiple=True, metavar="NAME", help="Only these; repeatable.")
 @click.option("-q", "--quiet", is_flag=True, help="Show errors only.")
