@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from qpmask import MaskCollection
+from qpmask.collection.check import check_collection
 from qpmask.errors import NoSuchClassError, OptionsError, OutputError, QpmaskError
 
 SHAPE = (2100, 1500)  # chunks that are whole and some that are not, and a smaller level
@@ -305,3 +306,26 @@ def test_what_makes_no_sense_is_said(tmp_path: Path) -> None:
         MaskCollection(tmp_path / "c.tif", "w", shape=(9, 9))
     with pytest.raises(OptionsError, match="shape"):
         MaskCollection(tmp_path / "d.ozx", "w")
+
+
+@pytest.mark.parametrize("shape", [(600, 70, 50), (530, 9, 200), (200, 140, 68), (5000, 1100)])
+def test_levels_of_odd_shapes(shape: tuple[int, ...], tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    want = {}
+    for number in range(2):
+        mask = np.zeros(shape, bool)
+        for _ in range(40):
+            at = [int(rng.integers(0, n)) for n in shape]
+            mask[tuple(slice(a, a + 9) for a in at)] = True
+        want[f"m{number}"] = mask
+    path = tmp_path / "c.ozx"
+    with MaskCollection(path, "w", shape=shape) as masks:
+        for name, mask in want.items():
+            masks.add(name, mask)
+    assert check_collection(path).ok
+    with MaskCollection(path, "a") as masks:  # arrays go over as they are, the root is made anew
+        masks.add("m2", want["m0"] & want["m1"])
+    report = check_collection(path)
+    assert report.ok, report.problems
+    with MaskCollection(path) as masks:
+        assert all(np.array_equal(masks[name][...], mask) for name, mask in want.items())
