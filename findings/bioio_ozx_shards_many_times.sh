@@ -4,7 +4,8 @@
 # replace an entry, so every version stays in the file, and its directory names the same entry up to 16
 # times; a program that takes the first of them gets a shard that is nearly empty. The array that is read
 # back through zarr-python is right, as that takes the last.
-# Seen: "5 shards, entries of each: [11, 12, 16, 16, 16]; the first '0/c/0/0' has N bytes, the last M".
+# Seen: "5 shards, entries of each: [11, 12, 15, 16, 16]; the first '0/c/0/0' has 344 bytes, the last 1,351"
+# (numbers of entries differ a little from run to run).
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
