@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import shlex
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.text import Text
 
+from qpmask.cli import exits
 from qpmask.cli.console import count_of, error_console, human_seconds
-from qpmask.cluster import PlanFile, PlanStatus
+from qpmask.cli.signals import stop_signals
+from qpmask.cluster import PlanFile, PlanStatus, plan_to_file
 from qpmask.cluster.slurm import Submitted
+from qpmask.events import ImageFinished
+from qpmask.options import ExportOptions
 
 
 def show_plan_file(plan: PlanFile, path: Path) -> None:
@@ -23,6 +30,45 @@ def show_plan_file(plan: PlanFile, path: Path) -> None:
     click.echo(f"  or by SLURM:                    qpmask submit {name} --slurm --array-size 4")
     click.echo(f"  how far it is:                  qpmask status {name}")
     click.echo(f"  the report, at the end:         qpmask collect {name}")
+
+
+def on_dask(
+    project: Path,
+    out: Path,
+    classes: Any,
+    options: ExportOptions,
+    *,
+    where: str,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Export on a Dask cluster; the exit code."""
+    from qpmask.cli.exporttables import show_report
+    from qpmask.cluster.dasktasks import run_on_dask
+
+    show = record_shower(quiet=quiet or as_json)
+    with tempfile.TemporaryDirectory() as folder, stop_signals() as (stop, begun):
+        plan = plan_to_file(Path(folder) / "plan.json", project, out, classes, options)
+        begun.set()
+        report = run_on_dask(plan, where, show, stop)
+    show_report(report, as_json=as_json, quiet=quiet)
+    if stop.is_set():
+        return exits.INTERRUPTED
+    return exits.OK if report.ok else exits.FAILED
+
+
+def record_shower(*, quiet: bool) -> Callable[[Any], None]:
+    """A listener that says what became of each image, a line each."""
+
+    def listen(event: Any) -> None:
+        if isinstance(event, ImageFinished) and not quiet:
+            record = event.record
+            reason = f": {record.error}" if record.error else f", {record.seconds:.1f} s"
+            error_console().print(
+                f"{record.image}: {record.status}{reason}", markup=False, highlight=False
+            )
+
+    return listen
 
 
 def show_status(status: PlanStatus, plan: PlanFile) -> None:

@@ -28,13 +28,14 @@ def collect(plan: PlanFile) -> Report:
         raw = [read_record(plan.folder, item.key) for item in plan.items]
         records = [_record(item, data) for item, data in zip(plan.items, raw, strict=True)]
         there = [data for data in raw if data is not None]
+        drawn = next((data for data in there if data["engine"] is not None), None)
         started = min((float(data["started"]) for data in there), default=0.0)
         finished = max((float(data["finished"]) for data in there), default=0.0)
         report = Report(
             project=plan.project,
             output=plan.out,
-            engine=EngineInfo(**there[0]["engine"]) if there else None,
-            engine_reason=str(there[0]["engine_reason"]) if there else "",
+            engine=EngineInfo(**drawn["engine"]) if drawn else None,
+            engine_reason=str(drawn["engine_reason"]) if drawn else "",
             started=datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
             seconds=finished - started,
             options=options_data(plan.options),

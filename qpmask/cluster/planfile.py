@@ -91,6 +91,10 @@ class PlanFile:
         """Where those at work claim images."""
         return self.folder / CLAIMS_FOLDER
 
+    def text(self) -> str:
+        """What its file holds."""
+        return json.dumps(_as_dict(self), indent=1, ensure_ascii=False) + "\n"
+
     def plan_of(self, items: tuple[PlanItem, ...], *, workers: int = 1) -> Plan:
         """The plan of some images, read from their data files now."""
         from qpmask.plan import make_plan
@@ -144,7 +148,7 @@ def plan_to_file(
     )
     with OutputFolder(made.out) as folder:  # nobody else is writing there, and it can be written
         folder.write_text(CLASSES_FILE, made.classes.to_yaml())
-    write_file(path, json.dumps(_as_dict(made), indent=1, ensure_ascii=False) + "\n")
+    write_file(path, made.text())
     return made
 
 
@@ -157,9 +161,11 @@ def read_plan_file(path: Path) -> PlanFile:
         It is no plan, of another version, or damaged.
     """
     try:
-        raw = json.loads(path.read_bytes())
+        text = path.read_bytes()
     except OSError as error:
         raise OptionsError(f"The plan {path} cannot be read: {error.strerror or error}.") from error
+    try:
+        raw = json.loads(text)
     except ValueError as error:
         raise OptionsError(f"{path} is not a plan: {error}.") from error
     if not isinstance(raw, dict) or raw.get("format") != _FORMAT:

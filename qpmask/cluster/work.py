@@ -85,7 +85,7 @@ def work_on(
     stop = stop or threading.Event()
     if not items:
         return WorkDone(())
-    _check_alone(plan.out)
+    check_alone(plan.out)
     scratch = plan.folder / f"work-{socket.gethostname()}-{os.getpid()}"
     with writing(scratch, "The folder"):
         scratch.mkdir(parents=True, exist_ok=True)
@@ -170,28 +170,35 @@ class _Worker:
             self._claims.give_back(file_key(item.key))
 
     def _keep(self, item: PlanItem, record: ImageRecord, started: float) -> None:
-        before = read_record(self._plan.folder, item.key)
-        if record.status == "skipped" and before is not None and before["status"] == "done":
-            return  # it says more of the same mask
         assert self._maker is not None
-        write_record(
-            self._plan.folder,
-            item.key,
-            record.status,
-            {
-                "status": record.status,
-                "record": record.as_dict(),
-                "engine": asdict(self._maker.info),
-                "engine_reason": self._maker.engine_reason,
-                "started": started,
-                "finished": time.time(),
-                "host": socket.gethostname(),
-                "pid": os.getpid(),
-            },
-        )
+        keep_record(self._plan, item, record, self._maker, started)
 
 
-def _check_alone(out: Path) -> None:
+def keep_record(
+    plan: PlanFile, item: PlanItem, record: ImageRecord, maker: ShareMaker, started: float
+) -> None:
+    """Write what became of an image, unless what stands there says more of the same mask."""
+    before = read_record(plan.folder, item.key)
+    if record.status == "skipped" and before is not None and before["status"] == "done":
+        return
+    write_record(
+        plan.folder,
+        item.key,
+        record.status,
+        {
+            "status": record.status,
+            "record": record.as_dict(),
+            "engine": asdict(maker.info),
+            "engine_reason": maker.engine_reason,
+            "started": started,
+            "finished": time.time(),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+        },
+    )
+
+
+def check_alone(out: Path) -> None:
     """Raise unless no run that is no task holds the folder."""
     from filelock import FileLock, Timeout
 

@@ -136,6 +136,10 @@ def _overrule(ctx: click.Context, values: dict[str, Any]) -> None:
     "--plan", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
     help="Write a plan for tasks on other machines, and draw nothing; see qpmask work.",
 )  # fmt: skip
+@click.option(
+    "--dask", metavar="ADDRESS|local:N|FILE.yaml",
+    help="Make the masks on a Dask cluster, an image a task.",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show the plan and write nothing.")
 @click.option("--force", is_flag=True, help="Make masks anew that are there and still hold.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
@@ -152,6 +156,7 @@ def command(
     verbose: int,
     dry_run: bool,
     plan: Path | None,
+    dask: str | None,
     **values: Any,
 ) -> int:
     """Export one label mask for every image of a QuPath project.
@@ -187,6 +192,10 @@ def command(
         show_plan(found, as_json=as_json)
         return exits.FAILED if any(p.error for p in found.images) else exits.OK
     assert out is not None
+    if dask is not None:
+        from qpmask.cli.plantables import on_dask
+
+        return on_dask(project, out, chosen, options, where=dask, as_json=as_json, quiet=quiet)
     if plan is not None:
         from qpmask.cli.plantables import show_plan_file
         from qpmask.cluster import plan_to_file

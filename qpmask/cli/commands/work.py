@@ -29,23 +29,19 @@ def command(plan: Path, task: str, quiet: bool, verbose: int) -> int:
     """
     exits.set_up_logging(verbose)
     from qpmask.cli.console import count_of, error_console
+    from qpmask.cli.plantables import record_shower
     from qpmask.cluster import read_plan_file, work_on
-    from qpmask.events import ImageFinished
 
     match = re.fullmatch(r"(\d{1,7})/(\d{1,7})", task, re.ASCII)
     if match is None:
         raise OptionsError(f"--task is {task!r}.", hint="Write it like 3/40: the third of 40.")
     found = read_plan_file(plan)
+    show = record_shower(quiet=quiet)
     with stop_signals() as (stop, begun):
 
         def listen(event: Any) -> None:
             begun.set()
-            if isinstance(event, ImageFinished) and not quiet:
-                record = event.record
-                reason = f": {record.error}" if record.error else f", {record.seconds:.1f} s"
-                error_console().print(
-                    f"{record.image}: {record.status}{reason}", markup=False, highlight=False
-                )
+            show(event)
 
         done = work_on(found, (int(match.group(1)), int(match.group(2))), listen, stop)
     if not quiet:

@@ -1,0 +1,130 @@
+"""A plan on Dask: the same bytes as one run; workers that die, addresses that are none."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster.test_cluster_work import NATIVE, files_of, report_of
+from conftest import DEMO, ROOT, Cli
+
+import qpmask
+from qpmask.cluster import plan_to_file
+from qpmask.cluster.itemrecords import find_records
+from qpmask.errors import OptionsError, OutputError
+from qpmask.outputs.claims import Claims
+
+pytest.importorskip("distributed", reason="dask.distributed is not installed")
+pytestmark = pytest.mark.filterwarnings("default")  # those of Dask are not ours
+
+from qpmask.cluster.dasktasks import run_on_dask  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def workers_find_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+@pytest.fixture(scope="module")
+def at_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("one") / "masks"
+    qpmask.export_masks(DEMO, out, None, NATIVE)
+    return out
+
+
+def test_the_same_as_one_run(tmp_path: Path, at_once: Path, qpmask_cli: Cli) -> None:
+    code, _, said = qpmask_cli(
+        "export", DEMO, "-o", tmp_path / "masks", "--engine", "native", "--dask", "local:2"
+    )
+    assert code == 0, said
+    assert "Prostate A: done" in said
+    assert files_of(tmp_path / "masks") == files_of(at_once)
+    assert report_of(tmp_path / "masks") == report_of(at_once)
+
+
+def test_a_worker_that_is_killed_costs_one_more_try(tmp_path: Path, at_once: Path) -> None:
+    plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+    killed: list[int] = []
+
+    def kill() -> None:
+        end = time.monotonic() + 60
+        while not killed and time.monotonic() < end:
+            for scratch in plan.folder.glob("work-*-*"):  # a worker that is at an image
+                pid = int(scratch.name.rpartition("-")[2])
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+                return
+            time.sleep(0.005)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    report = run_on_dask(plan, "local:1")
+    killer.join()
+    assert killed
+    assert report.ok, [record.error for record in report]
+    assert files_of(tmp_path / "masks") == files_of(at_once)
+    assert not list(plan.folder.glob("work-*"))
+
+
+def test_an_image_that_kills_workers_is_given_up(tmp_path: Path, demo: Path) -> None:
+    plan = plan_to_file(tmp_path / "plan.json", demo, tmp_path / "masks", None, NATIVE)
+    ended = threading.Event()
+
+    def kill() -> None:
+        seen: set[str] = set()
+        while not ended.is_set():
+            for scratch in set(map(str, plan.folder.glob("work-*-*"))) - seen:
+                seen.add(scratch)
+                os.kill(int(scratch.rpartition("-")[2]), signal.SIGKILL)
+            time.sleep(0.005)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        report = run_on_dask(plan, "local:1")
+    finally:
+        ended.set()
+        killer.join()
+    assert not report.ok
+    assert {record.status for record in report} == {"failed"}
+    assert all("died, again and again" in (record.error or "") for record in report)
+
+
+def test_an_interrupt(tmp_path: Path) -> None:
+    plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+    stop = threading.Event()
+
+    def listen(event: Any) -> None:
+        stop.set()
+
+    report = run_on_dask(plan, "local:1", listen, stop)
+    assert report.interrupted
+    assert len(list(find_records(plan.folder))) < 3
+
+
+def test_beside_a_task(tmp_path: Path) -> None:
+    plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+    with Claims(plan.claims_folder) as claims:
+        assert claims.take("2")
+        with pytest.raises(OutputError, match="A task works on"):
+            run_on_dask(plan, "local:1")
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [("nowhere", "nowhere"), ("tcp://127.0.0.1:9", "127.0.0.1:9"), ("cluster.yaml", "no cluster")],
+)
+def test_where_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("qpmask.cluster.dasktasks._CONNECT_S", 1)
+    (tmp_path / "cluster.yaml").write_text("class: os.system\noptions: {command: 'true'}\n")
+    plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+    with pytest.raises(OptionsError, match=words):
+        run_on_dask(plan, where)
