@@ -107,6 +107,7 @@ def read_objects(
     return read
 
 
+@no_collection()
 def read_objects_bytes(
     data: bytes, path: Path = Path("GeoJSON"), *, class_key: str | None = None
 ) -> ObjectsRead:
@@ -114,12 +115,11 @@ def read_objects_bytes(
     columns = _Columns(class_key)
     number = 0
     for piece in feature_pieces(data, path):
-        with no_collection():
-            for feature in piece:
-                number += 1
-                columns.add(feature, f"feature {number}")
-            columns.shapes.settle()
-            del piece
+        for feature in piece:
+            number += 1
+            columns.add(feature, f"feature {number}")
+        columns.shapes.settle()
+        del piece
     table = columns.build()
     return ObjectsRead(table, tuple(columns.problems), columns.n_features)
 
@@ -248,6 +248,10 @@ class _Columns:
         except (KeyError, TypeError):
             pass
         raw = value
+        if isinstance(value, dict) and len(value) == 2:  # a name and a colour, of many objects
+            raw = str(value)
+            if raw in self._known_classes:
+                return self._known_classes[raw]
         if isinstance(value, str) and value[:1] == "{":
             try:
                 value = json.loads(value)

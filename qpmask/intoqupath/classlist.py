@@ -12,7 +12,9 @@ from qpmask.classes.names import class_name
 from qpmask.errors import ProjectError
 from qpmask.geojson.objects import ObjectClass, ObjectTable
 from qpmask.outputs import read_json
+from qpmask.polygons.meaning import packed
 from qpmask.project import Project
+from qpmask.viewer.palette import palette_color
 
 
 def class_list_path(project: Project) -> Path:
@@ -36,6 +38,11 @@ def with_project_colors(
             argb = defaults.get(found.name)
         classes.append(ObjectClass(found.name, argb))
     return replace(table, classes=tuple(classes))
+
+
+def palette_colors(table: ObjectTable) -> dict[str, int]:
+    """A colour for each class: one without is one that QuPath cannot show."""
+    return {c.name: packed(palette_color(i + 1)) for i, c in enumerate(table.classes)}
 
 
 def missing_classes(table: ObjectTable, project: Project) -> list[ObjectClass]:

@@ -178,7 +178,8 @@ def _stream(
 ) -> ObjectStream:
     """One stream of objects in tree order; ``ends`` says where what is below each ends."""
     shared = _Shared(table, chosen, marks)
-    n_top, pieces = _nested(*_halves(table, ids, chosen, shared), ends)
+    heads, tails = _halves(table, ids, chosen, shared)
+    n_top, pieces = _nested(heads, _referring(table, chosen, shared, tails), ends)
     p = shared.preamble
     root = b"s" + class_description(_OBJECTS + "PathRootObject", EXTERNALIZABLE)
     root += class_description(_OBJECTS + "PathObject", EXTERNALIZABLE) + NULL
@@ -190,6 +191,78 @@ def _stream(
     end = END + NULL + string("EOF")
     data = b"".join([STREAM_HEAD, first, NULL, p.data(), head, root, *pieces, end])
     return ObjectStream(data, len(chosen))
+
+
+def _referring(
+    table: ObjectTable, chosen: NDArray[np.int64], shared: _Shared, tails: list[bytes]
+) -> list[bytes]:
+    """What comes after the children: whether it is locked, and the class, shared by all."""
+    return [
+        shared.booleans[locked] + shared.classes[number] + tail
+        for locked, number, tail in zip(
+            table.locked[chosen].tolist(), table.class_index[chosen].tolist(), tails, strict=True
+        )
+    ]
+
+
+def _spelled(
+    table: ObjectTable,
+    chosen: NDArray[np.int64],
+    shared: _Shared,
+    tails: list[bytes],
+    first: NDArray[np.int64],
+) -> tuple[list[bytes], int]:
+    """The same, spelled out where they come first, as QuPath does, and the handles of that.
+
+    ``first`` is the handle that the tail of each object begins with, but for what is spelled out
+    before it. So files are read by readers that pass over what the first object carries.
+    """
+    extra = 0
+    locks, classes = dict[bool, bytes](), {-1: NULL}
+    names: dict[str, bytes] = {}
+
+    def spell(name: str, argb: int | None, handle: int) -> tuple[bytes, int]:
+        """A class at a handle, behind its description if it is the first; and the next handle."""
+        head = b"s"
+        if names:
+            head += names[""]
+        else:
+            names[""] = reference(handle)
+            head += class_description(_PATH_CLASS, fields=_FORMS[_PATH_CLASS][1]) + NULL
+            handle += 1 + len(_FORMS[_PATH_CLASS][1])
+        names[name] = reference(handle)
+        handle += 1
+        above, colon, own = name.rpartition(": ")
+        color = NULL
+        if argb is not None:
+            color = shared.integer_head + argb.to_bytes(4, "big", signed=True)
+            handle += 1
+        handle += 1  # its name
+        parent = NULL
+        if colon and above in names:
+            parent = names[above]
+        elif colon:
+            parent, handle = spell(above, None, handle)
+        return head + color + string(own) + parent, handle
+
+    found = []
+    columns = table.locked[chosen].tolist(), table.class_index[chosen].tolist(), first.tolist()
+    for locked, number, begin, tail in zip(*columns, tails, strict=True):
+        lock, named = locks.get(locked), classes.get(number)
+        if lock is None:
+            locks[locked] = reference(begin + extra)
+            lock = shared.boolean_head + bytes([locked])
+            extra += 1
+        if named is None:
+            entry = table.classes[number]
+            if entry.name in names:
+                named = classes[number] = names[entry.name]
+            else:
+                named, end = spell(entry.name, entry.color_argb, begin + extra)
+                classes[number] = names[entry.name]
+                extra = end - begin
+        found.append(lock + named + tail)
+    return found, extra
 
 
 def _nested(
@@ -241,7 +314,8 @@ def insertion(
     has_color = argb != NO_COLOR
     # Before what it carries: classes, itself, its name, colour, id.
     n_before = len(classes) + 1 + (name is not None) + 3 * has_color + 2
-    shared = _Shared(table, order, marks, first + n_before)
+    is_flat = bool((table.parent < 0).all())
+    shared = _Shared(table, order, marks, first + n_before, has_classes=not is_flat)
     heads, tails = _halves(table, ids, order, shared)
     color = NULL
     if has_color:
@@ -260,18 +334,21 @@ def insertion(
             b"" if measured == NULL else measured, _INT_BLOCK, heads[0][-4:],
         )
     )  # fmt: skip
+    has_name = np.array([table.names[i] is not None for i in order.tolist()], np.int64)
+    # Each object, its metadata with two arrays, its id; name and colour, measurements.
+    head_handles = 5 + has_name + (table.color_argb[order] != NO_COLOR)
+    head_handles += 2 * (np.diff(table.measurements.offsets)[order] > 0)
+    head_handles[0] = 3 * bool(entries) + 2 * (measured != NULL)  # the others are before
+    n_handles = shared.preamble.n_handles - first
+    if is_flat:
+        both = np.cumsum(head_handles + shared.tail_handles)
+        begins = first + n_handles + both - shared.tail_handles
+        tails, more = _spelled(table, order, shared, tails, begins)
+        n_handles += more
+    else:
+        tails = _referring(table, order, shared, tails)
+    n_handles += int(head_handles.sum() + shared.tail_handles.sum())
     n_top, pieces = _nested(heads, tails, ends)
-    n = len(order)
-    others = slice(1, None)
-    n_handles = (
-        shared.preamble.n_handles - first
-        + 3 * bool(entries)
-        + 5 * (n - 1)  # each object, its metadata with two arrays, its id
-        + sum(table.names[i] is not None for i in order[others].tolist())
-        + int((table.color_argb[order[others]] != NO_COLOR).sum())
-        + 2 * int((np.diff(table.measurements.offsets) > 0).sum())
-        + shared.rois.n_handles
-    )  # fmt: skip
     return Insertion(b"".join(pieces), n_top, n_handles)
 
 
@@ -279,11 +356,14 @@ def insertion(
 def _halves(
     table: ObjectTable, ids: NDArray[np.bytes_], chosen: NDArray[np.int64], shared: _Shared
 ) -> tuple[list[bytes], list[bytes]]:
-    """The bytes of each object before and after its children."""
+    """The bytes of each object before its children, and from its ROI on."""
     kind = table.kind[chosen]
     is_cell = kind == ObjectKind.CELL
-    rois = shared.rois.write(table.geometries, table.geometry[chosen])
-    nuclei = shared.rois.write(table.geometries, np.where(is_cell, table.nucleus[chosen], -1))
+    rois, roi_handles = shared.rois.write(table.geometries, table.geometry[chosen])
+    nuclei, nucleus_handles = shared.rois.write(
+        table.geometries, np.where(is_cell, table.nucleus[chosen], -1)
+    )
+    shared.tail_handles = roi_handles + nucleus_handles
     children = np.bincount(table.parent[table.parent >= 0], minlength=len(table))[chosen]
     starts = {
         k: b"s" + shared.preamble.class_reference(_OBJECTS + _KINDS[ObjectKind(k)])
@@ -310,17 +390,11 @@ def _halves(
     plain = b"w\x08" + nan
     core = (b"w\x09" + nan + b"\0", b"w\x09" + nan + b"\1")
     tails = [
-        b"".join((shared.booleans[locked], shared.classes[number], roi,
+        b"".join((roi,
                   core[missing] if k == ObjectKind.TMA_CORE else plain,
                   nucleus if k == ObjectKind.CELL else b"", END))
-        for k, locked, number, roi, missing, nucleus in zip(
-            kind.tolist(),
-            table.locked[chosen].tolist(),
-            table.class_index[chosen].tolist(),
-            rois,
-            table.missing[chosen].tolist(),
-            nuclei,
-            strict=True,
+        for k, roi, missing, nucleus in zip(
+            kind.tolist(), rois, table.missing[chosen].tolist(), nuclei, strict=True
         )
     ]  # fmt: skip
     return heads, tails
@@ -335,11 +409,16 @@ class _Shared:
         chosen: NDArray[np.int64],
         marks: Mapping[str, str],
         first: int = 0,
+        *,
+        has_classes: bool = True,
     ) -> None:
         p = self.preamble = Preamble(_FORMS, first)
         self._one = reference(p.add_integer(1))
         self.integer_head = b"s" + p.class_reference("java.lang.Integer")
         self.booleans = [reference(p.add_object("java.lang.Boolean", bytes([b]))) for b in (0, 1)]
+        self.boolean_head = b"s" + p.class_reference("java.lang.Boolean")
+        #: Handles that each object takes after its children.
+        self.tail_handles = np.zeros(0, np.int64)
         for name in ("[F", "[D", "[B"):
             p.add_array(name)
         none = b"u" + p.class_reference(_OBJECT_ARRAY) + bytes(4)
@@ -362,7 +441,7 @@ class _Shared:
         self.classes = {-1: NULL}
         parts: dict[str, bytes] = {}
         for i in np.unique(table.class_index[chosen]).tolist():
-            if i >= 0:
+            if i >= 0 and has_classes:
                 entry = table.classes[i]
                 self.classes[i] = self._class(entry.name, entry.color_argb, parts)
         self._marks = dict(marks)

@@ -58,8 +58,6 @@ class RoiWriter:
     def __init__(self, preamble: Preamble) -> None:
         floats, some_bytes = (preamble.class_reference(name) for name in ("[F", "[B"))
         self._floats, self._bytes = b"u" + floats, b"u" + some_bytes
-        #: Handles that were taken by what was written.
-        self.n_handles = 0
         self._heads = {}
         for name, content in self._examples().items():
             preamble.add_object(_PACKAGE + name, content[0])
@@ -86,8 +84,10 @@ class RoiWriter:
             ),
         }  # fmt: skip
 
-    def write(self, shapes: Geometries, numbers: NDArray[np.int32]) -> list[bytes]:
-        """The ROI of each of some geometries; null for -1.
+    def write(
+        self, shapes: Geometries, numbers: NDArray[np.int32]
+    ) -> tuple[list[bytes], NDArray[np.int64]]:
+        """The ROI of each of some geometries, null for -1; and the handles that each takes.
 
         Parameters
         ----------
@@ -97,10 +97,11 @@ class RoiWriter:
             Which.
         """
         found = [NULL] * len(numbers)
+        handles = np.zeros(len(numbers), np.int64)
         places = np.flatnonzero(numbers >= 0)
         some = numbers[places].astype(np.int64)
         if not len(some):
-            return found
+            return found, handles
         types = shapes.type[some]
         first_ring = shapes.ring_offsets[shapes.part_offsets[some]]
         n_rings = shapes.ring_offsets[shapes.part_offsets[some + 1]] - first_ring
@@ -119,6 +120,8 @@ class RoiWriter:
             [is_ellipse, is_rectangle, is_line, is_polygon & fine, is_polyline, is_point],
             [1, 2, 3, 4, 5, 6],
         )
+        # Of a geometry itself and its bytes, of a box itself, of the others two arrays of numbers.
+        handles[places] = np.array([2, 1, 1, 1, 3, 3, 3])[form]
         planes = np.stack([shapes.c[some], shapes.t[some], shapes.z[some]], axis=1)
         for code, name in ((1, "Ellipse"), (2, "Rectangle"), (3, "Line")):
             rows = np.flatnonzero(form == code)
@@ -139,13 +142,12 @@ class RoiWriter:
                 self._vertices(found, places[same], name, planes[same], xy, NULL * extra)
         for row in np.flatnonzero(form == 0).tolist():
             wkb = _wkb(shapes, int(some[row]))
-            self.n_handles += 2
             plane = planes[row].astype(">i4").tobytes()
             size = struct.pack(">i", len(wkb))
             found[places[row]] = b"".join(
                 (self._heads["Geometry"], plane, NULL, self._bytes, size, wkb)
             )
-        return found
+        return found, handles
 
     def _boxes(
         self,
@@ -160,7 +162,6 @@ class RoiWriter:
         before = planes[:, :2].astype(">i4").tobytes()
         numbers = ends[:, [0, 2, 1, 3]].astype(">f8").tobytes()
         behind = planes[:, 2].astype(">i4").tobytes()
-        self.n_handles += len(places)
         for k, place in enumerate(places.tolist()):
             found[place] = b"".join(
                 (head, before[8 * k : 8 * k + 8], numbers[32 * k : 32 * k + 32],
@@ -183,7 +184,6 @@ class RoiWriter:
         size = 4 * xy.shape[1]
         floats = self._floats + count
         before = nulls + floats
-        self.n_handles += 3 * len(places)
         for k, place in enumerate(places.tolist()):
             a = k * size
             found[place] = b"".join(

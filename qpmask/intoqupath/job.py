@@ -27,7 +27,7 @@ from qpmask.geojson.objects import ObjectClass, ObjectTable
 from qpmask.geojson.problems import FeatureProblem, told
 from qpmask.geojson.reader import read_objects
 from qpmask.intoqupath.backups import Replacing
-from qpmask.intoqupath.classlist import missing_classes, with_project_colors
+from qpmask.intoqupath.classlist import missing_classes, palette_colors, with_project_colors
 from qpmask.intoqupath.inputs import Input
 from qpmask.intoqupath.javaobjects import no_objects, object_streams, with_ids
 from qpmask.intoqupath.options import KINDS, MARK, ImportOptions
@@ -207,7 +207,10 @@ class ImportWork:
             data = new_data_file(server, self._project.version, str(entry.data_path))
         taken = set(before.ids.tolist())
         found = Made()
-        tables = [with_project_colors(one.table, self._project) for one in coming]
+        tables = [
+            with_project_colors(one.table, self._project, palette_colors(one.table))
+            for one in coming
+        ]
         for one, table in zip(coming, tables, strict=True):
             reporter.check()
             ids = with_ids(table, taken)
@@ -241,7 +244,8 @@ class ImportWork:
         reporter.phase("adding", sum(len(one.table) for one in coming))
         for one in coming:
             plain = [c.name for c in one.table.classes if c.color_argb is None]
-            table = with_project_colors(one.table, self._project, files.default_colors(plain))
+            colors = {**palette_colors(one.table), **files.default_colors(plain)}
+            table = with_project_colors(one.table, self._project, colors)
             ids = with_ids(table, taken)
             taken.update(ids.tolist())
             for stream in object_streams(table, ids, _marks(one.source)):

@@ -88,11 +88,12 @@ class DataFiles:
             return DataFile(entry, _read(entry, image.java_object))
 
     def default_colors(self, names: Iterable[str]) -> dict[str, int]:
-        """The packed colour that QuPath gives a class of its own accord."""
+        """The packed colour that QuPath gives a class of its own accord, where it has one."""
         import jpype
 
         path_class = jpype.JClass("qupath.lib.objects.classes.PathClass")
-        return {name: int(path_class.fromString(name).getColor()) for name in names}
+        found = {name: path_class.fromString(name).getColor() for name in names}
+        return {name: int(color) for name, color in found.items() if color is not None}
 
 
 def _read(entry: ImageEntry, java_entry: Any) -> Any:
