@@ -322,7 +322,7 @@ def insertion(
         color = b"s" + class_description("java.lang.Integer", fields=[("I", "value")])
         color += class_description("java.lang.Number") + NULL + argb.to_bytes(4, "big", signed=True)
     own = uuid.UUID(ids[one].decode()).bytes
-    (measured,) = _measurements(table, order[:1], shared)
+    measured = shared.first_measured
     entries = shared.metadata_alone(table.metadata.get(one))
     n_fields = 1 + bool(entries) + (measured != NULL)
     heads[0] = b"".join(
@@ -370,6 +370,8 @@ def _halves(
         for k in np.unique(kind).tolist()
     }
     one = shared.integer_head
+    measured_lists = _measurements(table, chosen, shared)
+    shared.first_measured = measured_lists[0] if measured_lists else NULL
     heads = [
         b"".join((starts[k], NULL if name is None else string(name),
                   NULL if color == NO_COLOR else one + color.to_bytes(4, "big", signed=True),
@@ -381,7 +383,7 @@ def _halves(
             table.color_argb[chosen].tolist(),
             [table.metadata.get(i) for i in chosen.tolist()],
             ids[chosen].tolist(),
-            _measurements(table, chosen, shared),
+            measured_lists,
             children.tolist(),
             strict=True,
         )
@@ -417,7 +419,8 @@ class _Shared:
         self.integer_head = b"s" + p.class_reference("java.lang.Integer")
         self.booleans = [reference(p.add_object("java.lang.Boolean", bytes([b]))) for b in (0, 1)]
         self.boolean_head = b"s" + p.class_reference("java.lang.Boolean")
-        #: Handles that each object takes after its children.
+        #: Measurements of the first object, and handles that each takes after its children.
+        self.first_measured = NULL
         self.tail_handles = np.zeros(0, np.int64)
         for name in ("[F", "[D", "[B"):
             p.add_array(name)
