@@ -6,6 +6,7 @@ bits, which is what makes it small. Where several masks share an array, zstd alo
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ from qpmask.errors import MaskError
 _MISSING = 2**64 - 1
 _CRC_BYTES = 4
 _BLOSC_HEADER = struct.Struct("<4B3I")
+_BLOSC_FLAGS = 0x94  # zstd, bits shuffled, one stream a block
+_BLOCK_AT = 20  # behind the header and the place of the only block
+_PLANE_LEVEL = 10
+_LEAST_BYTES = 4096  # below this, frames cost more than they save
 MAX_CHUNK_BYTES = 2**30
 """A chunk that says it holds more is no chunk."""
 
@@ -59,8 +64,7 @@ class ChunkCodec:
         """A whole chunk as bytes."""
         raw = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<")).tobytes()
         if self.kind == "blosc":
-            # One block: smaller by a fifth than the blocks that blosc would choose.
-            data = bytes(
+            data = _two_valued(pixels) or bytes(
                 imagecodecs.blosc_encode(
                     raw, level=self.level, compressor="zstd", shuffle=2,
                     typesize=pixels.dtype.itemsize, blocksize=len(raw), numthreads=1,
@@ -189,6 +193,38 @@ def read_index(data: bytes, shard_bytes: int, has_crc: bool = True) -> list[tupl
         else:
             raise CodecError("a chunk of it lies beyond its end")
     return places
+
+
+def _two_valued(pixels: NDArray[Any]) -> bytes | None:
+    """A blosc frame of pixels that are 0 or one label; None where blosc has to make it.
+
+    Bit-shuffled, they are the same plane of bits for each bit of the label, and zeros for the
+    others. Only the planes from the first to the last bit go to zstd, which takes a tenth of the
+    time and a little less room: zstd's settings for small inputs suit them better. A block may be
+    several zstd frames, one after the other.
+    """
+    if pixels.dtype.itemsize > 1 or pixels.size < _LEAST_BYTES or pixels.size % 8:
+        return None
+    label = int(pixels.max(initial=0))
+    plane = np.packbits(pixels != 0, bitorder="little").tobytes()
+    bits = [label >> k & 1 for k in range(8)]
+    if not label:
+        return None
+    first, last = bits.index(1), 7 - bits[::-1].index(1)
+    middle = b"".join(plane if bit else bytes(len(plane)) for bit in bits[first : last + 1])
+    block = (
+        _zeros(first * len(plane))
+        + bytes(imagecodecs.zstd_encode(middle, _PLANE_LEVEL if len(middle) <= 2**18 else 11))
+        + _zeros((7 - last) * len(plane))
+    )
+    n_bytes = pixels.size
+    head = _BLOSC_HEADER.pack(2, 1, _BLOSC_FLAGS, 1, n_bytes, n_bytes, _BLOCK_AT + 4 + len(block))
+    return head + struct.pack("<II", _BLOCK_AT, len(block)) + block
+
+
+@functools.cache
+def _zeros(n: int) -> bytes:
+    return bytes(imagecodecs.zstd_encode(bytes(n), 3)) if n else b""
 
 
 def _blosc(data: bytes, n_bytes: int) -> bytes:

@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from hypothesis.extra import numpy as hnp
 
 from qpmask import MaskCollection
 from qpmask.collection.check import check_collection
+from qpmask.collection.codecs import of_own
 from qpmask.errors import NoSuchClassError, OptionsError, OutputError, QpmaskError
 
 SHAPE = (2100, 1500)  # chunks that are whole and some that are not, and a smaller level
@@ -329,3 +331,13 @@ def test_levels_of_odd_shapes(shape: tuple[int, ...], tmp_path: Path) -> None:
     assert report.ok, report.problems
     with MaskCollection(path) as masks:
         assert all(np.array_equal(masks[name][...], mask) for name, mask in want.items())
+
+
+@pytest.mark.parametrize("label", [1, 2, 3, 7, 23, 128, 129, 200, 255])
+def test_two_valued_chunks_are_plain_blosc(label: int) -> None:
+    rng = np.random.default_rng(label)
+    pixels = (rng.random((64, 80)) > 0.5) * np.uint8(label)
+    data = of_own(2).encode(pixels)[:-4]
+    assert np.array_equal(np.frombuffer(imagecodecs.blosc_decode(data), np.uint8), pixels.ravel())
+    numcodecs = pytest.importorskip("numcodecs.blosc")  # what zarr-python decodes with
+    assert np.array_equal(np.frombuffer(numcodecs.decompress(data), np.uint8), pixels.ravel())
