@@ -1,8 +1,8 @@
 """Drives the compiled parser: gives it the file in pieces, room for what it finds, and classes.
 
-The kernel (:mod:`.kernel.objects`) reads unit after unit and stops where something is missing; what
-is missing is brought, and it goes on at the beginning of the unit. What is not in its grammar is
-left to :mod:`.plain`.
+The kernel (:mod:`.kernel.datafile`) reads unit after unit and stops where something is missing;
+what is missing is brought, and it goes on at the beginning of the unit. What is not in its grammar
+is left to :mod:`.plain`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from qpmask.errors import DataFileError, TruncatedDataError
 from qpmask.qpdata.classforms import form_of, steps_of
 from qpmask.qpdata.columns import StoredClass, image_objects, named_classes
 from qpmask.qpdata.kernel import library as k
-from qpmask.qpdata.kernel.objects import parse
+from qpmask.qpdata.kernel.datafile import parse
 from qpmask.qpdata.model import ImageObjects
 from qpmask.qpdata.names import VERSIONS, version_of
 from qpmask.qpdata.plain.bytereader import I4

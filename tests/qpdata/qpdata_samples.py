@@ -10,8 +10,8 @@ from unittest.mock import patch
 import numpy as np
 
 from qpmask.qpdata import ImageObjects, parser
+from qpmask.qpdata.kernel.datafile import parse
 from qpmask.qpdata.kernel.library import Columns, Stream
-from qpmask.qpdata.kernel.objects import parse
 from qpmask.qpdata.parser import NotKnownError, Parser
 from qpmask.qpdata.plain.file import read_file
 from qpmask.qpdata.plain.javastream import JavaStream

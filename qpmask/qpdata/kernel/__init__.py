@@ -1,5 +1,6 @@
 """The parser, compiled: one pass over the stream, which fills columns (see :mod:`..parser`).
 
 From the bottom up: ``library`` (codes and arrays), ``stream`` (values of any kind, handles),
-``wkb`` and ``rois`` (vertices), ``objects`` (the hierarchy, and the whole file).
+``texts`` (kept), ``wkb`` and ``rois`` (vertices), ``metadata`` (ids), ``pathclass``, ``objects``
+(heads and tails), ``datafile`` (what follows what).
 """

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from qpmask import jit
 
-LIBRARY = jit.Library(
-    "qpdata", [f"{__package__}.{name}" for name in ("library", "stream", "wkb", "rois", "objects")]
-)
+_MODULES = ("library", "stream", "texts", "wkb", "rois", "metadata", "pathclass", "objects")
+LIBRARY = jit.Library("qpdata", [f"{__package__}.{name}" for name in (*_MODULES, "datafile")])
 
 # --------------------------------------------------------- codes of the stream
 
