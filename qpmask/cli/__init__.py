@@ -22,6 +22,7 @@ COMMANDS = {
     "compare": "compare",
     "view": "view",
     "serve": "serve",
+    "annotations": "annotations",
     "polygons": "polygons",
     "pack": "pack",
     "unpack": "unpack",

@@ -1,0 +1,91 @@
+"""Objects of a data file -> a table, as QuPath exports them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from qpmask.annotations.rings import geometries_of
+from qpmask.geojson import Measurements, ObjectClass, ObjectTable
+from qpmask.polygons.meaning import packed
+from qpmask.qpdata import ImageObjects, read_qpdata
+from qpmask.qpdata.details import ObjectDetails, read_details
+
+Color = tuple[int, int, int]
+
+
+def read_objects(
+    path: Path, colors: Mapping[str, Color | None] | None = None
+) -> tuple[ObjectTable, tuple[str, ...]]:
+    """All objects of a data file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    colors : mapping of str to (int, int, int) or None
+        Colours of the project's class list, which go before those of the file.
+
+    Returns
+    -------
+    table : ObjectTable
+        In the order in which QuPath's ``getDescendantObjects`` visits.
+    warnings : tuple of str
+        What people should know.
+
+    Raises
+    ------
+    DataFileError
+        The file cannot be trusted.
+    """
+    objects = read_qpdata(path)
+    details = read_details(path)
+    return table_of(objects, details, colors or {})
+
+
+def table_of(
+    objects: ImageObjects, details: ObjectDetails, colors: Mapping[str, Color | None]
+) -> tuple[ObjectTable, tuple[str, ...]]:
+    """Objects as a table; see :func:`read_objects`."""
+    shapes, number, n_mended = geometries_of(objects.rois)
+    number = np.append(number, -1)  # for no ROI
+    classes = tuple(
+        ObjectClass(c.name, _color(c.color_argb, colors.get(c.name))) for c in objects.classes
+    )
+    warnings = []
+    if n_mended:
+        warnings.append(
+            f"{n_mended:,} outlines cross themselves; they are written as the areas inside them, "
+            "as QuPath does."
+        )
+    n_unknown = int((shapes.type == 0).sum())
+    if n_unknown:
+        warnings.append(
+            f"{n_unknown:,} shapes are collections of several kinds and are left out: GeoJSON has "
+            "no form for them that QuPath reads."
+        )
+    return (
+        ObjectTable(
+            kind=objects.kind,
+            geometry=number[objects.roi].astype(np.int32),
+            nucleus=number[objects.nucleus_roi].astype(np.int32),
+            parent=objects.parent,
+            class_index=objects.class_index,
+            classes=classes,
+            ids=objects.ids,
+            names=objects.names,
+            color_argb=details.color_argb,
+            locked=objects.locked,
+            missing=objects.missing,
+            measurements=Measurements(details.names, details.offsets, details.name, details.value),
+            geometries=shapes,
+            metadata=details.metadata,
+        ),
+        tuple(warnings),
+    )
+
+
+def _color(stored: int | None, listed: Color | None) -> int | None:
+    return packed(listed) if listed is not None else stored

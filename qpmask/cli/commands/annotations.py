@@ -1,0 +1,63 @@
+"""``qpmask annotations``: a project's objects as GeoJSON, without QuPath."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from qpmask.cli import exits
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("annotations", short_help="A project's objects as GeoJSON, without QuPath.")
+@click.argument("project", type=_PATH)
+@click.option("-o", "--out", type=_PATH, help="A folder, or FILE.geojson[.gz] for one image.")
+@click.option(
+    "--objects", "kinds", multiple=True, default=("annotations",), show_default=True,
+    type=click.Choice(("annotations", "detections", "cells", "tiles", "cores", "all")),
+    help="What is written; repeatable.",
+)  # fmt: skip
+@click.option("--images", multiple=True, metavar="NAME|ID|PATTERN", help="Some images only.")
+@click.option("--array", is_flag=True, help="An array of features, no FeatureCollection.")
+@click.option("--nested", is_flag=True, help="Children inside their parents (childObjects).")
+@click.option(
+    "--measurements/--no-measurements", default=True, show_default=True,
+    help="Write what was measured of the objects.",
+)  # fmt: skip
+@click.option("--portable", is_flag=True, help="In a form that QuPath 0.3 reads too.")
+@click.option("--gzip", is_flag=True, help="Files of a folder end in .geojson.gz.")
+@click.option("--use-backup", is_flag=True, help="Read QuPath's backups of the data files.")
+@click.option("--workers", type=int, default=1, show_default=True, help="Processes.")
+@click.option("--dry-run", is_flag=True, help="Show what would be made, and write nothing.")
+@click.option("--force", is_flag=True, help="Replace files that still hold, or are not of qpmask.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Show errors only.")
+@click.option("-v", "--verbose", count=True, help="Show what happens.")
+def command(
+    project: Path, out: Path | None, kinds: tuple[str, ...], images: tuple[str, ...], array: bool,
+    portable: bool, verbose: int, **values: Any,
+) -> int:  # fmt: skip
+    """Write the objects of a QuPath project as GeoJSON, one file an image.
+
+    The values are those of QuPath's own export (0.6 and 0.7): ids, names, colours, classes,
+    measurements, nuclei, planes, cores. The project is only read, and neither QuPath nor the slides
+    are needed. A second run skips files that still hold.
+    """
+    exits.set_up_logging(verbose)
+    from qpmask.annotations.images import images_of
+    from qpmask.cli.objectrun import run_objects
+    from qpmask.geojson.write import WriteOptions
+
+    reader, sources = images_of(
+        project, patterns=images, kinds=kinds, use_backup=values["use_backup"]
+    )
+    write = WriteOptions(
+        collection=not array,
+        dialect="portable" if portable else "qupath",
+        nested=values["nested"],
+        measurements=values["measurements"],
+    )
+    return run_objects(reader, sources, out, write, values, "image")
