@@ -28,27 +28,39 @@ def samples(qupath: object) -> ModuleType:
     return make_samples()
 
 
-def of_qupath(reference: Reference, path: Path, out: Path) -> list[dict[str, Any]]:
-    """QuPath's export of a data file's objects."""
-    root = reference.hierarchy(path).getRootObject()
+#: Kinds of geometries that QuPath up to 0.7 cannot export (qupath#2115).
+NOT_BY_QUPATH = ("MultiLineString", "GeometryCollection")
+
+
+def of_qupath(reference: Reference, path: Path, out: Path) -> dict[str, dict[str, Any]]:
+    """QuPath's export of a data file's objects, by id."""
+    found = list(reference.hierarchy(path).getRootObject().getDescendantObjects(None))
+    objects = reference.jclass("java.util.ArrayList")()
+    for item in found:
+        roi = item.getROI()
+        if roi is None or str(roi.getGeometry().getGeometryType()) not in NOT_BY_QUPATH:
+            objects.add(item)
     options = reference.jclass("qupath.lib.io.PathIO$GeoJsonExportOptions")
-    feature_collection = options.FEATURE_COLLECTION
     target = reference.jclass("java.io.File")(str(out))
-    reference.path_io.exportObjectsAsGeoJSON(
-        target, root.getDescendantObjects(None), feature_collection
-    )
-    return json.loads(out.read_text(encoding="utf-8"))["features"]
+    reference.path_io.exportObjectsAsGeoJSON(target, objects, options.FEATURE_COLLECTION)
+    return by_id(json.loads(out.read_text(encoding="utf-8"))["features"])
 
 
-def ours(path: Path) -> list[dict[str, Any]]:
+def ours(path: Path) -> dict[str, dict[str, Any]]:
     table, _ = read_objects(path)
-    return json.loads(b"".join(geojson_of(table, WriteOptions())))["features"]
+    return by_id(json.loads(b"".join(geojson_of(table, WriteOptions())))["features"])
 
 
-def compare(expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
-    assert len(found) == len(expected)
-    for theirs, mine in zip(expected, found, strict=True):
-        assert mine == theirs
+def by_id(features: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {feature["id"]: feature for feature in features}
+
+
+def compare(expected: dict[str, dict[str, Any]], found: dict[str, dict[str, Any]]) -> None:
+    assert len(expected) > 10
+    for id_, theirs in expected.items():
+        assert found[id_] == theirs
+    for id_ in found.keys() - expected.keys():
+        assert found[id_]["geometry"].get("type", NOT_BY_QUPATH[1]) in NOT_BY_QUPATH
 
 
 @pytest.mark.parametrize("path", [*SAMPLES, *VARIED], ids=lambda p: p.name)
