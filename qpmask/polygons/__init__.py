@@ -9,5 +9,6 @@ From the bottom up::
     source     planes of mask files and arrays as strips of runs
     assemble   rings -> polygons with holes, one a region or one a label
     meaning    what a mask says of its labels: classes, instances, where it lies
+    simplify   fewer vertices, with borders that neighbours share
     trace      all of it: a mask -> objects
 """

@@ -78,9 +78,11 @@ class MaskTracer:
         """Trace one."""
         with open_mask(source.path) as mask:
             reporter.phase("tracing", mask.levels[0].size.height_px * mask.n_planes)
-            table = trace_file(mask, self.options, reporter.done)
-            warnings = () if len(table) else ("It has no labels: the file has no objects.",)
-            return Made(table, about(mask), warnings)
+            said: list[str] = []
+            table = trace_file(mask, self.options, reporter.done, said.append)
+            if not len(table):
+                said.append("It has no labels: the file has no objects.")
+            return Made(table, about(mask), tuple(said))
 
 
 def about(mask: Mask) -> dict[str, Any]:

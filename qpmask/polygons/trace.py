@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +32,8 @@ KINDS: Final = {
 }
 FRAMES: Final = ("image", "file")
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class TraceOptions:
@@ -42,6 +45,7 @@ class TraceOptions:
     downsample: float | None = None
     frame: str = "image"
     instances: bool | None = None
+    simplify_um: float | None = None
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -51,6 +55,8 @@ class TraceOptions:
         ):
             if value not in known:
                 raise OptionsError(f"{name} is {value!r}; it is {' or '.join(known)}.")
+        if self.simplify_um is not None and not 0 < self.simplify_um < 1e6:
+            raise OptionsError(f"simplify is {self.simplify_um} µm; it is above 0.")
         if self.frame == "file" and self.downsample is not None:
             raise OptionsError("A downsample leads to the image; with frame 'file' there is none.")
 
@@ -64,6 +70,7 @@ def trace(
     downsample: float | None = None,
     frame: str = "image",
     instances: bool | None = None,
+    simplify_um: float | None = None,
 ) -> ObjectTable:
     """Polygons of a mask, with their holes; no pixel is lost or gained.
 
@@ -92,6 +99,10 @@ def trace(
         :class:`~qpmask.geometry.frames.Frame`).
     instances : bool, optional
         Whether each label is one object. By default what the mask says, else False.
+    simplify_um : float, optional
+        Fewer vertices: those go whose triangle with their neighbours is smaller than the square of
+        this length. Neighbours keep their borders in common. How many pixels change is logged. For
+        mask files that say their pixel size.
 
     Returns
     -------
@@ -111,7 +122,7 @@ def trace(
     >>> qpmask.trace(np.array([[1, 1], [1, 0]])).geometries.rings(0)[0][0].tolist()
     [[0, 0], [2, 0], [2, 1], [1, 1], [1, 2], [0, 2], [0, 0]]
     """
-    options = TraceOptions(split, tuple(classes), kind, downsample, frame, instances)
+    options = TraceOptions(split, tuple(classes), kind, downsample, frame, instances, simplify_um)
     if isinstance(mask, str | os.PathLike):
         with open_mask(Path(mask)) as opened:
             return trace_file(opened, options)
@@ -119,14 +130,22 @@ def trace(
         return trace_plane(mask, options)
     if frame == "file":
         raise OptionsError("An array does not say where it lies in a slide's file.")
+    if simplify_um is not None:
+        raise OptionsError(
+            "An array does not say the size of its pixels, by which polygons are simplified.",
+            hint="Write it as a mask (qpmask.MaskWriter with mpp) and trace that.",
+        )
     meaning = Meaning(is_instances=bool(instances))
-    labels = _only(classes)
     plane = ArrayPlane(mask)
-    return _table(plane, labels, meaning, options, to_image(None, downsample), lambda n: None)
+    shapes, label = _traced(plane, _only(classes), meaning, options, lambda n: None)
+    return _objects(shapes, label, meaning, options, to_image(None, downsample))
 
 
 def trace_file(
-    mask: Mask, options: TraceOptions, steps: Callable[[int], None] = lambda n: None
+    mask: Mask,
+    options: TraceOptions,
+    steps: Callable[[int], None] = lambda n: None,
+    say: Callable[[str], None] = _log.info,
 ) -> ObjectTable:
     """All planes of a mask file; objects carry the slice and the time point.
 
@@ -138,6 +157,8 @@ def trace_file(
         What becomes of it.
     steps : callable
         Told how many rows of pixels are done, of all planes.
+    say : callable
+        Told what people should know.
     """
     metadata = mask.metadata
     size_c, size_z = (metadata.size_c, metadata.size_z) if metadata is not None else (1, 1)
@@ -149,13 +170,17 @@ def trace_file(
         if metadata is None and number:
             break  # planes of which nobody says what they are
         done = number * height
-        table = trace_plane(plane, options, lambda n, done=done: steps(done + n))  # type: ignore[misc]
+        told: Callable[[int], None] = lambda n, done=done: steps(done + n)  # type: ignore[misc]  # noqa: E731
+        table = trace_plane(plane, options, told, say)
         tables.append(_on_plane(table, z, t))
     return joined_tables(tables)
 
 
 def trace_plane(
-    mask: Mask, options: TraceOptions, steps: Callable[[int], None] = lambda n: None
+    mask: Mask,
+    options: TraceOptions,
+    steps: Callable[[int], None] = lambda n: None,
+    say: Callable[[str], None] = _log.info,
 ) -> ObjectTable:
     """One plane of a mask file, as objects on the first slice."""
     meaning = meaning_of(mask, instances=options.instances)
@@ -166,7 +191,39 @@ def trace_plane(
             return plain_objects(*_nothing())
     matrix = to_file(mask) if options.frame == "file" else to_image(mask, options.downsample)
     plane = FilePlane(mask._file, mask.plane_number)
-    return _table(plane, labels, meaning, options, matrix, steps)
+    shapes, label = _traced(plane, labels, meaning, options, steps)
+    if options.simplify_um is not None:
+        shapes = _simplified(mask, shapes, label, options.simplify_um, say)
+    return _objects(shapes, label, meaning, options, matrix)
+
+
+def _simplified(
+    mask: Mask, shapes: Geometries, label: NDArray[np.int64], um: float,
+    say: Callable[[str], None],
+) -> Geometries:  # fmt: skip
+    from qpmask.polygons.simplify import changed_share, simplified
+
+    if mask.pixel_size is None:
+        raise OptionsError(
+            f"{mask.path} does not say the size of its pixels, by which polygons are simplified."
+        )
+    made = simplified(shapes, um / mask.pixel_size.mean_um)
+    before, after = len(shapes.xy_px0), len(made.xy_px0)
+    only = np.unique(label)
+    share = changed_share(made, label, _OnlyLabels(mask, only), mask.levels[0].size)
+    say(f"Simplified: {after:,} vertices instead of {before:,}; {share:.3%} of the pixels change.")
+    return made
+
+
+class _OnlyLabels:
+    """A mask without the labels that were not traced."""
+
+    def __init__(self, mask: Mask, labels: NDArray[np.int64]) -> None:
+        self._mask, self._labels = mask, labels
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        pixels = np.asarray(self._mask[key])
+        return np.where(np.isin(pixels, self._labels), pixels, 0)
 
 
 def _labels_here(mask: Mask, classes: Sequence[str | int]) -> NDArray[np.uint32]:
@@ -197,17 +254,23 @@ def _only(labels: Sequence[str | int]) -> NDArray[np.uint32] | None:
     return np.unique(np.array(labels, np.uint32))
 
 
-def _table(
+def _traced(
     plane: Plane,
     labels: NDArray[np.uint32] | None,
     meaning: Meaning,
     options: TraceOptions,
-    matrix: Affine,
     steps: Callable[[int], None],
-) -> ObjectTable:
-    rings = traced(plane, labels, steps)
+) -> tuple[Geometries, NDArray[np.int64]]:
+    """Polygons in pixels of the mask, and their labels."""
     by_label = meaning.is_instances or options.split == "class"
-    shapes, label = polygons_of(rings, by_label=by_label)
+    return polygons_of(traced(plane, labels, steps), by_label=by_label)
+
+
+def _objects(
+    shapes: Geometries, label: NDArray[np.int64], meaning: Meaning, options: TraceOptions,
+    matrix: Affine,
+) -> ObjectTable:  # fmt: skip
+    """Objects with these polygons, which are moved to their frame."""
     shapes = replace(shapes, xy_px0=moved(shapes, matrix))
     classes, class_index = meaning.classes_of(label)
     table = plain_objects(shapes, classes, class_index, kind=KINDS[options.kind])
@@ -227,6 +290,7 @@ def moved(shapes: Geometries, matrix: Affine) -> NDArray[Any]:
     if matrix == Affine():
         return xy
     whole = all(value == int(value) for value in matrix.values)
+    whole = whole and xy.dtype.kind == "i"
     x, y = (column.astype(np.int64 if whole else np.float64) for column in xy.T)
     a, b, c, d, e, f = (int(v) if whole else v for v in matrix.values)
     out: NDArray[Any] = np.stack([a * x + b * y + c, d * x + e * y + f], axis=1)

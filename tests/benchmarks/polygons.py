@@ -124,6 +124,7 @@ def compare_tracing(side: int, ways: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mask.ome.tif"
         write_mask(path, side)
+        write_mask(path.with_name("small.ome.tif"), 400)
         found = {way: run("one", way, path) for way in ways}
         ours = found["qpmask"]
         assert ours is not None
@@ -146,6 +147,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.what == "one":
         way, path = options.rest
+        WAYS[way](Path(path).with_name("small.ome.tif"))  # imports, and starts Java
         measured(lambda: WAYS[way](Path(path)))
     else:
         compare_tracing(options.side, options.ways.split(","))

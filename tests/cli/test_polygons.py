@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 import tifffile
 from conftest import DEMO, Cli
 
@@ -149,3 +150,22 @@ def test_masks_of_a_project(qpmask_cli: Cli, tmp_path: Path) -> None:
     ]
     assert len(names[0]) > 2 and names[0] == names[1] == names[2] - {None}
     assert all(len(f["id"]) == 36 for f in each["features"])
+
+
+def test_simplified_polygons_say_how_many_pixels_change(qpmask_cli: Cli, tmp_path: Path) -> None:
+    rows, cols = np.mgrid[:200, :200]
+    disc = (((rows - 100) ** 2 + (cols - 100) ** 2 < 80**2) * (1 + (cols > 100))).astype(np.uint8)
+    with MaskWriter(tmp_path / "m.ome.tif", 200, 200, classes={"A": 1, "B": 2}, mpp=0.5) as writer:
+        writer.write(0, 0, disc)
+    qpmask_cli("polygons", "m.ome.tif", "-o", "exact.geojson")
+
+    code, _, said = qpmask_cli("polygons", "m.ome.tif", "-o", "less.geojson", "--simplify", "1")
+
+    assert code == 0
+    assert "of the pixels change" in said
+    exact, less = (features(tmp_path / f"{name}.geojson") for name in ("exact", "less"))
+    shapes = [[shapely.geometry.shape(f["geometry"]) for f in found] for found in (exact, less)]
+    assert shapely.coverage_is_valid(shapes[1])
+    assert sum(map(shapely.count_coordinates, shapes[1])) < 60
+    assert sum(map(shapely.count_coordinates, shapes[0])) > 300
+    assert abs(sum(s.area for s in shapes[1]) / sum(s.area for s in shapes[0]) - 1) < 0.02

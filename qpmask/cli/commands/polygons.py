@@ -10,6 +10,7 @@ import click
 from qpmask.cli import exits
 
 _PATH = click.Path(path_type=Path)
+_TRACED = ("split", "kind", "downsample", "frame", "instances", "simplify_um")
 
 
 @click.command("polygons", short_help="Masks as polygons (GeoJSON), exact to the pixel.")
@@ -37,6 +38,10 @@ _PATH = click.Path(path_type=Path)
     "--frame", type=click.Choice(("image", "file")), default="image", show_default=True,
     help="Coordinates in the image as QuPath shows it, or in the slide's file.",
 )  # fmt: skip
+@click.option(
+    "--simplify", "simplify_um", type=float, metavar="UM",
+    help="Fewer vertices, borders kept in common; says how many pixels change.",
+)  # fmt: skip
 @click.option("--array", is_flag=True, help="An array of features, no FeatureCollection.")
 @click.option("--portable", is_flag=True, help="In a form that QuPath 0.3 reads too.")
 @click.option("--gzip", is_flag=True, help="Files of a folder end in .geojson.gz.")
@@ -63,7 +68,7 @@ def command(
 
     options = TraceOptions(
         classes=tuple(int(name) if name.isdigit() else name for name in classes),
-        **{k: values[k] for k in ("split", "kind", "downsample", "frame", "instances")},
+        **{k: values[k] for k in _TRACED},
     )
     write = WriteOptions(collection=not array, dialect="portable" if portable else "qupath")
     return run_objects(MaskTracer(options), masks_of(masks), out, write, values, "mask")
