@@ -71,7 +71,7 @@ class GeometryColumns:
         self.number[which] = self._n + np.arange(n)
         self._n += n
         self._roi.append(which)
-        self._type.append(np.broadcast_to(np.uint8(type_), n) if np.isscalar(type_) else type_)
+        self._type.append(np.full(n, type_, np.uint8) if isinstance(type_, int) else type_)
         self._ellipse.append(np.full(n, ellipse))
         for parts, more in zip(self._counts, counts, strict=True):
             parts.append(np.asarray(more, np.int64))
@@ -189,8 +189,8 @@ def _polygons(columns: GeometryColumns, rois: Rois) -> int:
     which = np.flatnonzero((rois.kind == RoiKind.POLYGON) & (np.diff(rois.ring_offsets) == 1))
     rings = rois.ring_offsets[which]
     sizes = rois.ring_size[rings]
-    xy = rois.vertices32_px0[_taken(rois.ring_first[rings], sizes)]
-    xy, sizes = _without_middles(xy.astype(np.float64), sizes)
+    stored = rois.vertices32_px0[_taken(rois.ring_first[rings], sizes)]
+    xy, sizes = _without_middles(stored.astype(np.float64), sizes)
     xy, sizes = _without_repeats(on_grid(xy), sizes)
     plain = sizes >= 3
     good = plain & _are_simple(xy, sizes)

@@ -70,7 +70,8 @@ def _with_junctions(xy: Ints, offsets: Ints) -> tuple[Ints, Ints]:
     step = xy[after] - xy
     step[end] = 0
     first, last = np.zeros(n, np.int64), np.zeros(n, np.int64)
-    tables = []
+    tables: list[Ints] = []
+    shift = 0
     for along in (0, 1):  # sides along x, then along y
         across = 1 - along
         table = np.unique(xy[:, across] * _KEY + xy[:, along])
@@ -78,12 +79,12 @@ def _with_junctions(xy: Ints, offsets: Ints) -> tuple[Ints, Ints]:
         base = xy[sides, across] * _KEY
         low = np.minimum(xy[sides, along], xy[after[sides], along])
         high = np.maximum(xy[sides, along], xy[after[sides], along])
-        shift = sum(len(t) for t in tables)
         first[sides] = np.searchsorted(table, base + low, "right") + shift
         last[sides] = np.searchsorted(table, base + high, "left") + shift
         points = np.empty((len(table), 2), np.int64)
         points[:, across], points[:, along] = np.divmod(table, _KEY)
         tables.append(points)
+        shift += len(points)
     between = last - first
     back = step.sum(axis=1) < 0
     starts = np.concatenate([[0], np.cumsum(between + 1)])
