@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qpmask.errors import DataFileMissingError
-from qpmask.qpdata.javastream import JavaStream
-from qpmask.qpdata.javavalues import Block, JavaObject, Mark, ObjectArray, PrimitiveArray
+from qpmask.qpdata.plain.javastream import JavaStream
+from qpmask.qpdata.plain.values import Block, JavaObject, ObjectArray, PrimitiveArray
 
 NO_COLOR: Final = 1 << 40
 """In the column of colours: none."""
@@ -98,7 +98,7 @@ def details_of(data: bytes, *, source: str = "the data file") -> ObjectDetails:
 
 
 class _Reader:
-    """Walks through the hierarchy; see :mod:`qpmask.qpdata.objects` for what an object writes."""
+    """Walks through the hierarchy; :mod:`qpmask.qpdata.plain.hierarchy` says what it holds."""
 
     def __init__(self, stream: JavaStream) -> None:
         self._stream = stream
@@ -179,7 +179,7 @@ class _Reader:
         if not is_root:
             if metadata:
                 self._metadata[len(self._colors)] = metadata
-            argb = color.get("value") if isinstance(color, JavaObject) else None
+            argb = color.fields.get("value") if isinstance(color, JavaObject) else None
             self._colors.append(argb if isinstance(argb, int) else NO_COLOR)
             self._counts.append(self._measure(value))
         return desc, n_children
@@ -188,10 +188,10 @@ class _Reader:
         """Add the measurements of an object; how many."""
         if not isinstance(value, JavaObject):
             return 0
-        stored = value.get("values")
+        stored = value.fields.get("values")
         if not isinstance(stored, PrimitiveArray):
             return self._measure_singly(value)
-        names = self._names_of(value.get("names"))
+        names = self._names_of(value.fields.get("names"))
         type_ = _TYPES.get(stored.type_code)
         if type_ is None or len(names) > stored.length:
             raise self._stream.corrupt("the measurements of an object make no sense")
@@ -203,9 +203,9 @@ class _Reader:
     def _measure_singly(self, value: JavaObject) -> int:
         """Add those of a list of pairs (QuPath's ``DefaultMeasurementList``)."""
         n = 0
-        for item in _items(value.get("list")):
+        for item in _items(value.fields.get("list")):
             if isinstance(item, JavaObject):
-                name, number = item.get("name"), item.get("value")
+                name, number = item.fields.get("name"), item.fields.get("value")
                 if isinstance(name, str) and isinstance(number, float | int):
                     self._name.append(self._names.setdefault(name, len(self._names)))
                     self._values.append(np.array([number], np.float64))
@@ -234,14 +234,19 @@ def _items(value: object) -> list[object]:
     while isinstance(value, JavaObject):
         if value.contents:
             return [item for item in value.contents if not isinstance(item, Block)]
-        value = value.get("list") or value.get("a") or value.get("c") or value.get("coll")
+        value = (
+            value.fields.get("list")
+            or value.fields.get("a")
+            or value.fields.get("c")
+            or value.fields.get("coll")
+        )
     return list(value.items) if isinstance(value, ObjectArray) else []
 
 
 def _metadata_of(value: JavaObject) -> dict[str, str]:
     """Entries of an object's metadata but its id: a version, the keys, the values."""
-    arrays = [item for item in value.contents or () if isinstance(item, ObjectArray)]
-    if len(arrays) != 2 or Mark.END in value.contents:  # type: ignore[operator]
+    arrays = [item for item in value.contents if isinstance(item, ObjectArray)]
+    if len(arrays) != 2:
         return {}
     return {
         key: text
