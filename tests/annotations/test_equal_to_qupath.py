@@ -32,18 +32,19 @@ def samples(qupath: object) -> ModuleType:
 NOT_BY_QUPATH = ("MultiLineString", "GeometryCollection")
 
 
-def of_qupath(reference: Reference, path: Path, out: Path) -> dict[str, dict[str, Any]]:
-    """QuPath's export of a data file's objects, by id."""
-    found = list(reference.hierarchy(path).getRootObject().getDescendantObjects(None))
-    objects = reference.jclass("java.util.ArrayList")()
-    for item in found:
+def of_qupath(reference: Reference, path: Path) -> dict[str, dict[str, Any]]:
+    """QuPath's export of a data file's objects, by id; None where it is no JSON."""
+    gson = reference.jclass("qupath.lib.io.GsonTools").getInstance()
+    found: dict[str, Any] = {}
+    for item in reference.hierarchy(path).getRootObject().getDescendantObjects(None):
         roi = item.getROI()
-        if roi is None or str(roi.getGeometry().getGeometryType()) not in NOT_BY_QUPATH:
-            objects.add(item)
-    options = reference.jclass("qupath.lib.io.PathIO$GeoJsonExportOptions")
-    target = reference.jclass("java.io.File")(str(out))
-    reference.path_io.exportObjectsAsGeoJSON(target, objects, options.FEATURE_COLLECTION)
-    return by_id(json.loads(out.read_text(encoding="utf-8"))["features"])
+        if roi is not None and str(roi.getGeometry().getGeometryType()) in NOT_BY_QUPATH:
+            continue
+        try:
+            found[str(item.getID())] = json.loads(str(gson.toJson(item)))
+        except ValueError:
+            found[str(item.getID())] = None
+    return found
 
 
 def ours(path: Path) -> dict[str, dict[str, Any]]:
@@ -56,20 +57,22 @@ def by_id(features: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def compare(expected: dict[str, dict[str, Any]], found: dict[str, dict[str, Any]]) -> None:
-    assert len(expected) > 10
-    for id_, theirs in expected.items():
+    readable = {id_: theirs for id_, theirs in expected.items() if theirs is not None}
+    assert len(readable) > 20
+    assert len(expected) - len(readable) <= 2  # QuPath writes no JSON of some empty shapes
+    for id_, theirs in readable.items():
         assert found[id_] == theirs
     for id_ in found.keys() - expected.keys():
         assert found[id_]["geometry"].get("type", NOT_BY_QUPATH[1]) in NOT_BY_QUPATH
 
 
 @pytest.mark.parametrize("path", [*SAMPLES, *VARIED], ids=lambda p: p.name)
-def test_files_of_all_versions(reference: Reference, path: Path, tmp_path: Path) -> None:
-    compare(of_qupath(reference, path, tmp_path / "a.geojson"), ours(path))
+def test_files_of_all_versions(reference: Reference, path: Path) -> None:
+    compare(of_qupath(reference, path), ours(path))
 
 
 def test_varied_objects(reference: Reference, samples: ModuleType, tmp_path: Path) -> None:
     path = tmp_path / "data.qpdata"
     write_varied(samples, path, 600, seed=5, most_vertices=60)
 
-    compare(of_qupath(reference, path, tmp_path / "a.geojson"), ours(path))
+    compare(of_qupath(reference, path), ours(path))

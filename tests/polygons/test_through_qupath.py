@@ -29,7 +29,7 @@ def speckled(height: int, width: int, n_labels: int, seed: int) -> np.ndarray:
         y, x, r = rng.integers(0, height), rng.integers(0, width), rng.integers(5, 90)
         far = (rows - y) ** 2 + (cols - x) ** 2
         mask[(far < r * r) & (far > rng.integers(0, r * r))] = rng.integers(0, n_labels + 1)
-    some = rng.random(mask.shape) < 0.02
+    some = rng.random(mask.shape) < 0.001
     mask[some] = rng.integers(0, n_labels + 1, int(some.sum()))
     for _ in range(20):
         y, x, n = rng.integers(0, height - 60), rng.integers(0, width - 60), rng.integers(2, 60)
