@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from qpdata.qpdata_reference import Reference
-from qpdata.qpdata_samples import SAMPLES, VARIED
+from qpdata.qpdata_samples import VARIED
 from qpdata.qpdata_varied import make_samples, write_varied
 
 from qpmask.annotations.convert import read_objects
@@ -66,7 +66,7 @@ def compare(expected: dict[str, dict[str, Any]], found: dict[str, dict[str, Any]
         assert found[id_]["geometry"].get("type", NOT_BY_QUPATH[1]) in NOT_BY_QUPATH
 
 
-@pytest.mark.parametrize("path", [*SAMPLES, *VARIED], ids=lambda p: p.name)
+@pytest.mark.parametrize("path", VARIED, ids=lambda p: p.name)
 def test_files_of_all_versions(reference: Reference, path: Path) -> None:
     compare(of_qupath(reference, path), ours(path))
 
