@@ -1,4 +1,4 @@
-"""Exports the demo project and says what came out. Needs QuPath; see 'qpmask doctor'."""
+"""Exports the demo project and says what came out, by QuPath where there is one."""
 
 from pathlib import Path
 

@@ -25,8 +25,8 @@ if __name__ == "__main__":
     classes = {1: "Stroma", 2: "Tumor"}
     with MaskWriter("prediction.ome.tif", WIDTH, HEIGHT, classes=classes, mpp=0.5) as mask:
         for x, y, scores in predictions():
-            # Where patches overlap the greater label stays; what hangs over the edge is clipped.
-            mask.write(x, y, scores.argmax(axis=0), rule="max")
+            # Where patches overlap the greater label stays; what hangs over the edge is cut off.
+            mask.write(x, y, scores.argmax(axis=0), rule="max", clip=True)
     # Had this been interrupted: qpmask finalize prediction.ome.tif
     for label, n_pixels in mask.result.counts_by_label().items():
         name = classes.get(label, "background")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from qpmask.common.arguments import check_fields, check_kind, path_of, shown
+from qpmask.common.arguments import check_fields, check_kind, named, path_of, shown
 from qpmask.errors import OptionsError, WrongTypeError
 
 Objects = Literal["annotations", "detections", "cells", "nuclei", "cores", "all-cores"]
@@ -289,6 +289,7 @@ def parse_memory(text: str) -> int:
     return size
 
 
+@named
 def export_options(
     *,
     objects: Objects = "annotations",

@@ -14,7 +14,7 @@ from qpmask.agreement.pixels import CACHE_BYTES, compare_pixels
 from qpmask.agreement.scores import Agreement, ClassKey, ClassScore
 from qpmask.classes.names import class_name, same_class
 from qpmask.collection.opening import is_collection, open_mask
-from qpmask.common.arguments import check_callable, path_of
+from qpmask.common.arguments import check_callable, named, path_of
 from qpmask.errors import MaskError, OptionsError
 from qpmask.mask.fileinfo import classes_of
 from qpmask.ometiff.omexml import ClassRow, MaskMetadata
@@ -77,6 +77,7 @@ class MaskComparison:
         return self.agreement.kappa
 
 
+@named
 def compare_masks(
     first: Path | str,
     second: Path | str,
@@ -103,7 +104,8 @@ def compare_masks(
     Raises
     ------
     MaskError
-        A file cannot be read, a tile of it is missing, or they are not two masks of one image.
+        A file cannot be read, a tile of it is missing, they are not two masks of one image, or
+        one has a label for each object and the other one for each class.
     """
     first, second = path_of(first, "first"), path_of(second, "second")
     check_callable(on_tile, "on_tile", "a function that takes a number")
@@ -120,6 +122,7 @@ def compare_masks(
                 f"The masks cannot be compared: the first has {a.n_planes} planes, the second "
                 f"{b.n_planes}."
             )
+        _refuse_unlike(a.metadata, b.metadata)
         pairing = pair(frame_of(a), frame_of(b))
         pixels = compare_pixels(a, b, pairing, on_tile=on_tile)
         agreement = _agreement(pixels, a.metadata, b.metadata, by)
@@ -140,6 +143,21 @@ def _compare_collections(
         agreement = _agreement(pixels, one, other, by)
         notes = (*notes_of(a, b), *_contradictions(one, other, by))
     return MaskComparison(first, second, pixels, agreement, Pairing(), notes)
+
+
+def _refuse_unlike(first: MaskMetadata | None, second: MaskMetadata | None) -> None:
+    """Raise :class:`MaskError` where a label is an object in one mask and a class in the other."""
+    if first is None or second is None:
+        return
+    objects = [m.extra.get("kind") == "instances" for m in (first, second)]
+    says = [bool(m.classes) or "kind" in m.extra for m in (first, second)]
+    if any(objects) and not all(objects) and all(says):
+        one, other = ("first", "second") if objects[0] else ("second", "first")
+        raise MaskError(
+            f"The masks cannot be compared: the {one} has a label for each object (--instances), "
+            f"the {other} one for each class.",
+            hint="Compare masks of one kind.",
+        )
 
 
 def _agreement(

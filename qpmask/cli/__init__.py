@@ -6,6 +6,7 @@ errors to stderr. Exit codes are in :mod:`qpmask.cli.exits`.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 
@@ -59,7 +60,9 @@ class _LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            near = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            ctx.fail(f"No such command '{cmd_name}'.{hint}")
         module = importlib.import_module(f"qpmask.cli.commands.{COMMANDS[cmd_name]}")
         command = module.command
         assert isinstance(command, click.Command)

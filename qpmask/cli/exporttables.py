@@ -21,6 +21,7 @@ from qpmask.cli.console import (
     say,
 )
 from qpmask.cli.grouping import grouped
+from qpmask.cli.progress import AT_A_GLANCE
 from qpmask.cli.tables import Cell, columns_of, print_table
 from qpmask.outputs import AREAS_CSV, CONTACT_SHEET, PREVIEW_FOLDER, REPORT_CSV
 from qpmask.plan import LEFT_OUT, NO_SLIDE, NOTHING, ImagePlan, Plan
@@ -169,7 +170,8 @@ def show_report(
 ) -> None:
     """Print what a run did: a table or JSON on stdout, what went wrong on stderr.
 
-    ``said`` are warnings that stand on stderr already.
+    ``said`` are warnings and errors that stand on stderr already; errors are said again where
+    much else may stand between.
     """
     if as_json:
         print_json(report.as_dict())
@@ -181,7 +183,11 @@ def show_report(
         if not quiet and warning not in said:
             errors.print(Text("warning: ", "yellow") + Text(warning))
     names = [(r.entry_id, r.image) for r in report]
-    failed = [(r.entry_id, str(r.error)) for r in report if r.status == "failed"]
+    failed = [
+        (r.entry_id, str(r.error))
+        for r in report
+        if r.status == "failed" and not (str(r.error) in said and len(report) <= AT_A_GLANCE)
+    ]
     for line in grouped(failed, names, report.project):
         errors.print(Text("error: ", "bold red") + Text(line))
     if report.interrupted:

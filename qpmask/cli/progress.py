@@ -25,6 +25,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from qpmask.cli.advice import FASTER, faster_next
 from qpmask.cli.console import (
     COMPILING,
     count_of,
@@ -46,11 +47,13 @@ from qpmask.events import (
     RunStarted,
     TilesDone,
 )
+from qpmask.options import ExportOptions
 
 if TYPE_CHECKING:
     from qpmask.plan import Plan
     from qpmask.report import ImageRecord
 
+AT_A_GLANCE = 10  # images of a run whose progress is still in view at its end
 _MAX_SAID = 40  # images of a run that get a line each in a terminal
 _PLAIN_EVERY_S = 10.0  # how often a long image says how far it is, without a terminal
 
@@ -101,6 +104,7 @@ class Display:
             console=self._console,
             expand=True,
         )
+        self._options: ExportOptions | None = None
         self._live: Live | None = None
         self._run: TaskID | None = None
 
@@ -142,6 +146,7 @@ class Display:
         self._n_images = len(plan.images)
         self._names = shown_names((e.id, e.name) for e in plan.project)
         self._project = plan.project.path
+        self._options = plan.options
         self._say(f"Project {plan.project.path}: {count_of(self._n_images, 'image')}")
         self.said = plan.findings
         for finding in plan.findings:
@@ -200,14 +205,17 @@ class Display:
             self._overall.update(self._run, completed=self._n_finished)
         if record.status == "interrupted":
             return
+        self._advise(record)
         place = f"[{self._n_finished}/{self._n_images}]"
         name = self._names.get(record.entry_id, record.image)
         if record.status == "failed":
-            self._console.print(
-                Text(f"{place} {name}: ")
-                + Text("failed", "bold red")
-                + Text(f"\n      {self._reason(record)}")
-            )
+            self.said = (*self.said, str(record.error))
+            said = Text(f"{place} {name}: ") + Text("failed", "bold red")
+            if self._n_images <= AT_A_GLANCE:  # it is not said again at the end
+                said += Text("\n") + Text("error: ", "bold red") + Text(f"{name}: ")
+            else:
+                said += Text("\n      ")
+            self._console.print(said + Text(self._reason(record)))
         elif self._fancy and self._n_images > _MAX_SAID:
             return  # the bar counts them
         elif record.status == "skipped":
@@ -218,6 +226,15 @@ class Display:
                 f"in {human_seconds(record.seconds)}"
                 + (f"; made again: {record.made_again}" if record.made_again else "")
             )
+
+    def _advise(self, record: ImageRecord) -> None:
+        """Say once, while images wait, that they can be made faster."""
+        if self._options is None or FASTER in self.said or self._n_finished >= self._n_images:
+            return
+        advice = faster_next(record, self._options)
+        if advice is not None:
+            self.said = (*self.said, advice)
+            self._say(advice)
 
     def _reason(self, record: ImageRecord) -> str:
         """Why an image failed; a reason that was said of another one is not said again."""

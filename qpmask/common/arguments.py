@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
+import functools
+import inspect
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from types import UnionType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from qpmask.errors import OptionsError, WrongTypeError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def path_of(value: object, name: str) -> Path:
@@ -73,6 +79,30 @@ def flag(value: object, name: str) -> bool:
     if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
         return bool(value)
     raise WrongTypeError(f"{name} is {shown(value)}; it must be True or False.")
+
+
+def named(function: Callable[P, T]) -> Callable[P, T]:
+    """A function that names an argument that it does not have, and the nearest that it has.
+
+    Python's own TypeError would do the first; types and signature stay as they are.
+    """
+    known = [
+        name for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]  # fmt: skip
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        for name in kwargs:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                raise WrongTypeError(
+                    f"{function.__name__} has no argument {name!r}.",
+                    hint=f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(known)}.",
+                )
+        return function(*args, **kwargs)
+
+    return checked
 
 
 def check_kind(value: object, kinds: type | UnionType, name: str, what: str) -> None:

@@ -292,8 +292,16 @@ class MaskMaker:
         return sight
 
     def _watch(self, job: RenderJob) -> Watch:
+        said = 0
+
+        def on_tiles(done: int) -> None:
+            nonlocal said
+            if done != said:  # an engine that is asked for its progress may have made none
+                said = done
+                self.emit(TilesDone(job.entry.id, done))
+
         return Watch(
-            lambda done: self.emit(TilesDone(job.entry.id, done)),
+            on_tiles,
             lambda used, limit: self.emit(JvmMemory(used, limit)),
             self.stop,
         )

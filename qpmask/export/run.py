@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qpmask.classes import ClassMap, class_map_from_dict, load_class_map
-from qpmask.common.arguments import check_callable, check_kind, path_of
+from qpmask.common.arguments import check_callable, check_kind, named, path_of
 from qpmask.common.words import masks_text
 from qpmask.engines.base import Engine, EngineInfo
 from qpmask.engines.choice import EngineChoice, choose_engine, make_counter, make_engines
@@ -43,7 +43,17 @@ from qpmask.outputs import (
     OutputWriter,
     read_json,
 )
-from qpmask.plan import ImagePlan, Plan, Standing, foreign_masks, look_at, make_plan
+from qpmask.plan import (
+    NOTHING,
+    ImagePlan,
+    Plan,
+    Standing,
+    blanked_masks,
+    foreign_masks,
+    look_at,
+    make_plan,
+)
+from qpmask.plan.classcheck import kept_choices
 from qpmask.project import Project, open_project
 from qpmask.report import CSV_COLUMNS, ImageRecord, Report
 from qpmask.report.areas import area_table
@@ -55,6 +65,7 @@ if TYPE_CHECKING:
 Classes = ClassMap | Mapping[str, int] | str | os.PathLike[str] | None
 
 
+@named
 def plan_export(
     project: Project | str | os.PathLike[str],
     out: str | os.PathLike[str] | None = None,
@@ -89,7 +100,7 @@ def plan_export(
     plan = _with_finding(plan, choice)
     if folder is None:
         return plan
-    _check_out(folder, plan.project, options)
+    _check_out(folder, plan, options)
     verified = options.engine == "both"
     standing = (
         look_at(p, plan.class_map, rules, folder, verified=verified, force=options.force)
@@ -99,6 +110,7 @@ def plan_export(
     return replace(plan, images=tuple(images))
 
 
+@named
 def export_masks(
     project: Project | str | os.PathLike[str],
     out: str | os.PathLike[str],
@@ -158,7 +170,7 @@ def export_masks(
     check_kind(stop, threading.Event | None, "stop", "a threading.Event")
     emit = progress or ignore
     plan = _plan(project, out, classes, options)
-    _check_out(out, plan.project, options)
+    _check_out(out, plan, options)
     choice = choose_engine(options, plan.jobs)
     plan = _with_finding(plan, choice)
     engine, verifier = make_engines(choice, options)
@@ -407,7 +419,13 @@ def _plan(
     class_map = _class_map(classes, out)
     if not isinstance(project, Project):
         project = open_project(project)
-    return make_plan(project, class_map, options)
+    plan = make_plan(project, class_map, options)
+    if classes is None and class_map is not None and out is not None:
+        kept = kept_choices(class_map, options)
+        if kept:
+            text = f"As {out / CLASSES_FILE} has it from an earlier run: {'; '.join(kept)}."
+            plan = replace(plan, findings=(text, *plan.findings))
+    return plan
 
 
 def _with_finding(plan: Plan, choice: EngineChoice | None) -> Plan:
@@ -417,12 +435,14 @@ def _with_finding(plan: Plan, choice: EngineChoice | None) -> Plan:
     return replace(plan, findings=(*plan.findings, choice.finding))
 
 
-def _check_out(out: Path, project: Project, options: ExportOptions) -> None:
-    """Raise :class:`OutputError` unless a run of this project may write to the folder.
+def _check_out(out: Path, plan: Plan, options: ExportOptions) -> None:
+    """Raise :class:`OutputError` unless a run of this plan may write to the folder.
 
     It may not where QuPath keeps its own files, nor, unless forced, where masks of another project
-    are: their names and labels would be taken for those of this one.
+    are (their names and labels would be taken for those of this one), or masks with objects that
+    would become blank.
     """
+    project = plan.project
     folder = project.folder.resolve()
     data = folder / "data"
     if out.resolve() == folder or out.resolve().is_relative_to(data):
@@ -438,6 +458,15 @@ def _check_out(out: Path, project: Project, options: ExportOptions) -> None:
             f"{masks[0]}.",
             hint="Choose another folder. --force (in Python force=True) goes on: masks of the same "
             "name are replaced, and labels follow the folder's classes.yaml.",
+        )
+    blanked = blanked_masks(out, plan.images)
+    if blanked:
+        why = next(text for text in blanked[0].findings if text.startswith(NOTHING))
+        raise OutputError(
+            f"{masks_text(len(blanked))} with objects in {out} would be replaced by blank ones, "
+            f"such as {blanked[0].mask_name}, though nothing changed in QuPath. {why}",
+            hint="Change the options, or choose another folder. --force (in Python force=True) "
+            "replaces them.",
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from qpmask.common.arguments import named
 from qpmask.errors import OptionsError
 from qpmask.features.choosing import PRECISIONS, HowToRun, check_choice, feature_name
 from qpmask.features.seeing import NORMALIZE
@@ -81,6 +82,7 @@ class FeatureOptions:
                 raise OptionsError(f"There is no folder {folder} with weights of {choice}.")
 
 
+@named
 def feature_options(
     extractors: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,

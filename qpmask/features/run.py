@@ -14,6 +14,7 @@ from typing import Any
 
 from qpmask.batch import Batch, EndsRun
 from qpmask.batch.events import BatchListener, BatchStarted
+from qpmask.common.arguments import named
 from qpmask.errors import OptionsError
 from qpmask.features.job import FeatureItem, FeatureWork
 from qpmask.features.options import FeatureOptions
@@ -56,6 +57,7 @@ def patch_files(inputs: PathLike | Sequence[PathLike]) -> list[Path]:
     return list(found)
 
 
+@named
 def extract_features(
     patches: PathLike | Sequence[PathLike],
     options: FeatureOptions,

@@ -77,9 +77,18 @@ class Piece:
 
 
 def take_block(
-    plan: WriterPlan, x: Any, y: Any, block: ArrayLike, rule: str, where: ArrayLike | None
+    plan: WriterPlan,
+    x: Any,
+    y: Any,
+    block: ArrayLike,
+    rule: str,
+    where: ArrayLike | None,
+    *,
+    clip: bool,
 ) -> Block | None:
-    """Check a block and clip it to the image.
+    """Check a block and cut off what reaches beyond the image.
+
+    With `clip` there may be labels beyond; without, background alone.
 
     Returns
     -------
@@ -89,7 +98,8 @@ def take_block(
     Raises
     ------
     OptionsError
-        If position or rule make no sense, or the block lies wholly outside the image.
+        If position or rule make no sense, the block lies wholly outside the image, or what would
+        be cut off has labels.
     MaskError
         If the block is no array of labels, or has labels that may not be written.
     """
@@ -113,10 +123,11 @@ def take_block(
         raise OptionsError(
             f"{place}, {width_px:,} x {height_px:,} pixels, lies wholly outside the mask of "
             f"{plan.size} pixels.",
-            hint="Are x and y swapped, or in pixels of another level? Blocks that lie partly "
-            "outside are clipped.",
+            hint="Are x and y swapped, or in pixels of another level?",
         )
     inside = np.s_[top - y_px : bottom - y_px, left - x_px : right - x_px]
+    if not clip and (right - left, bottom - top) != (width_px, height_px):
+        _check_beyond(plan, pixels, chosen, inside, place)
     pixels = pixels[inside]
     if chosen is not None:
         chosen = chosen[inside]
@@ -130,6 +141,29 @@ def take_block(
     narrow = pixels.astype(pixel_type(largest), copy=False)
     assert rule == "replace" or rule == "max" or rule == "keep"
     return Block(left, top, narrow, chosen, rule, largest)
+
+
+def _check_beyond(
+    plan: WriterPlan,
+    pixels: NDArray[Any],
+    chosen: Bits | None,
+    inside: tuple[slice, slice],
+    place: str,
+) -> None:
+    """Raise :class:`OptionsError` if labels lie beyond the mask."""
+    beyond = pixels != 0
+    if chosen is not None:
+        beyond &= chosen
+    beyond[inside] = False
+    n_beyond = int(np.count_nonzero(beyond))
+    if n_beyond:
+        height_px, width_px = pixels.shape
+        raise OptionsError(
+            f"{place}, {width_px:,} x {height_px:,} pixels, has {n_beyond:,} pixel"
+            f"{'' if n_beyond == 1 else 's'} with labels beyond the mask of {plan.size} pixels.",
+            hint="If that is padding, clip=True cuts it off; else, are x and y swapped, or in "
+            "pixels of another level?",
+        )
 
 
 def pieces_of(block: Block, tile_px: int) -> Iterator[Piece]:

@@ -56,8 +56,8 @@ def from_tiles(
     tiles : iterable
         All tiles, row by row from the top left: ``(x, y, tile)`` with the place of the tile in
         pixels, which is checked, or, with `order`, the tile alone. A tile is an array of shape
-        ``(tile_size, tile_size)`` (at the right and lower edge also cropped to the mask), or a
-        number where all pixels have one label.
+        ``(tile_size, tile_size)`` (at the right and lower edge also cropped to the mask; of a whole
+        one, what lies beyond is cut off), or a number where all pixels have one label.
     order : {"rows"}, optional
         The order of tiles that do not say their place: ``"rows"`` is row by row from the top left.
         It must be stated since it cannot be checked: tiles that come column by column fill a square
@@ -153,7 +153,7 @@ def in_order(
                 f"Tile {number:,} (x = {x_px:,}, y = {y_px:,}) has the shape {array.shape}; "
                 f"expected {(height_px, width_px)} (rows, columns)."
             )
-        block = take_block(plan, x_px, y_px, array, "replace", None)
+        block = take_block(plan, x_px, y_px, array, "replace", None, clip=True)
         if block is None:  # all of it is masked
             yield 0
             continue

@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from qpmask.common.arguments import path_of
+from qpmask.common.arguments import flag, path_of
 from qpmask.errors import MaskError, OutputError, QpmaskError
 from qpmask.geometry import PixelSize, Size
 from qpmask.maskwriter.blocks import Rule, take_block
@@ -195,8 +195,9 @@ class MaskWriter:
         *,
         rule: Rule = "replace",
         where: ArrayLike | None = None,
+        clip: bool = False,
     ) -> None:
-        """Write a block of labels; what lies outside the mask is clipped.
+        """Write a block of labels.
 
         Parameters
         ----------
@@ -210,6 +211,10 @@ class MaskWriter:
             one unless it is 0.
         where : array of bool, optional
             Which pixels are written, of the block's shape. The others may hold anything.
+        clip : bool
+            Whether the block may have labels beyond the mask, which are cut off: for tiles padded
+            at the edge. Otherwise only background may lie there, so that a mask of another size or
+            blocks in another place are noticed.
 
         Raises
         ------
@@ -217,13 +222,15 @@ class MaskWriter:
             If the block is no array of labels, has labels that the class table or the pixel type
             lacks, or the writer is closed.
         OptionsError
-            If the block lies wholly outside, or position or rule make no sense.
+            If the block lies wholly outside, has labels outside (without `clip`), or position or
+            rule make no sense.
         OutputError
             If the block cannot be kept, as on a full disk.
             Whatever is raised, nothing of the block is written, and the writer can be used further.
         """
         with self._in_use():
-            taken = take_block(self._plan, x, y, block, rule, where)
+            clip = flag(clip, "clip")
+            taken = take_block(self._plan, x, y, block, rule, where, clip=clip)
             if taken is None:
                 return
             record = pack_block(taken, self._plan.tile_px)

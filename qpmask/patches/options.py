@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from qpmask.common.arguments import check_fields
+from qpmask.common.arguments import check_fields, named
 from qpmask.errors import OptionsError
 
 if TYPE_CHECKING:
@@ -225,6 +225,7 @@ class PatchOptions:
             _one_of("save_images", self.save_images, ("png", "jpeg"))
 
 
+@named
 def patch_options(
     *,
     patch_size: int = 256,

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.common.arguments import whole_number
 from qpmask.errors import OptionsError
 from qpmask.patches.h5file import read_patch_file
 from qpmask.patches.pixels import PatchReader
@@ -212,7 +213,8 @@ class Patches(Sequence[Patch]):
         OptionsError
             The slide is not there, or cannot be read at that place.
         """
-        return self._opened().read(self._checked(index))
+        index = self._checked(index)
+        return self._opened().read(index)
 
     def __getitem__(self, index: int) -> Patch:  # type: ignore[override]
         i = self._checked(index)
@@ -277,7 +279,7 @@ class Patches(Sequence[Patch]):
                      int(self.majority[i]))  # fmt: skip
 
     def _checked(self, index: int) -> int:
-        n = len(self)
+        index, n = whole_number(index, "index"), len(self)
         if not -n <= index < n:
             raise IndexError(f"{self.path} has {n:,} patches and no patch {index}.")
         return index + n if index < 0 else index

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qpmask.batch import Batch
 from qpmask.batch.events import BatchListener, BatchStarted
+from qpmask.common.arguments import named
 from qpmask.errors import OptionsError
 from qpmask.outputs import REPORT_CSV, REPORT_JSON, OutputFolder
 from qpmask.patches.asked import check_asked, check_classes
@@ -106,6 +107,7 @@ def dry_run(plan: PatchPlan, out: PathLike | None = None) -> tuple[PatchRecord, 
     return tuple(work.dry_run(source, into_folder=folder is not None) for source in sources)
 
 
+@named
 def make_patches(
     inputs: PathLike | Sequence[PathLike],
     out: PathLike,

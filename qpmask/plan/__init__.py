@@ -15,7 +15,7 @@ from qpmask.plan.imageplan import BOUNDARY_NAME, LEFT_OUT, NO_SLIDE, NOTHING, UN
 from qpmask.plan.maskfingerprint import fingerprint, same_fingerprint
 from qpmask.plan.planrecords import ImagePlan, LegendRow, Plan, Standing
 from qpmask.plan.runplan import make_plan
-from qpmask.plan.skipping import foreign_masks, look_at
+from qpmask.plan.skipping import blanked_masks, foreign_masks, look_at
 
 __all__ = [
     "BOUNDARY_NAME",
@@ -27,6 +27,7 @@ __all__ = [
     "LegendRow",
     "Plan",
     "Standing",
+    "blanked_masks",
     "count_classes",
     "fingerprint",
     "foreign_masks",

@@ -181,7 +181,10 @@ def said_once(
     if not n_objects or not is_left_out:
         return []
     label = class_map.max_label + 1
-    ways = f"--unclassified {label} draws them with that label, --instances each with its own."
+    below = "" if len(used) == 1 else ", below all classes"
+    ways = (
+        f"--unclassified {label} draws them with that label{below}; --instances each with its own."
+    )
     if len(used) == 1:
         which = "annotations" if kind == "annotations" else "objects"
         return [f"All {n_objects:,} {which} in {images_text(n_images)} are without a class: {ways}"]
@@ -190,6 +193,20 @@ def said_once(
     return [
         f"{objects_text(n_objects)} in {images_text(n_images)} without a class left out: {ways}"
     ]
+
+
+def kept_choices(saved: ClassMap, options: ExportOptions) -> list[str]:
+    """What a saved class map decides that options would, had they been given; in words."""
+    kept = []
+    if options.render.order is None and saved.order != "classes":
+        kept.append(f"order {saved.order} (--order classes draws class after class)")
+    if options.unclassified is None and not options.render.instances:
+        row = saved.unclassified_row
+        if row is not None:
+            kept.append(f"objects without a class get the label {row.label} (--unclassified)")
+        elif saved.unclassified is not None:
+            kept.append(f"objects without a class: {saved.unclassified} (--unclassified)")
+    return kept
 
 
 def settled_map(

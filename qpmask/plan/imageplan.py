@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 import numpy as np
 
-from qpmask.classes import ClassMap, class_names
+from qpmask.classes import QUPATH_IGNORED, ClassMap, class_names
 from qpmask.classes.names import UNCLASSIFIED
 from qpmask.common.words import cores_text, kinds_text, objects_text
 from qpmask.engines.base import LabelRule, RenderJob, refuse_beyond_qupath
@@ -106,9 +107,7 @@ def plan_image(
                 f"The boundary label {boundary} is that of an object of {entry.label} already.",
                 hint=f"Use 0, or more than {max_label:,}.",
             )
-        left = sum(counts.values()) - drawn
-        if left:
-            findings.append(f"{objects_text(left)} left out, as the class map and the options say.")
+        findings += _not_instances(counts, class_map, options)
         legend = _names_of_cores(inventory, rows)
     else:
         names = {r.class_name for r in rules}
@@ -218,16 +217,33 @@ def _instance_rows(
     A class decides nothing about an instance's label, so objects without a class, and classes that
     a map lacks, are drawn unless the options say otherwise.
     """
-    choice = class_map.unclassified
+    return inventory.rows(
+        options.render.objects, lambda name: _why_no_instance(name, class_map, options) is None
+    )
 
-    def wanted(name: str | None) -> bool:
-        if name is None:
-            return choice != "ignore"
-        if class_map.find(name) is None and options.unknown == "ignore":
-            return False
-        return not class_map.ignores(name)
 
-    return inventory.rows(options.render.objects, wanted)
+def _why_no_instance(name: str | None, class_map: ClassMap, options: ExportOptions) -> str | None:
+    """Why objects of a class, or of none, get no label of their own; None where they get one."""
+    if name is None:
+        return "--unclassified ignore" if class_map.unclassified == "ignore" else None
+    if class_map.ignores(name):
+        return "QuPath ignores *" if fnmatchcase(name, QUPATH_IGNORED) else "ignored by the map"
+    if class_map.find(name) is None and options.unknown == "ignore":
+        return "not in the map, --unknown ignore"
+    return None
+
+
+def _not_instances(
+    counts: Mapping[str | None, int], class_map: ClassMap, options: ExportOptions
+) -> Iterator[str]:
+    """What is left out of an instance mask, class by class."""
+    parts = [
+        f"{objects_text(n)} {'without a class' if name is None else f'of {name!r}'} ({why})"
+        for name, n in counts.items()
+        if n and (why := _why_no_instance(name, class_map, options)) is not None
+    ]
+    if parts:
+        yield f"Left out: {', '.join(parts)}."
 
 
 def _unequal_sides(pixel: PixelSize | None, mpp: float | None, downsample: float) -> Iterator[str]:

@@ -180,6 +180,24 @@ def _text(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def blanked_masks(folder: Path, images: Iterable[ImagePlan]) -> list[ImagePlan]:
+    """Images whose masks hold objects and would become blank, though nothing changed in QuPath.
+
+    Another kind of objects was asked for, or classes are left out: with these options nothing is
+    left to draw. Where the objects themselves are gone, a blank mask is right.
+    """
+    found = []
+    for image in images:
+        if image.job is None or image.drawn or not image.data_sha256:
+            continue
+        sidecar = read_json(folder / (image.mask_name + SIDECAR_SUFFIX)) or {}
+        made_from, drawn = sidecar.get("made_from"), sidecar.get("objects_drawn")
+        is_same = isinstance(made_from, dict) and made_from.get("data_sha256") == image.data_sha256
+        if is_same and isinstance(drawn, int) and drawn and (folder / image.mask_name).exists():
+            found.append(image)
+    return found
+
+
 def foreign_masks(folder: Path, project: Project) -> dict[str, list[str]]:
     """Masks in a folder that were made of other projects: names by the project's path.
 

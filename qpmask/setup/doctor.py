@@ -10,11 +10,12 @@ import json
 import platform
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 
 from qpmask._version import __version__
 from qpmask.errors import QpmaskError
+from qpmask.options import ENGINES
 
 _START_TIMEOUT_S = 120
 
@@ -42,7 +43,7 @@ class Finding:
     hint: str | None = None
 
 
-def diagnose(memory: str | None = None) -> list[Finding]:
+def diagnose(memory: str | None = None, engine: str | None = None) -> list[Finding]:
     """Look at every part that an export needs, by QuPath or by the native engine.
 
     A machine without QuPath is well: the native engine draws the same pixels.
@@ -51,6 +52,9 @@ def diagnose(memory: str | None = None) -> list[Finding]:
     ----------
     memory : str, optional
         Java heap to try, such as ``4g``.
+    engine : str, optional
+        What `QPMASK_ENGINE` says: with ``native`` no QuPath is needed, with ``qupath`` and ``both``
+        one must be there.
     """
     findings = [
         Finding("qpmask", True, __version__),
@@ -66,9 +70,25 @@ def diagnose(memory: str | None = None) -> list[Finding]:
             findings.append(
                 Finding(package, False, "not installed", f"Run 'pip install {package}'.")
             )
+    if engine:
+        findings.append(_engine(engine))
     if all(f.ok for f in findings):
-        findings += _qupath(memory)
+        found = _qupath(memory) if engine != "native" else [_NOT_NEEDED]
+        if engine in ("qupath", "both"):
+            found = [replace(f, ok=bool(f.ok)) for f in found]
+        findings += found
     return [*findings, _native()]
+
+
+_NOT_NEEDED = Finding("QuPath", None, "not looked for: QPMASK_ENGINE is native")
+
+
+def _engine(name: str) -> Finding:
+    """What the environment says of the engine."""
+    if name in ENGINES:
+        return Finding("QPMASK_ENGINE", True, name)
+    known = ", ".join(ENGINES)
+    return Finding("QPMASK_ENGINE", False, f"{name!r} is no engine", f"It is one of {known}.")
 
 
 def _native() -> Finding:

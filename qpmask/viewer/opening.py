@@ -24,6 +24,7 @@ from qpmask.viewer.palette import palette_color
 from qpmask.viewer.sampling import Sampler
 from qpmask.viewer.scene import Caption, Scene
 
+_MOST_LOOKED_AT_PX = 16 << 20  # of small levels, to find a plane with labels
 _CACHE_BYTES = 16 * 2**20  # 64 tiles of 512 x 512 pixels of 8 bits: more than a screen shows
 
 
@@ -66,7 +67,7 @@ def open_scene(
         opacity = 1.0 if slide_path is None else 0.5
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(open_mask(path, cache_bytes=_CACHE_BYTES))
-        mask = _plane_of(first, plane)
+        mask = _first_labelled(first) if plane is None else _plane_of(first, plane)
         slide = alignment = None
         if slide_path is not None:
             slide = open_slide(slide_path, series_of(first))
@@ -80,7 +81,7 @@ def open_scene(
             slide=slide,
             alignment=alignment,
             opacity=opacity,
-            note=mask.note,
+            note=" ".join(filter(None, (mask.note, _other_planes(mask, plane)))) or None,
         )
 
 
@@ -125,9 +126,26 @@ def _named(alignment: Alignment, mask: Mask, slide_path: Path) -> Alignment:
     return replace(alignment, note=f"{alignment.note} {note}" if alignment.note else note)
 
 
-def _plane_of(mask: Mask, plane: str | None) -> Mask:
-    if plane is None:
+def _first_labelled(mask: Mask) -> Mask:
+    """The first plane with a label in its smallest level; plane 0 of large ones, or if none has."""
+    smallest = mask.levels[-1].size
+    if mask.n_planes == 1 or smallest.area_px * mask.n_planes > _MOST_LOOKED_AT_PX:
         return mask
+    for number in range(mask.n_planes):
+        one = mask.plane(*plane_position(mask, number))
+        if one.thumbnail(max(smallest.width_px, smallest.height_px)).any():
+            return one
+    return mask
+
+
+def _other_planes(mask: Mask, plane: str | None) -> str | None:
+    """Which plane is shown, and how others are; None where that was asked for, or there is one."""
+    if plane is not None or mask.n_planes == 1:
+        return None
+    return f"Shown is {plane_name(mask)}; --plane N|NAME shows another one."
+
+
+def _plane_of(mask: Mask, plane: str) -> Mask:
     names = mask.metadata.channel_names if mask.metadata is not None else ()
     if any(same_class(plane, name) for name in names) or not plane.isdecimal():
         return mask.plane(plane)

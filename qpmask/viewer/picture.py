@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from qpmask.common.arguments import check_kind, number, path_of, whole_number
+from qpmask.common.arguments import check_kind, named, number, path_of, whole_number
 from qpmask.errors import OptionsError, WrongTypeError
 from qpmask.geometry import Size
 from qpmask.viewer.opening import open_scene
@@ -13,6 +13,7 @@ from qpmask.viewer.png import save_scene
 from qpmask.viewer.viewport import picture_viewport
 
 
+@named
 def save_picture(
     mask: str | os.PathLike[str],
     path: str | os.PathLike[str],

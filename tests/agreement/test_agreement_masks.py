@@ -147,7 +147,10 @@ def test_by_name(tmp_path: Path) -> None:
 def test_labels_that_stand_for_objects_are_said(tmp_path: Path) -> None:
     classes = make(tmp_path / "a.tif", BASE, classes={"A": 1, "B": 2, "C": 3})
     objects = make(tmp_path / "b.tif", BASE, extra={"kind": "instances"})
-    assert "labels of the second stand for objects" in compare_masks(classes, objects).notes[0]
+    with pytest.raises(MaskError, match="the second has a label for each object"):
+        compare_masks(classes, objects)
+    bare = make(tmp_path / "c.tif", BASE)
+    assert "labels of the second stand for objects" in compare_masks(bare, objects).notes[0]
     assert "labels of both masks" in compare_masks(objects, objects).notes[0]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from qpmask import export_options
 from qpmask.cli import advice
 from qpmask.engines.base import EngineInfo
 from qpmask.report import ImageRecord, Report
@@ -39,3 +40,15 @@ def test_a_long_run_by_qupath() -> None:
 )
 def test_nothing_is_said_where_it_is_not_so(report: Report) -> None:
     assert advice.faster_way(report) is None
+
+
+def test_after_the_first_long_image() -> None:
+    options = export_options()
+    long = replace(SLOW, seconds=61.0, engine="qupath 0.7.0")
+    assert advice.faster_next(long, options) == advice.FASTER
+    for other in (
+        replace(long, seconds=59.0), replace(long, engine="qupath 0.5.1"),
+        replace(long, engine="native 0.1"), replace(long, verified_by="native"),
+    ):  # fmt: skip
+        assert advice.faster_next(other, options) is None
+    assert advice.faster_next(long, export_options(line_thickness=2)) is None

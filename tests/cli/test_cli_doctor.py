@@ -192,3 +192,20 @@ def test_the_qupath_of_this_machine(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     assert json.loads(done.stdout)["ok"]
+
+
+@pytest.mark.parametrize(
+    ("engine", "code", "words"),
+    [
+        ("native", 0, "QuPath: not looked for: QPMASK_ENGINE is native"),
+        ("qupath", 3, "QPMASK_ENGINE: qupath"),
+        ("quapth", 3, "'quapth' is no engine"),
+    ],
+)
+def test_the_engine_that_the_environment_names(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, engine: str, code: int, words: str
+) -> None:
+    monkeypatch.setenv("QPMASK_ENGINE", engine)
+    monkeypatch.setattr(jvm, "find_qupath", lambda: (_ for _ in ()).throw(NoQuPathError("None.")))
+    found, out, _ = cli()
+    assert found == code and words in out

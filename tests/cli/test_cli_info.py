@@ -244,3 +244,14 @@ def test_without_a_path_the_formats_of_slides(
     code, out, _ = qpmask_cli("info", "--json")
     found = {row["library"]: row["installed"] for row in json.loads(out)["slides"]}
     assert found == {"OpenSlide": False, "tifffile": True, "Pillow": True}
+
+
+def test_what_is_none_of_them_is_a_wrong_use(qpmask_cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# words")
+    code, _, err = qpmask_cli("info", tmp_path / "README.md")
+    assert code == 2 and "is no QuPath project, no mask and no data file" in err
+
+
+def test_a_command_that_is_misspelt(qpmask_cli: Cli) -> None:
+    code, _, err = qpmask_cli("expotr")
+    assert code == 2 and "Did you mean 'export'?" in err

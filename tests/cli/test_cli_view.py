@@ -13,6 +13,7 @@ from mask_files import blobs, write
 from PIL import Image
 from slides.slide_samples import gradient, write_slide
 
+from qpmask import export_masks, export_options, open_mask
 from qpmask.viewer import window
 
 BASE = blobs(300, 500)
@@ -189,3 +190,17 @@ def test_a_slide_of_another_name_is_said(qpmask_cli: Cli, demo: Path, tmp_path: 
     code, out, err = qpmask_cli(*view, slides / "B.ome.tif")
     words = " ".join((out + err).split())
     assert code == 0 and "The mask was made of A.ome.tif; this slide is B.ome.tif." in words
+
+
+def test_of_several_planes_one_with_labels_is_shown_and_others_named(
+    cli: Cli, tmp_path: Path
+) -> None:
+    options = export_options(engine="native", multichannel=True, unknown="ignore")
+    export_masks(TINY, tmp_path / "m", {"Gamma": 1, "Alpha": 2, "Beta": 3}, options)
+    path = next(p for p in (tmp_path / "m").glob("*.ome.tif") if "squares" in p.name)
+    with open_mask(path) as mask:
+        n_labelled = [int((mask.plane(i)[:, :] != 0).sum()) for i in range(3)]
+    first = next(i for i, n in enumerate(n_labelled) if n)
+    _, _, err = cli(path, "--save", "a.png")
+    assert f"Shown is plane {first} of 3" in err and "--plane" in err
+    assert "Shown" not in cli(path, "--plane", 0, "--save", "a.png")[2]

@@ -123,7 +123,7 @@ def test_any_writes_do_what_numpy_does(tmp_path: Path, scene, codec, pyramid, in
                     writer = MaskWriter.resume(path)
                 else:
                     writer = MaskWriter(path, width, height, tile_size=tile_size)
-        writer.write(write.x, write.y, write.block, rule=write.rule, where=write.where)
+        writer.write(write.x, write.y, write.block, rule=write.rule, where=write.where, clip=True)
         write.upon(expected)
     result = writer.close()
     assert_mask(path, expected)
@@ -135,8 +135,8 @@ def test_hand_made_writes(tmp_path: Path) -> None:
     path = tmp_path / "m.ome.tif"
     with MaskWriter(path, 40, 20, tile_size=16, mpp=0.5, classes={"Tumor": 2, "Stroma": 3}) as mask:
         assert mask.path == path and str(mask.size) == "40 x 20"
-        mask.write(-2, -2, np.full((4, 4), 3))  # clipped to 2 x 2
-        mask.write(38, 19, np.full((9, 9), 2))  # clipped to 1 x 2
+        mask.write(-2, -2, np.full((4, 4), 3), clip=True)  # cut to 2 x 2
+        mask.write(38, 19, np.full((9, 9), 2), clip=True)  # cut to 1 x 2
         mask.write(14, 5, np.full((2, 4), 2), rule="keep")  # over the border of two tiles
         mask.write(15, 5, np.full((1, 2), 3), rule="max")
         mask.write(14, 6, [[3, 0, 3]], rule="max")
@@ -246,6 +246,9 @@ def test_class_tables(tmp_path: Path, classes: Any) -> None:
         (30, 0, [[1]], {}, OptionsError, "wholly outside the mask of 30 x 20"),
         (-1, 0, [[1]], {}, OptionsError, "wholly outside"),
         (0, 20, [[1]], {}, OptionsError, "swapped"),
+        (29, 0, [[1, 2]], {}, OptionsError, "1 pixel with labels beyond.*clip=True"),
+        (-1, -1, [[1, 2], [3, 4]], {}, OptionsError, "3 pixels with labels beyond the mask"),
+        (29, 0, [[1, 2]], {"clip": "no"}, OptionsError, "clip is 'no'"),
         (0.5, 0, [[1]], {}, OptionsError, "x is 0.5"),
         (0, None, [[1]], {}, OptionsError, "y is None"),
         (0, 0, [[1]], {"rule": "min"}, OptionsError, "rule 'min'.*replace, max, keep"),
@@ -395,7 +398,7 @@ def test_others_read_the_mask(tmp_path: Path, codec: str, bits: bool) -> None:
     rng = np.random.default_rng(1)
     block = np.kron(rng.integers(0, 2 if bits else 200, (30, 40)), np.ones((11, 9), int))
     with MaskWriter(path, 400, 300, compression=codec, bits=bits, tile_size=128) as mask:
-        mask.write(20, -10, block)
+        mask.write(20, -10, block, clip=True)
     expected = np.zeros((300, 400), int)
     expected[:, 20:380] = block[10:310]
     assert_mask(path, expected)

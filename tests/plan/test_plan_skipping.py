@@ -11,7 +11,9 @@ from typing import Any
 import projects
 import pytest
 from conftest import Cli, hash_tree
+from handmade_projects import with_objects
 from plan.planning import ALL, CELLS, SQUARES, STACK
+from qpdata.qpdata_builder import Obj, Roi
 
 from qpmask import export_masks, export_options, plan_export
 from qpmask.errors import OutputError
@@ -244,3 +246,36 @@ def test_hidden_objects_that_make_no_sense_are_not_said(
     assert report.ok and {r.status for r in report} == {"skipped"}
     said = [line for line in report.hidden_lines() if line.startswith(f"{SQUARES}: A: 1 object")]
     assert len(said) == (not row)
+
+
+# -- masks that would become blank, and choices that are kept ------------------------------------
+
+
+def test_a_mask_with_objects_is_not_replaced_by_a_blank_one(tmp_path: Path, demo: Path) -> None:
+    out = tmp_path / "masks"
+    exported(demo, out)
+    before = hash_tree(out)
+    for call in (exported, planned):
+        with pytest.raises(OutputError, match="would be replaced by blank ones") as caught:
+            call(demo, out, objects="cores")
+        assert "There are no cores, but" in str(caught.value) and "--force" in str(caught.value)
+    assert hash_tree(out) == before
+    report = exported(demo, out, objects="cores", force=True)
+    assert {r.status for r in report} == {"done"}
+
+
+def test_objects_that_are_gone_leave_a_blank_mask(tmp_path: Path) -> None:
+    out = tmp_path / "masks"
+    objects = [Obj(roi=Roi("RectangleROI", (1, 1, 9, 9)), path_class=("Tumor",))]
+    exported(with_objects(tmp_path / "p", objects, (32, 24)), out)
+    report = exported(with_objects(tmp_path / "p", [], (32, 24)), out)
+    assert report.ok and report.records[0].labelled == 0
+
+
+def test_what_the_folder_keeps_is_said(tmp_path: Path, demo: Path) -> None:
+    out = tmp_path / "masks"
+    exported(demo, out, order="area", unclassified=40)
+    (said,) = [w for w in exported(demo, out).warnings if "from an earlier run" in w]
+    assert "order area" in said and "the label 40" in said
+    again = exported(demo, out, order="classes", unclassified=40, force=True)
+    assert not [w for w in again.warnings if "from an earlier run" in w]

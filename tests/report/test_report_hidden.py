@@ -254,7 +254,7 @@ def test_all_without_a_class_is_said_once_and_fails(tmp_path: Path) -> None:
     (said,) = [w for w in report.warnings if "without a class" in w]
     assert said == (
         "All 2 annotations in 1 image are without a class: --unclassified 4 draws them with that "
-        "label, --instances each with its own."
+        "label; --instances each with its own."
     )
 
 

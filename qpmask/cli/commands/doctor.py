@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from qpmask.cli import exits
@@ -14,8 +16,8 @@ from qpmask.cli import exits
 def command(jvm_memory: str | None, as_json: bool, verbose: int) -> int:
     """Find QuPath, start its JVM, and say what to do if that does not work.
 
-    Where there is no QuPath, the native engine makes the same masks, and all is well. Exit code 3
-    if a QuPath that is there, or that is named, cannot be used.
+    Where there is no QuPath, the native engine makes the same masks, and all is well; QPMASK_ENGINE
+    is heeded. Exit code 3 if a QuPath that is there, or that is named, cannot be used.
     """
     exits.set_up_logging(verbose)
     from dataclasses import asdict
@@ -28,7 +30,7 @@ def command(jvm_memory: str | None, as_json: bool, verbose: int) -> int:
 
     if jvm_memory is not None:
         parse_memory(jvm_memory)
-    findings = diagnose(jvm_memory)
+    findings = diagnose(jvm_memory, os.environ.get("QPMASK_ENGINE"))
     ok = all(f.ok is not False for f in findings)
     if as_json:
         print_json({"ok": ok, "parts": [asdict(f) for f in findings]})
@@ -49,7 +51,7 @@ def command(jvm_memory: str | None, as_json: bool, verbose: int) -> int:
     without = " '--engine native' makes masks without it." if by_part["Native engine"].ok else ""
     if not ok:
         console.print(f"QuPath cannot be used.{without}")
-    elif by_part["QuPath"].ok:
+    elif "QuPath" in by_part and by_part["QuPath"].ok:
         console.print("QuPath is ready, and so is the native engine.")
     else:
         console.print("The native engine is ready; it makes the masks that QuPath would make.")

@@ -211,7 +211,7 @@ def command(
         report = export_masks(project, out, chosen, options, listen, stop)
     show_report(report, as_json=as_json, quiet=quiet, said=display.said)
     advice = faster_way(report)
-    if advice is not None and not (quiet or as_json):
+    if advice is not None and advice not in display.said and not (quiet or as_json):
         error_console().print(advice)
     if report.interrupted:
         return exits.INTERRUPTED

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from qpmask.project import ImageEntry
 
 
+_TIFF = (b"II", b"MM")  # how a TIFF begins
+
+
 @click.command("info", short_help="Show what a project, a mask or a data file is.")
 @click.argument("path", type=click.Path(path_type=Path), required=False)
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
@@ -54,6 +57,13 @@ def command(path: Path | None, as_json: bool, verbose: int) -> int:
         return show_data_file(path, as_json)
     from qpmask.cli.infomask import show_mask
 
+    with path.open("rb") as file:
+        if file.read(2) not in _TIFF:
+            raise OptionsError(
+                f"{path} is no QuPath project, no mask and no data file.",
+                hint="A project is a .qpproj file or its folder, a mask a TIFF, a data file a "
+                ".qpdata file.",
+            )
     return show_mask(path, as_json)
 
 
