@@ -185,7 +185,7 @@ def test_all_options_reach_the_plan(cli: Cli, three: Path) -> None:
         "order": "area", "x": 0,
     }  # fmt: skip
     assert data["options"]["file"] == {
-        "compression": "zlib", "pyramid": False, "made_for": "simpleitk",
+        "compression": "zlib", "pyramid": False, "made_for": "simpleitk", "format": "ome-tiff",
     }  # fmt: skip
     assert data["classes"]["origin"] == "map.yaml"
 

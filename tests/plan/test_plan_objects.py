@@ -45,7 +45,7 @@ def test_instances_are_all_objects_that_are_not_left_out(three: Path) -> None:
     assert len(image.job.instance_rows) == image.job.max_label == image.drawn == 6
     assert image.legend == () and image.job.rules == ()
     (said,) = [text for text in image.findings if text.startswith("Left out")]
-    assert said == "Left out: 1 object of 'Ignore*' (QuPath ignores *)."
+    assert said == "Left out: 1 object of 'Region*' (QuPath ignores *)."
     assert len(set(image.job.instance_ids)) == 6 and None not in image.job.instance_ids
 
 

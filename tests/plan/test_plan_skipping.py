@@ -62,7 +62,7 @@ CHANGES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"compression": "zlib", "tile_px": 256}, ("tile size 512 -> 256", "compression lzw -> zlib")),
     ({"multichannel": True}, ("multichannel no -> yes",)),
     ({"boundary_label": 9}, ("label of outlines none -> 9",)),
-    ({"objects": "cells"}, ("objects annotations -> cells",)),
+    ({"objects": "cells", "force": True}, ("objects annotations -> cells",)),
     ({"instances": True}, ("instances no -> yes",)),
     ({"pyramid": False}, ("pyramid yes -> no",)),
     ({"unclassified": 9}, ("label of unclassified objects none -> 9",)),
