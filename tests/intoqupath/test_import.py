@@ -410,3 +410,36 @@ def test_on_the_command_line(project: Path, cells: Path, qpmask_cli: Cli) -> Non
     assert qpmask_cli("restore", project)[0] == 0
     assert len(objects(project)) == 98
     assert open_project(project).images[0].data_path.exists()
+
+
+@pytest.mark.qupath
+@pytest.mark.parametrize("entry_id", ["1", "2"])
+def test_geojson_of_qupath_comes_back_as_the_same_objects(
+    project: Path, tmp_path: Path, java_class: Any, entry_id: str
+) -> None:
+    """QuPath's own export, into a project without objects, and exported once more."""
+    path_io = java_class("qupath.lib.io.PathIO")
+    options = java_class("qupath.lib.io.PathIO$GeoJsonExportOptions")
+    data = project / "data" / entry_id / "data.qpdata"
+
+    def exported(name: str) -> list[Any]:
+        target = java_class("java.nio.file.Paths").get(str(tmp_path / name))
+        hierarchy = path_io.readHierarchy(java_class("java.nio.file.Paths").get(str(data)))
+        found = hierarchy.getRootObject().getDescendantObjects(None)
+        path_io.exportObjectsAsGeoJSON(target, found, [options.FEATURE_COLLECTION])
+        return json.loads((tmp_path / name).read_text())["features"]  # type: ignore[no-any-return]
+
+    first = exported("first.geojson")
+    data.unlink()
+    report = import_objects(
+        tmp_path / "first.geojson", project, ImportOptions(source=""), image=entry_id
+    )
+    assert report.ok
+    for one, other in zip(first, exported("second.geojson"), strict=True):
+        for key in ("geometry", "nucleusGeometry"):
+            if one.get(key, {}).get("isEllipse"):
+                # QuPath keeps its bounds alone, and wrote them to 0.01 pixels.
+                vertices = [np.array(f[key].pop("coordinates")[0]) for f in (one, other)]
+                bounds = [np.concatenate([v.min(axis=0), v.max(axis=0)]) for v in vertices]
+                np.testing.assert_allclose(*bounds, atol=0.021)
+        assert other == one
