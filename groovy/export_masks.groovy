@@ -1468,7 +1468,6 @@ class ImagePlan {
     List<String> again     // why a mask that stands is made again
     // Once it is drawn: pixels by label, and what of HiddenObjects.
     Map pixels, hidden
-    List idsAgain          // of a second reading of the data file
 
     /** The data file, or null where nothing was ever annotated. */
     File getData() {
@@ -1560,14 +1559,13 @@ class StandingMask {
         plan.again = changes(sidecar, Json.parse(Json.text(plan.madeFrom)) as Map, plan.legend)
         if (plan.again == ['the class map'])
             plan.again = [changedOrder(classes, sidecar.made_from.classes) ?: plan.again[0]]
-        if (!plan.again && task.overwrite)
-            plan.again = ['as asked (force)']
-        if (!plan.again && !(sidecar.mask instanceof Map && sidecar.pixels instanceof Map))
-            plan.again = ['it has no sidecar that can be read']
-        if (!plan.again && !mask.isFile())
-            plan.again = ['it is not there any more']
-        if (!plan.again && (mask.length() != sidecar.mask.bytes || Hash.sha256(mask) != sidecar.mask.sha256))
-            plan.again = ['its file is not what was written']
+        def more = plan.again ? null : task.overwrite ? 'as asked (force)'
+                : !(sidecar.mask instanceof Map && sidecar.pixels instanceof Map) ? 'it has no sidecar that can be read'
+                : !mask.isFile() ? 'it is not there any more'
+                : mask.length() != sidecar.mask.bytes || Hash.sha256(mask) != sidecar.mask.sha256 ? 'its file is not what was written'
+                : null
+        if (more)
+            plan.again = [more]
         if (plan.again)
             return null
         plan.hidden = sidecar.hidden
@@ -1733,7 +1731,8 @@ class LabelImage implements Closeable {
     private final LabeledImageServer server
     private final ImageData<BufferedImage> imageData
     private final ImagePlan plan
-    private final TileGrid grid
+    private final TileRequest[][] tiles  // by plane, row by row
+    private final int columns
     private final Thread owner = Thread.currentThread()
 
     LabelImage(ImagePlan plan, ExportTask task, String order) {
@@ -1759,15 +1758,19 @@ class LabelImage implements Closeable {
         if (level.getWidth() != plan.width || level.getHeight() != plan.height)
             throw new MaskStop("QuPath would draw ${plan.entry.get('label')} at ${level.getWidth()} x ${level.getHeight()} " +
                     "pixels instead of ${plan.width} x ${plan.height}. Please report this with the QuPath version.")
-        grid = new TileGrid(server, plan, task.tilePx)
-        sight = new ObjectSight(server, drawn, grid)
+        columns = MaskTiff.ceil(plan.width, task.tilePx)
+        tiles = new TileRequest[plan.planes][columns * MaskTiff.ceil(plan.height, task.tilePx)]
+        for (TileRequest tile : server.getTileRequestManager().getTileRequestsForLevel(0))
+            tiles[tile.getT() * server.nZSlices() + tile.getZ()][tile.getTileY().intdiv(task.tilePx) * columns +
+                    tile.getTileX().intdiv(task.tilePx)] = tile
+        sight = new ObjectSight(server, drawn)
     }
 
     /** A tile as QuPath draws it; meanwhile its objects are looked for. */
     LabelTile tile(int plane, int row, int column) {
         if (owner.isInterrupted())
             throw new InterruptedException()
-        TileRequest request = grid.at(plane, row, column)
+        TileRequest request = tiles[plane][row * columns + column]
         BufferedImage image = server.readRegion(request.getRegionRequest())
         if (image == null || image.getWidth() != request.getTileWidth() || image.getHeight() != request.getTileHeight())
             throw new MaskStop("QuPath did not draw the tile in row ${row}, column ${column} of ${plan.entry.get('label')}; its log says why.")
@@ -1982,55 +1985,6 @@ class RoiArea {
 
     private static long step(double value) {
         return Math.round(value / 0.01d)
-    }
-}
-
-/** The tiles of a label image at full size, plane by plane and row by row. */
-@CompileStatic
-class TileGrid {
-    private final List<TileRequest[]> planes = []
-    private final int tilePx, columns, rows, sizeZ
-    private final double downsample
-
-    TileGrid(LabeledImageServer server, ImagePlan plan, int tilePx) {
-        this.tilePx = tilePx
-        columns = MaskTiff.ceil(plan.width, tilePx)
-        rows = MaskTiff.ceil(plan.height, tilePx)
-        sizeZ = server.nZSlices()
-        downsample = server.getDownsampleForResolution(0)
-        for (int plane = 0; plane < plan.planes; plane++)
-            planes << new TileRequest[columns * rows]
-        for (TileRequest request : server.getTileRequestManager().getTileRequestsForLevel(0))
-            planes[plane(request.getZ(), request.getT())][request.getTileY().intdiv(tilePx) * columns +
-                    request.getTileX().intdiv(tilePx)] = request
-    }
-
-    TileRequest at(int plane, int row, int column) {
-        return planes[plane][row * columns + column]
-    }
-
-    /** Tiles in which one of these may have pixels. */
-    List<TileRequest> touchedBy(Collection<ROI> rois) {
-        BitSet touched = new BitSet()
-        for (ROI roi : rois) {
-            int plane = plane(roi.getZ(), roi.getT())
-            if (roi.getZ() < 0 || roi.getZ() >= sizeZ || plane < 0 || plane >= planes.size())
-                continue
-            int first = near(roi.getBoundsX(), -1, columns)
-            int last = near(roi.getBoundsX() + roi.getBoundsWidth(), 1, columns)
-            for (int row = near(roi.getBoundsY(), -1, rows); row <= near(roi.getBoundsY() + roi.getBoundsHeight(), 1, rows); row++)
-                touched.set((plane * rows + row) * columns + first, (plane * rows + row) * columns + last + 1)
-        }
-        return touched.stream().mapToObj { int i -> planes[i.intdiv(rows * columns)][i % (rows * columns)] }.toList() as List<TileRequest>
-    }
-
-    private int plane(int z, int t) {
-        return t * sizeZ + z
-    }
-
-    /** Tile of a coordinate, and of a few pixels before or after it. */
-    private int near(double px0, int side, int count) {
-        return (int) Math.max(0d, Math.min((double) count - 1, Math.floor((px0 / downsample + 4 * side) / tilePx)))
     }
 }
 
@@ -2437,14 +2391,12 @@ class ObjectSight {
     private static final int MOST_ROUNDS = 64
     private final LabeledImageServer server
     private final DrawnObjects drawn
-    private final TileGrid grid
     private final Map<PathObject, Integer> positions = new IdentityHashMap<>()
     final boolean[] hasPixel, isLeft  // of each drawn object: alone; with its label in the mask
 
-    ObjectSight(LabeledImageServer server, DrawnObjects drawn, TileGrid grid) {
+    ObjectSight(LabeledImageServer server, DrawnObjects drawn) {
         this.server = server
         this.drawn = drawn
-        this.grid = grid
         hasPixel = new boolean[drawn.size()]
         isLeft = new boolean[drawn.size()]
         for (int at = 0; at < drawn.size(); at++)
@@ -2529,12 +2481,25 @@ class ObjectSight {
         return most
     }
 
+    /** Call this with each tile, in order, and those of the objects that take part in it. */
     private void eachTile(List<Integer> objects, Closure what) {
         Set<Integer> wanted = new HashSet<>(objects)
-        for (TileRequest request : grid.touchedBy(objects.collect { int at -> drawn.rois[at] })) {
-            List<Integer> there = inTile(request).findAll { int at -> wanted.contains(at) }
+        double d = server.getDownsampleForResolution(0)
+        int around = (int) Math.ceil(4 * d)
+        Set<TileRequest> tiles = Collections.newSetFromMap(new IdentityHashMap<TileRequest, Boolean>())
+        for (int at : objects) {
+            ROI roi = drawn.rois[at]
+            tiles.addAll(server.getTileRequestManager().getTileRequests(RegionRequest.createInstance(server.getPath(), d,
+                    (int) roi.getBoundsX() - around, (int) roi.getBoundsY() - around, (int) roi.getBoundsWidth() + 2 * around,
+                    (int) roi.getBoundsHeight() + 2 * around, roi.getZ(), roi.getT())))
+        }
+        List<TileRequest> inOrder = tiles.sort(false) { TileRequest a, TileRequest b ->
+            a.getT() <=> b.getT() ?: a.getZ() <=> b.getZ() ?: a.getTileY() <=> b.getTileY() ?: a.getTileX() <=> b.getTileX()
+        }
+        for (TileRequest tile : inOrder) {
+            List<Integer> there = inTile(tile).findAll { int at -> wanted.contains(at) }
             if (there)
-                what.call(request, there)
+                what.call(tile, there)
         }
     }
 
@@ -2656,13 +2621,14 @@ class HiddenObjects {
 
     static Map of(ImagePlan plan, LabelImage image, Map<Integer, Long> pixels, double downsample) {
         def names = plan.legend.collectEntries { [(it.label): it.name] }
+        def ids = idsIn(plan.data)
         def lost = plan.lost.findAll { name, n -> plan.rules.any { it[0] == name } }.collect { name, n ->
             group(name, n, n, 'plane', [], [])
         }
         lost += image.drawn.shapeless.groupBy { it.name }.collect { name, rows ->
-            group(name, rows.size(), plan.counts.get(name), 'empty', [], ids(plan, rows))
+            group(name, rows.size(), plan.counts.get(name), 'empty', [], ids(rows))
         }
-        def groups = unseen(plan, image, names) + lost
+        def groups = unseen(plan, image, names, ids) + lost
         boolean isBlank = pixels.keySet().every { it == 0 }
         return [groups: groups, covered: image.sight.shares(pixels, downsample).collect {
                     ['class_name': names[it.label]] + it + [by: it.by.collect { label -> names[label] }.unique()]
@@ -2671,7 +2637,7 @@ class HiddenObjects {
                 objects: groups.sum(0) { it.objects }]
     }
 
-    private static List<Map> unseen(ImagePlan plan, LabelImage image, Map names) {
+    private static List<Map> unseen(ImagePlan plan, LabelImage image, Map names, Closure ids) {
         def (drawn, sight) = [image.drawn, image.sight]
         def hidden = (0..<drawn.size()).findAll {
             !sight.isLeft[it] && plan.isOnPlane(drawn.rois[it]) && drawn.rois[it].getNumPoints() > 0
@@ -2683,15 +2649,18 @@ class HiddenObjects {
             [drawn.classNames[at], why, (upon[at] ?: []).collect { names[it] }.unique()]
         }.collect { key, objects ->
             group(key[0], objects.size(), of[key[0] ?: 'Unclassified'], key[1], key[2],
-                    ids(plan, objects.collect { [object: drawn.objects[it], number: drawn.numbers[it]] }))
+                    ids(objects.collect { [object: drawn.objects[it], number: drawn.numbers[it]] }))
         }
     }
 
     /** QuPath gives an object of an older file another id whenever it reads it; then its number stands for it. */
-    private static List<String> ids(ImagePlan plan, List<Map> rows) {
-        plan.idsAgain = plan.idsAgain ?: DataFile.read(plan.data).hierarchy.getRootObject().getDescendantObjects(null)*.getID()
-        return rows.take(LISTED_IDS).collect {
-            (plan.idsAgain[it.number - 1] == it.object.getID() ? it.object.getID() : "number ${it.number}").toString()
+    private static Closure<List<String>> idsIn(File data) {
+        def again = null
+        return { List<Map> rows ->
+            again = again ?: DataFile.read(data).hierarchy.getRootObject().getDescendantObjects(null)*.getID()
+            rows.take(LISTED_IDS).collect {
+                (again[it.number - 1] == it.object.getID() ? it.object.getID() : "number ${it.number}").toString()
+            }
         }
     }
 
@@ -3006,6 +2975,7 @@ class Words {
 class Json {
     private static final Gson GSON = new GsonBuilder().setObjectToNumberStrategy(ToNumberPolicy.LONG_OR_DOUBLE)
             .setPrettyPrinting().serializeNulls().disableHtmlEscaping().create()
+    private static final Gson PLAIN = new GsonBuilder().serializeNulls().disableHtmlEscaping().create()
 
     /** What a file holds, or null where there is none or it is damaged. */
     static Object read(File file) {
@@ -3025,17 +2995,12 @@ class Json {
     }
 
     static String line(Object data) {
-        return new GsonBuilder().serializeNulls().disableHtmlEscaping().create().toJson(data)
+        return PLAIN.toJson(data)
     }
 
     static String quoted(String text, boolean ascii) {
-        def out = new StringBuilder('"')
-        text.each { c ->
-            int code = (int) c.charAt(0)
-            def plain = ['"': '\\"', '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t', '\b': '\\b', '\f': '\\f'][c]
-            out << (plain ?: code < 32 || (ascii && code > 126) ? plain ?: String.format('\\u%04x', code) : c)
-        }
-        return out.append('"')
+        def json = line(text)
+        return ascii ? json.replaceAll('[^ -~]') { it.collect { c -> String.format('\\u%04x', (int) c.charAt(0)) }.join('') } : json
     }
 }
 

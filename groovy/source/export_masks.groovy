@@ -100,7 +100,7 @@ Launch.of(this).run { List<String> given, String only ->
 // the run      Launch, MaskStop, ExportTask, OutputFolder
 // the project  ProjectFile, SlidePath, ImageFrame, DataFile, ObjectCount
 // the plan     ClassNames, ClassMap, ClassMapText, ClassChoice, MaskNames, ImagePlan, StandingMask
-// one mask     MaskMaker, LabelImage, SlideOfSize, DrawnObjects, DrawOrder, RoiArea, TileGrid, LabelTile
+// one mask     MaskMaker, LabelImage, SlideOfSize, DrawnObjects, DrawOrder, RoiArea, LabelTile
 // its file     MaskTiff, TiffDirectories, MaskXml
 // unseen       ObjectSight, ObjectPen, HiddenObjects
 // the records  MaskRecord, RunReport

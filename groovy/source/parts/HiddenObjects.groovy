@@ -10,13 +10,14 @@ class HiddenObjects {
 
     static Map of(ImagePlan plan, LabelImage image, Map<Integer, Long> pixels, double downsample) {
         def names = plan.legend.collectEntries { [(it.label): it.name] }
+        def ids = idsIn(plan.data)
         def lost = plan.lost.findAll { name, n -> plan.rules.any { it[0] == name } }.collect { name, n ->
             group(name, n, n, 'plane', [], [])
         }
         lost += image.drawn.shapeless.groupBy { it.name }.collect { name, rows ->
-            group(name, rows.size(), plan.counts.get(name), 'empty', [], ids(plan, rows))
+            group(name, rows.size(), plan.counts.get(name), 'empty', [], ids(rows))
         }
-        def groups = unseen(plan, image, names) + lost
+        def groups = unseen(plan, image, names, ids) + lost
         boolean isBlank = pixels.keySet().every { it == 0 }
         return [groups: groups, covered: image.sight.shares(pixels, downsample).collect {
                     ['class_name': names[it.label]] + it + [by: it.by.collect { label -> names[label] }.unique()]
@@ -25,7 +26,7 @@ class HiddenObjects {
                 objects: groups.sum(0) { it.objects }]
     }
 
-    private static List<Map> unseen(ImagePlan plan, LabelImage image, Map names) {
+    private static List<Map> unseen(ImagePlan plan, LabelImage image, Map names, Closure ids) {
         def (drawn, sight) = [image.drawn, image.sight]
         def hidden = (0..<drawn.size()).findAll {
             !sight.isLeft[it] && plan.isOnPlane(drawn.rois[it]) && drawn.rois[it].getNumPoints() > 0
@@ -37,15 +38,18 @@ class HiddenObjects {
             [drawn.classNames[at], why, (upon[at] ?: []).collect { names[it] }.unique()]
         }.collect { key, objects ->
             group(key[0], objects.size(), of[key[0] ?: 'Unclassified'], key[1], key[2],
-                    ids(plan, objects.collect { [object: drawn.objects[it], number: drawn.numbers[it]] }))
+                    ids(objects.collect { [object: drawn.objects[it], number: drawn.numbers[it]] }))
         }
     }
 
     /** QuPath gives an object of an older file another id whenever it reads it; then its number stands for it. */
-    private static List<String> ids(ImagePlan plan, List<Map> rows) {
-        plan.idsAgain = plan.idsAgain ?: DataFile.read(plan.data).hierarchy.getRootObject().getDescendantObjects(null)*.getID()
-        return rows.take(LISTED_IDS).collect {
-            (plan.idsAgain[it.number - 1] == it.object.getID() ? it.object.getID() : "number ${it.number}").toString()
+    private static Closure<List<String>> idsIn(File data) {
+        def again = null
+        return { List<Map> rows ->
+            again = again ?: DataFile.read(data).hierarchy.getRootObject().getDescendantObjects(null)*.getID()
+            rows.take(LISTED_IDS).collect {
+                (again[it.number - 1] == it.object.getID() ? it.object.getID() : "number ${it.number}").toString()
+            }
         }
     }
 

@@ -19,7 +19,6 @@ class ImagePlan {
     List<String> again     // why a mask that stands is made again
     // Once it is drawn: pixels by label, and what of HiddenObjects.
     Map pixels, hidden
-    List idsAgain          // of a second reading of the data file
 
     /** The data file, or null where nothing was ever annotated. */
     File getData() {

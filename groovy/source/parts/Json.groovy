@@ -6,6 +6,7 @@ import com.google.gson.ToNumberPolicy
 class Json {
     private static final Gson GSON = new GsonBuilder().setObjectToNumberStrategy(ToNumberPolicy.LONG_OR_DOUBLE)
             .setPrettyPrinting().serializeNulls().disableHtmlEscaping().create()
+    private static final Gson PLAIN = new GsonBuilder().serializeNulls().disableHtmlEscaping().create()
 
     /** What a file holds, or null where there is none or it is damaged. */
     static Object read(File file) {
@@ -25,16 +26,11 @@ class Json {
     }
 
     static String line(Object data) {
-        return new GsonBuilder().serializeNulls().disableHtmlEscaping().create().toJson(data)
+        return PLAIN.toJson(data)
     }
 
     static String quoted(String text, boolean ascii) {
-        def out = new StringBuilder('"')
-        text.each { c ->
-            int code = (int) c.charAt(0)
-            def plain = ['"': '\\"', '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t', '\b': '\\b', '\f': '\\f'][c]
-            out << (plain ?: code < 32 || (ascii && code > 126) ? plain ?: String.format('\\u%04x', code) : c)
-        }
-        return out.append('"')
+        def json = line(text)
+        return ascii ? json.replaceAll('[^ -~]') { it.collect { c -> String.format('\\u%04x', (int) c.charAt(0)) }.join('') } : json
     }
 }

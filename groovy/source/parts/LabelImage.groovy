@@ -20,7 +20,8 @@ class LabelImage implements Closeable {
     private final LabeledImageServer server
     private final ImageData<BufferedImage> imageData
     private final ImagePlan plan
-    private final TileGrid grid
+    private final TileRequest[][] tiles  // by plane, row by row
+    private final int columns
     private final Thread owner = Thread.currentThread()
 
     LabelImage(ImagePlan plan, ExportTask task, String order) {
@@ -46,15 +47,19 @@ class LabelImage implements Closeable {
         if (level.getWidth() != plan.width || level.getHeight() != plan.height)
             throw new MaskStop("QuPath would draw ${plan.entry.get('label')} at ${level.getWidth()} x ${level.getHeight()} " +
                     "pixels instead of ${plan.width} x ${plan.height}. Please report this with the QuPath version.")
-        grid = new TileGrid(server, plan, task.tilePx)
-        sight = new ObjectSight(server, drawn, grid)
+        columns = MaskTiff.ceil(plan.width, task.tilePx)
+        tiles = new TileRequest[plan.planes][columns * MaskTiff.ceil(plan.height, task.tilePx)]
+        for (TileRequest tile : server.getTileRequestManager().getTileRequestsForLevel(0))
+            tiles[tile.getT() * server.nZSlices() + tile.getZ()][tile.getTileY().intdiv(task.tilePx) * columns +
+                    tile.getTileX().intdiv(task.tilePx)] = tile
+        sight = new ObjectSight(server, drawn)
     }
 
     /** A tile as QuPath draws it; meanwhile its objects are looked for. */
     LabelTile tile(int plane, int row, int column) {
         if (owner.isInterrupted())
             throw new InterruptedException()
-        TileRequest request = grid.at(plane, row, column)
+        TileRequest request = tiles[plane][row * columns + column]
         BufferedImage image = server.readRegion(request.getRegionRequest())
         if (image == null || image.getWidth() != request.getTileWidth() || image.getHeight() != request.getTileHeight())
             throw new MaskStop("QuPath did not draw the tile in row ${row}, column ${column} of ${plan.entry.get('label')}; its log says why.")

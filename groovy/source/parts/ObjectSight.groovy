@@ -2,6 +2,7 @@ import groovy.transform.CompileStatic
 import qupath.lib.images.servers.LabeledImageServer
 import qupath.lib.images.servers.TileRequest
 import qupath.lib.objects.PathObject
+import qupath.lib.regions.RegionRequest
 import qupath.lib.roi.interfaces.ROI
 
 /**
@@ -14,14 +15,12 @@ class ObjectSight {
     private static final int MOST_ROUNDS = 64
     private final LabeledImageServer server
     private final DrawnObjects drawn
-    private final TileGrid grid
     private final Map<PathObject, Integer> positions = new IdentityHashMap<>()
     final boolean[] hasPixel, isLeft  // of each drawn object: alone; with its label in the mask
 
-    ObjectSight(LabeledImageServer server, DrawnObjects drawn, TileGrid grid) {
+    ObjectSight(LabeledImageServer server, DrawnObjects drawn) {
         this.server = server
         this.drawn = drawn
-        this.grid = grid
         hasPixel = new boolean[drawn.size()]
         isLeft = new boolean[drawn.size()]
         for (int at = 0; at < drawn.size(); at++)
@@ -106,12 +105,25 @@ class ObjectSight {
         return most
     }
 
+    /** Call this with each tile, in order, and those of the objects that take part in it. */
     private void eachTile(List<Integer> objects, Closure what) {
         Set<Integer> wanted = new HashSet<>(objects)
-        for (TileRequest request : grid.touchedBy(objects.collect { int at -> drawn.rois[at] })) {
-            List<Integer> there = inTile(request).findAll { int at -> wanted.contains(at) }
+        double d = server.getDownsampleForResolution(0)
+        int around = (int) Math.ceil(4 * d)
+        Set<TileRequest> tiles = Collections.newSetFromMap(new IdentityHashMap<TileRequest, Boolean>())
+        for (int at : objects) {
+            ROI roi = drawn.rois[at]
+            tiles.addAll(server.getTileRequestManager().getTileRequests(RegionRequest.createInstance(server.getPath(), d,
+                    (int) roi.getBoundsX() - around, (int) roi.getBoundsY() - around, (int) roi.getBoundsWidth() + 2 * around,
+                    (int) roi.getBoundsHeight() + 2 * around, roi.getZ(), roi.getT())))
+        }
+        List<TileRequest> inOrder = tiles.sort(false) { TileRequest a, TileRequest b ->
+            a.getT() <=> b.getT() ?: a.getZ() <=> b.getZ() ?: a.getTileY() <=> b.getTileY() ?: a.getTileX() <=> b.getTileX()
+        }
+        for (TileRequest tile : inOrder) {
+            List<Integer> there = inTile(tile).findAll { int at -> wanted.contains(at) }
             if (there)
-                what.call(request, there)
+                what.call(tile, there)
         }
     }
 

@@ -14,14 +14,13 @@ class StandingMask {
         plan.again = changes(sidecar, Json.parse(Json.text(plan.madeFrom)) as Map, plan.legend)
         if (plan.again == ['the class map'])
             plan.again = [changedOrder(classes, sidecar.made_from.classes) ?: plan.again[0]]
-        if (!plan.again && task.overwrite)
-            plan.again = ['as asked (force)']
-        if (!plan.again && !(sidecar.mask instanceof Map && sidecar.pixels instanceof Map))
-            plan.again = ['it has no sidecar that can be read']
-        if (!plan.again && !mask.isFile())
-            plan.again = ['it is not there any more']
-        if (!plan.again && (mask.length() != sidecar.mask.bytes || Hash.sha256(mask) != sidecar.mask.sha256))
-            plan.again = ['its file is not what was written']
+        def more = plan.again ? null : task.overwrite ? 'as asked (force)'
+                : !(sidecar.mask instanceof Map && sidecar.pixels instanceof Map) ? 'it has no sidecar that can be read'
+                : !mask.isFile() ? 'it is not there any more'
+                : mask.length() != sidecar.mask.bytes || Hash.sha256(mask) != sidecar.mask.sha256 ? 'its file is not what was written'
+                : null
+        if (more)
+            plan.again = [more]
         if (plan.again)
             return null
         plan.hidden = sidecar.hidden
