@@ -65,10 +65,10 @@ class _Resampled:
     def runs(self, plane: int, row: int, number: int) -> RunStrip:
         shape = self._grid.shape(row, number)
         first = number * self._grid.tiles_per_strip
-        tiles = [
+        tiles = (
             self._tile(plane, row, first + k, shape.width(k), shape.height)
             for k in range(shape.n_tiles)
-        ]
+        )
         return runs_of_tiles(tiles, shape)
 
     def _tile(

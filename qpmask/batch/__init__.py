@@ -1,6 +1,6 @@
 """Long commands over many things: skip what holds, do the rest here or in processes, record all.
 
-``machine`` runs a :class:`Work` over its items, ``processes`` does so in several processes,
+``batch`` runs a :class:`Work` over its items, ``processes`` does so in several processes,
 ``events`` is what listeners are told. The work itself says what stands, does one item, and makes a
 record of one that failed; whatever goes wrong with one item does not stop the others.
 """

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from qpmask.batch.events import (
@@ -140,6 +141,13 @@ def attempt(
         )
 
 
+def _attempts(
+    work: Work[ItemT, RecordT], emit: Callable[[BatchEvent], None], stop: Any
+) -> Callable[[ItemT], RecordT]:
+    """What does an item in a process of its own."""
+    return lambda item: attempt(work, item, emit, stop)
+
+
 class Batch(Generic[ItemT, RecordT]):
     """A work and its items.
 
@@ -199,11 +207,19 @@ class Batch(Generic[ItemT, RecordT]):
         if workers > 1:
             from qpmask.batch.processes import in_processes
 
-            yield from in_processes(self._work, todo, workers, self._emit, self._stop)
+            yield from in_processes(
+                partial(_attempts, self._work), todo, workers, self._emit, self._stop, self._died
+            )
             return
         for item in todo:
             self._check()
             yield item, attempt(self._work, item, self._emit, self._stop)
+
+    def _died(self, item: ItemT) -> RecordT:
+        from qpmask.batch.processes import DIED
+
+        error = f"The process that worked on it {DIED.format(more='')}"
+        return self._work.record(item, "failed", error)
 
     def _standing(self, item: ItemT) -> RecordT | None:
         try:

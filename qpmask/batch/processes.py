@@ -1,7 +1,7 @@
-"""The same in several processes: items handed out one by one, events brought back.
+"""Things done in several processes: handed out one by one, events brought back.
 
-A process that dies costs at most the item it was at: the others that it had are tried again, each
-in a process of its own.
+A process that dies (killed, crashed, out of memory) costs at most the item it was at: the others
+that it had are tried again, each in a process of its own.
 """
 
 from __future__ import annotations
@@ -11,26 +11,58 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from qpmask.batch.batch import ItemT, RecordT, Work, attempt
-from qpmask.batch.events import BatchListener
 from qpmask.errors import Interrupted
 
 _POLL_S = 0.1
 
+DIED = (
+    "died, twice. It may have run out of memory: use fewer workers{more}. A Python script that "
+    "starts workers needs 'if __name__ == \"__main__\":' around what it does."
+)
+"""What a record says of an item whose process died."""
+
+ItemT = TypeVar("ItemT")
+RecordT = TypeVar("RecordT")
+_In = TypeVar("_In", contravariant=True)
+_Out = TypeVar("_Out", covariant=True)
+
+
+class Begin(Protocol[_In, _Out]):
+    """Sets up a process; it is pickled."""
+
+    def __call__(self, emit: Callable[[Any], None], stop: Any) -> Callable[[_In], _Out]:
+        """What does an item; it may emit events, and ends early where ``stop`` is set."""
+
 
 def in_processes(
-    work: Work[ItemT, RecordT],
+    begin: Begin[ItemT, RecordT],
     items: list[ItemT],
     workers: int,
-    emit: BatchListener,
+    emit: Callable[[Any], None],
     stop: threading.Event,
+    died: Callable[[ItemT], RecordT],
 ) -> Iterator[tuple[ItemT, RecordT]]:
     """Items and their records as they come, in any order.
+
+    Parameters
+    ----------
+    begin : callable
+        Sets up a process, and gives what does an item there.
+    items : list
+        What is to be done.
+    workers : int
+        Processes.
+    emit : callable
+        Listener of events, called here.
+    stop : Event
+        Set when the run should end.
+    died : callable
+        Record of an item whose process died twice.
 
     Raises
     ------
@@ -51,7 +83,7 @@ def in_processes(
 
     def run(some: list[ItemT], n: int, lost: list[ItemT]) -> Iterator[tuple[ItemT, RecordT]]:
         pool = ProcessPoolExecutor(
-            n, mp_context=context, initializer=_begin, initargs=(work, events, stop_them)
+            n, mp_context=context, initializer=_begin, initargs=(begin, events, stop_them)
         )
         try:
             pending: dict[Future[RecordT], ItemT] = {pool.submit(_do, item): item for item in some}
@@ -89,11 +121,7 @@ def in_processes(
             again: list[ItemT] = []
             yield from run([item], 1, again)
             if again:
-                yield item, work.record(
-                    item, "failed", "The process that worked on it died, twice. It may have run "
-                    "out of memory: use fewer workers. A Python script that starts workers needs "
-                    "'if __name__ == \"__main__\":' around what it does.",
-                )  # fmt: skip
+                yield item, died(item)
     finally:
         stop_them.set()
         events.cancel_join_thread()
@@ -102,20 +130,19 @@ def in_processes(
 
 # -- in the process -----------------------------------------------------------------------------
 
-_mine: tuple[Any, Any, Any]
+_do_item: Callable[[Any], Any]
 
 
-def _begin(work: Any, events: Any, stop: Any) -> None:
-    global _mine
+def _begin(begin: Begin[Any, Any], events: Any, stop: Any) -> None:
+    global _do_item
     # Ctrl-C reaches all processes of a terminal; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    _mine = work, events, stop
+    _do_item = begin(events.put, stop)
 
 
 def _do(item: Any) -> Any:
-    work, events, stop = _mine
-    return attempt(work, item, events.put, stop)
+    return _do_item(item)
 
 
 def _die_with_parent() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from qpmask.errors import MissingExtraError, OptionsError
+from qpmask.common.extras import install_hint, needed
+from qpmask.errors import OptionsError
 
-INSTALL_HINT = 'Install it with: pip install "qpmask[features]"'
+INSTALL_HINT = install_hint("features")
 
 
 def require_torch(hint: str = INSTALL_HINT) -> Any:
@@ -17,12 +18,8 @@ def require_torch(hint: str = INSTALL_HINT) -> Any:
     MissingExtraError
         It is not installed.
     """
-    try:
+    with needed("This needs PyTorch", hint):
         import torch
-    except ImportError as error:
-        raise MissingExtraError(
-            f"This needs PyTorch, which is not installed ({error}).", hint=hint
-        ) from error
     return torch
 
 

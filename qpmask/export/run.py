@@ -373,15 +373,14 @@ class _Run:
         )
 
     def _in_workers(self, todo: list[ImagePlan], workers: int) -> Iterator[ImageRecord]:
-        from qpmask.export.processes import WorkerPool
+        from qpmask.export.processes import masks_in_processes
 
         self._emit(EngineStarting(self._probed.name, self._engine.compiles))
         self._engine.compile()
         self._emit(EngineReady(f"{self._probed}, {workers} processes ({self._choice.reason})"))
-        with WorkerPool(
-            self._plan, self._choice, self._folder.path, self._emit, self._stop
-        ) as pool:
-            yield from pool.make_masks(todo)
+        yield from masks_in_processes(
+            self._plan, self._choice, self._folder.path, todo, self._emit, self._stop
+        )
 
     def _finish(self, record: ImageRecord) -> None:
         record = self.noted(record)

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from qpmask.common.extras import needed
 from qpmask.common.torchdevice import INSTALL_HINT, require_torch
-from qpmask.errors import MissingExtraError, OptionsError, QpmaskError
+from qpmask.errors import OptionsError, QpmaskError
 from qpmask.features.registry import Model
 
 Loaded = tuple[Any, Callable[[Any], Any]]
@@ -213,14 +214,9 @@ _LOADERS: Mapping[str, Callable[[Model, Path | None], Loaded]] = {
 
 
 def _library(name: str, what: str = "") -> Any:
-    try:
+    hint = f"Install {what}." if what else INSTALL_HINT
+    with needed(f"This extractor needs {name.split('.')[0]}", hint):
         return importlib.import_module(name)
-    except ImportError as error:
-        hint = f"Install {what}." if what else INSTALL_HINT
-        raise MissingExtraError(
-            f"This extractor needs {name.split('.')[0]}, which is not installed ({error}).",
-            hint=hint,
-        ) from error
 
 
 def _arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.errors import MissingExtraError, OptionsError
+from qpmask.common.extras import install_hint, needed
+from qpmask.errors import OptionsError
 from qpmask.features.extractor import Description, Extractor, Features
 from qpmask.features.seeing import Seeing
 from qpmask.outputs import file_sha256
@@ -40,13 +41,8 @@ class OnnxExtractor(Extractor):
     """
 
     def __init__(self, path: Path, normalize: str, device: str) -> None:
-        try:
+        with needed(f"{path.name} needs ONNX Runtime", install_hint("onnx")):
             import onnxruntime
-        except ImportError as error:
-            raise MissingExtraError(
-                f"{path.name} needs ONNX Runtime, which is not installed ({error}).",
-                hint='Install it with: pip install "qpmask[onnx]"',
-            ) from error
         if not path.is_file():
             raise OptionsError(f"There is no file {path}.")
         providers = _providers(device, onnxruntime.get_available_providers())

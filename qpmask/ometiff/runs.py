@@ -6,7 +6,7 @@ comparing and LZW take a hundredth of the steps on those that they take on pixel
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -71,7 +71,7 @@ def joined(parts: Sequence[RunStrip]) -> RunStrip:
     )
 
 
-def runs_of_tiles(tiles: Sequence[NDArray[Any] | int | None], shape: StripShape) -> RunStrip:
+def runs_of_tiles(tiles: Iterable[NDArray[Any] | int | None], shape: StripShape) -> RunStrip:
     """A strip of tiles: pixels cropped to the image, or one label, or None if it cannot be read."""
     values, ends, start = [np.empty(0, np.uint32)], [np.empty(0, np.int32)], [0]
     for k, tile in enumerate(tiles):

@@ -9,7 +9,7 @@ two always agree on what a tile holds.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from qpmask.ometiff.codecs import decode_into
 from qpmask.ometiff.directoryreader import Image
 from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.reader import MaskFile
-from qpmask.ometiff.runs import RunStrip, TileRuns, constant_runs
+from qpmask.ometiff.runs import RunStrip, TileRuns, constant_runs, joined
 from qpmask.ometiff.strips import MIXED, UNKNOWN, StripGrid, StripShape
 
 _MAX_GAP = 64 << 10  # bytes between two tiles that are read rather than skipped
@@ -79,8 +79,18 @@ class StripReader:
         errors: dict[int, str] = {}
         runs = self._decode_runs(shape, labels, segments, unread)
         if runs is None:
-            where = (level, plane, row, number * self.grids[level].tiles_per_strip)
-            runs = self._decode_pixels(shape, labels, segments, unread, where, errors)
+            parts = []
+            for first, part in shape.parts():
+                end = first + part.n_tiles
+                col = number * self.grids[level].tiles_per_strip + first
+                wanted = [k - first for k in unread if first <= k < end]
+                runs, failed = self._decode_pixels(
+                    part, labels[first:end], segments.part(first, end), wanted,
+                    (level, plane, row, col),
+                )  # fmt: skip
+                errors.update({first + k: what for k, what in failed.items()})
+                parts.append(runs)
+            runs = joined(parts)
         if unread and len(self._constants) < _MAX_REMEMBERED:
             settled = runs.labels().tolist()
             self._constants.update({keys[k]: settled[k] for k in unread if settled[k] >= 0})
@@ -128,9 +138,9 @@ class StripReader:
         segments: _Segments,
         unread: list[int],
         where: tuple[int, int, int, int],
-        errors: dict[int, str],
-    ) -> RunStrip:
-        """The strip by way of pixels."""
+    ) -> tuple[RunStrip, dict[int, str]]:
+        """A part of a strip by way of pixels, and what is wrong with its tiles."""
+        errors: dict[int, str] = {}
         image = segments.image
         pixels = new_pixels(shape.n_tiles, image.level.tile.area_px, self._mask.dtype)
         sound = segments.sound(unread)
@@ -163,7 +173,7 @@ class StripReader:
                 pixels[k, : tile.size].reshape(tile.shape)[:] = tile
         runs = kernels.runs_of(pixels, labels, shape)
         give_back(pixels)
-        return runs
+        return runs, errors
 
     def _unpack(self, segments: _Segments, tiles: list[int], pixels: NDArray[Any]) -> list[int]:
         """Decode LZW tiles; returns those that could be decoded."""
@@ -240,6 +250,10 @@ class _Segments:
     offsets: list[int]
     lengths: list[int]
     file_bytes: int
+
+    def part(self, first: int, end: int) -> _Segments:
+        """Those of some of the tiles."""
+        return replace(self, offsets=self.offsets[first:end], lengths=self.lengths[first:end])
 
     def end(self, k: int) -> int:
         return self.offsets[k] + self.lengths[k]

@@ -1,6 +1,8 @@
-"""Strips: a few neighbouring tiles of one row of tiles, the unit in which masks are made and read.
+"""Strips: neighbouring tiles of one row of tiles, the unit in which masks are made and read.
 
-A strip keeps Python out of the way of the pixels: one call of a kernel looks at all its tiles.
+A strip keeps Python out of the way of the pixels: one call of a kernel looks at all its tiles,
+which for most slides is a whole row of them. Where a strip must have its pixels in memory, it has
+them part by part (:meth:`StripShape.parts`).
 Tiles of one label are a number and have no pixels. Strips lie in a grid of their own
 (:class:`StripGrid`), so that two strips of two rows make one strip of the next level.
 """
@@ -23,8 +25,11 @@ MIXED = -1
 UNKNOWN = -2
 """State of a tile that cannot be read."""
 
-STRIP_PX = 8 << 20
+STRIP_PX = 64 << 20
 """Pixels of a strip, at most (but for tiles so large that two of them have more)."""
+
+PART_PX = 8 << 20
+"""Pixels of a part of a strip, at most (but for a tile that has more)."""
 
 
 class StripShape(NamedTuple):
@@ -47,6 +52,12 @@ class StripShape(NamedTuple):
     def part(self, first: int, end: int) -> StripShape:
         """Tiles ``first`` to ``end - 1`` alone."""
         return self._replace(n_tiles=end - first, last_width=self.width(end - 1))
+
+    def parts(self) -> Iterator[tuple[int, StripShape]]:
+        """The strip in parts whose pixels fit into memory: first tile and shape of each."""
+        n_tiles = max(1, PART_PX // (self.tile_width * self.tile_height))
+        for first in range(0, self.n_tiles, n_tiles):
+            yield first, self.part(first, min(first + n_tiles, self.n_tiles))
 
     def areas(self) -> NDArray[np.int64]:
         """Number of pixels of each tile inside the image, shape (n_tiles,)."""
@@ -101,9 +112,9 @@ class StripPlace:
 
 @functools.cache
 def strip_tiles(tile: Size) -> int:
-    """Tiles of a strip: a power of two, two at least, 64 at most."""
+    """Tiles of a strip: a power of two, two at least, 256 at most."""
     n_tiles = 2
-    while n_tiles < 64 and 2 * n_tiles * tile.area_px <= STRIP_PX:
+    while n_tiles < 256 and 2 * n_tiles * tile.area_px <= STRIP_PX:
         n_tiles *= 2
     return n_tiles
 

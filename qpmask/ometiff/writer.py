@@ -6,7 +6,7 @@ directory, because readers look for them in one place or the other; with several
 chain is the planes, and the levels of each are its SubIFDs. Tiles of equal bytes are stored once,
 and their entries share one offset and length. No tile is ever left out.
 
-Work is done by strips, a few neighbouring tiles each (:mod:`qpmask.ometiff.strips`). Memory holds
+Work is done by strips, many neighbouring tiles each (:mod:`qpmask.ometiff.strips`). Memory holds
 the strips under way, the half-finished tiles of one row of each level, and a hash of each distinct
 tile; it does not grow with the number of pixels.
 """
@@ -35,7 +35,7 @@ from qpmask.ometiff.lzw import encode_strip
 from qpmask.ometiff.omexml import MaskMetadata, to_ome_xml
 from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.pyramid import Above
-from qpmask.ometiff.runs import TileRuns
+from qpmask.ometiff.runs import RunStrip, TileRuns, joined
 from qpmask.ometiff.stripqueue import StripLine
 from qpmask.ometiff.strips import MIXED, StripGrid, StripPlace, StripShape, TileStrip
 
@@ -151,7 +151,7 @@ class _Job:
         """Take all tiles of level 0 and store those of all levels."""
         stream = iter(tiles)
         grid = self._grids[0]
-        line: StripLine[TileStrip | TileRuns | Above, _Ready]
+        line: StripLine[TileRuns | Above, _Ready]
         with StripLine(tuple(self._grids), self._prepare, self._plain, threads) as line:
             for plane in range(self._layout.n_planes):
                 for row in range(grid.n_rows):
@@ -189,29 +189,41 @@ class _Job:
 
     # --- what comes in ----------------------------------------------------------------------------
 
-    def _next_strip(self, stream: Iterator[Tiles], place: StripPlace) -> TileStrip | TileRuns:
-        """The strip that belongs here, put together from single tiles unless it comes as one."""
+    def _next_strip(self, stream: Iterator[Tiles], place: StripPlace) -> TileRuns:
+        """The strip that belongs here, put together from tiles unless it comes as one."""
         grid = self._grids[0]
         shape = grid.shape(place.row, place.number)
         first_col = place.number * grid.tiles_per_strip
-        gathered: TileStrip | None = None
-        for k in range(shape.n_tiles):
-            where = self._where(place.plane, place.row, first_col + k)
-            item = next(stream, None)
-            if item is None:
-                raise MaskError(f"The tiles ended before {where} of {self._n_tiles:,}.")
-            if isinstance(item, (TileStrip, TileRuns)):
-                if k or item.shape != shape or item.dtype != self._layout.pixel_dtype:
-                    raise MaskError(
-                        f"A strip of {item.dtype} tiles of {item.shape} does not belong at {where}."
-                    )
-                self._check_labels(item, where)
-                return item
-            if gathered is None:
-                gathered = self._empty_strip(shape)
-            self._put(gathered, k, item, where)
-        assert gathered is not None
-        return gathered
+        parts = []
+        for first, part in shape.parts():
+            gathered: TileStrip | None = None
+            for k in range(part.n_tiles):
+                where = self._where(place.plane, place.row, first_col + first + k)
+                item = next(stream, None)
+                if item is None:
+                    raise MaskError(f"The tiles ended before {where} of {self._n_tiles:,}.")
+                if isinstance(item, (TileStrip, TileRuns)):
+                    if first or k or item.shape != shape or item.dtype != self._layout.pixel_dtype:
+                        raise MaskError(
+                            f"A strip of {item.dtype} tiles of {item.shape} does not belong at "
+                            f"{where}."
+                        )
+                    self._check_labels(item, where)
+                    return item if isinstance(item, TileRuns) else TileRuns(
+                        shape, self._runs(item), item.dtype
+                    )  # fmt: skip
+                if gathered is None:
+                    gathered = self._empty_strip(part)
+                self._put(gathered, k, item, where)
+            assert gathered is not None
+            parts.append(self._runs(gathered))
+        return TileRuns(shape, joined(parts), self._layout.pixel_dtype)
+
+    @staticmethod
+    def _runs(strip: TileStrip) -> RunStrip:
+        runs = kernels.runs_of(strip.pixels, strip.labels, strip.shape)
+        give_back(strip.pixels)
+        return runs
 
     def _check_labels(self, strip: TileStrip | TileRuns, where: str) -> None:
         """Kernels count on it."""
@@ -257,7 +269,7 @@ class _Job:
     # --- what is done with a strip ----------------------------------------------------------------
 
     def _plain(
-        self, place: StripPlace, strip: TileStrip | TileRuns | Above, above: Above | None
+        self, place: StripPlace, strip: TileRuns | Above, above: Above | None
     ) -> _Ready | None:
         """A strip that is no work."""
         is_plain = (
@@ -267,16 +279,9 @@ class _Job:
         )
         return self._prepare(place, strip, above) if is_plain else None
 
-    def _prepare(
-        self, place: StripPlace, strip: TileStrip | TileRuns | Above, above: Above | None
-    ) -> _Ready:
+    def _prepare(self, place: StripPlace, strip: TileRuns | Above, above: Above | None) -> _Ready:
         """Count, subsample and compress the tiles of a strip; runs on any thread."""
-        if isinstance(strip, TileStrip):
-            pixels, shape = strip.pixels, strip.shape
-            runs = kernels.runs_of(pixels, strip.labels, shape)
-            give_back(pixels)
-            strip = TileRuns(shape, runs, pixels.dtype)
-        elif isinstance(strip, Above):
+        if isinstance(strip, Above):
             strip = strip.assemble()
         if above is not None:
             above.take(strip, place.row, place.number)

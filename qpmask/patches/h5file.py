@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.errors import MissingExtraError, OptionsError, OutputError
+from qpmask.common.extras import install_hint, needed
+from qpmask.errors import OptionsError, OutputError
 from qpmask.patches.table import PatchLabels, PatchTable, storable
 
 if TYPE_CHECKING:
     import h5py
 
-INSTALL_HINT = 'Install it with: pip install "qpmask[patches]"'
+INSTALL_HINT = install_hint("patches")
 FORMAT = 1
 MADE_FROM = "qpmask_made_from"
 _CHUNK = 8192
@@ -42,12 +43,8 @@ def require_h5py() -> Any:
     MissingExtraError
         It is not installed.
     """
-    try:
+    with needed("Patch files need h5py", INSTALL_HINT):
         import h5py
-    except ImportError as error:
-        raise MissingExtraError(
-            f"Patch files need h5py, which is not installed ({error}).", hint=INSTALL_HINT
-        ) from error
     return h5py
 
 

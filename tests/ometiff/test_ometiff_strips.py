@@ -73,19 +73,23 @@ def strips_of(mask: np.ndarray, tile_px: int):
 
 
 def test_strips_of_a_level_are_two_by_two_of_the_level_below() -> None:
-    assert strip_tiles(Size(512, 512)) == 32
-    assert strip_tiles(Size(4096, 4096)) == 2
-    assert strip_tiles(Size(16, 16)) == 64
+    assert strip_tiles(Size(512, 512)) == 256
+    assert strip_tiles(Size(4096, 4096)) == 4
+    assert strip_tiles(Size(16, 16)) == 256
     for edge in range(16, 9000, 240):
         n_tiles = strip_tiles(Size(edge, edge))
         assert n_tiles % 2 == 0 and n_tiles * edge**2 <= max(STRIP_PX, 2 * edge**2)
-    grid = StripGrid(Size(17_000, 700), Size(512, 512))
-    assert (grid.n_rows, grid.n_cols, grid.n_strips) == (2, 34, 2)
+    grid = StripGrid(Size(132_000, 700), Size(512, 512))
+    assert (grid.n_rows, grid.n_cols, grid.n_strips) == (2, 258, 2)
     shape = grid.shape(1, 1)
-    assert shape == StripShape(2, 512, 512, 17_000 - 33 * 512, 700 - 512)
-    assert shape.areas().tolist() == [512 * 188, 104 * 188]
+    assert shape == StripShape(2, 512, 512, 132_000 - 257 * 512, 700 - 512)
+    assert shape.areas().tolist() == [512 * 188, 416 * 188]
     assert shape.part(0, 1) == StripShape(1, 512, 512, 512, 188)
-    assert shape.part(1, 2) == StripShape(1, 512, 512, 104, 188)
+    assert shape.part(1, 2) == StripShape(1, 512, 512, 416, 188)
+    parts = list(grid.shape(0, 0).parts())
+    assert [first for first, _ in parts] == list(range(0, 256, 32))
+    assert {part for _, part in parts} == {StripShape(32, 512, 512, 512, 512)}
+    assert [part for _, part in shape.parts()] == [shape]
 
 
 def runs_of(strip: TileStrip) -> TileRuns:

@@ -104,10 +104,11 @@ def fill_crossers(
     label: int,
     rows: I64,
     keys: I64,
-) -> None:
-    """Fill pixel rows ``first_row`` to ``end_row`` of a tile between crossings.
+) -> int:
+    """Fill pixel rows ``first_row`` to ``end_row`` of a tile between crossings; a pixel of these.
 
-    A run that no crossing ends reaches the right edge: what lies right of the tile was dropped.
+    It is -1 where none is filled. A run that no crossing ends reaches the right edge: what lies
+    right of the tile was dropped.
     ``rows``, shape (2, at least height + 1), and ``keys``, with room for the crossings of a row or
     ``MOST_CROSSINGS``, are room to work in.
     """
@@ -121,6 +122,7 @@ def fill_crossers(
         count[row] += count[row - 1]
     band_start = np.int64(0)
     winding = np.int64(0)
+    filled = np.int64(-1)
     while band_start < n_rows:
         band_end = band_start + 1
         total = count[band_start]
@@ -136,11 +138,12 @@ def fill_crossers(
             # Placing moved place[row] from the start of the row's crossings to their end.
             end = start + count[row]
             winding += left[first_row + row]
-            _fill_row(
-                pixels, (first_row + row) * width, width, keys[start:end], winding, rule, label
-            )
+            base = (first_row + row) * width
+            at = _fill_row(pixels, base, width, keys[start:end], winding, rule, label)
+            filled = max(filled, at)
             start = end
         band_start = band_end
+    return int(filled)
 
 
 @kernel
@@ -184,9 +187,13 @@ def _fill_row(
     winding: int,
     rule: int,
     label: int,
-) -> None:
-    """Sort the crossings of a row (Shell's way: they are few, and nearly sorted) and fill it."""
+) -> int:
+    """Sort the crossings of a row (Shell's way: they are few, and nearly sorted) and fill it.
+
+    The last of the pixels that are filled, or -1.
+    """
     n = len(keys)
+    filled = np.int64(-1)
     gap = np.int64(1)
     while 3 * gap + 1 < n:
         gap = 3 * gap + 1
@@ -202,12 +209,15 @@ def _fill_row(
     start = np.int64(0)
     for i in range(n):
         column = keys[i] >> 1
-        if inside(winding, rule):
+        if column > start and inside(winding, rule):
             paint(pixels, base + start, base + column, label)
+            filled = base + column - 1
         winding += ((keys[i] & 1) << 1) - 1
         start = column
-    if inside(winding, rule):
+    if start < width and inside(winding, rule):
         paint(pixels, base + start, base + width, label)
+        filled = base + width - 1
+    return int(filled)
 
 
 @kernel

@@ -69,13 +69,16 @@ def fill_tile(
             return
         if row0 == 0 and row1 == height:
             canvas.state[k] = label
+            room.spot[0], room.spot[1] = k, 0
             return
     open_tile(canvas, k, width * height)
     shift = THIN_SHIFT if grid.thin else WIDE_SHIFT
-    fill_crossers(
+    filled = fill_crossers(
         canvas.pixels[k], width, row0, row1, left, room.crossers, n, np.int64(shift), rule, label,
         room.rows[2:], room.keys,
     )  # fmt: skip
+    if filled >= 0:
+        room.spot[0], room.spot[1] = k, filled
 
 
 @kernel

@@ -150,9 +150,13 @@ def _draw_chunk(
                 continue
             label = np.int64(grid.boundary) if outline else np.int64(scene.label[shape])
             part = Part(row, col0, first, last)
+            room.spot[0] = -1
             _draw_shape(scene, grid, at, label, outline, part, room, canvas)
             if room.lacking[0] != 0:
                 return False
+            if not outline:
+                spot = room.spots[at - scene.row_start[row]]
+                spot[0], spot[1] = room.spot[0], room.spot[1]
     for k in range(col1 - col0):
         if state[k] == DRAWN:
             _settle(grid, row, col0 + k, canvas, k)
@@ -204,8 +208,9 @@ def _look(
 ) -> bool:
     """Look for the shapes in the drawn tiles (row, col0) to (row, col1 - 1).
 
-    Each shape is drawn once more by itself, in one tile after the other until a pixel of it is
-    found that has its label: for most shapes that is the first one. False as for drawing.
+    Most have a pixel that is known from drawing them and has their label still. Any other shape is
+    drawn once more by itself, in one tile after the other until a pixel of it is found that has its
+    label. False as for drawing.
     """
     for at in range(scene.row_start[row], scene.row_start[row + 1]):
         shape = np.int64(scene.row_shapes[at])
@@ -213,9 +218,18 @@ def _look(
             continue
         first = max(col0, scene.tiles[shape, 0])
         last = min(col1 - 1, scene.tiles[shape, 1])
+        if first > last:
+            continue
+        label = np.int64(scene.label[shape])
+        spot = room.spots[at - scene.row_start[row]]
+        if spot[0] >= 0:
+            found[shape, 0] = 1
+            k = spot[0]
+            if (pixels[k, spot[1]] if state[k] == DRAWN else state[k]) == label:
+                found[shape, 1] = 1
+                continue
         for col in range(first, last + 1):
             k = col - col0
-            label = np.int64(scene.label[shape])
             if found[shape, 0] != 0 and state[k] != DRAWN and state[k] != label:
                 continue
             _look_in_tile(scene, grid, at, col, row, pixels[k], state[k], room, alone, found)
@@ -328,9 +342,11 @@ def _box(
             fill_box(pixels, width, height, x1, x1 + 1, y0, y1 + 1, label)
         elif x0 <= 0 and x1 >= width and y0 <= 0 and y1 >= height:
             canvas.state[k] = label
+            room.spot[0], room.spot[1] = k, 0
         elif x0 < width and x1 > 0 and y0 < height and y1 > 0:
             open_tile(canvas, k, width * height)
             fill_box(canvas.pixels[k], width, height, x0, x1, y0, y1, label)
+            room.spot[0], room.spot[1] = k, max(y0, 0) * width + max(x0, 0)
 
 
 @kernel

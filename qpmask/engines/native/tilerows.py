@@ -76,6 +76,11 @@ class Room(NamedTuple):
     levels : int64 array (16,)
     lacking : int64 array (2,)
         The second number is the state of a tile that a shape is looked for in.
+    spot : int64 array (2,)
+        A tile of the chunk and a pixel of it that the shape was just drawn upon; the tile is -1
+        where that is not known.
+    spots : int64 array (most shapes of a tile row, 2)
+        The same of all shapes of the row.
     """
 
     edges: I64
@@ -89,6 +94,8 @@ class Room(NamedTuple):
     steps: I64
     levels: I64
     lacking: I64
+    spot: I64
+    spots: I64
 
 
 class Rings(NamedTuple):
@@ -164,6 +171,8 @@ ROOM = jit.Record(
     steps=jit.I64_2D,
     levels=jit.I64_1D,
     lacking=jit.I64_1D,
+    spot=jit.I64_1D,
+    spots=jit.I64_2D,
 )
 
 
@@ -189,6 +198,8 @@ def new_room(scene: Scene, grid: Grid, chunk_tiles: int, more: int = 1) -> Room:
         steps=np.empty((7, 2), np.int64),
         levels=np.empty(16, np.int64),
         lacking=np.zeros(2, np.int64),
+        spot=np.empty(2, np.int64),
+        spots=np.empty((int(np.diff(scene.row_start).max(initial=0)), 2), np.int64),
     )
 
 
