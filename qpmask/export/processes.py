@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from qpmask.batch.processes import DIED, in_processes
 from qpmask.engines.choice import EngineChoice, make_counter, make_engines
 from qpmask.events import Listener
-from qpmask.export.job import MaskMaker, record_for
+from qpmask.export.job import MaskMaker
+from qpmask.export.records import record_for
 from qpmask.outputs import OutputWriter
 from qpmask.plan import ImagePlan, Plan
 

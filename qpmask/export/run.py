@@ -31,7 +31,8 @@ from qpmask.events import (
     RunStarted,
     ignore,
 )
-from qpmask.export.job import MaskMaker, record_for, standing_record
+from qpmask.export.job import MaskMaker
+from qpmask.export.records import record_for, standing_record
 from qpmask.options import ExportOptions
 from qpmask.outputs import (
     AREAS_CSV,
