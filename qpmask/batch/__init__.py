@@ -1,7 +1,7 @@
 """Long commands over many things: skip what holds, do the rest here or in processes, record all.
 
-``batch`` runs a :class:`Work` over its items, ``processes`` does so in several processes,
-``events`` is what listeners are told. The work itself says what stands, does one item, and makes a
+``batch`` runs a :class:`Work` over its items, ``processes`` does so in several processes, ``report``
+is what all reports share; listeners are told :mod:`qpmask.events`. The work itself says what stands, does one item, and makes a
 record of one that failed; whatever goes wrong with one item does not stop the others.
 """
 

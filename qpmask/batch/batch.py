@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
-from qpmask.batch.events import (
+from qpmask.errors import Interrupted, QpmaskError
+from qpmask.events import (
     BatchEvent,
     BatchListener,
     ItemFinished,
     ItemStarted,
-    PhaseStarted,
     StepsDone,
+    StepsStarted,
 )
-from qpmask.errors import Interrupted, QpmaskError
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Reporter:
     def phase(self, name: str, n_steps: int = 0) -> None:
         """A phase begins."""
         self.check()
-        self._emit(PhaseStarted(self._key, name, n_steps))
+        self._emit(StepsStarted(self._key, name, n_steps))
 
     def done(self, n: int) -> None:
         """So many steps of the phase are done."""

@@ -19,15 +19,15 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from qpmask.batch.events import (
+from qpmask.cli.console import count_of, error_console, shortened
+from qpmask.events import (
     BatchEvent,
     BatchStarted,
     ItemFinished,
     ItemStarted,
-    PhaseStarted,
     StepsDone,
+    StepsStarted,
 )
-from qpmask.cli.console import count_of, error_console, shortened
 
 _PLAIN_EVERY_S = 10.0
 _STYLES = {"failed": "bold red", "skipped": "cyan"}
@@ -83,7 +83,7 @@ class BatchDisplay:
             self._on_start(event)
         elif isinstance(event, ItemStarted):
             self._on_item(event)
-        elif isinstance(event, PhaseStarted):
+        elif isinstance(event, StepsStarted):
             self._on_phase(event)
         elif isinstance(event, StepsDone):
             self._on_steps(event)
@@ -114,7 +114,7 @@ class BatchDisplay:
             )
         self._said[event.key] = time.monotonic()
 
-    def _on_phase(self, event: PhaseStarted) -> None:
+    def _on_phase(self, event: StepsStarted) -> None:
         self._phases[event.key] = event.phase, event.n_steps
         task = self._tasks.get(event.key)
         if task is not None:

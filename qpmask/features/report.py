@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
+
+from qpmask.batch.report import BatchReport, csv_row
 
 CSV_COLUMNS = (
     "name", "extractor", "status", "file", "patches", "resumed", "dimension", "not_finite",
@@ -78,49 +78,11 @@ class FeatureRecord:
 
     def as_row(self) -> list[object]:
         """One line of the CSV."""
-        data = self.as_dict()
-        data["warnings"] = " | ".join(self.warnings)
-        data["seconds"] = f"{self.seconds:.2f}"
-        return ["" if data[c] is None else data[c] for c in CSV_COLUMNS]
+        return csv_row(self.as_dict(), CSV_COLUMNS)
 
 
-@dataclass(frozen=True)
-class FeatureReport:
+@dataclass(frozen=True, repr=False)
+class FeatureReport(BatchReport[FeatureRecord]):
     """What a run did. Iterates over its records, one a slide and extractor."""
 
-    output: Path
-    started: str
-    seconds: float
-    options: Mapping[str, Any]
-    records: tuple[FeatureRecord, ...]
-    interrupted: bool = False
-
-    def __iter__(self) -> Iterator[FeatureRecord]:
-        return iter(self.records)
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __repr__(self) -> str:
-        n = sum(record.ok for record in self.records)
-        return f"<FeatureReport {self.output}: {n} of {len(self.records)} hold>"
-
-    @property
-    def ok(self) -> bool:
-        """Whether all features are there, and finite."""
-        return not self.interrupted and all(record.ok for record in self.records)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        from qpmask._version import __version__
-
-        return {
-            "qpmask": __version__,
-            "output": str(self.output),
-            "started": self.started,
-            "seconds": round(self.seconds, 2),
-            "ok": self.ok,
-            "interrupted": self.interrupted,
-            "options": dict(self.options),
-            "features": [record.as_dict() for record in self.records],
-        }
+    _word = "features"

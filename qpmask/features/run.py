@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from qpmask.batch import Batch, EndsRun
-from qpmask.batch.events import BatchListener, BatchStarted
 from qpmask.common.arguments import named
 from qpmask.errors import OptionsError
+from qpmask.events import BatchListener, BatchStarted
 from qpmask.features.job import FeatureItem, FeatureWork
 from qpmask.features.options import FeatureOptions
 from qpmask.features.report import CSV_COLUMNS, FeatureReport
@@ -77,7 +77,7 @@ def extract_features(
     options : FeatureOptions
         :func:`qpmask.feature_options` builds it from plain names.
     progress : callable, optional
-        Called with each event of :mod:`qpmask.batch.events`.
+        Called with each event of :mod:`qpmask.events`.
     stop : threading.Event, optional
         Set it to end the run cleanly.
 

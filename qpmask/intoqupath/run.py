@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.batch import Batch
-from qpmask.batch.events import BatchListener, BatchStarted
 from qpmask.errors import ImportRefusedError, NoSuchImageError, OptionsError, ProjectError
+from qpmask.events import BatchListener, BatchStarted
 from qpmask.geojson.objects import ObjectTable
 from qpmask.intoqupath.arrays import table_of
 from qpmask.intoqupath.backups import Replacing, locked
@@ -59,7 +59,7 @@ def import_objects(
     dry_run : bool
         Say what would be done; write nothing.
     progress : callable, optional
-        Called with each event of :mod:`qpmask.batch.events`.
+        Called with each event of :mod:`qpmask.events`.
     stop : threading.Event, optional
         Set it to end the run cleanly.
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from qpmask.batch import Batch
 from qpmask.batch.batch import Item
-from qpmask.batch.events import BatchEvent, BatchListener, BatchStarted
 from qpmask.errors import OptionsError
+from qpmask.events import BatchEvent, BatchListener, BatchStarted
 from qpmask.geojson.write import WriteOptions
 from qpmask.objectfiles.record import ObjectFileRecord, ObjectFileReport
 from qpmask.objectfiles.work import Maker, ObjectFileWork

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
+
+from qpmask.batch.report import BatchReport, csv_row
 
 CSV_COLUMNS = (
     "slide", "name", "status", "file", "patches", "cells", "patch_size", "patch_size_level0",
@@ -88,47 +89,11 @@ class PatchRecord:
 
     def as_row(self) -> list[object]:
         """One line of the CSV."""
-        data = self.as_dict()
-        data["warnings"] = " | ".join(self.warnings)
-        data["seconds"] = f"{self.seconds:.2f}"
-        return ["" if data[c] is None else data[c] for c in CSV_COLUMNS]
+        return csv_row(self.as_dict(), CSV_COLUMNS)
 
 
-@dataclass(frozen=True)
-class PatchReport:
+@dataclass(frozen=True, repr=False)
+class PatchReport(BatchReport[PatchRecord]):
     """What a run did. Iterates over its records, one a slide."""
 
-    output: Path
-    started: str
-    seconds: float
-    options: Mapping[str, Any]
-    records: tuple[PatchRecord, ...]
-    warnings: tuple[str, ...] = ()
-    interrupted: bool = False
-
-    def __iter__(self) -> Iterator[PatchRecord]:
-        return iter(self.records)
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    @property
-    def ok(self) -> bool:
-        """Whether every slide has a patch file that holds."""
-        return not self.interrupted and all(record.ok for record in self.records)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        from qpmask._version import __version__
-
-        return {
-            "qpmask": __version__,
-            "output": str(self.output),
-            "started": self.started,
-            "seconds": round(self.seconds, 2),
-            "ok": self.ok,
-            "interrupted": self.interrupted,
-            "options": dict(self.options),
-            "warnings": list(self.warnings),
-            "slides": [record.as_dict() for record in self.records],
-        }
+    _word = "slides"

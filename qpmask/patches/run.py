@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qpmask.batch import Batch
-from qpmask.batch.events import BatchListener, BatchStarted
 from qpmask.common.arguments import named
 from qpmask.errors import OptionsError
+from qpmask.events import BatchListener, BatchStarted
 from qpmask.outputs import REPORT_CSV, REPORT_JSON, OutputFolder
 from qpmask.patches.asked import check_asked, check_classes
 from qpmask.patches.h5file import require_h5py
@@ -134,7 +134,7 @@ def make_patches(
     options : PatchOptions
         What to cut; :func:`qpmask.patch_options` builds it from plain names.
     progress : callable, optional
-        Called with each event of :mod:`qpmask.batch.events`.
+        Called with each event of :mod:`qpmask.events`.
     stop : threading.Event, optional
         Set it to end the run cleanly: the report is written, and says it was interrupted.
     export_progress : callable, optional

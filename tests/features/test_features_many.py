@@ -11,7 +11,7 @@ import pytest
 from features.feature_models import patch_file
 
 from qpmask import extract_features, feature_options
-from qpmask.batch.events import ItemFinished
+from qpmask.events import ItemFinished
 
 N_SLIDES = 50
 

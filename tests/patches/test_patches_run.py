@@ -19,8 +19,8 @@ from mask_files import blobs
 from patches.patch_slides import mask_file, slide_file, tissue_picture
 
 from qpmask import MaskWriter, make_patches, open_patches, patch_options
-from qpmask.batch.events import StepsDone
 from qpmask.errors import OptionsError
+from qpmask.events import StepsDone
 from qpmask.geometry import Affine
 from qpmask.patches import h5file
 from qpmask.patches.run import dry_run, plan_patches
