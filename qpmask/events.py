@@ -124,7 +124,7 @@ Event = (
 Listener = Callable[[Event], None]
 
 
-# -- of batches: patches, features, objects; an item is known by its key -----------------------------
+# -- of batches (patches, features, objects): an item is known by its key ----------------------
 
 
 @dataclass(frozen=True)
