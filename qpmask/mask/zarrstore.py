@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 
-from qpmask.mask.mask import Mask
-from qpmask.ometiff.directoryreader import Level
+if TYPE_CHECKING:
+    from qpmask.mask.mask import Mask
+    from qpmask.ometiff.directoryreader import Level
 
 _META = "zarr.json"
 
