@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from qpmask.common.words import images_text
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -27,7 +29,7 @@ class RunStarted:
     plan: Plan
 
     def __str__(self) -> str:
-        return f"RunStarted({len(self.plan.images)} image(s) of {self.plan.project.path})"
+        return f"RunStarted({images_text(len(self.plan.images))} of {self.plan.project.path})"
 
 
 @dataclass(frozen=True)

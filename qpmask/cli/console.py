@@ -10,6 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from qpmask.common.words import count_text
+
 COMPILING = "Making machine code for this processor first: some seconds, once."
 
 
@@ -93,7 +95,7 @@ def shortened(name: str, width: int = 36) -> str:
 
 def count_of(number: int, word: str) -> str:
     """``1 image`` or ``2 images``."""
-    return f"{number:,} {word}" + ("" if number == 1 else "s")
+    return count_text(number, word)
 
 
 def engine_name(name: str) -> str:

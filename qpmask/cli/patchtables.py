@@ -152,7 +152,7 @@ def _print_summary(report: PatchReport) -> None:
     n = sum(r.patches or 0 for r in report)
     parts = ", ".join(f"{counts[s]} {s}" for s in _STYLES if counts[s])
     console.print(
-        f"{parts}; {n:,} patches in {human_seconds(report.seconds)}",
+        f"{parts}; {count_of(n, 'patch')} in {human_seconds(report.seconds)}",
         soft_wrap=not console.is_terminal,
     )
 

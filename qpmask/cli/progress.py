@@ -167,7 +167,7 @@ class Display:
                 escape(shortened(name, self._room)), total=event.n_tiles, phase="reading"
             )
         else:
-            self._say(f"{self._place()} {name}: {event.n_tiles:,} tiles")
+            self._say(f"{self._place()} {name}: {count_of(event.n_tiles, 'tile')}")
             self._said[event.entry_id] = time.monotonic()
 
     def _on_phase(self, event: PhaseStarted) -> None:

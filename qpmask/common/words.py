@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 
+def count_text(count: int, word: str) -> str:
+    """``1 patch``, ``2,000 patches``."""
+    plural = word + ("es" if word.endswith(("ch", "sh", "x")) else "s")
+    return f"{count:,} {word if count == 1 else plural}"
+
+
 def objects_text(count: int) -> str:
     """``1 object``, ``2,000 objects``."""
-    return f"{count:,} object" + ("" if count == 1 else "s")
+    return count_text(count, "object")
 
 
 def cores_text(count: int) -> str:
     """``1 TMA core``, ``2,000 TMA cores``."""
-    return f"{count:,} TMA core" + ("" if count == 1 else "s")
+    return count_text(count, "TMA core")
 
 
 def kinds_text(counts: Mapping[str, int]) -> str:
@@ -27,9 +33,9 @@ def kinds_text(counts: Mapping[str, int]) -> str:
 
 def images_text(count: int) -> str:
     """``1 image``, ``2,000 images``."""
-    return f"{count:,} image" + ("" if count == 1 else "s")
+    return count_text(count, "image")
 
 
 def masks_text(count: int) -> str:
     """``1 mask``, ``2,000 masks``."""
-    return f"{count:,} mask" + ("" if count == 1 else "s")
+    return count_text(count, "mask")

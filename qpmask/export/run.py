@@ -513,7 +513,7 @@ def _stale_masks(out: Path, plan: Plan) -> list[str]:
         return []
     listed = ", ".join(other[:3]) + (f" and {len(other) - 3} more" if len(other) > 3 else "")
     return [
-        f"The folder also holds {len(other)} mask(s) made with another class map: {listed}. "
+        f"The folder also holds {masks_text(len(other))} made with another class map: {listed}. "
         "Their labels may mean something else; export them again or use another folder."
     ]
 

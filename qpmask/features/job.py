@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from qpmask._version import __version__
 from qpmask.batch import EndsRun, Reporter
+from qpmask.common.words import count_text
 from qpmask.errors import OptionsError, OutputError, QpmaskError
 from qpmask.features.choosing import choose, expected, feature_name
 from qpmask.features.extractor import Extractor
@@ -220,7 +221,9 @@ class FeatureWork:
             if waiting is not None:
                 _keep(rows, waiting(), extractor)
         if rows.n_rows != len(patches):
-            raise OutputError(f"{rows.n_rows:,} features were made of {len(patches):,} patches.")
+            raise OutputError(
+                f"{count_text(rows.n_rows, 'feature')} came of {count_text(len(patches), 'patch')}."
+            )
 
     def _move_in(
         self, path: Path, name: str, batches: Callable[[], Any], shape: tuple[int, int],
@@ -308,4 +311,5 @@ def _said(wrong: list[int], patches: Patches) -> tuple[str, ...]:
         f"{i} at ({patches.coords[i, 0]}, {patches.coords[i, 1]})" for i in wrong[:_MOST_NAMED]
     )
     more = f" and {len(wrong) - _MOST_NAMED:,} more" if len(wrong) > _MOST_NAMED else ""
-    return (f"NaN or infinite values in the features of {len(wrong):,} patches: {places}{more}.",)
+    where = count_text(len(wrong), "patch")
+    return (f"NaN or infinite values in the features of {where}: {places}{more}.",)

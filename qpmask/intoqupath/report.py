@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from qpmask.common.words import images_text, objects_text
+
 
 @dataclass(frozen=True)
 class ImportRecord:
@@ -106,7 +108,8 @@ class ImportReport:
 
     def __repr__(self) -> str:
         n = sum(record.added or 0 for record in self.records)
-        return f"<ImportReport {self.project}: {n:,} objects into {len(self.records)} images>"
+        into = images_text(len(self.records))
+        return f"<ImportReport {self.project}: {objects_text(n)} into {into}>"
 
     @property
     def ok(self) -> bool:

@@ -82,7 +82,7 @@ class Array:
         ):
             raise TypeError(
                 f"expected a contiguous array of {' or '.join(map(str, self.dtypes))} with "
-                f"{self.ndim} dimension(s), not {value.dtype} {value.shape}"
+                f"{self.ndim} dimensions, not {value.dtype} {value.shape}"
             )
         words.append(value.__array_interface__["data"][0])
         words += value.shape

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qpmask._version import __version__
+from qpmask.common.words import objects_text
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class ObjectFileRecord:
         """With what, in a few words."""
         if self.error is not None:
             return self.error
-        return "" if self.objects is None else f"{self.objects:,} objects"
+        return "" if self.objects is None else objects_text(self.objects)
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data."""

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from qpmask.batch.report import BatchReport, csv_row
+from qpmask.common.words import count_text
 
 CSV_COLUMNS = (
     "slide", "name", "status", "file", "patches", "cells", "patch_size", "patch_size_level0",
@@ -78,7 +79,9 @@ class PatchRecord:
         if self.status == "skipped":
             return f"holds already ({self.file})"
         again = "" if self.made_again is None else f"; made again: {self.made_again}"
-        return f"{self.file}, {self.patches or 0:,} patches in {self.seconds:.1f} s{again}"
+        return (
+            f"{self.file}, {count_text(self.patches or 0, 'patch')} in {self.seconds:.1f} s{again}"
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

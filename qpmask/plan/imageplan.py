@@ -11,7 +11,7 @@ import numpy as np
 
 from qpmask.classes import QUPATH_IGNORED, ClassMap, class_names
 from qpmask.classes.names import UNCLASSIFIED
-from qpmask.common.words import cores_text, kinds_text, objects_text
+from qpmask.common.words import cores_text, count_text, kinds_text, objects_text
 from qpmask.engines.base import LabelRule, RenderJob, refuse_beyond_qupath
 from qpmask.engines.draworder import by_area, drawn_rois
 from qpmask.errors import OptionsError, ProjectError
@@ -153,8 +153,8 @@ def plan_image(
         refuse_beyond_qupath(job)
     if TileGrid(size, render.tile_px).n_tiles * job.n_planes > _MAX_TILES:
         raise ProjectError(
-            f"The mask of {entry.label} would have {size} pixels in {job.n_planes} plane(s), more "
-            "than any slide has.",
+            f"The mask of {entry.label} would have {size} pixels in "
+            f"{count_text(job.n_planes, 'plane')}, more than any slide has.",
             hint="Check the image in QuPath, or use --downsample.",
         )
     return replace(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qpmask.classes import ClassMap
+from qpmask.common.words import objects_text
 from qpmask.engines.base import RenderJob
 from qpmask.errors import QpmaskError
 from qpmask.geometry import PixelSize
@@ -99,7 +100,7 @@ class ImagePlan:
     standing: Standing | None = None
 
     def __repr__(self) -> str:
-        what = f"{self.drawn:,} objects" if self.error is None else "cannot be drawn"
+        what = f"{objects_text(self.drawn)}" if self.error is None else "cannot be drawn"
         return f"<ImagePlan {self.entry.name!r} ({self.entry.id}): {what}>"
 
 

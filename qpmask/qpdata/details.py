@@ -85,7 +85,7 @@ def details_of(data: bytes, *, source: str = "the data file") -> ObjectDetails:
         code = stream.peek()
         if code == _RESET_CODE:
             stream.pos += 1
-            stream.reset_handles()
+            stream.handles = []
         elif code == _OBJECT_CODE:
             stream.pos += 1
             value = stream.begin_object()

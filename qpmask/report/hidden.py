@@ -227,7 +227,8 @@ def check_hidden(hidden: Hidden, label: str) -> None:
     """Raise :class:`HiddenObjectsError` if an object of the image leaves no pixel."""
     if hidden.n_objects:
         raise HiddenObjectsError(
-            f"{_objects(hidden.n_objects)} of {label} leave no pixel: "
+            f"{_objects(hidden.n_objects)} of {label} "
+            f"{'leaves' if hidden.n_objects == 1 else 'leave'} no pixel: "
             f"{'; '.join(map(str, hidden.groups[:_LISTED_LINES]))}.",
             hint=" ".join([*_ways_out([(label, hidden)]), "--hidden warn goes on."]),
         )

@@ -25,6 +25,7 @@ def command(path: Path, as_json: bool, quiet: bool, verbose: int) -> int:
     from rich.text import Text
 
     from qpmask.cli.console import (
+        count_of,
         error_console,
         human_bytes,
         out_console,
@@ -51,7 +52,9 @@ def command(path: Path, as_json: bool, quiet: bool, verbose: int) -> int:
             status = Text("ok     ", "green") if result.ok else Text("INVALID", "bold red")
             text = Text(f" {result.path.name}")
             if result.ok:
-                text += Text(f"  {result.n_tiles:,} tiles, {human_bytes(result.file_bytes)}", "dim")
+                text += Text(
+                    f"  {count_of(result.n_tiles, 'tile')}, {human_bytes(result.file_bytes)}", "dim"
+                )
             console.print(status + text, soft_wrap=True)
             for problem in result.problems:
                 console.print(Text(f"        {problem}"), soft_wrap=True)

@@ -281,7 +281,7 @@ def _percent(part: int, whole: int) -> str:
 
 
 def _show(found: MaskComparison) -> None:
-    from qpmask.cli.console import out_console
+    from qpmask.cli.console import count_of, out_console
     from qpmask.cli.tables import columns_of, print_table
 
     console = out_console()
@@ -290,7 +290,7 @@ def _show(found: MaskComparison) -> None:
         return
     pixels = found.pixels
     share = 100 * found.n_different / found.n_pixels
-    where = f", in {pixels.n_tiles_different:,} tiles" if pixels.n_tiles_different else ""
+    where = f", in {count_of(pixels.n_tiles_different, 'tile')}" if pixels.n_tiles_different else ""
     console.print(
         f"{found.n_different:,} of {found.n_pixels:,} pixels differ ({share:.4g} %)"
         f"{_resolution(found)}{where}."

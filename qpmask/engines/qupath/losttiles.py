@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from qpmask.common.words import count_text
 from qpmask.engines import jvm
 from qpmask.engines.qupath.countingserver import CountingServer
 from qpmask.errors import EngineOutOfMemoryError, LostTilesError
@@ -46,7 +47,8 @@ def check_none_lost(server: CountingServer, error: Any, label: str) -> None:
         if any("No space left" in text for text in failures):
             hint = "Free some space, or write to another disk."
         raise LostTilesError(
-            f"QuPath lost {len(failures):,} tile(s) of {label}. The first, {failures[0]}.",
+            f"QuPath lost {count_text(len(failures), 'tile')} of {label}. "
+            f"The first, {failures[0]}.",
             hint=hint,
         )
     if error is not None:
