@@ -136,7 +136,9 @@ class Mask(LazyPixels):
     def __reduce__(self) -> tuple[object, ...]:
         # The place must hold in a process with another working folder.
         state = self.path.absolute(), self._plane, self._file.cache_bytes
-        return _reopen, (*state, fingerprint(self._file))
+        with self._looked:
+            seen = self._n_sound, self._is_mixed  # not looked at again there
+        return _reopen, (*state, fingerprint(self._file), seen)
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
         """What tells Dask that two masks are the same: the file and its last change."""
@@ -176,15 +178,18 @@ class Mask(LazyPixels):
     def fitting_level(self, downsample: float) -> int:
         """The level that :meth:`region` reads at a downsample.
 
-        Levels of other programs are looked at when they are first wanted. Where one holds averages
-        of labels, it and the smaller ones are left alone, and a warning is logged.
+        Levels of other programs are compared with level 0, all of it, when they are first wanted.
+        Where one holds averages of labels, it and the smaller ones are left alone, and a warning is
+        logged.
         """
         level = super().fitting_level(downsample)
         if level < self._n_sound:
             return level
         with self._looked:
             while self._n_sound <= level and not self._is_mixed:
-                if not self._is_ours and is_averaged(self._file, self._plane, self._n_sound):
+                if not self._is_ours and is_averaged(
+                    self._file, self._plane, self._n_sound, self._threads
+                ):
                     self._is_mixed = True
                     _log.warning(
                         "%s: level %d mixes labels, as pyramids of photographs do; what is smaller "
@@ -490,7 +495,9 @@ class Mask(LazyPixels):
         return out
 
 
-def _reopen(path: Path, plane: int, cache_bytes: int, expected: str) -> Mask:
+def _reopen(
+    path: Path, plane: int, cache_bytes: int, expected: str, seen: tuple[int, bool]
+) -> Mask:
     mask = open_mask(path, plane=plane, cache_bytes=cache_bytes)
     if fingerprint(mask._file) != expected:
         mask.close()
@@ -498,4 +505,5 @@ def _reopen(path: Path, plane: int, cache_bytes: int, expected: str) -> Mask:
             f"The mask {path} is another file than the one that was passed on.",
             hint="It was written again meanwhile; open it anew.",
         )
+    mask._n_sound, mask._is_mixed = seen
     return mask

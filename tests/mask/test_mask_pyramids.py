@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,18 +56,20 @@ def padded(pixels: np.ndarray, tile: int) -> np.ndarray:
            elements=st.sampled_from([0, 0, 0, 1, 2, 4, 200])),
     st.sampled_from(sorted(REDUCTIONS)),
     st.booleans(),
+    st.sampled_from([4, 1024]),
 )  # fmt: skip
 @settings(max_examples=60)
 def test_no_label_comes_out_that_level_0_lacks_there(
-    tmp_path: Path, base: np.ndarray, reduction: str, pads: bool
+    tmp_path: Path, base: np.ndarray, reduction: str, pads: bool, window_px: int
 ) -> None:
-    """Any label image, by any reduction, padded or not."""
+    """Any label image, by any reduction, padded or not, looked at as a whole or in pieces."""
     reduced = [REDUCTIONS[reduction](blocks(base, step)).astype(np.uint8) for step in (2, 4)]
     reduced = [padded(level, T) if pads else level for level in reduced]
     path = tmp_path / "m.tif"
     path.unlink(missing_ok=True)
     write_pyramid(path, base, [level for level in reduced if level.size < base.size])
-    with open_mask(path) as mask:
+    with pytest.MonkeyPatch.context() as patch, open_mask(path) as mask:
+        patch.setattr("qpmask.mask.averaged._WINDOW_PX", window_px)
         for step in (2, 4):
             found = mask.region(0, 0, base.shape[1], base.shape[0], step)
             assert (blocks(base, step) == found[:, :, None]).any(2).all()
@@ -90,6 +93,40 @@ def test_a_few_averages_are_found_among_straight_even_edges(
     with open_mask(tmp_path / "m.tif") as mask:
         assert mask.fitting_level(2) == 0
     assert "mixes labels" in caplog.text
+
+
+@pytest.mark.parametrize("layout", ["none", "lzw", "lzw busy", "strips"])
+@pytest.mark.parametrize("first_mean", [1, 2])
+def test_a_few_averages_are_found_in_a_large_mask(
+    tmp_path: Path, layout: str, first_mean: int
+) -> None:
+    """Two discs among straight even edges, and large parts full of even edges, of 4096 x 4096."""
+    base = np.zeros((4096, 4096), np.uint8)
+    base.reshape(4096, 16, 256)[:, :, :128] = 4
+    if layout == "lzw busy":
+        noise = np.random.default_rng(0).integers(0, 2, (256, 1024), np.uint8) * 4
+        base[:1024] = noise.repeat(4, 0).repeat(4, 1)
+    ys, xs = np.mgrid[-12:12, -12:12]
+    for x, label in ((3101, 4), (3181, 0)):
+        base[2989:3013, x - 12 : x + 12][ys**2 + xs**2 < 100] = label
+    levels = [base]
+    for level in (1, 2):
+        b = levels[-1]
+        quarters = np.stack([b[y::2, x::2] for y in (0, 1) for x in (0, 1)]).astype(np.uint16)
+        levels.append(quarters[0] if level < first_mean else quarters.sum(0) // 4)
+    stored: dict[str, Any] = {"tile": (256, 256)} if layout != "strips" else {"rowsperstrip": 16}
+    with tifffile.TiffWriter(tmp_path / "m.tif") as tif:
+        for pixels in levels:
+            tif.write(pixels.astype(np.uint8), subfiletype=int(pixels is not base), metadata=None,
+                      compression="lzw" if "lzw" in layout else None, **stored)  # fmt: skip
+    with open_mask(tmp_path / "m.tif") as mask:
+        assert mask.fitting_level(4) == first_mean - 1
+        with pickle.loads(pickle.dumps(mask)) as copy:
+            assert copy.fitting_level(4) == first_mean - 1
+        for step in (2, 4):
+            found = mask.region(2944, 2944, 512, 128, step)
+            expected = blocks(base[2944:3072, 2944:3456], step)
+            assert (expected == found[:, :, None]).any(2).all()
 
 
 def test_levels_that_are_filled_up_to_tiles_are_used(

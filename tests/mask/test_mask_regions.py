@@ -119,13 +119,15 @@ def test_a_downsampled_region_is_a_slice(path: Path, data: st.DataObject) -> Non
 
 
 def test_a_region_comes_from_the_level_that_fits(tmp_path: Path) -> None:
-    """Levels with a lie about a place without an edge show which one was read."""
+    """Each level took another pixel of the first block, which shows which one was read."""
     path = tmp_path / "x.tif"
     with tifffile.TiffWriter(path) as tif:
         for level in range(4):
             pixels = np.zeros((2000 >> level, 3000 >> level), np.uint8)
             pixels[1000 >> level :] = 7  # an edge in the middle
             pixels[0, 0] = level
+            if level == 0:
+                pixels[0, 1:4] = 1, 2, 3
             tif.write(pixels, tile=(1024, 1024), subfiletype=int(level > 0), metadata=None)
     with open_mask(path) as mask:
         for d, level in [(1, 0), (1.9, 0), (2, 1), (3.9, 1), (4, 2), (7.99, 2), (8, 3), (99, 3)]:
