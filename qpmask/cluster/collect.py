@@ -26,7 +26,7 @@ def collect(plan: PlanFile) -> Report:
     """
     with OutputFolder(plan.out) as folder:
         raw = [read_record(plan.folder, item.key) for item in plan.items]
-        records = [_record(item, data) for item, data in zip(plan.items, raw, strict=True)]
+        records = [_record(plan, item, data) for item, data in zip(plan.items, raw, strict=True)]
         there = [data for data in raw if data is not None]
         drawn = next((data for data in there if data["engine"] is not None), None)
         started = min((float(data["started"]) for data in there), default=0.0)
@@ -51,9 +51,14 @@ def collect(plan: PlanFile) -> Report:
     return report
 
 
-def _record(item: PlanItem, data: dict[str, Any] | None) -> ImageRecord:
+def _record(plan: PlanFile, item: PlanItem, data: dict[str, Any] | None) -> ImageRecord:
     if data is None:
         return ImageRecord(
             item.key, item.name, "interrupted", error="No task has finished this image."
         )
-    return ImageRecord.from_dict(data["record"])
+    record = ImageRecord.from_dict(data["record"])
+    if record.mask is not None and not (plan.out / record.mask).exists():
+        return ImageRecord(
+            item.key, item.name, "failed", error=f"Its mask {record.mask} is gone; it was made."
+        )
+    return record

@@ -79,7 +79,7 @@ def plan_status(plan: PlanFile) -> PlanStatus:
         count["failed"],
         sum(open_claims.values()),
         sum(not lives for lives in open_claims.values()),
-        rate,
+        rate if len(found) < len(plan.items) else None,
         left_s,
         tuple(sorted(r.key for r in found.values() if r.status == "failed")),
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 def count_text(count: int, word: str) -> str:
     """``1 patch``, ``2,000 patches``."""
-    plural = word + ("es" if word.endswith(("ch", "sh", "x")) else "s")
+    plural = word + ("es" if word.endswith(("ch", "sh", "ss", "x")) else "s")
     return f"{count:,} {word if count == 1 else plural}"
 
 

@@ -153,6 +153,17 @@ def test_an_image_that_fails_does_not_keep_the_others(tmp_path: Path, demo: Path
     assert plan_status(plan).failed == 0
 
 
+def test_a_mask_that_is_gone_is_told(tmp_path: Path) -> None:
+    plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+    work_on(plan)
+    (tmp_path / "masks" / "Prostate B.ome.tif").unlink()
+    report = collect(plan)
+    assert not report.ok
+    assert [record.image for record in report if not record.ok] == ["Prostate B"]
+    work_on(plan)
+    assert collect(plan).ok
+
+
 class TestWithOthers:
     def test_collecting_waits_for_tasks(self, tmp_path: Path) -> None:
         from qpmask.outputs.claims import Claims

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -20,9 +21,18 @@ def command(plan: Path, as_json: bool, quiet: bool, verbose: int) -> int:
     Ends with 0 if every image has its mask, with 1 if some failed or were not reached.
     """
     exits.set_up_logging(verbose)
+    from qpmask.cli.console import count_of, error_console
     from qpmask.cli.exporttables import show_report
     from qpmask.cluster import collect, read_plan_file
 
     report = collect(read_plan_file(plan))
     show_report(report, as_json=as_json, quiet=quiet)
+    left = [record.image for record in report if not record.ok]
+    if left and not (quiet or as_json):
+        more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+        error_console().print(
+            f"{count_of(len(left), 'image')} left: {', '.join(left[:3])}{more}. "
+            f"qpmask work {shlex.quote(str(plan))} does what is left; then collect again.",
+            markup=False, highlight=False,
+        )  # fmt: skip
     return exits.OK if report.ok else exits.FAILED

@@ -48,11 +48,12 @@ function card(image) {
   });
   const facts = [image.status, image.slide ? "" : "no slide", image.masks.length > 1 ? `${image.masks.length} masks` : "",
     image.nPatchFiles ? "patches" : ""].filter(Boolean).join(" · ");
-  const classes = make("ul", {}, ...image.classes.slice(0, 6).map((one) => make("li", {},
+  const largest = [...image.classes].sort((a, b) => b.pixels - a.pixels);
+  const classes = make("ul", {}, ...largest.slice(0, 6).map((one) => make("li", {},
     make("span", { class: "swatch", style: `background: ${/^#[0-9a-f]{6}$/i.test(one.color ?? "") ? one.color : "#888"}` }),
     make("span", { text: one.name, title: one.name }),
     make("span", { text: one.area_mm2 === null ? `${one.pixels.toLocaleString("en")} px` : areaText(one.area_mm2) }))));
-  if (image.classes.length > 6) classes.append(make("li", { text: `and ${image.classes.length - 6} more classes` }));
+  if (image.classes.length > 6) classes.append(make("li", { text: `and ${image.classes.length - 6} more ${image.classes.length === 7 ? "class" : "classes"}` }));
   return make("li", { class: "card" }, make("a", { href: `#image=${image.number}` }, frame,
     make("div", { class: "text" }, make("h2", { text: image.name }), make("div", { class: "facts", text: facts }),
       image.problem ? make("div", { class: "facts bad", text: image.problem }) : "", classes)));
