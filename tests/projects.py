@@ -34,6 +34,20 @@ def keep(project: Path, *names: str) -> None:
     edit(project, change)
 
 
+def wrap(project: Path, name: str, kind: str, width: int, height: int, **more: Any) -> None:
+    """Let QuPath's chain of an image hold one server more, such as ``rotated``."""
+
+    def change(data: dict[str, Any]) -> None:
+        image = entry(data, name)
+        inner = image["serverBuilder"]
+        outer = {**inner["metadata"], "width": width, "height": height}
+        image["serverBuilder"] = {
+            "builderType": kind, "builder": inner, "metadata": outer, **more
+        }  # fmt: skip
+
+    edit(project, change)
+
+
 def rename(project: Path, names: dict[str, str]) -> None:
     """Give images other names."""
 

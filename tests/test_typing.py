@@ -10,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import ROOT, TINY
 
 import qpmask
-from qpmask.errors import OptionsError, QpmaskError, WrongTypeError
+from qpmask.errors import ClassMapError, OptionsError, QpmaskError, WrongTypeError
 
 CLIENT = """
 from pathlib import Path
@@ -153,6 +154,40 @@ def test_a_typed_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         (lambda p: qpmask.MaskWriter.from_tiles(p / "w.tif", 10, 10, [0], on_tile=3), "on_tile"),
         (lambda p: qpmask.MaskWriter.resume(3), "path"),
         (lambda p: qpmask.finalize(3), "path"),
+        (lambda p: qpmask.ClassMap(3), "entries"),
+        (lambda p: qpmask.ClassMap((), ignore="a*"), "ignore"),
+        (lambda p: qpmask.ClassEntry(1, "T", 3), "color"),
+        (lambda p: qpmask.ClassEntry(1, "T", (1, 2, "3")), "color"),
+        (lambda p: qpmask.ClassEntry(1, "T", None, "U"), "aliases"),
+        (lambda p: qpmask.open_patches(3), "path"),
+        (lambda p: qpmask.open_patches(p / "a.h5", 3), "slide|a.h5"),
+        (lambda p: qpmask.trace(ARRAY, downsample="x"), "downsample"),
+        (lambda p: qpmask.trace(ARRAY, simplify_um="x"), "simplify_um"),
+        (lambda p: qpmask.trace(ARRAY, split=3), "split"),
+        (lambda p: qpmask.trace(ARRAY, classes=3), "classes"),
+        (lambda p: qpmask.trace(ARRAY, instances="no"), "instances"),
+        (lambda p: qpmask.feature_options(3), "extractors"),
+        (lambda p: qpmask.feature_options([3]), r"extractors\[0\]"),
+        (lambda p: qpmask.feature_options("resnet50", batch_size="8"), "batch_size"),
+        (lambda p: qpmask.feature_options("resnet50", device=0), "device"),
+        (lambda p: qpmask.feature_options("resnet50", weights=3), "weights"),
+        (lambda p: qpmask.feature_options("resnet50", slides=3), "slides"),
+        (lambda p: qpmask.feature_options("resnet50", views=3), "views"),
+        (lambda p: qpmask.extract_features(3, FEATURES), "patches"),
+        (lambda p: qpmask.extract_features([p, 3], FEATURES), r"patches\[1\]"),
+        (lambda p: qpmask.extract_features(p, {"device": "cpu"}), "options"),
+        (lambda p: qpmask.extract_features(p, FEATURES, progress=3), "progress"),
+        (lambda p: qpmask.add_objects(1, 2, 3, 4), "project"),
+        (lambda p: qpmask.add_objects(TINY, 2, 3, 4), "image"),
+        (lambda p: qpmask.add_objects(TINY, "a", 3, 4), "polygons"),
+        (lambda p: qpmask.add_objects(TINY, "a", [], 4), "classes"),
+        (lambda p: qpmask.add_objects(TINY, "a", [], measurements=4), "measurements"),
+        (lambda p: qpmask.add_objects(TINY, "a", [], nuclei=4), "nuclei"),
+        (lambda p: qpmask.add_objects(TINY, "a", [], options={"replace": "all"}), "options"),
+        (lambda p: qpmask.import_objects(3, TINY), "inputs"),
+        (lambda p: qpmask.import_objects(p, TINY, image=3), "image"),
+        (lambda p: qpmask.write_geojson(3, qpmask.trace(ARRAY)), "path"),
+        (lambda p: qpmask.write_geojson(p / "w.tif.geojson", 3), "objects"),
         (lambda p: qpmask.finalize(p / "w.tif", skip_damaged="no"), "skip_damaged"),
     ],
 )
@@ -175,4 +210,12 @@ def test_a_wrong_type_is_also_a_type_error(tmp_path: Path) -> None:
     assert qpmask.export_masks(TINY, tmp_path / "m", stop=stopped, options=NATIVE).interrupted
 
 
+def test_a_color_beyond_a_byte_is_refused() -> None:
+    for color in ((1, 2), (1, 2, 256)):
+        with pytest.raises(ClassMapError, match="color of class 1"):
+            qpmask.ClassEntry(1, "T", color)  # type: ignore[arg-type]
+
+
 NATIVE = qpmask.export_options(engine="native", unclassified="ignore")
+ARRAY = np.ones((2, 2), np.uint8)
+FEATURES = qpmask.feature_options("resnet50")

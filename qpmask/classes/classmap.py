@@ -11,14 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from qpmask.classes.names import UNCLASSIFIED, class_name, class_pattern, nearest, why_refused
-from qpmask.common.arguments import check_kind, whole_number
+from qpmask.common.arguments import check_kind, shown, whole_number
 from qpmask.errors import ClassMapError, WrongTypeError
 from qpmask.options import MAX_LABEL, ORDERS, Order, Unclassified
 
@@ -56,6 +56,18 @@ class ClassEntry:
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", whole_number(self.label, "The label of a class"))
         check_kind(self.name, str, f"The name of class {self.label}", "text")
+        check_kind(self.aliases, tuple | list, f"The aliases of class {self.label}", "names")
+        if self.color is not None:
+            object.__setattr__(self, "color", _color_of(self.color, self.label))
+
+
+def _color_of(value: object, label: int) -> Color:
+    what, rgb = f"The color of class {label}", "red, green and blue from 0 to 255"
+    check_kind(value, tuple | list, what, rgb)
+    numbers = [whole_number(part, what) for part in cast(Iterable[object], value)]
+    if len(numbers) != 3 or not all(0 <= part <= 255 for part in numbers):
+        raise ClassMapError(f"{what} is {shown(value)}; it must be {rgb}.")
+    return numbers[0], numbers[1], numbers[2]
 
 
 @dataclass(frozen=True)
@@ -107,6 +119,8 @@ class ClassMap:
     order: Order = "classes"
 
     def __post_init__(self) -> None:
+        check_kind(self.entries, Sequence, "entries", "a sequence of ClassEntry")
+        check_kind(self.ignore, tuple | list, "ignore", "a sequence of patterns")
         if not all(isinstance(entry, ClassEntry) for entry in self.entries):
             raise WrongTypeError("The entries of a class map must be of the type ClassEntry.")
         if self.order not in ORDERS:

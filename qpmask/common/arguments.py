@@ -7,7 +7,7 @@ import functools
 import inspect
 import operator
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from types import UnionType
@@ -34,6 +34,15 @@ def path_of(value: object, name: str) -> Path:
     if not os.fspath(value):
         raise OptionsError(f"{name} is empty; it must be a path.")
     return Path(value)
+
+
+def paths_of(value: object, name: str) -> list[Path]:
+    """Paths from one path or from several; see :func:`path_of`."""
+    if isinstance(value, str | os.PathLike):
+        return [path_of(value, name)]
+    check_kind(value, Iterable, name, "a path or a sequence of paths")
+    assert isinstance(value, Iterable)
+    return [path_of(one, f"{name}[{i}]") for i, one in enumerate(value)]
 
 
 def whole_number(value: Any, name: str) -> int:
@@ -105,7 +114,7 @@ def named(function: Callable[P, T]) -> Callable[P, T]:
     return checked
 
 
-def check_kind(value: object, kinds: type | UnionType, name: str, what: str) -> None:
+def check_kind(value: object, kinds: type[Any] | UnionType, name: str, what: str) -> None:
     """Raise :class:`WrongTypeError` unless a value is of one of these kinds.
 
     Parameters

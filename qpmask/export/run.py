@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qpmask.classes import ClassMap, class_map_from_dict, load_class_map
+from qpmask.classes import ClassMap, class_map_from_dict, class_names, load_class_map
 from qpmask.common.arguments import check_callable, check_kind, named, path_of
 from qpmask.common.words import masks_text
 from qpmask.engines.base import Engine, EngineInfo
@@ -498,17 +498,17 @@ def _nothing(plan: Plan) -> list[str]:
 def _stale_masks(out: Path, plan: Plan) -> list[str]:
     """A warning about masks in the folder that were made with other labels, not in this run."""
     mine = {p.mask_name for p in plan.images}
+    labels = {name: row.label for row in plan.class_map.rows for name in class_names(row)}
     other = []
     for path in sorted(out.glob(f"*{SIDECAR_SUFFIX}")):
         sidecar = read_json(path) or {}
         made_from = sidecar.get("made_from")
         mask = path.name.removesuffix(SIDECAR_SUFFIX)
-        if (
-            isinstance(made_from, dict)
-            and mask not in mine
-            and made_from.get("classes") != plan.class_map.fingerprint()
-        ):
-            other.append(mask)
+        if isinstance(made_from, dict) and mask not in mine:
+            then = _labels_then(made_from)
+            # Without rules: a mask of instances, whose labels are objects.
+            if then != {} and then != labels:
+                other.append(mask)
     if not other:
         return []
     listed = ", ".join(other[:3]) + (f" and {len(other) - 3} more" if len(other) > 3 else "")
@@ -516,6 +516,14 @@ def _stale_masks(out: Path, plan: Plan) -> list[str]:
         f"The folder also holds {masks_text(len(other))} made with another class map: {listed}. "
         "Their labels may mean something else; export them again or use another folder."
     ]
+
+
+def _labels_then(made_from: Mapping[str, Any]) -> dict[str | None, int] | None:
+    """Labels by the names of classes, in whatever order they were drawn; None if not known."""
+    try:
+        return dict(made_from["rules"])
+    except (TypeError, ValueError, LookupError):
+        return None
 
 
 def write_report(folder: OutputWriter, report: Report, class_map: ClassMap) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from qpmask.common.arguments import check_fields
 from qpmask.errors import OptionsError
 from qpmask.features.extractor import Extractor
 from qpmask.features.own import OwnExtractor, own_by_entry_point, own_by_path
@@ -42,6 +43,9 @@ class HowToRun:
     precision: str = "float32"
     normalize: str = "imagenet"
     weights: Mapping[str, Path] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 def feature_name(choice: str) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qpmask.common.arguments import named
+from qpmask.common.arguments import check_fields, check_kind, named, path_of, paths_of
 from qpmask.errors import OptionsError
 from qpmask.features.choosing import PRECISIONS, HowToRun, check_choice, feature_name
 from qpmask.features.seeing import NORMALIZE
@@ -49,6 +49,7 @@ class FeatureOptions:
     force: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.extractors:
             raise OptionsError(
                 "Name an extractor.",
@@ -109,14 +110,20 @@ def feature_options(
     elif isinstance(extractors, os.PathLike):
         many = [os.fspath(extractors)]
     else:
-        many = [os.fspath(extractor) for extractor in extractors]
-    folders = [slides] if isinstance(slides, str | os.PathLike) else list(slides)
-    how = HowToRun(
-        device, precision, normalize,
-        {name: Path(folder).expanduser() for name, folder in (weights or {}).items()},
-    )  # fmt: skip
+        check_kind(extractors, Iterable, "extractors", "a name or a sequence of names")
+        many = []
+        for i, one in enumerate(extractors):
+            check_kind(one, str | os.PathLike, f"extractors[{i}]", "a name or a path")
+            many.append(os.fspath(one))
+    check_kind(weights, Mapping | None, "weights", "a mapping of names to folders")
+    check_kind(views, Iterable, "views", "a sequence of names")
+    homes = {
+        name: path_of(folder, f"weights[{name!r}]").expanduser()
+        for name, folder in (weights or {}).items()
+    }
+    how = HowToRun(device, precision, normalize, homes)
     return FeatureOptions(
         tuple(dict.fromkeys(part.strip() for part in many if part.strip())), how, batch_size,
-        num_workers, store, tuple(Path(folder).expanduser() for folder in folders),
+        num_workers, store, tuple(folder.expanduser() for folder in paths_of(slides, "slides")),
         tuple(views), force,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from qpmask.batch import Batch, EndsRun
-from qpmask.common.arguments import named
+from qpmask.common.arguments import check_callable, check_kind, named, paths_of
 from qpmask.errors import OptionsError
 from qpmask.events import BatchListener, BatchStarted
 from qpmask.features.job import FeatureItem, FeatureWork
@@ -36,10 +36,9 @@ def patch_files(inputs: PathLike | Sequence[PathLike]) -> list[Path]:
     OptionsError
         There is no such file, or a folder holds none.
     """
-    many = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
     found: dict[Path, None] = {}
-    for given in many:
-        path = Path(given).expanduser().absolute()
+    for given in paths_of(inputs, "patches"):
+        path = given.expanduser().absolute()
         if path.is_dir():
             folder = path / "patches" if (path / "patches").is_dir() else path
             files = [p for p in sorted(folder.glob("*.h5")) if not p.name.startswith(".")]
@@ -96,6 +95,9 @@ def extract_features(
     OutputError
         An output folder cannot be written to, or another run works in it.
     """
+    check_kind(options, FeatureOptions, "options", "what qpmask.feature_options gives")
+    check_callable(progress, "progress", "a function that takes an event")
+    check_kind(stop, threading.Event | None, "stop", "a threading.Event")
     require_h5py()
     files = patch_files(patches)
     started, clock = datetime.now(timezone.utc), time.monotonic()

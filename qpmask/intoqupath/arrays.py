@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.classes.names import class_name
+from qpmask.common.arguments import check_kind
 from qpmask.errors import OptionsError, WrongTypeError
 from qpmask.geojson.objects import (
     Geometries,
@@ -45,6 +46,11 @@ def table_of(
         if classes is not None or measurements is not None or nuclei is not None:
             raise OptionsError("An ObjectTable has its own classes, measurements and nuclei.")
         return polygons
+    what = "a sequence of arrays or of shapely geometries"
+    check_kind(polygons, Collection, "polygons", what)
+    check_kind(nuclei, Collection | None, "nuclei", what)
+    check_kind(classes, Iterable | None, "classes", "text or a sequence of it")
+    check_kind(measurements, Mapping | None, "measurements", "a mapping of names to numbers")
     shapes = _shapes(polygons, "polygons")
     n = len(shapes)
     nucleus = np.full(n, -1, np.int32)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.batch import Batch
+from qpmask.common.arguments import check_callable, check_kind, path_of, paths_of
 from qpmask.errors import ImportRefusedError, NoSuchImageError, OptionsError, ProjectError
 from qpmask.events import BatchListener, BatchStarted
 from qpmask.geojson.objects import ObjectTable
@@ -77,7 +78,11 @@ def import_objects(
     NoQuPathError
         There is no QuPath 0.6 or later.
     """
-    given = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+    given = paths_of(inputs, "inputs")
+    check_kind(options, ImportOptions | None, "options", "ImportOptions")
+    check_kind(image, str | None, "image", "text")
+    check_callable(progress, "progress", "a function that takes an event")
+    check_kind(stop, threading.Event | None, "stop", "a threading.Event")
     opened = open_project(project)
     items, unmatched = _matched(inputs_of(given), opened, image)
     return _run(opened, items, options or ImportOptions(), dry_run, progress, stop, unmatched)
@@ -130,6 +135,9 @@ def add_objects(
     --------
     >>> qpmask.add_objects("project.qpproj", "slide.svs", contours, "Tumor", {"score": scores})
     """
+    path_of(project, "project")
+    check_kind(image, str, "image", "the name or entry id of an image")
+    check_kind(options, ImportOptions | None, "options", "ImportOptions")
     options = options or ImportOptions(as_kind="cells" if nuclei is not None else "detections")
     if options.source is None:
         options = replace(options, source="Python")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
-from qpmask.common.arguments import path_of
+from qpmask.common.arguments import check_kind, path_of
 from qpmask.errors import OptionsError
 from qpmask.geojson import ObjectTable
 from qpmask.geojson.write import Dialect, WriteOptions, geojson_of
@@ -55,6 +55,7 @@ def write_geojson(
     """
     target = path_of(path, "path").expanduser()
     check_suffix(target)
+    check_kind(objects, ObjectTable, "objects", "an ObjectTable, as qpmask.trace makes")
     options = WriteOptions(collection, dialect, nested, measurements)
     return write_objects(target, objects, options)
 

@@ -26,6 +26,8 @@ class Program:
         As people call it.
     package, version : str
         The distribution that was measured; no package for programs in Java.
+    library : str
+        Version of the program itself, where the distribution has another.
     call : str
         The call that gives labels; ``f`` is the file, ``k`` a level, ``(x, y)`` level 0 pixels.
     uint8, uint16, uint32 : Reading
@@ -56,6 +58,13 @@ class Program:
     is_mended: bool = False
     levels: Levels = "all"
     note: str = ""
+    library: str = ""
+
+    @property
+    def versions(self) -> str:
+        """What was measured, for people."""
+        own = f"{self.package} {self.version}"
+        return f"{self.library} ({own})" if self.library else self.version
 
 
 PROGRAMS: tuple[Program, ...] = (
@@ -69,7 +78,7 @@ PROGRAMS: tuple[Program, ...] = (
     ),
     Program(
         "OpenSlide", "openslide-python", "1.4.7", "read_region((0, 0), k, level_dimensions[k])",
-        uint16="wrong", uint32="refused", strips="refused", levels="whole",
+        uint16="wrong", uint32="refused", strips="refused", levels="whole", library="4.0.1",
         note="take one channel (red is the label). A part of a smaller level mixes labels unless "
         "mask and levels halve exactly and x and y are multiples of the downsample: take parts "
         "from level 0, or use tiffslide. uint16 gives label // 256, and worse at the right edge",

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.common.arguments import whole_number
+from qpmask.common.arguments import path_of, whole_number
 from qpmask.errors import OptionsError
 from qpmask.patches.h5file import read_patch_file
 from qpmask.patches.pixels import PatchReader
@@ -66,8 +66,9 @@ def open_patches(
     MissingExtraError
         h5py is not installed.
     """
-    file = Path(path).expanduser().absolute()
-    return Patches(file, read_patch_file(file), None if slide is None else Path(slide).absolute())
+    file = path_of(path, "path").expanduser().absolute()
+    at = None if slide is None else path_of(slide, "slide").expanduser().absolute()
+    return Patches(file, read_patch_file(file), at)
 
 
 class Patches(Sequence[Patch]):

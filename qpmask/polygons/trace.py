@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.common.arguments import check_fields, check_kind, flag
 from qpmask.errors import OptionsError
 from qpmask.geojson import Geometries, ObjectTable, plain_objects
 from qpmask.geojson.objects import joined_tables
@@ -48,6 +49,9 @@ class TraceOptions:
     simplify_um: float | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self, numbers=("downsample", "simplify_um"))
+        if self.instances is not None:
+            flag(self.instances, "instances")
         for name, value, known in (
             ("split", self.split, SPLITS),
             ("kind", self.kind, tuple(KINDS)),
@@ -122,6 +126,7 @@ def trace(
     >>> qpmask.trace(np.array([[1, 1], [1, 0]])).geometries.rings(0)[0][0].tolist()
     [[0, 0], [2, 0], [2, 1], [1, 1], [1, 2], [0, 2], [0, 0]]
     """
+    check_kind(classes, Iterable, "classes", "a sequence of names or labels")
     options = TraceOptions(split, tuple(classes), kind, downsample, frame, instances, simplify_um)
     if isinstance(mask, str | os.PathLike):
         with open_mask(Path(mask)) as opened:
@@ -137,7 +142,7 @@ def trace(
         )
     meaning = Meaning(is_instances=bool(instances))
     plane = ArrayPlane(mask)
-    shapes, label = _traced(plane, _only(classes), meaning, options, lambda n: None)
+    shapes, label = _traced(plane, _only(options.classes), meaning, options, lambda n: None)
     return _objects(shapes, label, meaning, options, to_image(None, downsample))
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import projects
@@ -12,8 +14,9 @@ import tifffile
 from conftest import Cli
 from exports import files
 from PIL import Image
+from slides.slide_samples import gradient, write_slide
 
-from qpmask import export_masks, export_options
+from qpmask import export_masks, export_options, open_mask
 from qpmask.errors import MissingExtraError, OptionsError
 from qpmask.events import ImageFinished
 from qpmask.export import previews
@@ -21,6 +24,8 @@ from qpmask.report import Report
 from qpmask.viewer import extras
 
 ALL = {"contact_sheet.png", *(f"previews/Prostate {letter}.png" for letter in "ABC")}
+
+CUT = {"x": 17, "y": 9, "width": 40, "height": 30, "z": 0, "t": 0}
 
 
 def export(project: Path, out: Path, **options: object) -> Report:
@@ -90,6 +95,38 @@ def test_a_slide_that_cannot_be_used_is_said(demo: Path, tmp_path: Path) -> None
     (record,) = report
     assert record.ok and "without the slide" in record.warnings[-1]
     assert set(pictures(tmp_path / "m")) == {"contact_sheet.png", "previews/Prostate A.png"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "more", "shown"),
+    [
+        ("rotated", (64, 48), {"rotation": "ROTATE_180"}, lambda p: p[::-1, ::-1]),
+        ("rotated", (48, 64), {"rotation": "ROTATE_90"}, lambda p: np.rot90(p, -1)),
+        ("cropped", (40, 30), {"region": CUT}, lambda p: p[9:39, 17:57]),
+    ],
+    ids=["turned", "turned by 90", "cropped"],
+)
+def test_the_slide_lies_as_qupath_shows_it(
+    tiny: Path, tmp_path: Path, kind: str, size: tuple[int, int], more: dict[str, Any],
+    shown: Callable[[np.ndarray], np.ndarray],
+) -> None:  # fmt: skip
+    name, whole = "squares.ome.tif", gradient(48, 64)
+    slide = write_slide(tmp_path / "slide.tif", whole)
+
+    def change(data: dict[str, Any]) -> None:
+        projects.entry(data, name)["serverBuilder"]["uri"] = slide.as_uri()
+
+    projects.keep(tiny, name)
+    projects.edit(tiny, change)
+    projects.wrap(tiny, name, kind, *size, **more)
+    out = tmp_path / "m"
+    (record,) = export(tiny, out, unknown="ignore")
+    assert record.mask is not None and not any("preview" in text for text in record.warnings)
+    with open_mask(out / record.mask) as mask:
+        glass = mask[:, :] == 0
+    assert glass.any()
+    found = pixels(out / "previews" / "squares.png")[: size[1], : size[0]]
+    np.testing.assert_array_equal(found[glass], shown(whole)[glass])
 
 
 def test_a_picture_that_fails_leaves_the_mask_and_the_older_picture(

@@ -28,18 +28,8 @@ ROTATED = "squares.ome.tif"  # 64 x 48 pixels
 
 
 def wrap(project: Path, kind: str, width: int, height: int, **more: Any) -> None:
-    """Let QuPath's chain of the image hold one server more."""
-
-    def change(data: dict[str, Any]) -> None:
-        entry = projects.entry(data, ROTATED)
-        inner = entry["serverBuilder"]
-        outer = {**inner["metadata"], "width": width, "height": height}
-        entry["serverBuilder"] = {
-            "builderType": kind, "builder": inner, "metadata": outer, **more
-        }  # fmt: skip
-
     projects.keep(project, ROTATED)
-    projects.edit(project, change)
+    projects.wrap(project, ROTATED, kind, width, height, **more)
 
 
 def export(project: Path, out: Path, **options: Any) -> Any:

@@ -279,3 +279,17 @@ def test_what_the_folder_keeps_is_said(tmp_path: Path, demo: Path) -> None:
     assert "order area" in said and "the label 40" in said
     again = exported(demo, out, order="classes", unclassified=40, force=True)
     assert not [w for w in again.warnings if "from an earlier run" in w]
+
+
+def test_masks_of_other_labels_are_told_and_those_of_another_order_are_not(
+    three: Path, made: Path
+) -> None:
+    def stale(classes: dict[str, int], **options: Any) -> list[str]:
+        report = exported(three, made, classes, images=(SQUARES,), **options)
+        return [text for text in report.warnings if "another class map" in text]
+
+    assert stale(dict(reversed(ALL.items()))) == []
+    assert stale(ALL, order="area") == []
+    (said,) = stale({**ALL, "Alpha": 2, "Beta": 1})
+    assert "holds 2 masks" in said and "cells.ome.tif" in said
+    assert stale({**ALL, "Delta": 9}), "a class that they lack"

@@ -18,7 +18,7 @@ def row(program: Program, *, details: bool) -> str:
         reading = getattr(program, name)
         return f"**{reading}**" if reading == "wrong" else reading
 
-    cells = [program.name, program.version, *map(cell, ("uint8", "uint16", "uint32"))]
+    cells = [program.name, program.versions, *map(cell, ("uint8", "uint16", "uint32"))]
     if details:
         cells += map(cell, ("zlib", "zstd", "none"))
         cells += ["right" if program.is_mended else cell("strips")]

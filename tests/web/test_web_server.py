@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
+from slides.slide_samples import gradient, write_slide
 from web.web_samples import CLASSES, Reply, ask, blocks, write
 
 import qpmask
 from qpmask.errors import OptionsError
+from qpmask.geometry import Affine, Size
+from qpmask.geometry.frames import Frame, SlideFile
 from qpmask.web import Server, serve
 from qpmask.web.answers import PAGE_FILES
 
@@ -250,6 +256,37 @@ class TestWhileItIsLookedAt:
             assert not reply.json["hasSlide"]
             assert "a.tif is gone" in " ".join(reply.json["notes"])
             assert ask(server, "api/images/0/mask/0/0/0/0").status == 200
+
+    @pytest.mark.parametrize(
+        ("matrix", "shown"),
+        [
+            (Affine(-1, 0, 700, 0, -1, 600), lambda p: p[::-1, ::-1]),
+            (Affine.shift(150, 80), lambda p: p[80:380, 150:450]),
+            (Affine(0, 1, 150, -1, 0, 380), lambda p: np.rot90(p[80:380, 150:450], -1)),
+        ],
+        ids=["turned", "cropped", "cropped and turned"],
+    )
+    def test_the_slide_lies_as_the_mask_says(
+        self, tmp_path: Path, matrix: Affine, shown: Callable[[np.ndarray], np.ndarray]
+    ) -> None:
+        """Its pixels are those that QuPath shows there, not those of the file's corner."""
+        pixels = gradient(600, 700)
+        wanted = shown(pixels)
+        frame = Frame(matrix, SlideFile("a.tif", "Bio-Formats", 0, None, Size(700, 600)))
+        labels = np.ones(wanted.shape[:2], np.uint8)
+        said = {"frame": json.dumps(frame.to_json())}
+        write(tmp_path / "masks" / "a.ome.tif", labels, extra=said)
+        (tmp_path / "slides").mkdir()
+        write_slide(tmp_path / "slides" / "a.tif", pixels, tile=(256, 256))
+        with serve(tmp_path / "masks", slides=tmp_path / "slides") as server:
+            assert ask(server, "api/images/0").json["hasSlide"]
+            reply = ask(server, "api/images/0/slide/0/0/0")
+        with Image.open(BytesIO(reply.body)) as tile:
+            found = np.asarray(tile.convert("RGB")).astype(int)
+        height, width = (min(a, b) for a, b in zip(found.shape, wanted.shape[:2], strict=False))
+        assert height >= 256 and width >= 256
+        off = np.abs(found[:height, :width] - wanted[:height, :width])
+        assert off.mean() < 4 and off.max() < 40, "JPEG's own error and no more"
 
     def test_a_damaged_tile(self, tmp_path: Path) -> None:
         noise = np.random.default_rng(0).integers(0, 3, LABELS.shape).astype(np.uint8)
