@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copyreg
 import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +22,20 @@ from qpmask.cluster.itemrecords import find_records
 from qpmask.errors import OptionsError, OutputError
 from qpmask.outputs.claims import Claims
 
-pytest.importorskip("distributed", reason="dask.distributed is not installed")
+if find_spec("distributed") is None:
+    pytest.skip("dask.distributed is not installed", allow_module_level=True)
 pytestmark = pytest.mark.filterwarnings("default")  # those of Dask are not ours
 
 from qpmask.cluster.dasktasks import run_on_dask  # noqa: E402
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pickling_as_it_was() -> Iterator[None]:
+    """Dask has exceptions pickled with their causes from then on, in all of the process."""
+    before = dict(copyreg.dispatch_table)
+    yield
+    copyreg.dispatch_table.clear()
+    copyreg.dispatch_table.update(before)
 
 
 @pytest.fixture(autouse=True)

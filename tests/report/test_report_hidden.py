@@ -305,7 +305,7 @@ def test_sidecars_that_do_not_say(data: object) -> None:
 
 def test_an_error_names_what_and_how_to_go_on() -> None:
     check_hidden(Hidden(covered=(CoveredClass("Tumor", 1, 10, 1),)), "A")
-    with pytest.raises(HiddenObjectsError, match="1 object of A leave no pixel: Tumor") as caught:
+    with pytest.raises(HiddenObjectsError, match="1 object of A leaves no pixel: Tumor") as caught:
         check_hidden(hidden(), "A")
     assert "--hidden warn" in str(caught.value)
 

@@ -27,7 +27,8 @@ WIDTH, HEIGHT = 1100, 700
 Open = Callable[..., Any]
 
 
-@pytest.fixture(scope="session")
+# Not of the session: while it lives, its thread has a running event loop, which others must not.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     program = next(filter(None, map(shutil.which, _NAMES)), None)
     if program is None:
