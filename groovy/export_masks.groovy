@@ -624,7 +624,7 @@ class SlidePath {
 /**
  * Where an image lies in its file: the chain of servers that QuPath wraps around it, as a matrix a to f
  * from pixels of the image to those of the file, (a x + b y + c, d x + e y + f). Builders that are not
- * known here give none. The same as qpmask/serverchain.py, number by number.
+ * known here give none. The same as qpmask/project/serverchain.py, number by number.
  */
 class ImageFrame {
     private static final List<String> IN_PLACE = ['pyramidize', 'color', 'swapRedBlue', 'color_deconvolved', 'normalized',
@@ -1017,7 +1017,7 @@ class ObjectCount {
 
 // ---- the plan -----------------------------------------------------------------------------------
 
-/** Class names in QuPath's one form: split at colons, white space off each part. As qpmask.classnames. */
+/** Class names in QuPath's one form: split at colons, white space off each part. As qpmask.classes.names. */
 class ClassNames {
     /** The full name, or null for that of no class: nothing but colons, or Unclassified. */
     static String form(String text) {
@@ -1543,7 +1543,7 @@ class ImagePlan {
     }
 }
 
-/** A mask that is there already: whether it still holds, or what changed, in the words of qpmask's plan.standing. */
+/** A mask that is there already: whether it still holds, or what changed, in the words of qpmask's plan.skipping. */
 class StandingMask {
     static final Map WORDS = [tile_px: 'tile size', image: 'size of the image', pixel_size_um: 'pixel size in \u00b5m',
                               boundary_label: 'label of outlines']
@@ -1872,7 +1872,7 @@ class DrawnObjects {
     }
 }
 
-/** What covers what, in terms of QuPath's label images, which draw class after class. As qpmask.engines.drawn. */
+/** What covers what, in terms of QuPath's label images, which draw class after class. As qpmask.engines.draworder. */
 @CompileStatic
 class DrawOrder {
     static final int CELLS = 1024
@@ -1934,7 +1934,7 @@ class DrawOrder {
     }
 }
 
-/** Areas in whole numbers, so that this and qpmask.engines.drawn come to one order, to the last bit. */
+/** Areas in whole numbers, so that this and qpmask.engines.draworder come to one order, to the last bit. */
 @CompileStatic
 class RoiArea {
     static final double STEPS_PX2 = 2e4d
@@ -2382,8 +2382,9 @@ class MaskXml {
 // ---- unseen -------------------------------------------------------------------------------------
 
 /**
- * Which objects leave a pixel, and what covers the others; as qpmask.engines.native.sight. Each object is drawn
- * once more by itself, in one tile after the other, until a pixel of it is found that has its label in the mask.
+ * Which objects leave a pixel, and what covers the others; the same answers as qpmask.engines.native.seenobjects.
+ * Here each object is drawn once more by itself, in one tile after the other, until a pixel of it is found that
+ * has its label in the mask.
  */
 @CompileStatic
 class ObjectSight {
@@ -2609,7 +2610,7 @@ class ObjectPen implements Closeable {
     void close() { graphics.dispose() }
 }
 
-/** Objects that are drawn and leave no pixel: counted, and in words. Keys and words as qpmask.hidden has them. */
+/** Objects that are drawn and leave no pixel: counted, and in words. Keys and words as qpmask.report.hidden has them. */
 class HiddenObjects {
     static final Map WORDS = [outside: 'outside the image', thin: 'thinner than a pixel', empty: 'without a shape (no ROI, or an empty one)',
                               plane: 'on a slice or time point that the image does not have',

@@ -100,7 +100,7 @@ class ImagePlan:
     standing: Standing | None = None
 
     def __repr__(self) -> str:
-        what = f"{objects_text(self.drawn)}" if self.error is None else "cannot be drawn"
+        what = objects_text(self.drawn) if self.error is None else "cannot be drawn"
         return f"<ImagePlan {self.entry.name!r} ({self.entry.id}): {what}>"
 
 

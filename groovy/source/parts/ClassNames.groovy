@@ -1,6 +1,6 @@
 import java.util.regex.Pattern
 
-/** Class names in QuPath's one form: split at colons, white space off each part. As qpmask.classnames. */
+/** Class names in QuPath's one form: split at colons, white space off each part. As qpmask.classes.names. */
 class ClassNames {
     /** The full name, or null for that of no class: nothing but colons, or Unclassified. */
     static String form(String text) {

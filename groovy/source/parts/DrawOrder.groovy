@@ -2,7 +2,7 @@ import groovy.transform.CompileStatic
 import qupath.lib.objects.classes.PathClass
 import qupath.lib.roi.interfaces.ROI
 
-/** What covers what, in terms of QuPath's label images, which draw class after class. As qpmask.engines.drawn. */
+/** What covers what, in terms of QuPath's label images, which draw class after class. As qpmask.engines.draworder. */
 @CompileStatic
 class DrawOrder {
     static final int CELLS = 1024

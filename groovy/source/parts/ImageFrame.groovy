@@ -3,7 +3,7 @@ import qupath.lib.images.servers.ImageServers
 /**
  * Where an image lies in its file: the chain of servers that QuPath wraps around it, as a matrix a to f
  * from pixels of the image to those of the file, (a x + b y + c, d x + e y + f). Builders that are not
- * known here give none. The same as qpmask/serverchain.py, number by number.
+ * known here give none. The same as qpmask/project/serverchain.py, number by number.
  */
 class ImageFrame {
     private static final List<String> IN_PLACE = ['pyramidize', 'color', 'swapRedBlue', 'color_deconvolved', 'normalized',

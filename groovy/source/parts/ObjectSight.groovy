@@ -6,8 +6,9 @@ import qupath.lib.regions.RegionRequest
 import qupath.lib.roi.interfaces.ROI
 
 /**
- * Which objects leave a pixel, and what covers the others; as qpmask.engines.native.sight. Each object is drawn
- * once more by itself, in one tile after the other, until a pixel of it is found that has its label in the mask.
+ * Which objects leave a pixel, and what covers the others; the same answers as qpmask.engines.native.seenobjects.
+ * Here each object is drawn once more by itself, in one tile after the other, until a pixel of it is found that
+ * has its label in the mask.
  */
 @CompileStatic
 class ObjectSight {

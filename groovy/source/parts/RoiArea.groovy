@@ -9,7 +9,7 @@ import qupath.lib.roi.PolygonROI
 import qupath.lib.roi.RectangleROI
 import qupath.lib.roi.interfaces.ROI
 
-/** Areas in whole numbers, so that this and qpmask.engines.drawn come to one order, to the last bit. */
+/** Areas in whole numbers, so that this and qpmask.engines.draworder come to one order, to the last bit. */
 @CompileStatic
 class RoiArea {
     static final double STEPS_PX2 = 2e4d

@@ -1,4 +1,4 @@
-/** A mask that is there already: whether it still holds, or what changed, in the words of qpmask's plan.standing. */
+/** A mask that is there already: whether it still holds, or what changed, in the words of qpmask's plan.skipping. */
 class StandingMask {
     static final Map WORDS = [tile_px: 'tile size', image: 'size of the image', pixel_size_um: 'pixel size in \u00b5m',
                               boundary_label: 'label of outlines']
