@@ -64,7 +64,6 @@ def run_on_dask(
         Another run or task works in the folder.
     """
     emit, stop = progress or ignore, stop or threading.Event()
-    check_alone(plan.out)
     with Claims(plan.claims_folder) as claims:
         for item in plan.items:  # tasks of qpmask work keep away
             if not claims.take(file_key(item.key)):
@@ -72,6 +71,7 @@ def run_on_dask(
                     f"A task works on {item.name!r} in {plan.out}.",
                     hint="Wait for it to end: qpmask status PLAN.",
                 )
+        check_alone(plan.out)  # a run looks for claims once it has its lock
         with _connected(where) as client:
             _all_images(plan, client, emit, stop)
     return collect(plan)
@@ -211,9 +211,9 @@ def _make(path: str, key: str) -> dict[str, Any]:
         plan = _plans.get(path) or _plans.setdefault(path, read_plan_file(Path(path)))
         item = next(item for item in plan.items if item.key == key)
         image_plan = plan.plan_of((item,))
+        scratch = plan.folder / f"work-{socket.gethostname()}-{os.getpid()}"
+        scratch.mkdir(parents=True, exist_ok=True)  # an earlier run's collecting took it away
         if path not in _makers:
-            scratch = plan.folder / f"work-{socket.gethostname()}-{os.getpid()}"
-            scratch.mkdir(parents=True, exist_ok=True)
             writer = OutputWriter(plan.out, scratch)
             maker = ShareMaker(image_plan, writer, ignore, threading.Event())
             _makers[path] = maker

@@ -46,9 +46,10 @@ class SlurmOptions:
     setup: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("array_size", "cpus"):
-            if getattr(self, name) < 1:
-                raise OptionsError(f"{name} is {getattr(self, name)}; it must be 1 or more.")
+        for name in ("array_size", "cpus", "at_once"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise OptionsError(f"{name} is {number}; it must be 1 or more.")
         for name in ("time", "partition", "mem", "gres", "account"):
             value = getattr(self, name)
             if value is not None and not re.fullmatch(r"[\w.:,=/()@%+-]+", value):
@@ -135,7 +136,6 @@ def _script(asks: Sequence[str], options: SlurmOptions, command: str) -> str:
 
 
 def _call(options: SlurmOptions, command: str, plan: Path) -> str:
-    # On the node's own disk where there is one: what is kept there is small and made anew anywhere.
     return shlex.join([options.python, "-m", "qpmask", command, str(plan.absolute())])
 
 

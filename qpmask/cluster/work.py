@@ -14,7 +14,7 @@ from pathlib import Path
 from qpmask.cluster.itemrecords import file_key, read_record, write_record
 from qpmask.cluster.planfile import PlanFile, PlanItem
 from qpmask.cluster.shares import share
-from qpmask.errors import OptionsError, OutputError, QpmaskError
+from qpmask.errors import OptionsError, OutputError
 from qpmask.events import ImageFinished, Listener, ignore
 from qpmask.export.run import ShareMaker
 from qpmask.outputs import OutputWriter, writing
@@ -22,6 +22,7 @@ from qpmask.outputs.claims import Claims
 from qpmask.report import ImageRecord
 
 _READ_AT_ONCE = 32  # data files whose objects are held at a time
+_LOOKED_AT_S = 1.0  # other tasks that look at the lock hold it for a moment
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,6 @@ def work_on(
     stop = stop or threading.Event()
     if not items:
         return WorkDone(())
-    check_alone(plan.out)
     scratch = plan.folder / f"work-{socket.gethostname()}-{os.getpid()}"
     with writing(scratch, "The folder"):
         scratch.mkdir(parents=True, exist_ok=True)
@@ -126,6 +126,7 @@ class _Worker:
         mine = [item for item in items if self._claimed(item)]
         try:
             if mine:
+                check_alone(self._plan.out)  # a run looks for claims once it has its lock
                 self._make(tuple(mine))
         finally:
             for item in mine:
@@ -206,11 +207,11 @@ def check_alone(out: Path) -> None:
     if not lock.exists():
         return
     try:
-        with FileLock(lock, timeout=0):
+        with FileLock(lock, timeout=_LOOKED_AT_S):
             pass
     except Timeout as error:
         raise OutputError(
             f"A run of qpmask is writing to {out}.", hint="Wait for it to end."
         ) from error
-    except (OSError, QpmaskError):
+    except OSError:
         return  # no locks there; a run that ended leaves none

@@ -23,7 +23,8 @@ class Drawer:
     def __init__(self) -> None:
         self._folder: Path | None = None
         self._locks: dict[Path, threading.Lock] = {}
-        self._drawn: dict[tuple[Path, str], MaskFileShown | None] = {}
+        # Its mask, why there is none, or None where nothing is annotated.
+        self._drawn: dict[tuple[Path, str], MaskFileShown | str | None] = {}
         self._lock = threading.Lock()
 
     def with_mask(self, image: Shown) -> tuple[Shown, str | None]:
@@ -37,13 +38,15 @@ class Drawer:
         key = image.project.path, image.entry.id
         with self._lock:
             lock = self._locks.setdefault(image.project.path, threading.Lock())
-        try:
-            with lock:  # an output folder has one run at a time
-                if key not in self._drawn:
+        with lock:  # an output folder has one run at a time
+            if key not in self._drawn:
+                try:
                     self._drawn[key] = self._draw(image)
+                except QpmaskError as error:  # as often as a tile is asked for, said again
+                    self._drawn[key] = str(error)
             mask = self._drawn[key]
-        except QpmaskError as error:
-            return image, f"Its annotations are not shown: {error}"
+        if isinstance(mask, str):
+            return image, f"Its annotations are not shown: {mask}"
         if mask is None:
             return image, "Nothing is annotated in it."
         return replace(image, masks=(mask,)), "The mask was drawn for this page; it is not saved."
@@ -60,7 +63,8 @@ class Drawer:
         with self._lock:
             if self._folder is None:
                 self._folder = Path(tempfile.mkdtemp(prefix="qpmask-serve-"))
-            out = self._folder / f"{len(self._locks)}-{abs(hash(image.project.path)):x}"
+            # In the order in which projects were first looked at.
+            out = self._folder / str(list(self._locks).index(image.project.path))
         options = export_options(images=(image.entry.id,), engine="native", unknown="ignore")
         report = export_masks(image.project, out, None, options)
         record = next((r for r in report if r.entry_id == image.entry.id), None)
