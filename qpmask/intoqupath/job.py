@@ -160,6 +160,12 @@ class ImportWork:
         try:
             made = Made()
             if data is not None or not self._natively(entry, before, coming, made, new, reporter):
+                if self._options.engine == "native":
+                    raise UnsupportedByEngineError(
+                        f"Only QuPath can add to the data file of {entry.label}: it is large, or "
+                        "not as QuPath 0.4 and later write it.",
+                        hint="Leave --engine away.",
+                    )
                 data = data or self._open(entry, before, reporter)
                 self._by_qupath(data, coming, made, new, reporter)
             reporter.phase("checking")
@@ -242,6 +248,7 @@ class ImportWork:
             made.removed += data.remove(removal)
         taken = set(data.ids())
         reporter.phase("adding", sum(len(one.table) for one in coming))
+        n_before = 0
         for one in coming:
             plain = [c.name for c in one.table.classes if c.color_argb is None]
             colors = {**palette_colors(one.table), **files.default_colors(plain)}
@@ -251,7 +258,8 @@ class ImportWork:
             for stream in object_streams(table, ids, _marks(one.source)):
                 reporter.check()
                 data.add(stream.data)
-                reporter.done(made.added)
+                n_before += stream.n_objects
+                reporter.done(n_before)
             made.add(table)
             self._note_classes(table)
         reporter.phase("saving")

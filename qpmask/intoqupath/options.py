@@ -63,7 +63,7 @@ class ImportOptions:
     strict : bool
         Refuse files in which anything has to be mended or left out.
     force : bool
-        Write though QuPath runs, or the project was saved by a later QuPath.
+        Write though QuPath runs.
     engine : {"auto", "native", "qupath"}
         Who writes. "auto": qpmask itself where objects are only added, which leaves all else of a
         data file byte for byte; QuPath where some are taken out, and for large data files.

@@ -116,8 +116,13 @@ def _work(maker: Maker[Any], sources: Sequence[Item], options: RunOptions) -> Ob
     else:
         stems = {source.key: slide_stem(source.name) for source in sources}
         counts = Counter(stem.casefold() for stem in stems.values())
+        taken = {folded for folded, count in counts.items() if count == 1}
         targets = {}
         for number, (key, stem) in enumerate(stems.items(), 1):
-            once = counts[stem.casefold()] == 1
-            targets[key] = options.out / f"{stem if once else f'{stem}_{number}'}{options.suffix}"
+            if counts[stem.casefold()] > 1:
+                stem += f"_{number}"
+                while stem.casefold() in taken:  # another one is called so
+                    stem += "_"
+                taken.add(stem.casefold())
+            targets[key] = options.out / f"{stem}{options.suffix}"
     return ObjectFileWork(maker, targets, options.write, options.force)

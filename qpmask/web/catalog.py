@@ -6,6 +6,7 @@ image. Only files of this list are ever served, each by its number.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -226,11 +227,17 @@ def _totals(sidecar: Mapping[str, Any]) -> tuple[ClassTotal, ...]:
     try:
         return tuple(
             ClassTotal(int(row["label"]), str(row["name"]), row.get("color"),
-                       int(row.get("pixels") or 0), row.get("area_mm2"))
+                       int(row.get("pixels") or 0), _finite(row.get("area_mm2")))
             for row in (rows if isinstance(rows, list) else ())
         )  # fmt: skip
     except (TypeError, ValueError, KeyError, AttributeError):
         return ()
+
+
+def _finite(value: Any) -> float | None:
+    """A number that JSON has; None for what is none, which any file may hold."""
+    number = None if value is None else float(value)
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _key(file_name: str) -> str:

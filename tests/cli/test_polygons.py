@@ -169,3 +169,16 @@ def test_simplified_polygons_say_how_many_pixels_change(qpmask_cli: Cli, tmp_pat
     assert sum(map(shapely.count_coordinates, shapes[1])) < 60
     assert sum(map(shapely.count_coordinates, shapes[0])) > 300
     assert abs(sum(s.area for s in shapes[1]) / sum(s.area for s in shapes[0]) - 1) < 0.02
+
+
+def test_no_two_masks_go_into_one_file(tmp_path: Path, qpmask_cli: Cli) -> None:
+    folders = [tmp_path / name for name in ("one", "two", "three")]
+    for k, (folder, name) in enumerate(zip(folders, ("a", "a", "a_2"), strict=True), 1):
+        folder.mkdir()
+        with MaskWriter(folder / f"{name}.ome.tif", 150, 80, classes={f"C{k}": k}) as writer:
+            writer.write(0, 0, np.where(MASK == 1, k, 0).astype(np.uint8))
+    code, _, _ = qpmask_cli("polygons", *folders, "-o", tmp_path / "out")
+    assert code == 0
+    made = sorted((tmp_path / "out").glob("*.geojson"))
+    found = {f["properties"]["classification"]["name"] for path in made for f in features(path)}
+    assert (len(made), found) == (3, {"C1", "C2", "C3"})

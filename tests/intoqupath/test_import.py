@@ -443,3 +443,15 @@ def test_geojson_of_qupath_comes_back_as_the_same_objects(
                 bounds = [np.concatenate([v.min(axis=0), v.max(axis=0)]) for v in vertices]
                 np.testing.assert_allclose(*bounds, atol=0.021)
         assert other == one
+
+
+def test_the_native_engine_does_not_start_qupath(
+    project: Path, cells: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qpmask.intoqupath.splice.MOST_BYTES", 0)
+    files = tree(project)
+    report = import_objects(cells, project, ImportOptions(engine="native"))
+    (record,) = report.records
+    assert not report.ok
+    assert "Only QuPath can add" in (record.error or "")
+    assert tree(project) == files

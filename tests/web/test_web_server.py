@@ -393,6 +393,14 @@ class TestWhatIsServed:
         rows = ask(server, "api/images/0").json["layers"][0]["classes"]
         assert {row["name"]: row["label"] for row in rows} == CLASSES
 
+    def test_an_area_that_is_no_number_costs_no_other_image(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.ome.tif", LABELS[:100, :100])
+        sidecar = path.with_name(path.name + ".json")
+        sidecar.write_text('{"classes": [{"label": 1, "name": "A", "pixels": 3, "area_mm2": NaN}]}')
+        with serve(tmp_path) as server:
+            (image,) = ask(server, "api/images").json["images"]
+            assert [one["area_mm2"] for one in image["classes"]] == [None]
+
     def test_it_says_what_it_is(self, mask: Path) -> None:
         server = serve(mask)
         assert server.url in repr(server)
