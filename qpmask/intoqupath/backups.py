@@ -26,7 +26,7 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from qpmask.errors import ImportRefusedError, OptionsError
-from qpmask.outputs import file_sha256, read_json, sync_folder, writing
+from qpmask.outputs import file_sha256, path_bytes, read_json, sync_folder, writing
 from qpmask.project import Project
 
 FOLDER: Final = "qpmask-backups"
@@ -85,7 +85,7 @@ class BackupSet:
     @property
     def n_bytes(self) -> int:
         """Bytes of the files that it keeps."""
-        return sum(p.stat().st_size for p in self.folder.rglob("*") if p.is_file())
+        return path_bytes(self.folder)
 
     def save(self) -> None:
         """Write the manifest, whole or not at all."""

@@ -32,8 +32,7 @@ def with_project_colors(
         color = listed.get(found.name)
         argb = found.color_argb
         if color is not None:
-            red, green, blue = color
-            argb = (255 << 24 | red << 16 | green << 8 | blue) - (1 << 32)
+            argb = packed(color)
         elif argb is None and defaults is not None:
             argb = defaults.get(found.name)
         classes.append(ObjectClass(found.name, argb))

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from qpmask.common.words import objects_text
 from qpmask.engines.base import RenderJob, Sight
 from qpmask.errors import HiddenObjectsError
 from qpmask.project.inventory import Inventory
@@ -80,7 +81,7 @@ class HiddenGroup:
         return f"covered by {_coverers(self.by)}"
 
     def __str__(self) -> str:
-        return f"{self.class_name}: {_objects(self.objects)}, no pixel left: {self.reason}"
+        return f"{self.class_name}: {objects_text(self.objects)}, no pixel left: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,7 @@ def check_hidden(hidden: Hidden, label: str) -> None:
     """Raise :class:`HiddenObjectsError` if an object of the image leaves no pixel."""
     if hidden.n_objects:
         raise HiddenObjectsError(
-            f"{_objects(hidden.n_objects)} of {label} "
+            f"{objects_text(hidden.n_objects)} of {label} "
             f"{'leaves' if hidden.n_objects == 1 else 'leave'} no pixel: "
             f"{'; '.join(map(str, hidden.groups[:_LISTED_LINES]))}.",
             hint=" ".join([*_ways_out([(label, hidden)]), "--hidden warn goes on."]),
@@ -256,7 +257,7 @@ def run_lines(images: Sequence[tuple[str, Hidden]]) -> list[str]:
         else:
             n = sum(group.objects for _, group in found)
             lines.append(
-                f"{name}: {_objects(n)} in {len(found):,} images, no pixel left: {reason}."
+                f"{name}: {objects_text(n)} in {len(found):,} images, no pixel left: {reason}."
             )
     for name, rows in shares.items():
         if len(rows) == 1:
@@ -402,7 +403,3 @@ def _ids(inventory: Inventory, rows: Sequence[int]) -> tuple[str, ...]:
     listed = tuple(rows[:_LISTED_IDS])
     found = inventory.ids(listed)
     return tuple(i or f"number {row + 1}" for i, row in zip(found, listed, strict=True))
-
-
-def _objects(count: int) -> str:
-    return f"{count:,} object" + ("" if count == 1 else "s")

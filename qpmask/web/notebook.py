@@ -8,6 +8,8 @@ import html
 import threading
 from pathlib import Path
 
+import numpy as np
+
 from qpmask.mask import Mask
 from qpmask.web.server import Server, link_to, serve
 
@@ -57,20 +59,15 @@ def show(mask: Mask, height_px: int = 600) -> MaskView:
 
 def png_of(mask: Mask) -> bytes:
     """A static picture of a mask, as PNG."""
-    import io
-
-    import numpy as np
-    from PIL import Image
-
     from qpmask.viewer.opening import classes_shown
     from qpmask.viewer.palette import Painter
+    from qpmask.viewer.png import encode_png
+    from qpmask.viewer.scene import PAPER, lay_over
 
-    pixels = Painter(classes_shown(mask)).paint(mask.thumbnail(_PICTURE_PX))
-    white = np.full((*pixels.shape[:2], 3), 255, np.uint8)
-    painted = np.where(pixels[:, :, 3:] > 0, pixels[:, :, :3], white)
-    file = io.BytesIO()
-    Image.fromarray(painted.astype(np.uint8)).save(file, "PNG")
-    return file.getvalue()
+    painted = Painter(classes_shown(mask)).paint(mask.thumbnail(_PICTURE_PX))
+    pixels = np.full((*painted.shape[:2], 3), PAPER, np.uint8)
+    lay_over(pixels, painted, 1.0)
+    return encode_png(pixels)
 
 
 def _address(mask: Mask) -> str:

@@ -29,8 +29,9 @@ def command(inputs: tuple[Path, ...], out: Path, force: bool, quiet: bool, verbo
     exits.set_up_logging(verbose)
     from rich.progress import Progress
 
-    from qpmask.cli.console import error_console, human_bytes, out_console
+    from qpmask.cli.console import count_of, error_console, human_bytes, out_console
     from qpmask.collection.packing import pack
+    from qpmask.outputs import path_bytes
 
     if out.exists() and not force:
         raise OptionsError(f"{out} is there already.", hint="--force replaces it.")
@@ -44,7 +45,8 @@ def command(inputs: tuple[Path, ...], out: Path, force: bool, quiet: bool, verbo
 
         names = pack(inputs, out, on_mask=on_mask)
     if not quiet:
-        files = [out] if out.is_file() else [p for p in out.rglob("*") if p.is_file()]
-        size = human_bytes(sum(p.stat().st_size for p in files))
-        out_console().print(f"{out}: {len(names)} masks, {size}", soft_wrap=True, markup=False)
+        size = human_bytes(path_bytes(out))
+        out_console().print(
+            f"{out}: {count_of(len(names), 'mask')}, {size}", soft_wrap=True, markup=False
+        )
     return exits.OK

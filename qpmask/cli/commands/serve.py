@@ -50,7 +50,7 @@ def command(
     import threading
     import webbrowser
 
-    from qpmask.cli.console import error_console
+    from qpmask.cli.console import count_of, error_console
     from qpmask.web.server import is_of_this_machine, serve
 
     with serve(*inputs, slides=slides, host=host, port=port) as server:
@@ -60,8 +60,7 @@ def command(
                 "images, and the way there is not encrypted.",
                 style="yellow",
             )
-        n = len(server.images)
-        error_console().print(f"{n} image{'s' if n != 1 else ''}; Ctrl-C ends it.")
+        error_console().print(f"{count_of(len(server.images), 'image')}; Ctrl-C ends it.")
         click.echo(server.url)
         if opens and not webbrowser.open(server.url):
             error_console().print("No browser could be opened here; open the address yourself.")

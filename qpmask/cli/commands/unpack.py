@@ -31,7 +31,7 @@ def command(
     exits.set_up_logging(verbose)
     from rich.progress import Progress
 
-    from qpmask.cli.console import error_console, out_console
+    from qpmask.cli.console import count_of, error_console, out_console
     from qpmask.collection.packing import unpack
 
     errors = error_console()
@@ -43,5 +43,7 @@ def command(
             on_mask=lambda name: progress.update(task, description=f"Unpacking {name}"[:40]),
         )  # fmt: skip
     if not quiet:
-        out_console().print(f"{out}: {len(written)} files", soft_wrap=True, markup=False)
+        out_console().print(
+            f"{out}: {count_of(len(written), 'file')}", soft_wrap=True, markup=False
+        )
     return exits.OK
