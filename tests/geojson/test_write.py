@@ -159,6 +159,7 @@ def test_coordinates_have_two_decimals(values: list[float]) -> None:
     found = [f["geometry"]["coordinates"] for f in written(plain_objects(shapes))["features"]]
 
     assert np.allclose(found, [[v, -v] for v in values], atol=0.00500001, rtol=0)
+    assert all(round(number, 2) == number for point in found for number in point)
 
 
 @given(st.integers(1, 60), st.integers(1, 4000))

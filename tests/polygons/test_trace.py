@@ -179,6 +179,23 @@ class TestArrays:
             assert len(table) == 12
             assert sum(shape.area for shape in as_shapely(table)) == mask.size
 
+    def test_an_array_in_chunks_is_read_by_rows_of_chunks(self) -> None:
+        class Chunked:
+            """As Zarr has it: one size of chunks for all."""
+
+            def __init__(self, pixels: np.ndarray) -> None:
+                self.shape, self.dtype, self.ndim = pixels.shape, pixels.dtype, pixels.ndim
+                self.chunks, self.pixels, self.read = (4, 6), pixels, []
+
+            def __getitem__(self, rows: slice) -> np.ndarray:
+                self.read.append((rows.start, rows.stop))
+                return self.pixels[rows]
+
+        array = Chunked(np.kron(np.arange(1, 13, dtype=np.uint16).reshape(3, 4),
+                                np.ones((5, 7), np.uint16)))  # fmt: skip
+        assert len(qpmask.trace(array)) == 12
+        assert sorted(array.read) == [(0, 4), (4, 8), (8, 12), (12, 15)]
+
 
 def masks(max_side: int = 24, n_labels: int = 3, dtype: Any = np.uint16) -> st.SearchStrategy:
     sides = st.integers(1, max_side)
