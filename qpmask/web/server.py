@@ -167,6 +167,7 @@ class _Http(ThreadingHTTPServer):
         self.token = token.encode()
         self.busy = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
         self._connections = threading.BoundedSemaphore(_MAX_CONNECTIONS)
+        self._open: set[socket.socket] = set()
         super().__init__((host, port), _Handler)
         self.is_local = is_of_this_machine(host)
 
@@ -184,10 +185,19 @@ class _Http(ThreadingHTTPServer):
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
         try:
             super().process_request_thread(request, client_address)
         finally:
+            self._open.discard(request)
             self._connections.release()
+
+    def server_close(self) -> None:
+        """Stop listening, and end connections that browsers keep open."""
+        super().server_close()
+        for request in list(self._open):
+            with contextlib.suppress(OSError):
+                request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         _log.debug("A request from %s ended early.", client_address, exc_info=True)

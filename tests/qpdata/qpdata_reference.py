@@ -51,7 +51,21 @@ class Reference:
         return field
 
     def image_data(self, path: Path) -> Any:
-        file = self.jclass("java.io.File")(str(path))
+        """What QuPath reads in a file, with the classes and colours of the file.
+
+        QuPath keeps the first colour of a class as long as it runs, so that a file read after
+        another has colours of that one: classes known before are put aside meanwhile.
+        """
+        known = self._field("qupath.lib.objects.classes.PathClass", "existingClasses").get(None)
+        before = self.jclass("java.util.HashMap")(known)
+        known.clear()
+        try:
+            return self._read(self.jclass("java.io.File")(str(path)))
+        finally:
+            known.clear()
+            known.putAll(before)
+
+    def _read(self, file: Any) -> Any:
         try:
             return self.path_io.readImageData(file, self.server)
         except TypeError:  # before QuPath 0.6

@@ -59,6 +59,14 @@ def run(
     return report, report.records[0], read_json(folder / "masks" / "A.ome.tif.json") or {}
 
 
+@pytest.mark.parametrize("kind", ["RectangleROI", "EllipseROI"])
+def test_a_box_thinner_than_a_pixel_is_said_as_thin(tmp_path: Path, kind: str) -> None:
+    thin = Obj(path_class=("Tumor",), roi=Roi(kind, (20.2, 10.2, 20.5, 14)))
+    _, record, _ = run(tmp_path, square("Stroma", 2, 2, 4), thin)
+    assert record.hidden is not None
+    assert [(group.class_name, group.why) for group in record.hidden.groups] == [("Tumor", "thin")]
+
+
 def test_a_covered_object_is_said_with_what_covers_it(tmp_path: Path) -> None:
     report, record, sidecar = run(
         tmp_path, square("Tumor", 4, 4, 4), square("Muscle", 2, 2, 10), square("Stroma", 20, 2, 4)

@@ -89,7 +89,7 @@ class HiddenObjects {
     static String refused(Map hidden, String label) {
         if (!hidden?.objects)
             return null
-        return "${Words.objects(hidden.objects)} of ${label} leave no pixel: " +
+        return "${Words.objects(hidden.objects)} of ${label} ${hidden.objects == 1 ? 'leaves' : 'leave'} no pixel: " +
                 "${hidden.groups.take(LISTED_LINES).collect { words(it) }.join('; ')}. " +
                 [*waysOut([hidden]), "hidden = 'warn' goes on."].join(' ')
     }

@@ -343,7 +343,7 @@ def _box(
         elif x0 <= 0 and x1 >= width and y0 <= 0 and y1 >= height:
             canvas.state[k] = label
             room.spot[0], room.spot[1] = k, 0
-        elif x0 < width and x1 > 0 and y0 < height and y1 > 0:
+        elif max(x0, 0) < min(x1, width) and max(y0, 0) < min(y1, height):
             open_tile(canvas, k, width * height)
             fill_box(canvas.pixels[k], width, height, x0, x1, y0, y1, label)
             room.spot[0], room.spot[1] = k, max(y0, 0) * width + max(x0, 0)
