@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
 import sys
@@ -50,7 +51,7 @@ def run(app: click.Command, args: list[str]) -> int:
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
-        error.show(sys.stderr)
+        _show_usage(error)
         return USAGE
     except (QpmaskError, KeyboardInterrupt, click.Abort) as error:
         if isinstance(error, click.Abort):
@@ -66,6 +67,28 @@ def run(app: click.Command, args: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     return result if isinstance(result, int) else OK
+
+
+def _show_usage(error: click.ClickException) -> None:
+    """Print what click does not understand, with the word that was perhaps meant."""
+    from rich.text import Text
+
+    from qpmask.cli.console import error_console
+
+    if type(error).__name__ == "NoArgsIsHelpError":  # no error: 'qpmask' alone shows its help
+        error.show()
+        return
+    console = error_console()
+    console.print(Text("error: ", "bold red") + Text(error.format_message(), "not bold default"))
+    context = getattr(error, "ctx", None)
+    param = getattr(error, "param", None)
+    if isinstance(error, click.BadParameter) and param and isinstance(param.type, click.Choice):
+        said = error.message.partition("' is not one of")[0].lstrip("'")
+        near = difflib.get_close_matches(said, [str(c) for c in param.type.choices], n=1)
+        if near:
+            console.print(f"       Did you mean '{near[0]}'?")
+    if context is not None:
+        console.print(f"       See '{context.command_path} --help'.")
 
 
 def show_error(error: BaseException) -> None:

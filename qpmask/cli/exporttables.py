@@ -85,6 +85,9 @@ def show_plan(plan: Plan, *, as_json: bool = False) -> None:
             f": {standing['make']} new, {standing['make again']} made again, {standing['skip']} "
             "skipped, as they hold"
         )
+    blank = [p for p in plan.images if not p.error and not p.drawn]
+    if blank:
+        text += f"; {count_of(len(blank), 'mask')} would be all background"
     say(console, f"{text}.")
 
 

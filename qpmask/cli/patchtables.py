@@ -145,7 +145,10 @@ def _print_summary(report: PatchReport) -> None:
     for r in report:
         majority.update({name: n for name, n in r.majority.items() if n})
     if majority:
-        shares = ", ".join(f"{name} {n:,}" for name, n in majority.most_common())
+        n_labelled = sum(r.patches or 0 for r in report if r.majority)
+        rest = n_labelled - sum(majority.values())
+        listed = [*majority.most_common(), *([("no class", rest)] if rest else [])]
+        shares = ", ".join(f"{name} {count:,}" for name, count in listed)
         _say(console, f"Patches by majority class: {shares}")
     _print_made_again(console, report)
     counts = Counter(r.status for r in report)

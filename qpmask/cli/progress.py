@@ -23,6 +23,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from qpmask.cli.advice import FASTER, faster_next
@@ -54,16 +55,21 @@ if TYPE_CHECKING:
     from qpmask.report import ImageRecord
 
 AT_A_GLANCE = 10  # images of a run whose progress is still in view at its end
+_WIDE = 80  # columns of a terminal with room for whole words
 _MAX_SAID = 40  # images of a run that get a line each in a terminal
 _PLAIN_EVERY_S = 10.0  # how often a long image says how far it is, without a terminal
 
 
 class _Speed(ProgressColumn):
-    """Tiles a second."""
+    """Tiles a second, in the room that there is."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(Column(no_wrap=True, justify="right"))
+        self._unit = " tiles/s" if width >= _WIDE else "/s"
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if not speed else f"{speed:,.0f} tiles/s", style="progress.data.speed")
+        return Text("" if not speed else f"{speed:,.0f}{self._unit}", style="progress.data.speed")
 
 
 class Display:
@@ -99,7 +105,7 @@ class Display:
             TextColumn("{task.fields[phase]}", style="dim"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            _Speed(),
+            _Speed(self._console.width),
             TimeRemainingColumn(compact=True),
             console=self._console,
             expand=True,

@@ -171,6 +171,11 @@ class Patches(Sequence[Patch]):
         return self._table.labels.names if self._table.labels else ()
 
     @property
+    def class_labels(self) -> tuple[int, ...]:
+        """Label of each class in the mask; none without labels."""
+        return tuple(self._table.labels.values.tolist()) if self._table.labels else ()
+
+    @property
     def fractions(self) -> NDArray[np.float32]:
         """Share of each class in each patch, shape (n, n_classes)."""
         labels = self._table.labels

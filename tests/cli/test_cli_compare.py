@@ -215,7 +215,7 @@ def test_masks_of_two_resolutions(cli: Cli, tmp_path: Path) -> None:
         with MaskWriter(tmp_path / name, pixels.shape[1], pixels.shape[0]) as writer:
             writer.write(0, 0, pixels)
     code, out, _ = cli(tmp_path / "fine.tif", tmp_path / "coarse.tif")
-    assert code == 0 and "Equal: 9,375 pixels (every 4 of the first)." in out
+    assert code == 0 and "Equal: 9,375 pixels (at the size of the second, 4 times smaller)." in out
 
 
 def test_masks_that_do_not_belong_together(cli: Cli, tmp_path: Path) -> None:

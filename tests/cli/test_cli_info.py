@@ -249,9 +249,39 @@ def test_without_a_path_the_formats_of_slides(
 def test_what_is_none_of_them_is_a_wrong_use(qpmask_cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("# words")
     code, _, err = qpmask_cli("info", tmp_path / "README.md")
-    assert code == 2 and "is no QuPath project, no mask and no data file" in err
+    assert code == 2 and "is no QuPath project, no mask, no data file" in err
 
 
 def test_a_command_that_is_misspelt(qpmask_cli: Cli) -> None:
     code, _, err = qpmask_cli("expotr")
     assert code == 2 and "Did you mean 'export'?" in err
+
+
+def test_a_patch_file(cli: Cli, demo: Path, tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    code, _, _ = cli("patches", demo, "-o", tmp_path / "p", "--mpp", 1, "-q")
+    path = next((tmp_path / "p" / "patches").glob("*A.h5"))
+    code, out, err = cli("info", path, "--json")
+    data = json.loads(out)
+    assert (code, err) == (0, "")
+    assert (data["patch_size"], data["patch_mpp"], data["features"]) == (256, 1, {})
+    assert data["n_patches"] >= sum(c["patches"] for c in data["classes"]) > 0
+    code, out, _ = cli("info", path)
+    assert code == 0 and "256 x 256 pixels at 1 µm a pixel" in out and "Stroma" in out
+
+
+def test_geojson(cli: Cli, demo: Path, tmp_path: Path) -> None:
+    assert cli("annotations", demo, "-o", tmp_path / "a", "-q")[0] == 0
+    code, out, err = cli("info", tmp_path / "a" / "Prostate B.geojson", "--json")
+    data = json.loads(out)
+    assert (code, err, data["features"], data["left_out"]) == (0, "", 9, 0)
+    assert {"kind": "annotation", "class": "Tumor: Positive", "objects": 1} in data["objects"]
+    assert "Tumor: Positive" in cli("info", tmp_path / "a" / "Prostate B.geojson")[1]
+    (tmp_path / "x.geojson").write_text("{}")
+    code, _, err = cli("info", tmp_path / "x.geojson")
+    assert code == 1 and "is no GeoJSON" in err
+
+
+def test_a_choice_that_is_misspelt(cli: Cli) -> None:
+    code, _, err = cli("export", TINY, "-o", "x", "--objects", "anotations")
+    assert code == 2 and "Did you mean 'annotations'?" in err and "qpmask export --help" in err

@@ -267,9 +267,9 @@ def _resolution(found: MaskComparison) -> str:
     scale_x, scale_y = found.pairing.scale_x, found.pairing.scale_y
     if scale_x == scale_y == 1:
         return ""
-    finer = ("second", "first")[found.pairing.coarser]
+    coarser = ("first", "second")[found.pairing.coarser]
     by = f"{scale_x:.6g}" if scale_x == scale_y else f"{scale_x:.6g} x {scale_y:.6g}"
-    return f" (every {by} of the {finer})"
+    return f" (at the size of the {coarser}, {by} times smaller)"
 
 
 def _short(value: float | None) -> str:

@@ -25,10 +25,11 @@ _TIFF = (b"II", b"MM")  # how a TIFF begins
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 @click.option("-v", "--verbose", count=True, help="Show what happens.")
 def command(path: Path | None, as_json: bool, verbose: int) -> int:
-    """Show a QuPath project, a mask, a collection of masks, or a QuPath data file.
+    """Show a QuPath project, a mask, a collection of masks, a data file, patches or GeoJSON.
 
     Of a project its images, sizes and slides; of a mask its levels and classes; of a data file its
-    image and objects. PATH is a .qpproj file, the folder of a project, a mask, or a .qpdata file.
+    image and objects; of a patch file its patches and features; of GeoJSON its objects. PATH is a
+    .qpproj file, the folder of a project, a mask, a .qpdata file, an .h5 file, or a .geojson file.
     Starts no Java. Without PATH: which formats of slides can be read here.
     """
     exits.set_up_logging(verbose)
@@ -56,14 +57,20 @@ def command(path: Path | None, as_json: bool, verbose: int) -> int:
     if path.name.lower().endswith(DATA_FILES):
         return show_data_file(path, as_json)
     from qpmask.cli.infomask import show_mask
+    from qpmask.cli.infoothers import GEOJSON, HDF5, show_geojson, show_patch_file
 
     with path.open("rb") as file:
-        if file.read(2) not in _TIFF:
-            raise OptionsError(
-                f"{path} is no QuPath project, no mask and no data file.",
-                hint="A project is a .qpproj file or its folder, a mask a TIFF, a data file a "
-                ".qpdata file.",
-            )
+        begins = file.read(len(HDF5))
+    if begins == HDF5:
+        return show_patch_file(path, as_json)
+    if path.name.lower().endswith(GEOJSON):
+        return show_geojson(path, as_json)
+    if begins[:2] not in _TIFF:
+        raise OptionsError(
+            f"{path} is no QuPath project, no mask, no data file, no patch file and no GeoJSON.",
+            hint="A project is a .qpproj file or its folder, a mask a TIFF, a data file a "
+            ".qpdata file, a patch file HDF5.",
+        )
     return show_mask(path, as_json)
 
 
