@@ -211,6 +211,21 @@ class Launch {
     }
 }
 
+/** A setting that is given to a script as name=value. */
+class GivenSetting {
+    /** Puts it among the settings; false if the text is none. */
+    static boolean take(Map settings, String text) {
+        def found = text =~ /^(\w+)=(.*)$/
+        if (!found.matches())
+            return false
+        def (name, value) = [found.group(1), found.group(2)]
+        if (!settings.containsKey(name))
+            throw new MaskStop("There is no setting '${name}' (${text}). There are: ${settings.keySet().join(', ')}.")
+        settings[name] = value in ['', 'null'] ? null : settings[name] instanceof Boolean ? value == 'true' : value
+        return true
+    }
+}
+
 /** Something that the user can do something about; no stack trace. */
 class MaskStop extends RuntimeException {
     final String type  // of the same error of qpmask
@@ -242,14 +257,11 @@ class ExportTask {
     static ExportTask of(Map settings, List<String> given, String only) {
         File file = null
         for (text in given) {
-            def setting = text =~ /^(\w+)=(.*)$/
             if (text.endsWith('.qpproj'))
                 file = new File(text)
             else if (file == null && projectIn(text))
                 file = projectIn(text)
-            else if (setting.matches() && settings.containsKey(setting.group(1)))
-                settings[setting.group(1)] = setting.group(2) in ['', 'null'] ? null : setting.group(2)
-            else
+            else if (!GivenSetting.take(settings, text))
                 settings.outputFolder = text
         }
         boolean isOpen = file == null
@@ -384,8 +396,10 @@ class OutputFolder {
 
     /** Words on masks of an earlier run whose labels may mean something else. */
     List<String> staleMasks(List<String> mine, ClassMap classes) {
+        def labels = ClassMap.labelsIn(classes.rules())
         def other = sidecars().findAll { mask, sidecar ->
-            sidecar.made_from instanceof Map && !(mask in mine) && sidecar.made_from.classes != ClassMapText.fingerprint(classes)
+            def then = sidecar.made_from instanceof Map && !(mask in mine) ? ClassMap.labelsIn(sidecar.made_from.rules) : labels
+            !(then in [labels, [:]])  // without rules: a mask of instances, whose labels are objects
         }.keySet()
         if (!other)
             return []
@@ -1135,6 +1149,17 @@ class ClassMap {
         return entries.take(row.place) + [mine] + entries.drop(row.place)
     }
 
+    /** Name (null for none) and label of all classes and aliases, in the order of drawing. */
+    List<List> rules() {
+        return rows().collectMany { row -> (row.unclassified ? [null] : [row.name, *(row.aliases ?: [])]).collect { [it, row.label] } }
+    }
+
+    /** Labels by name of such rules, also of those in a sidecar; null if they are none. */
+    static Map<String, Long> labelsIn(rules) {
+        return rules instanceof List && rules.every { it instanceof List && it.size() == 2 && it[1] instanceof Number }
+                ? rules.collectEntries { [(it[0]): it[1] as long] } : null
+    }
+
     /** The map as a run uses it: what becomes of objects without a class, and the order, are in it. */
     ClassMap settled(choice, String chosenOrder) {
         def last = chosenOrder ?: order
@@ -1250,7 +1275,7 @@ class ClassMapText {
 
     /** Of its JSON with sorted keys, in ASCII. */
     static String fingerprint(ClassMap map) {
-        return Hash.sha256(sorted(data(map))).take(16)
+        return sorted(data(map)).digest('SHA-256').take(16)
     }
 
     private static String sorted(value) {
@@ -1416,7 +1441,7 @@ class MaskNames {
             def name = stems[image.id]
             if (seen[folded(name)] > 1) {
                 def id = stem(image.id)
-                name += '_id' + (id.getBytes(StandardCharsets.UTF_8).length <= 24 ? id : Hash.sha256(id).take(12))
+                name += '_id' + (id.getBytes(StandardCharsets.UTF_8).length <= 24 ? id : id.digest('SHA-256').take(12))
                 while (folded(name) in taken)
                     name += '_'
                 taken << folded(name)
@@ -1436,7 +1461,7 @@ class MaskNames {
             int end = 160
             while ((raw[end] & 0xc0) == 0x80)
                 end--
-            def whole = Hash.sha256(text)
+            def whole = text.digest('SHA-256')
             text = new String(raw, 0, end, StandardCharsets.UTF_8).replaceAll(/[ .]+$/, '') + '_' + whole.take(8)
         }
         return !text || text ==~ /(?is)(con|prn|aux|nul|com\d|lpt\d)(\..*)?/ ? "_${text}".toString() : text
@@ -1497,9 +1522,9 @@ class ImagePlan {
 
     /** Decide on labels and sizes. */
     void settle(ExportTask task, ClassMap classes) {
+        rules = classes.rules()
         classes.rows().each { row ->
             def names = row.unclassified ? [null] : [row.name, *(row.aliases ?: [])]
-            names.each { rules << [it, row.label] }
             legend << [label: row.label, name: row.name, color: row.color, objects: names.sum { counts[it] ?: 0 }]
         }
         def names = rules.collect { it[0] } as Set
@@ -1621,10 +1646,9 @@ class StandingMask {
     }
 
     private static List labels(old, List now) {
-        if (!(old instanceof List) || old.any { !(it instanceof List) || it.size() < 2 })
+        def (before, after) = [ClassMap.labelsIn(old), ClassMap.labelsIn(now)]
+        if (before == null)
             return []
-        def before = old.collectEntries { [(it[0]): it[1]] }
-        def after = now.collectEntries { [(it[0]): it[1]] }
         def found = (before + after).keySet().findAll { before[it] != after[it] }.collect {
             "label of ${it == null ? 'unclassified objects' : "'${it}'"} ${text(before[it])} -> ${text(after[it])}"
         }
@@ -2175,7 +2199,7 @@ class MaskTiff implements Closeable {
 
     /** Offset and length of a tile's bytes, which are written if they are new. */
     private long[] segment(byte[] data) {
-        String key = digest(data)
+        String key = data.digest('SHA-256')
         synchronized (file) {
             long[] known = segments[key]
             if (known == null) {
@@ -2195,10 +2219,6 @@ class MaskTiff implements Closeable {
         places[plane][level][at + 1] = segment[1]
     }
 
-    private static String digest(byte[] data) {
-        return Hash.hex(MessageDigest.getInstance('SHA-256').digest(data))
-    }
-
     /** Read the closed file back and compare every byte of it with what was written; returns its SHA-256. */
     String readBack() {
         RandomAccessFile again = new RandomAccessFile(path, 'r')
@@ -2211,7 +2231,7 @@ class MaskTiff implements Closeable {
                 byte[] data = new byte[(int) entry.value[1]]
                 again.seek(entry.value[0])
                 again.readFully(data)
-                if (digest(data) != entry.key)
+                if (data.digest('SHA-256') != entry.key)
                     throw new MaskStop("A tile of ${path} is not what was written. Is the disk full or faulty?")
             }
         } finally {
@@ -3005,25 +3025,11 @@ class Json {
     }
 }
 
-/** SHA-256 of files and text, as hexadecimal. */
-@CompileStatic
+/** SHA-256 of a file, as hexadecimal; of text and bytes Groovy has it (digest). */
 class Hash {
     static String sha256(File file) {
-        MessageDigest digest = MessageDigest.getInstance('SHA-256')
-        byte[] block = new byte[1 << 20]
-        new FileInputStream(file).withCloseable { FileInputStream stream ->
-            int n
-            while ((n = stream.read(block)) > 0)
-                digest.update(block, 0, n)
-        }
-        return hex(digest.digest())
-    }
-
-    static String sha256(String text) {
-        return hex(MessageDigest.getInstance('SHA-256').digest(text.getBytes(StandardCharsets.UTF_8)))
-    }
-
-    static String hex(byte[] bytes) {
-        return new BigInteger(1, bytes).toString(16).padLeft(2 * bytes.length, '0')
+        def digest = MessageDigest.getInstance('SHA-256')
+        file.eachByte(1 << 20) { byte[] block, int n -> digest.update(block, 0, n) }
+        return HexFormat.of().formatHex(digest.digest())
     }
 }

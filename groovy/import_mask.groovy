@@ -54,12 +54,7 @@ def settings = [
 // ---- what it does -------------------------------------------------------------------------------
 
 (binding.hasVariable('args') && args != null ? args as List<String> : []).each {
-    def (name, value) = it.contains('=') ? it.split('=', 2) as List : [null, null]
-    if (name == 'replace')
-        settings.replace = value
-    else if (name in ['again', 'addClasses', 'splitPieces'])
-        settings[name] = value == 'true'
-    else
+    if (!GivenSetting.take(settings, it))
         settings.maskFile = it
 }
 def imageData = QP.getCurrentImageData()
@@ -500,6 +495,21 @@ class ImportRules {
 }
 
 // ---- small tools --------------------------------------------------------------------------------
+
+/** A setting that is given to a script as name=value. */
+class GivenSetting {
+    /** Puts it among the settings; false if the text is none. */
+    static boolean take(Map settings, String text) {
+        def found = text =~ /^(\w+)=(.*)$/
+        if (!found.matches())
+            return false
+        def (name, value) = [found.group(1), found.group(2)]
+        if (!settings.containsKey(name))
+            throw new MaskStop("There is no setting '${name}' (${text}). There are: ${settings.keySet().join(', ')}.")
+        settings[name] = value in ['', 'null'] ? null : settings[name] instanceof Boolean ? value == 'true' : value
+        return true
+    }
+}
 
 /** Something that the user can do something about; no stack trace. */
 class MaskStop extends RuntimeException {

@@ -97,7 +97,7 @@ Launch.of(this).run { List<String> given, String only ->
 
 // ---- what it needs ------------------------------------------------------------------------------
 // <parts>
-// the run      Launch, MaskStop, ExportTask, OutputFolder
+// the run      Launch, GivenSetting, MaskStop, ExportTask, OutputFolder
 // the project  ProjectFile, SlidePath, ImageFrame, DataFile, ObjectCount
 // the plan     ClassNames, ClassMap, ClassMapText, ClassChoice, MaskNames, ImagePlan, StandingMask
 // one mask     MaskMaker, LabelImage, SlideOfSize, DrawnObjects, DrawOrder, RoiArea, LabelTile

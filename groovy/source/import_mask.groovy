@@ -33,12 +33,7 @@ def settings = [
 // ---- what it does -------------------------------------------------------------------------------
 
 (binding.hasVariable('args') && args != null ? args as List<String> : []).each {
-    def (name, value) = it.contains('=') ? it.split('=', 2) as List : [null, null]
-    if (name == 'replace')
-        settings.replace = value
-    else if (name in ['again', 'addClasses', 'splitPieces'])
-        settings[name] = value == 'true'
-    else
+    if (!GivenSetting.take(settings, it))
         settings.maskFile = it
 }
 def imageData = QP.getCurrentImageData()
@@ -68,5 +63,5 @@ println "qpmask: ${made.size()} annotation(s) of ${made*.getPathClass().unique()
 // <parts>
 // the mask     MaskSearch, ClassTable, MaskTracing
 // its place    ImageFrame, ImportRules
-// small tools  MaskStop, Json, Words
+// small tools  GivenSetting, MaskStop, Json, Words
 // </parts>

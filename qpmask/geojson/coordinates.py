@@ -19,9 +19,16 @@ _OPEN, _CLOSE, _COMMA, _POINT, _MINUS, _ZERO = 91, 93, 44, 46, 45, 48  # [ ] , .
 _ROOM: Final = 64
 
 
-@LIBRARY.entry(jit.U8_1D, *[jit.I64_1D] * 3, jit.I64_2D, jit.I64, jit.U8_1D, jit.I64_1D)
+@LIBRARY.entry
 def write_coordinates(
-    type_: U8, parts: I64, rings: I64, vertices: I64, hundredths: I64, base: int, out: U8, end: I64
+    type_: jit.U8_1D,
+    parts: jit.I64_1D,
+    rings: jit.I64_1D,
+    vertices: jit.I64_1D,
+    hundredths: jit.I64_2D,
+    base: int,
+    out: jit.U8_1D,
+    end: jit.I64_1D,
 ) -> int:
     """Write what stands after ``"coordinates":`` of many geometries, one behind the other.
 

@@ -1,10 +1,11 @@
 """How kernels are declared, made, shipped, loaded and called.
 
 **Declared.** A kernel is a Python function on numbers and arrays. :func:`kernel` marks those that
-other kernels call; :meth:`Library.entry` those that Python calls, with the types of their arguments
-(:mod:`.arguments`). A :class:`Library` (:mod:`.library`) is made and loaded as a whole. Kernels
-allocate nothing and raise nothing: they work in arrays that the caller brings, and say by a number
-what they found. Called as plain Python (``Entry.function``) they have NumPy's index checks.
+other kernels call, :meth:`Library.entry` those that Python calls. Annotations of the latter are the
+types of their arguments: numbers, arrays (``I64_2D``, see :mod:`.arguments`), named tuples whose
+fields are annotated alike. A :class:`Library` (:mod:`.library`) is made and loaded as a whole.
+Kernels allocate nothing and raise nothing: they work in arrays that the caller brings, and say by a
+number what they found. Called as plain Python (``Entry.function``) they have NumPy's index checks.
 
 **Made**, by a developer: ``python -m qpmask.jit.build`` has Numba compile each library for a plain
 processor, optimises all of it as one, and writes LLVM bitcode to ``jit/shipped/``, together with a
@@ -21,16 +22,12 @@ kernel cannot check an address, so types, dimensions and layout are checked befo
 """
 
 from qpmask.jit.arguments import (
-    BOOL,
     CANVAS_2D,
     CANVAS_TYPES,
-    F32,
     F32_2D,
-    F64,
     F64_1D,
     F64_2D,
     I32_1D,
-    I64,
     I64_1D,
     I64_2D,
     PIXELS_1D,
@@ -40,22 +37,17 @@ from qpmask.jit.arguments import (
     U16_2D,
     U32_1D,
     U64_2D,
-    Record,
     packed,
 )
 from qpmask.jit.library import Library, kernel
 
 __all__ = [
-    "BOOL",
     "CANVAS_2D",
     "CANVAS_TYPES",
-    "F32",
     "F32_2D",
-    "F64",
     "F64_1D",
     "F64_2D",
     "I32_1D",
-    "I64",
     "I64_1D",
     "I64_2D",
     "PIXELS_1D",
@@ -66,7 +58,6 @@ __all__ = [
     "U32_1D",
     "U64_2D",
     "Library",
-    "Record",
     "kernel",
     "packed",
 ]

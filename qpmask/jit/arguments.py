@@ -1,4 +1,4 @@
-"""Types of the arguments of kernels, and how values become 64-bit words.
+"""Types of the arguments of kernels, read off their annotations; how values become words.
 
 A kernel gets all its arguments in one array of int64: a number is a word (a float its bits), an
 array is its address and its shape, a record is its fields one behind the other. A kernel cannot
@@ -7,11 +7,13 @@ check what lies behind an address, so types, dimensions and layout are checked h
 
 from __future__ import annotations
 
+import functools
 import struct
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, cast
+from typing import Annotated, Any, Protocol, TypeVar, cast, get_type_hints
 
 import numpy as np
+from numpy.typing import NDArray
 
 Value = TypeVar("Value")
 
@@ -99,19 +101,17 @@ class Array:
 
 
 class Record:
-    """A named tuple with a type for each field."""
+    """A named tuple, whose fields are annotated as arguments are."""
 
-    def __init__(self, cls: type[Any], **fields: Argument) -> None:
-        if tuple(fields) != cls._fields:
-            raise TypeError(f"the fields of {cls.__name__} are {cls._fields}")
+    def __init__(self, cls: type[Any]) -> None:
         self.cls = cls
-        self.fields = tuple(fields.values())
+        self.fields = types_of(cls)
 
     def put(self, value: Any, words: list[int]) -> None:
         """Append its words."""
         if type(value) is Packed:
-            if value.type is not self:
-                raise TypeError(f"expected {self.cls.__name__}, not {value.type.cls.__name__}")
+            if value.cls is not self.cls:
+                raise TypeError(f"expected {self.cls.__name__}, not {value.cls.__name__}")
             words += value.words
             return
         for field, item in zip(self.fields, value, strict=True):
@@ -133,16 +133,41 @@ class Record:
 class Packed:
     """The words of a record, and the arrays that they point to."""
 
-    def __init__(self, type: Record, value: Any) -> None:
-        self.type = type
+    def __init__(self, value: Any) -> None:
+        self.cls = type(value)
         self.value = value  # keeps the arrays alive
         self.words: list[int] = []
-        type.put(value, self.words)
+        _argument(self.cls).put(value, self.words)
 
 
-def packed(type: Record, value: Value) -> Value:
+def packed(value: Value) -> Value:
     """A record that many calls take, made into words once; its fields cannot be read."""
-    return cast(Value, Packed(type, value))
+    return cast(Value, Packed(value))
+
+
+@functools.cache
+def types_of(annotated: Any) -> tuple[Argument, ...]:
+    """Types of the arguments of a function or of the fields of a named tuple, by its annotations.
+
+    Raises
+    ------
+    TypeError
+        An annotation is no number, no array with a type of this module and no named tuple.
+    """
+    hints = get_type_hints(annotated, include_extras=True)
+    hints.pop("return", None)
+    return tuple(map(_argument, hints.values()))
+
+
+def _argument(hint: Any) -> Argument:
+    if hint in _NUMBERS:
+        return Number(_NUMBERS[hint])
+    if isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields"):
+        return Record(hint)
+    for said in getattr(hint, "__metadata__", ()):
+        if isinstance(said, Array):
+            return said
+    raise TypeError(f"a kernel cannot take {hint!r}")
 
 
 def _whole(value: Any) -> int:
@@ -155,17 +180,19 @@ def _array(dtype: type[Any], ndim: int) -> Array:
     return Array((np.dtype(dtype),), ndim)
 
 
-I64 = Number("int")
-F64 = Number("float")
-F32 = Number("float32")
-BOOL = Number("bool")
-U8_1D, U8_2D = _array(np.uint8, 1), _array(np.uint8, 2)
-U16_2D = _array(np.uint16, 2)
-U32_1D = _array(np.uint32, 1)
-I32_1D = _array(np.int32, 1)
-I64_1D, I64_2D = _array(np.int64, 1), _array(np.int64, 2)
-U64_2D = _array(np.uint64, 2)
-F32_2D = _array(np.float32, 2)
-F64_1D, F64_2D = _array(np.float64, 1), _array(np.float64, 2)
-PIXELS_1D, PIXELS_2D = Array(PIXEL_TYPES, 1), Array(PIXEL_TYPES, 2)
-CANVAS_2D = Array(CANVAS_TYPES, 2)
+_NUMBERS: dict[Any, str] = {int: "int", float: "float", np.float32: "float32", bool: "bool"}
+
+U8_1D = Annotated[NDArray[np.uint8], _array(np.uint8, 1)]
+U8_2D = Annotated[NDArray[np.uint8], _array(np.uint8, 2)]
+U16_2D = Annotated[NDArray[np.uint16], _array(np.uint16, 2)]
+U32_1D = Annotated[NDArray[np.uint32], _array(np.uint32, 1)]
+I32_1D = Annotated[NDArray[np.int32], _array(np.int32, 1)]
+I64_1D = Annotated[NDArray[np.int64], _array(np.int64, 1)]
+I64_2D = Annotated[NDArray[np.int64], _array(np.int64, 2)]
+U64_2D = Annotated[NDArray[np.uint64], _array(np.uint64, 2)]
+F32_2D = Annotated[NDArray[np.float32], _array(np.float32, 2)]
+F64_1D = Annotated[NDArray[np.float64], _array(np.float64, 1)]
+F64_2D = Annotated[NDArray[np.float64], _array(np.float64, 2)]
+PIXELS_1D = Annotated[NDArray[Any], Array(PIXEL_TYPES, 1)]
+PIXELS_2D = Annotated[NDArray[Any], Array(PIXEL_TYPES, 2)]
+CANVAS_2D = Annotated[NDArray[Any], Array(CANVAS_TYPES, 2)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -23,7 +24,7 @@ import numpy as np
 
 from qpmask.errors import KernelsUnavailableError
 from qpmask.jit import machine
-from qpmask.jit.arguments import Argument
+from qpmask.jit.arguments import Argument, types_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -67,18 +68,14 @@ class Library:
         self._lock = threading.Lock()
         self._engine: Any = None
 
-    def entry(self, *types: Argument) -> Callable[[Function], Function]:
-        """Mark a function that Python calls, with the types of its arguments.
+    def entry(self, function: Function) -> Function:
+        """Mark a function that Python calls; its annotations are the types of its arguments.
 
         It returns nothing or a whole number, and runs without the interpreter's lock.
         """
-
-        def declare(function: Function) -> Function:
-            entry = Entry(self, function, types)
-            self.entries[function.__name__] = entry
-            return cast(Function, entry)
-
-        return declare
+        entry = Entry(self, function)
+        self.entries[function.__name__] = entry
+        return cast(Function, entry)
 
     @property
     def must_compile(self) -> bool:
@@ -188,21 +185,25 @@ class Entry:
         It belongs to this one.
     function : callable
         What is compiled.
-    types : sequence of Argument
-        Of its arguments.
     """
 
-    def __init__(
-        self, library: Library, function: Callable[..., Any], types: Sequence[Argument]
-    ) -> None:
+    def __init__(self, library: Library, function: Callable[..., Any]) -> None:
         self.function = function
-        self.types = tuple(types)
         self.__name__ = function.__name__
         self.__doc__ = function.__doc__
         self._library = library
-        self._pixels = [i for i, t in enumerate(types) if t.pixel_types()]
         self._engine: Any = None
         self._addresses: dict[np.dtype[Any] | None, Any] = {}
+
+    @property
+    def types(self) -> tuple[Argument, ...]:
+        """Of its arguments."""
+        return types_of(self.function)
+
+    @functools.cached_property
+    def _pixels(self) -> list[int]:
+        """Which arguments have one of several types."""
+        return [i for i, type_ in enumerate(self.types) if type_.pixel_types()]
 
     def variants(self) -> list[tuple[str, np.dtype[Any] | None]]:
         """Names in the machine code, and the type of pixels that each is for."""

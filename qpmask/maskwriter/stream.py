@@ -17,7 +17,7 @@ from qpmask.maskwriter.blocks import take_block
 from qpmask.maskwriter.finish import OnTile, publish
 from qpmask.maskwriter.packedwrites import Pixels
 from qpmask.maskwriter.place import lock, make_room
-from qpmask.maskwriter.writerplan import Classes, WriterPlan, check_threads, plan_mask
+from qpmask.maskwriter.writerplan import Classes, MaskOptions, WriterPlan, check_threads
 from qpmask.ometiff.layout import WriteResult
 
 _END = object()
@@ -92,10 +92,8 @@ def from_tiles(
             f"order is {order!r}; it must be one of {', '.join(ORDERS)}.",
             hint="For tiles in any other order use MaskWriter.write, which takes their places.",
         )
-    plan = plan_mask(
-        path, width, height, classes=classes, mpp=mpp, tile_size=tile_size, dtype=dtype,
-        compression=compression, pyramid=pyramid, bits=bits, name=name, extra=extra,
-    )  # fmt: skip
+    options = MaskOptions(classes, mpp, tile_size, dtype, compression, pyramid, bits, name, extra)
+    plan = options.plan(path, width, height)
     release = lock(path)
     try:
         make_room(path, discard=None)

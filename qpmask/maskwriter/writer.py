@@ -22,7 +22,7 @@ from qpmask.maskwriter.journal import Journal, JournalReader
 from qpmask.maskwriter.packedwrites import pack_block
 from qpmask.maskwriter.place import journal_path, lock, make_room, mask_path
 from qpmask.maskwriter.stream import from_tiles
-from qpmask.maskwriter.writerplan import Classes, WriterPlan, check_threads, plan_mask
+from qpmask.maskwriter.writerplan import Classes, MaskOptions, WriterPlan, check_threads
 from qpmask.ometiff.layout import WriteResult
 
 _log = logging.getLogger(__name__)
@@ -117,10 +117,10 @@ class MaskWriter:
     ) -> None:
         path = path_of(path, "path")
         check_threads(threads)
-        plan = plan_mask(
-            path, width, height, classes=classes, mpp=mpp, tile_size=tile_size, dtype=dtype,
-            compression=compression, pyramid=pyramid, bits=bits, name=name, extra=extra,
-        )  # fmt: skip
+        options = MaskOptions(
+            classes, mpp, tile_size, dtype, compression, pyramid, bits, name, extra
+        )
+        plan = options.plan(path, width, height)
         release = lock(path)
         try:
             make_room(path, discard=discard_unfinished)

@@ -194,47 +194,47 @@ def _row_from_json(row: Any) -> ClassRow:
     return ClassRow(int(label), str(name), (red, green, blue))
 
 
-def plan_mask(
-    path: Path,
-    width: int,
-    height: int,
-    *,
-    classes: Classes | None,
-    mpp: float | tuple[float, float] | PixelSize | None,
-    tile_size: int,
-    dtype: str | None,
-    compression: str,
-    pyramid: bool,
-    bits: bool,
-    name: str | None,
-    extra: Mapping[str, str] | None,
-) -> WriterPlan:
-    """The plan from what a user gives; see :class:`qpmask.MaskWriter`.
+@dataclass(frozen=True)
+class MaskOptions:
+    """What a user asks of a mask, as it is given; :class:`qpmask.MaskWriter` says what it means."""
 
-    Raises
-    ------
-    OptionsError
-        If the options make no sense.
-    """
-    size = Size(whole_number(width, "width"), whole_number(height, "height"))
-    tile_px = whole_number(tile_size, "tile_size")
-    check_kind(compression, str, "compression", "text")
-    check_kind(name, str | None, "name", "text")
-    check_kind(extra, Mapping | None, "extra", "a mapping of names to texts")
-    if min(size.width_px, size.height_px) > 0 and tile_px <= _MAX_TILE_PX:
-        tile_px = useful_tile_px(size, tile_px)
-    return WriterPlan(
-        size=size,
-        name=_name_of(path) if name is None else name,
-        tile_px=tile_px,
-        dtype=dtype,
-        compression=compression,
-        pyramid=flag(pyramid, "pyramid"),
-        one_bit=flag(bits, "bits"),
-        pixel_size=pixel_size_of(mpp),
-        classes=class_rows(classes),
-        extra={str(key): str(value) for key, value in (extra or {}).items()},
-    )
+    classes: Classes | None
+    mpp: float | tuple[float, float] | PixelSize | None
+    tile_size: int
+    dtype: str | None
+    compression: str
+    pyramid: bool
+    bits: bool
+    name: str | None
+    extra: Mapping[str, str] | None
+
+    def plan(self, path: Path, width: int, height: int) -> WriterPlan:
+        """The plan of a mask of so many pixels.
+
+        Raises
+        ------
+        OptionsError
+            If the options make no sense.
+        """
+        size = Size(whole_number(width, "width"), whole_number(height, "height"))
+        tile_px = whole_number(self.tile_size, "tile_size")
+        check_kind(self.compression, str, "compression", "text")
+        check_kind(self.name, str | None, "name", "text")
+        check_kind(self.extra, Mapping | None, "extra", "a mapping of names to texts")
+        if min(size.width_px, size.height_px) > 0 and tile_px <= _MAX_TILE_PX:
+            tile_px = useful_tile_px(size, tile_px)
+        return WriterPlan(
+            size=size,
+            name=_name_of(path) if self.name is None else self.name,
+            tile_px=tile_px,
+            dtype=self.dtype,
+            compression=self.compression,
+            pyramid=flag(self.pyramid, "pyramid"),
+            one_bit=flag(self.bits, "bits"),
+            pixel_size=pixel_size_of(self.mpp),
+            classes=class_rows(self.classes),
+            extra={str(key): str(value) for key, value in (self.extra or {}).items()},
+        )
 
 
 def class_rows(classes: Classes | None) -> tuple[ClassRow, ...] | None:

@@ -7,7 +7,7 @@ compared with the subsampling of level 0 while level 0 streams by, so memory sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from qpmask.ometiff.omexml import ClassRow, MaskMetadata
 from qpmask.ometiff.pyramid import Above
 from qpmask.ometiff.reader import MaskFile
 from qpmask.ometiff.runs import RunStrip
-from qpmask.ometiff.stripqueue import StripLine
+from qpmask.ometiff.stripqueue import StripQueue
 from qpmask.ometiff.stripreader import StripRead, StripReader
 from qpmask.ometiff.strips import StripPlace
 from qpmask.ometiff.structurecheck import structure_problems
@@ -221,17 +221,16 @@ class _Check:
     def run(self, on_tile: Callable[[int], None] | None, threads: int | None) -> None:
         """Look at all tiles of all planes and levels."""
         compared = self._reader.grids[: self._n_compared]
-        line: StripLine[Above | None, _Found]
-        with StripLine(compared, self._look, self._look_at_known, threads) as line:
-            for plane in range(self._mask.n_planes):
-                for level, grid in enumerate(self._reader.grids):
-                    if 0 < level < self._n_compared:
-                        continue  # follows from level 0
-                    for row in range(grid.n_rows):
-                        for number in range(grid.n_strips):
-                            line.put(StripPlace(plane, level, row, number), None)
-                            self._note_all(line.take(), on_tile)
-                self._note_all(line.take(rest=True), on_tile)
+        queue: StripQueue[None, _Found]
+        with StripQueue(compared, self._look, self._look_at_known, threads) as queue:
+            for place, found in queue.results(self._strips()):
+                n_tiles = found.read.tiles.shape.n_tiles
+                self.n_tiles += n_tiles
+                self._note(place, found)
+                if place.level == 0:
+                    self._n_done += n_tiles
+                    if on_tile is not None:
+                        on_tile(self._n_done)
         for (at_plane, at_level), labels in sorted(self._in_level.items()):
             if invented := sorted(labels - self.counts[at_plane].keys()):
                 some = ", ".join(map(str, invented[:5])) + (", ..." if len(invented) > 5 else "")
@@ -241,6 +240,16 @@ class _Check:
         for label, (first, k, n_pixels) in sorted(self._strange.items()):
             text = f"the label {label} is in no class; {n_pixels:,} pixels have it, the first here"
             self.add(self._problem(first, k, "label", text))
+
+    def _strips(self) -> Iterator[tuple[StripPlace, None]]:
+        """The strips of level 0 and of all levels that do not follow from it."""
+        for plane in range(self._mask.n_planes):
+            for level, grid in enumerate(self._reader.grids):
+                if 0 < level < self._n_compared:
+                    continue
+                for row in range(grid.n_rows):
+                    for number in range(grid.n_strips):
+                        yield StripPlace(plane, level, row, number), None
 
     def compare_counts(self, counts: Counts | Sequence[Counts] | NDArray[np.int64]) -> None:
         """Compare the pixel counts with the expected ones."""
@@ -303,18 +312,6 @@ class _Check:
         if not n_wrong.any():
             return _Found(read, {})
         return _Found(read, self._counter.count(read.tiles.runs), n_wrong)
-
-    def _note_all(
-        self, strips: Iterable[tuple[StripPlace, _Found]], on_tile: Callable[[int], None] | None
-    ) -> None:
-        for place, found in strips:
-            n_tiles = found.read.tiles.shape.n_tiles
-            self.n_tiles += n_tiles
-            self._note(place, found)
-            if place.level == 0:
-                self._n_done += n_tiles
-                if on_tile is not None:
-                    on_tile(self._n_done)
 
     def _note(self, place: StripPlace, found: _Found) -> None:
         """Turn what was found into problems and counts."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask import jit
 from qpmask.ometiff.strips import MIXED, UNKNOWN, StripShape
 
 
@@ -29,9 +30,9 @@ class RunStrip(NamedTuple):
         Runs ``start[k]`` to ``start[k + 1]`` are tile k's. A tile that cannot be read has none.
     """
 
-    values: NDArray[np.uint32]
-    ends: NDArray[np.int32]
-    start: NDArray[np.int64]
+    values: jit.U32_1D
+    ends: jit.I32_1D
+    start: jit.I64_1D
 
     @property
     def has_mixed(self) -> bool:

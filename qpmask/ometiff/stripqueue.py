@@ -1,10 +1,10 @@
-"""Strips of all levels in line: worked on by threads, taken out in the order in which they came."""
+"""Strips of all levels queue up: worked on by threads, taken out in the order they came in."""
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
@@ -17,11 +17,11 @@ _Source = TypeVar("_Source")
 _Result = TypeVar("_Result")
 
 
-class StripLine(Generic[_Source, _Result]):
+class StripQueue(Generic[_Source, _Result]):
     """Strips under way.
 
-    A strip of the next level joins the line when the last one of those that it is made of was taken
-    out. So the order depends on their numbers alone, never on which thread is faster.
+    A strip of the next level joins the queue when the last one of those that it is made of was
+    taken out. So the order depends on their numbers alone, never on which thread is faster.
 
     It is a context manager. An exception in its block ends what is under way.
 
@@ -53,26 +53,46 @@ class StripLine(Generic[_Source, _Result]):
         threads = threads or min(4, os.cpu_count() or 1)
         self._n_ahead = _STRIPS_PER_THREAD * threads
         self._pool = ThreadPoolExecutor(threads, "qpmask-strips")
-        self._line: deque[tuple[StripPlace, Above | None, _Result | Future[_Result]]] = deque()
+        self._queue: deque[tuple[StripPlace, Above | None, _Result | Future[_Result]]] = deque()
 
-    def __enter__(self) -> StripLine[_Source, _Result]:
+    def __enter__(self) -> StripQueue[_Source, _Result]:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *args: object) -> None:
         self._pool.shutdown(cancel_futures=kind is not None)
 
-    def put(self, place: StripPlace, source: _Source | Above) -> None:
-        """Put a strip in line."""
+    def results(
+        self, strips: Iterable[tuple[StripPlace, _Source]]
+    ) -> Iterator[tuple[StripPlace, _Result]]:
+        """Results of all strips of all levels, in order, while the next ones are worked on.
+
+        Parameters
+        ----------
+        strips : iterable
+            The strips that follow from no other one, plane by plane, with their sources. They are
+            asked for as there is room; never more than a few are under way.
+        """
+        plane = 0
+        for place, source in strips:
+            if place.plane != plane:
+                yield from self._take(rest=True)
+                plane = place.plane
+            self._put(place, source)
+            yield from self._take()
+        yield from self._take(rest=True)
+
+    def _put(self, place: StripPlace, source: _Source | Above) -> None:
+        """Let a strip queue up."""
         above = self._pyramid.above(place.level, place.row, place.number)
         job: _Result | Future[_Result] | None = self._at_once(place, source, above)
         if job is None:
             job = self._pool.submit(self._work, place, source, above)
-        self._line.append((place, above, job))
+        self._queue.append((place, above, job))
 
-    def take(self, *, rest: bool = False) -> Iterator[tuple[StripPlace, _Result]]:
+    def _take(self, *, rest: bool = False) -> Iterator[tuple[StripPlace, _Result]]:
         """Take strips out, until a few are left for the threads to work on, or none."""
-        while len(self._line) > (0 if rest else self._n_ahead):
-            place, above, job = self._line.popleft()
+        while len(self._queue) > (0 if rest else self._n_ahead):
+            place, above, job = self._queue.popleft()
             yield place, job.result() if isinstance(job, Future) else job
             if above is not None and self._pyramid.arrived(above):
-                self.put(StripPlace(place.plane, above.level, above.row, above.number), above)
+                self._put(StripPlace(place.plane, above.level, above.row, above.number), above)

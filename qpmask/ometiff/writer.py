@@ -36,7 +36,7 @@ from qpmask.ometiff.omexml import MaskMetadata, to_ome_xml
 from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.pyramid import Above
 from qpmask.ometiff.runs import RunStrip, TileRuns, joined
-from qpmask.ometiff.stripqueue import StripLine
+from qpmask.ometiff.stripqueue import StripQueue
 from qpmask.ometiff.strips import MIXED, StripGrid, StripPlace, StripShape, TileStrip
 
 __all__ = [
@@ -150,16 +150,17 @@ class _Job:
     ) -> None:
         """Take all tiles of level 0 and store those of all levels."""
         stream = iter(tiles)
-        grid = self._grids[0]
-        line: StripLine[TileRuns | Above, _Ready]
-        with StripLine(tuple(self._grids), self._prepare, self._plain, threads) as line:
-            for plane in range(self._layout.n_planes):
-                for row in range(grid.n_rows):
-                    for number in range(grid.n_strips):
-                        place = StripPlace(plane, 0, row, number)
-                        line.put(place, self._next_strip(stream, place))
-                        self._store_all(line.take(), on_tile)
-                self._store_all(line.take(rest=True), on_tile)
+        queue: StripQueue[TileRuns, _Ready]
+        with StripQueue(tuple(self._grids), self._prepare, self._plain, threads) as queue:
+            for place, ready in queue.results(self._strips(stream)):
+                self._store(place, ready)
+                if place.level == 0:
+                    counts = self._counts[place.plane]
+                    for label, n_pixels in ready.counts.items():
+                        counts[label] = counts.get(label, 0) + n_pixels
+                    self._n_done += len(ready.labels)
+                    if on_tile is not None:
+                        on_tile(self._n_done)
         if next(stream, None) is not None:
             raise MaskError(
                 f"There are more tiles than the {self._n_tiles:,} of {self._layout.size} pixels."
@@ -188,6 +189,15 @@ class _Job:
         return f"tile (row {row}, column {col}){of_plane}"
 
     # --- what comes in ----------------------------------------------------------------------------
+
+    def _strips(self, stream: Iterator[Tiles]) -> Iterator[tuple[StripPlace, TileRuns]]:
+        """All strips of level 0, each in its place."""
+        grid = self._grids[0]
+        for plane in range(self._layout.n_planes):
+            for row in range(grid.n_rows):
+                for number in range(grid.n_strips):
+                    place = StripPlace(plane, 0, row, number)
+                    yield place, self._next_strip(stream, place)
 
     def _next_strip(self, stream: Iterator[Tiles], place: StripPlace) -> TileRuns:
         """The strip that belongs here, put together from tiles unless it comes as one."""
@@ -316,21 +326,6 @@ class _Job:
         return encode_tile(tile, self._layout.compression, one_bit=self._layout.one_bit)
 
     # --- what goes out ----------------------------------------------------------------------------
-
-    def _store_all(
-        self,
-        strips: Iterable[tuple[StripPlace, _Ready]],
-        on_tile: Callable[[int], None] | None,
-    ) -> None:
-        for place, ready in strips:
-            self._store(place, ready)
-            if place.level == 0:
-                counts = self._counts[place.plane]
-                for label, n_pixels in ready.counts.items():
-                    counts[label] = counts.get(label, 0) + n_pixels
-                self._n_done += len(ready.labels)
-                if on_tile is not None:
-                    on_tile(self._n_done)
 
     def _store(self, place: StripPlace, ready: _Ready) -> None:
         directory = self._directories[place.plane * self._n_levels + place.level]

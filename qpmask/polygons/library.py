@@ -8,14 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask import jit
-from qpmask.ometiff.runs import RunStrip
 
 LIBRARY = jit.Library(
     "polygons",
     [f"{__package__}.{name}" for name in ("library", "sweep", "rings")] + ["qpmask.ometiff.runs"],
 )
 
-RUNS = jit.Record(RunStrip, values=jit.U32_1D, ends=jit.I32_1D, start=jit.I64_1D)
 
 I64 = NDArray[np.int64]
 I32 = NDArray[np.int32]
@@ -71,43 +69,25 @@ class Sweep(NamedTuple):
         stack.
     """
 
-    counts: I64
-    cursor: I64
-    x_end: I64
-    label: I64
-    left: I64
-    right: I64
-    component: I64
-    partner: I64
-    across: I64
-    node_x: I32
-    node_y: I32
-    node_next: I32
-    end_node: I32
-    end_other: I32
-    parent: I32
-    of_label: I64
-    xy: I32
-    ring_end: I64
-    ring_component: I64
-    ring_area2: I64
-    stack: I32
-    seen: I64
-
-
-SWEEP = jit.Record(
-    Sweep,
-    counts=jit.I64_1D,
-    cursor=jit.I64_2D,
-    **dict.fromkeys(
-        ("x_end", "label", "left", "right", "component", "partner", "across"), jit.I64_2D
-    ),
-    **dict.fromkeys(
-        ("node_x", "node_y", "node_next", "end_node", "end_other", "parent"), jit.I32_1D
-    ),
-    of_label=jit.I64_1D,
-    xy=jit.I32_1D,
-    **dict.fromkeys(("ring_end", "ring_component", "ring_area2"), jit.I64_1D),
-    stack=jit.I32_1D,
-    seen=jit.I64_2D,
-)
+    counts: jit.I64_1D
+    cursor: jit.I64_2D
+    x_end: jit.I64_2D
+    label: jit.I64_2D
+    left: jit.I64_2D
+    right: jit.I64_2D
+    component: jit.I64_2D
+    partner: jit.I64_2D
+    across: jit.I64_2D
+    node_x: jit.I32_1D
+    node_y: jit.I32_1D
+    node_next: jit.I32_1D
+    end_node: jit.I32_1D
+    end_other: jit.I32_1D
+    parent: jit.I32_1D
+    of_label: jit.I64_1D
+    xy: jit.I32_1D
+    ring_end: jit.I64_1D
+    ring_component: jit.I64_1D
+    ring_area2: jit.I64_1D
+    stack: jit.I32_1D
+    seen: jit.I64_2D

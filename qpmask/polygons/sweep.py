@@ -39,9 +39,7 @@ from qpmask.polygons.library import (
     RINGS,
     ROOM_FOR,
     ROW,
-    RUNS,
     SIDE,
-    SWEEP,
     VERTICES,
     Sweep,
     Y,
@@ -51,8 +49,8 @@ from qpmask.polygons.rings import give_ring
 _LEFT, _RIGHT = 1, 2
 
 
-@LIBRARY.entry(RUNS, jit.I64_1D, jit.I64, SWEEP)
-def sweep(runs: RunStrip, widths: I64, n_rows: int, s: Sweep) -> int:
+@LIBRARY.entry
+def sweep(runs: RunStrip, widths: jit.I64_1D, n_rows: int, s: Sweep) -> int:
     """Sweep over a strip of tiles as wide as the mask; 0, or 1 where more room is wanted.
 
     Parameters

@@ -1,13 +1,15 @@
-"""Native exports by two states of qpmask, side by side, on one processor and on two.
+"""Native exports by two states of qpmask, on one processor and on two, side by side in one run.
 
 Whole processes of ``qpmask export --engine native``; each state is started once before, for its
-machine code. The states take turns; of each the fastest of a few rounds counts, by the clock and by
-the processors apart. Linux alone. The first column is this checkout, the second the one named::
+machine code. The states take turns, and of each the fastest of a few rounds counts. Linux alone.
+"Now" is this checkout, "before" the one that is named, by the libraries of this Python (the state
+of 28112a1 needs Numba; without a state to compare with say ``-``)::
 
     git worktree add ../before 28112a1
-    python tests/benchmarks/bothcores.py --against ../before [--rounds 3] [--cells N] [NAME ...]
+    python tests/benchmarks/bothcores.py ../before [NAME ...] [--rounds 3]
 
-NAMEs choose from: slides (four real ones, where ``../shared/real`` is there), 20000, 60000, cells.
+NAMEs choose from: slides (the four real ones, where ``../shared/real`` is there), 20000, 60000,
+cells (300,000 on 60,000²), million (1,000,000 on 60,000², now alone).
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -28,65 +29,78 @@ from synthetic import make_project
 
 ROOT = Path(__file__).resolve().parents[2]
 SLIDES = ROOT.parent / "shared" / "real" / "liver-0.7.0"
+NAMES = ("slides", "20000", "60000", "cells", "million")
 
 
-def projects(folder: Path, names: list[str], n_cells: int) -> dict[str, tuple[Path, list[str]]]:
-    """Projects by name, and what more to say when they are exported."""
-    found: dict[str, tuple[Path, list[str]]] = {}
-    if "slides" in names and SLIDES.is_dir():
-        found["four slides, 35 Gpx"] = SLIDES, []
-    for side, count in ((20_000, 300), (60_000, 600)):
-        if str(side) in names:
-            project = make_project(folder / f"p{side}", side, count)
-            found[f"{side:,}², {count} annotations"] = project, []
-    if "cells" in names:
+def project_of(name: str, folder: Path) -> tuple[str, Path, list[str]]:
+    """What a project is called in the table, the project, and what more to say to export."""
+    if name == "slides":
+        return "four slides, 35 Gpx", SLIDES, []
+    if name in ("cells", "million"):
+        n_cells = 300_000 if name == "cells" else 1_000_000
         cells.SIDE_PX, cells.SPACING_PX = 60_000, int(56_000 / n_cells**0.5)
-        project = cells.make_project(folder / "cells", n_cells)
-        found[f"60,000², {n_cells:,} cells"] = project, ["--objects", "cells"]
-    return found
+        project = cells.make_project(folder / name, n_cells)
+        return f"60,000², {n_cells:,} cells", project, ["--objects", "cells"]
+    side, count = int(name), {"20000": 300, "60000": 600}[name]
+    return f"{side:,}², {count} annotations", make_project(folder / name, side, count), []
 
 
-def fastest(tree: Path, project: Path, more: list[str], cores: int, before: Measured) -> Measured:
-    """The better of what was measured before and of one more round."""
+def export(tree: Path, project: Path, more: list[str], cores: int) -> Measured:
+    """Export once with the qpmask of a checkout."""
     with tempfile.TemporaryDirectory() as out:
         command = ["-m", "qpmask", "export", str(project), "-o", out, "--engine", "native"]
-        found = measured([*command, "--quiet", *more], tree=tree, cores=cores)
-        return Measured(*map(min, before, found))
+        return measured([*command, "--quiet", *more], tree=tree, cores=cores)
+
+
+def fastest(
+    trees: list[Path], project: Path, more: list[str], cores: int, rounds: int
+) -> list[Measured]:
+    """The best of a few rounds, in which the trees take turns; of memory the most."""
+    runs = [[export(tree, project, more, cores) for tree in trees] for _ in range(rounds)]
+    return [
+        Measured(min(r.seconds for r in of), min(r.cpu_s for r in of), max(r.memory_mb for r in of))
+        for of in zip(*runs, strict=True)
+    ]
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("names", nargs="*", default=["slides", "20000", "60000", "cells"])
-    parser.add_argument("--against", type=Path, required=True)
+    parser.add_argument("before", help="a checkout, or -")
+    parser.add_argument("names", nargs="*", default=[], metavar="NAME")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--cells", type=int, default=300_000)
     options = parser.parse_args()
-    trees = [ROOT, options.against.resolve()]
+    trees = [ROOT] + ([] if options.before == "-" else [Path(options.before).resolve()])
+    names = options.names or [name for name in NAMES if name != "slides" or SLIDES.is_dir()]
+    if unknown := set(names) - set(NAMES):
+        parser.error(f"no such NAME: {', '.join(sorted(unknown))}")
     print(f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.machine()}; load "
           f"{os.getloadavg()[0]:.1f}; fastest of {options.rounds}")  # fmt: skip
-    print("| what | cores | now | before | ratio | CPU now | before | ratio | memory |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    folder = Path(tempfile.mkdtemp())
-    try:
-        first = True
-        for name, (project, more) in projects(folder, options.names, options.cells).items():
-            for cores in (1, 2):
-                found = [Measured(*[float("inf")] * 3)] * 2
-                for _ in range(options.rounds + first):
-                    found = [
-                        fastest(tree, project, more, cores, before)
-                        for tree, before in zip(trees, found, strict=True)
-                    ]
-                    if first:  # machine code was made
-                        first, found = False, [Measured(*[float("inf")] * 3)] * 2
-                now, before = found
-                print(f"| {name} | {cores} | {now.seconds:.2f} s | {before.seconds:.2f} s | "
-                      f"{now.seconds / before.seconds:.2f} | {now.cpu_s:.2f} s | "
-                      f"{before.cpu_s:.2f} s | {now.cpu_s / before.cpu_s:.2f} | "
-                      f"{now.memory_mb:.0f} / {before.memory_mb:.0f} MB |", flush=True)  # fmt: skip
-    finally:
-        shutil.rmtree(folder)
+    print("| what | one core | two | gain | CPU | before: one | two | CPU | now / before, two "
+          "| memory |\n" + "|---" * 10 + "|")  # fmt: skip
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        small = make_project(folder / "small", 4_000, 20)
+        for tree in trees:
+            export(tree, small, [], 0)
+        for name in names:
+            what, project, more = project_of(name, folder)
+            compared = trees[:1] if name == "million" else trees
+            one, two = (fastest(compared, project, more, n, options.rounds) for n in (1, 2))
+            cells_of = [
+                f"{one[0].seconds:.2f} s", f"{two[0].seconds:.2f} s",
+                f"{one[0].seconds / two[0].seconds:.2f}", f"{one[0].cpu_s:.2f} s",
+            ]  # fmt: skip
+            memory = f"{two[0].memory_mb:.0f}"
+            if len(compared) == 2:
+                cells_of += [
+                    f"{one[1].seconds:.2f} s", f"{two[1].seconds:.2f} s", f"{one[1].cpu_s:.2f} s",
+                    f"{two[0].seconds / two[1].seconds:.2f}",
+                ]  # fmt: skip
+                memory += f" / {two[1].memory_mb:.0f}"
+            else:
+                cells_of += [""] * 4
+            print("| " + " | ".join([what, *cells_of, f"{memory} MB"]) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -413,12 +413,21 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
              "unknown=ignore")  # fmt: skip
     runs.add("no class", export, demo / "project.qpproj", runs.out("none"), "unclassified=error")
     runs.add("bad setting", export, demo / "project.qpproj", runs.out("none"), "tileSize=500")
+    runs.add("misspelt", export, demo / "project.qpproj", runs.out("none"), "downsampel=4")
 
     one = "export_current_image.groovy"
     runs.add("B", one, runs.out("one"), project=demo, image="Prostate B")
     runs.add("A", one, runs.out("one"), project=demo, image="Prostate A")
     runs.add("no image", one, runs.out("one"), project=demo)
     runs.add("current, no project", one)
+
+    # One of three images anew; of the others one was drawn in another order, one by another map.
+    export_masks(demo, runs.out("stale"), options=python_options(order="area"))
+    sidecar = sorted(runs.out("stale").glob("*.ome.tif.json"))[-1]
+    told = json.loads(sidecar.read_text("utf-8"))
+    told["made_from"]["rules"][0][1] = 99
+    sidecar.write_text(json.dumps(told), "utf-8")
+    runs.add("stale", one, runs.out("stale"), "order=classes", project=demo, image="Prostate A")
 
     back = runs.copy(DEMO, "back")
     runs.add("import", "import_mask.groovy", f"{runs.out('demo')}/Prostate B.ome.tif",
@@ -442,6 +451,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
              f"{runs.out('demo')}/Prostate A.ome.tif", project=turned,
              image="Prostate A")  # fmt: skip
     runs.add("import, no image", "import_mask.groovy")
+    runs.add("import, misspelt", "import_mask.groovy", "replcae=all", project=demo,
+             image="Prostate A")  # fmt: skip
     runs.add("import, no mask", "import_mask.groovy", project=demo, image="Prostate A")
     runs.go()
     yield runs
@@ -732,7 +743,17 @@ def test_a_class_that_the_map_lacks_stops_the_run(runs: Runs) -> None:
 def test_other_settings_that_stop_the_run(runs: Runs) -> None:
     assert "have no class" in str(runs.error("no class"))
     assert "a multiple of 16" in str(runs.error("bad setting"))
+    assert "no setting 'downsampel'" in str(runs.error("misspelt"))
+    assert not Path("downsampel=4").exists()
+    assert "no setting 'replcae'" in str(runs.error("import, misspelt"))
     assert not runs.out("none").exists()
+
+
+def test_only_masks_with_other_labels_are_told_of(runs: Runs) -> None:
+    assert runs.error("stale") is None
+    (told,) = (w for w in report_of(runs.out("stale"))["warnings"] if "class map" in w)
+    name = sorted(p.name for p in runs.out("stale").glob("*.ome.tif"))[-1]
+    assert told.startswith(f"The folder also holds 1 mask(s) made with another class map: {name}. ")
 
 
 # -- the other scripts --------------------------------------------------------------------------

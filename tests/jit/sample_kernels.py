@@ -13,12 +13,9 @@ LIBRARY = Library("sample", [__name__])
 
 
 class Box(NamedTuple):
-    values: np.ndarray
+    values: jit.F64_1D
     scale: float
     twice: bool
-
-
-BOX = jit.Record(Box, values=jit.F64_1D, scale=jit.F64, twice=jit.BOOL)
 
 
 @kernel
@@ -26,15 +23,15 @@ def scaled(value: float, box: Box) -> float:
     return value * box.scale * (2.0 if box.twice else 1.0)
 
 
-@LIBRARY.entry(BOX, jit.F64_2D)
-def multiply(box: Box, out: np.ndarray) -> None:
+@LIBRARY.entry
+def multiply(box: Box, out: jit.F64_2D) -> None:
     for i in range(len(box.values)):
         for j in range(out.shape[1]):
             out[i, j] = scaled(box.values[i], box)
 
 
-@LIBRARY.entry(jit.PIXELS_2D, jit.I64)
-def count(pixels: np.ndarray, label: int) -> int:
+@LIBRARY.entry
+def count(pixels: jit.PIXELS_2D, label: int) -> int:
     found = 0
     for row in pixels:
         for pixel in row:
@@ -42,12 +39,12 @@ def count(pixels: np.ndarray, label: int) -> int:
     return found
 
 
-@LIBRARY.entry(jit.F64_1D)
-def round_trip(values: np.ndarray) -> None:
+@LIBRARY.entry
+def round_trip(values: jit.F64_1D) -> None:
     # Two roundings, unless the compiler makes one instruction of them.
     values[2] = values[0] * values[1] - values[3]
 
 
-@LIBRARY.entry(jit.F32, jit.I64_1D)
-def single(value: float, out: np.ndarray) -> None:
+@LIBRARY.entry
+def single(value: np.float32, out: jit.I64_1D) -> None:
     out[0] = np.int64(value * np.float32(8388608.0))

@@ -11,15 +11,21 @@ import sys
 import textwrap
 import threading
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from jit import sample_kernels as sample
 from jit.sample_kernels import Box
 
-from qpmask import jit
 from qpmask.errors import KernelsUnavailableError
 from qpmask.jit import Library, library, machine, packed
+from qpmask.jit.arguments import Number, types_of
+
+
+class Sheet(NamedTuple):
+    size: float
+
 
 BOX = Box(np.array([1.5, -0.0, np.inf]), 0.1, False)
 
@@ -35,7 +41,7 @@ class TestCalls:
         a, b = np.zeros((3, 2)), np.zeros((3, 2))
         box = BOX._replace(twice=True)
         sample.multiply(box, a)
-        sample.multiply(packed(sample.BOX, box), b)
+        sample.multiply(packed(box), b)
         assert a.tolist() == b.tolist() == np.repeat(box.values[:, None] * 0.2, 2, axis=1).tolist()
 
     @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])
@@ -77,9 +83,16 @@ class TestCalls:
         with pytest.raises(ValueError, match="shorter"):
             sample.count(np.zeros((2, 2), np.uint8))
 
-    def test_fields_of_a_record_must_all_have_types(self) -> None:
-        with pytest.raises(TypeError, match="fields of Box"):
-            jit.Record(Box, values=jit.F64_1D)
+    def test_what_annotations_say_must_be_something_that_a_kernel_can_take(self) -> None:
+        def takes_text(name: str) -> int:
+            return len(name)
+
+        with pytest.raises(TypeError, match="cannot take <class 'str'>"):
+            types_of(takes_text)
+
+    def test_a_record_is_not_another_one(self) -> None:
+        with pytest.raises(TypeError, match="expected Box, not Sheet"):
+            sample.multiply(packed(Sheet(1.0)), np.zeros((3, 2)))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -149,7 +162,7 @@ class TestKeeping:
         text = (
             "from qpmask import jit\n"
             "LIBRARY = jit.Library('edited', [__name__])\n"
-            "@LIBRARY.entry(jit.I64)\n"
+            "@LIBRARY.entry\n"
             "def answer(n: int) -> int:\n    return n + 1\n"
         )
         (tmp_path / "edited_kernels.py").write_text(text)
@@ -297,8 +310,8 @@ class TestWhatKernelsMayNotDo:
             "import numpy as np\n"
             "from qpmask import jit\n"
             "LIBRARY = jit.Library('bad', [__name__])\n"
-            "@LIBRARY.entry(jit.I64_1D)\n"
-            f"def bad(out: np.ndarray) -> int:\n{body}\n"
+            "@LIBRARY.entry\n"
+            f"def bad(out: jit.I64_1D) -> int:\n{body}\n"
         )
         monkeypatch.syspath_prepend(tmp_path)
         module = __import__(name)
@@ -309,6 +322,6 @@ class TestWhatKernelsMayNotDo:
 
 def test_zero_words_are_numbers() -> None:
     words: list[int] = []
-    jit.F64.put(-0.0, words)
-    jit.F64.put(math.nan, words)
+    Number("float").put(-0.0, words)
+    Number("float").put(math.nan, words)
     assert words[0] == -(2**63) and words[1] == 0x7FF8000000000000

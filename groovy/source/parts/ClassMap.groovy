@@ -67,6 +67,17 @@ class ClassMap {
         return entries.take(row.place) + [mine] + entries.drop(row.place)
     }
 
+    /** Name (null for none) and label of all classes and aliases, in the order of drawing. */
+    List<List> rules() {
+        return rows().collectMany { row -> (row.unclassified ? [null] : [row.name, *(row.aliases ?: [])]).collect { [it, row.label] } }
+    }
+
+    /** Labels by name of such rules, also of those in a sidecar; null if they are none. */
+    static Map<String, Long> labelsIn(rules) {
+        return rules instanceof List && rules.every { it instanceof List && it.size() == 2 && it[1] instanceof Number }
+                ? rules.collectEntries { [(it[0]): it[1] as long] } : null
+    }
+
     /** The map as a run uses it: what becomes of objects without a class, and the order, are in it. */
     ClassMap settled(choice, String chosenOrder) {
         def last = chosenOrder ?: order

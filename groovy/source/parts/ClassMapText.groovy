@@ -33,7 +33,7 @@ class ClassMapText {
 
     /** Of its JSON with sorted keys, in ASCII. */
     static String fingerprint(ClassMap map) {
-        return Hash.sha256(sorted(data(map))).take(16)
+        return sorted(data(map)).digest('SHA-256').take(16)
     }
 
     private static String sorted(value) {

@@ -22,14 +22,11 @@ class ExportTask {
     static ExportTask of(Map settings, List<String> given, String only) {
         File file = null
         for (text in given) {
-            def setting = text =~ /^(\w+)=(.*)$/
             if (text.endsWith('.qpproj'))
                 file = new File(text)
             else if (file == null && projectIn(text))
                 file = projectIn(text)
-            else if (setting.matches() && settings.containsKey(setting.group(1)))
-                settings[setting.group(1)] = setting.group(2) in ['', 'null'] ? null : setting.group(2)
-            else
+            else if (!GivenSetting.take(settings, text))
                 settings.outputFolder = text
         }
         boolean isOpen = file == null

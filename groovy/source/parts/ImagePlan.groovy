@@ -48,9 +48,9 @@ class ImagePlan {
 
     /** Decide on labels and sizes. */
     void settle(ExportTask task, ClassMap classes) {
+        rules = classes.rules()
         classes.rows().each { row ->
             def names = row.unclassified ? [null] : [row.name, *(row.aliases ?: [])]
-            names.each { rules << [it, row.label] }
             legend << [label: row.label, name: row.name, color: row.color, objects: names.sum { counts[it] ?: 0 }]
         }
         def names = rules.collect { it[0] } as Set

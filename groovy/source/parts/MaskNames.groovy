@@ -15,7 +15,7 @@ class MaskNames {
             def name = stems[image.id]
             if (seen[folded(name)] > 1) {
                 def id = stem(image.id)
-                name += '_id' + (id.getBytes(StandardCharsets.UTF_8).length <= 24 ? id : Hash.sha256(id).take(12))
+                name += '_id' + (id.getBytes(StandardCharsets.UTF_8).length <= 24 ? id : id.digest('SHA-256').take(12))
                 while (folded(name) in taken)
                     name += '_'
                 taken << folded(name)
@@ -35,7 +35,7 @@ class MaskNames {
             int end = 160
             while ((raw[end] & 0xc0) == 0x80)
                 end--
-            def whole = Hash.sha256(text)
+            def whole = text.digest('SHA-256')
             text = new String(raw, 0, end, StandardCharsets.UTF_8).replaceAll(/[ .]+$/, '') + '_' + whole.take(8)
         }
         return !text || text ==~ /(?is)(con|prn|aux|nul|com\d|lpt\d)(\..*)?/ ? "_${text}".toString() : text

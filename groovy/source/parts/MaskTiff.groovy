@@ -1,5 +1,4 @@
 import groovy.transform.CompileStatic
-import java.security.MessageDigest
 import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.atomic.AtomicLongArray
 import ome.codecs.CodecOptions
@@ -168,7 +167,7 @@ class MaskTiff implements Closeable {
 
     /** Offset and length of a tile's bytes, which are written if they are new. */
     private long[] segment(byte[] data) {
-        String key = digest(data)
+        String key = data.digest('SHA-256')
         synchronized (file) {
             long[] known = segments[key]
             if (known == null) {
@@ -188,10 +187,6 @@ class MaskTiff implements Closeable {
         places[plane][level][at + 1] = segment[1]
     }
 
-    private static String digest(byte[] data) {
-        return Hash.hex(MessageDigest.getInstance('SHA-256').digest(data))
-    }
-
     /** Read the closed file back and compare every byte of it with what was written; returns its SHA-256. */
     String readBack() {
         RandomAccessFile again = new RandomAccessFile(path, 'r')
@@ -204,7 +199,7 @@ class MaskTiff implements Closeable {
                 byte[] data = new byte[(int) entry.value[1]]
                 again.seek(entry.value[0])
                 again.readFully(data)
-                if (digest(data) != entry.key)
+                if (data.digest('SHA-256') != entry.key)
                     throw new MaskStop("A tile of ${path} is not what was written. Is the disk full or faulty?")
             }
         } finally {

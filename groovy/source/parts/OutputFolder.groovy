@@ -46,8 +46,10 @@ class OutputFolder {
 
     /** Words on masks of an earlier run whose labels may mean something else. */
     List<String> staleMasks(List<String> mine, ClassMap classes) {
+        def labels = ClassMap.labelsIn(classes.rules())
         def other = sidecars().findAll { mask, sidecar ->
-            sidecar.made_from instanceof Map && !(mask in mine) && sidecar.made_from.classes != ClassMapText.fingerprint(classes)
+            def then = sidecar.made_from instanceof Map && !(mask in mine) ? ClassMap.labelsIn(sidecar.made_from.rules) : labels
+            !(then in [labels, [:]])  // without rules: a mask of instances, whose labels are objects
         }.keySet()
         if (!other)
             return []

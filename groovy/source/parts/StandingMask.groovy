@@ -76,10 +76,9 @@ class StandingMask {
     }
 
     private static List labels(old, List now) {
-        if (!(old instanceof List) || old.any { !(it instanceof List) || it.size() < 2 })
+        def (before, after) = [ClassMap.labelsIn(old), ClassMap.labelsIn(now)]
+        if (before == null)
             return []
-        def before = old.collectEntries { [(it[0]): it[1]] }
-        def after = now.collectEntries { [(it[0]): it[1]] }
         def found = (before + after).keySet().findAll { before[it] != after[it] }.collect {
             "label of ${it == null ? 'unclassified objects' : "'${it}'"} ${text(before[it])} -> ${text(after[it])}"
         }

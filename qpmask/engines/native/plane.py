@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from qpmask.engines.native.shapes import AREAS, LINES, NO_FILL, Kind, Shapes
 from qpmask.engines.native.stripdraw import LACKS_ROOM, LACKS_RUNS, draw_strip
-from qpmask.engines.native.tilerows import GRID, ROOM, SCENE, Grid, Room, Scene, build, new_room
+from qpmask.engines.native.tilerows import Grid, Room, Scene, build, new_room
 from qpmask.errors import OptionsError, UnsupportedByEngineError
 from qpmask.geometry import Size, TileGrid
 from qpmask.jit import CANVAS_TYPES, packed
@@ -141,7 +141,7 @@ class Plane:
         self._scene, self._shapes = build(shapes, self._grid)
         self._found = np.zeros((len(self._shapes), 2), np.uint8)
         self._source = shapes.source
-        self._packed = packed(SCENE, self._scene), packed(GRID, self._grid)
+        self._packed = packed(self._scene), packed(self._grid)
         self._chunk_tiles = max(1, CHUNK_PX // options.tile_px**2)
         self._room = _Room(self._scene, self._grid, self._chunk_tiles)
         tile = Size(options.tile_px, options.tile_px)
@@ -256,7 +256,7 @@ class _Room(threading.local):
         self.packed = self._new()
 
     def _new(self) -> Room:
-        return packed(ROOM, new_room(*self._of, self._more))
+        return packed(new_room(*self._of, self._more))
 
     def enlarge(self) -> None:
         """Make room for four times as many crossers."""

@@ -30,9 +30,6 @@ from qpmask.engines.native.polygonfill import fill_rings, fill_tile, open_tile
 from qpmask.engines.native.shapes import NO_FILL, Kind
 from qpmask.engines.native.tilerows import (
     DRAWN,
-    GRID,
-    ROOM,
-    SCENE,
     Canvas,
     Grid,
     Part,
@@ -46,7 +43,6 @@ from qpmask.engines.native.tilerows import (
     tile_size,
 )
 from qpmask.jit import kernel
-from qpmask.ometiff.kernels.library import RUNS, SHAPE
 from qpmask.ometiff.kernels.pixels import add_runs
 from qpmask.ometiff.runs import RunStrip
 from qpmask.ometiff.strips import StripShape
@@ -63,29 +59,20 @@ LACKS_RUNS = -1
 LACKS_ROOM = -2
 
 
-@LIBRARY.entry(
-    SCENE,
-    GRID,
-    *[jit.I64, jit.I64],
-    SHAPE,
-    *[jit.CANVAS_2D, jit.U64_2D, jit.I64_1D],
-    ROOM,
-    RUNS,
-    *[jit.U8_2D, jit.U8_2D],
-)
+@LIBRARY.entry
 def draw_strip(
     scene: Scene,
     grid: Grid,
     row: int,
     col: int,
     shape: StripShape,
-    pixels: Pixels,
-    words: NDArray[np.uint64],
-    state: I64,
+    pixels: jit.CANVAS_2D,
+    words: jit.U64_2D,
+    state: jit.I64_1D,
     room: Room,
     out: RunStrip,
-    alone: NDArray[np.uint8],
-    found: NDArray[np.uint8],
+    alone: jit.U8_2D,
+    found: jit.U8_2D,
 ) -> int:
     """Draw the tiles of a strip that starts at (row, col), and find their runs.
 

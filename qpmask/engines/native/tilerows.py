@@ -83,19 +83,19 @@ class Room(NamedTuple):
         The same of all shapes of the row.
     """
 
-    edges: I64
-    crossers: I64
-    keys: I64
-    crossing: I64
-    ending: I64
-    starts: I64
-    rows: I64
-    curves: NDArray[np.float32]
-    steps: I64
-    levels: I64
-    lacking: I64
-    spot: I64
-    spots: I64
+    edges: jit.I64_2D
+    crossers: jit.I64_2D
+    keys: jit.I64_1D
+    crossing: jit.I64_1D
+    ending: jit.I64_1D
+    starts: jit.I64_2D
+    rows: jit.I64_2D
+    curves: jit.F32_2D
+    steps: jit.I64_2D
+    levels: jit.I64_1D
+    lacking: jit.I64_1D
+    spot: jit.I64_1D
+    spots: jit.I64_2D
 
 
 class Rings(NamedTuple):
@@ -115,65 +115,19 @@ class Scene(NamedTuple):
     end, ring) or, for points, (first point, end, 0).
     """
 
-    kind: NDArray[np.uint8]
-    label: NDArray[np.int32]
-    box: F64
-    bounds: F64
-    tiles: NDArray[np.int64]
-    vertex_start: I64
-    xy: NDArray[np.float32]
-    points: F64
-    row_start: I64
-    row_entries: I64
-    row_shapes: NDArray[np.int32]
-    run_start: I64
-    runs: I64
-
-
-GRID = jit.Record(
-    Grid,
-    width=jit.I64,
-    height=jit.I64,
-    tile=jit.I64,
-    downsample=jit.F64,
-    scaled=jit.BOOL,
-    thin=jit.BOOL,
-    margin=jit.F64,
-    background=jit.I64,
-    boundary=jit.I64,
-)
-SCENE = jit.Record(
-    Scene,
-    kind=jit.U8_1D,
-    label=jit.I32_1D,
-    box=jit.F64_2D,
-    bounds=jit.F64_2D,
-    tiles=jit.I64_2D,
-    vertex_start=jit.I64_1D,
-    xy=jit.F32_2D,
-    points=jit.F64_2D,
-    row_start=jit.I64_1D,
-    row_entries=jit.I64_1D,
-    row_shapes=jit.I32_1D,
-    run_start=jit.I64_1D,
-    runs=jit.I64_2D,
-)
-ROOM = jit.Record(
-    Room,
-    edges=jit.I64_2D,
-    crossers=jit.I64_2D,
-    keys=jit.I64_1D,
-    crossing=jit.I64_1D,
-    ending=jit.I64_1D,
-    starts=jit.I64_2D,
-    rows=jit.I64_2D,
-    curves=jit.F32_2D,
-    steps=jit.I64_2D,
-    levels=jit.I64_1D,
-    lacking=jit.I64_1D,
-    spot=jit.I64_1D,
-    spots=jit.I64_2D,
-)
+    kind: jit.U8_1D
+    label: jit.I32_1D
+    box: jit.F64_2D
+    bounds: jit.F64_2D
+    tiles: jit.I64_2D
+    vertex_start: jit.I64_1D
+    xy: jit.F32_2D
+    points: jit.F64_2D
+    row_start: jit.I64_1D
+    row_entries: jit.I64_1D
+    row_shapes: jit.I32_1D
+    run_start: jit.I64_1D
+    runs: jit.I64_2D
 
 
 def new_room(scene: Scene, grid: Grid, chunk_tiles: int, more: int = 1) -> Room:
@@ -326,31 +280,21 @@ class Near(NamedTuple):
     n_rows: int
 
 
-@LIBRARY.entry(
-    jit.I64_1D,
-    jit.U8_1D,
-    *[jit.I64_2D, jit.I64_1D, jit.I64_1D, jit.I64_1D],
-    jit.F32_2D,
-    jit.I64_1D,
-    jit.F64_2D,
-    jit.Record(Near, margin=jit.F64, scale=jit.F64, side=jit.I64, n_rows=jit.I64),
-    *[jit.I64_2D, jit.I64_1D, jit.I64_2D],
-    jit.BOOL,
-)
+@LIBRARY.entry
 def find_runs(
-    pick: I64,
-    kind: NDArray[np.uint8],
-    tiles: I64,
-    entry_start: I64,
-    ring_start: I64,
-    vertex_start: I64,
-    xy: NDArray[np.float32],
-    point_start: I64,
-    points: F64,
+    pick: jit.I64_1D,
+    kind: jit.U8_1D,
+    tiles: jit.I64_2D,
+    entry_start: jit.I64_1D,
+    ring_start: jit.I64_1D,
+    vertex_start: jit.I64_1D,
+    xy: jit.F32_2D,
+    point_start: jit.I64_1D,
+    points: jit.F64_2D,
     near: Near,
-    rows: I64,
-    run_start: I64,
-    runs: I64,
+    rows: jit.I64_2D,
+    run_start: jit.I64_1D,
+    runs: jit.I64_2D,
     write: bool,
 ) -> None:
     """Count the runs of each entry (into ``run_start[entry + 1]``), or write them.

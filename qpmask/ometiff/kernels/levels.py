@@ -6,7 +6,7 @@ import numpy as np
 
 from qpmask import jit
 from qpmask.jit import kernel
-from qpmask.ometiff.kernels.library import I32, I64, LIBRARY, RUNS, SHAPE, U32
+from qpmask.ometiff.kernels.library import I32, LIBRARY, U32
 from qpmask.ometiff.runs import RunStrip
 from qpmask.ometiff.strips import StripShape
 
@@ -22,7 +22,7 @@ def add(values: U32, ends: I32, first: int, n_runs: int, label: int, end: int) -
     return n_runs + 1
 
 
-@LIBRARY.entry(RUNS, SHAPE, RUNS)
+@LIBRARY.entry
 def halve(runs: RunStrip, shape: StripShape, out: RunStrip) -> None:
     """See :func:`.calls.halve`; ``out`` has room for a run more for each row of each tile."""
     n_rows = (shape.height + 1) // 2
@@ -54,7 +54,7 @@ def halve(runs: RunStrip, shape: StripShape, out: RunStrip) -> None:
         start[k + 1] = n_runs
 
 
-@LIBRARY.entry(RUNS, RUNS, RUNS, RUNS, SHAPE, RUNS)
+@LIBRARY.entry
 def assemble(
     upper_left: RunStrip,
     upper_right: RunStrip,
@@ -130,8 +130,8 @@ def _add_row(
         i += 1
 
 
-@LIBRARY.entry(RUNS, RUNS, jit.I64_1D)
-def compare(runs: RunStrip, expected: RunStrip, n_wrong: I64) -> None:
+@LIBRARY.entry
+def compare(runs: RunStrip, expected: RunStrip, n_wrong: jit.I64_1D) -> None:
     """Count the pixels of each tile that differ; where either cannot be read, there are none."""
     for k in range(len(runs.start) - 1):
         i, i_end = runs.start[k], runs.start[k + 1]

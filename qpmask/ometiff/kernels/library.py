@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask import jit
-from qpmask.ometiff.runs import RunStrip
-from qpmask.ometiff.strips import StripShape
 
 LIBRARY = jit.Library(
     "strips",
@@ -17,15 +15,6 @@ LIBRARY = jit.Library(
     + ["qpmask.ometiff.runs", "qpmask.ometiff.strips"],
 )
 
-RUNS = jit.Record(RunStrip, values=jit.U32_1D, ends=jit.I32_1D, start=jit.I64_1D)
-SHAPE = jit.Record(
-    StripShape,
-    n_tiles=jit.I64,
-    tile_width=jit.I64,
-    tile_height=jit.I64,
-    last_width=jit.I64,
-    height=jit.I64,
-)
 
 I64 = NDArray[np.int64]
 I32 = NDArray[np.int32]

@@ -9,7 +9,7 @@ import numpy as np
 from qpmask import jit
 from qpmask.jit import kernel
 from qpmask.ometiff.kernels.levels import recut
-from qpmask.ometiff.kernels.library import I32, I64, LIBRARY, RUNS, SHAPE, U8, U16, U32
+from qpmask.ometiff.kernels.library import I32, I64, LIBRARY, U8, U32
 from qpmask.ometiff.runs import RunStrip
 from qpmask.ometiff.strips import StripShape
 
@@ -32,28 +32,22 @@ class EncoderRoom(NamedTuple):
         Room for the runs of any tile, two more for each row, and two more.
     """
 
-    codes: U16
-    longest: I32
-    slot_of: I32
-    label_of: I64
-    values: U32
-    ends: I32
+    codes: jit.U16_2D
+    longest: jit.I32_1D
+    slot_of: jit.I32_1D
+    label_of: jit.I64_1D
+    values: jit.U32_1D
+    ends: jit.I32_1D
 
 
-_ENCODER_ROOM = jit.Record(
-    EncoderRoom,
-    codes=jit.U16_2D,
-    longest=jit.I32_1D,
-    slot_of=jit.I32_1D,
-    label_of=jit.I64_1D,
-    values=jit.U32_1D,
-    ends=jit.I32_1D,
-)
-
-
-@LIBRARY.entry(RUNS, jit.I64, SHAPE, jit.U8_1D, jit.I64_1D, _ENCODER_ROOM)
+@LIBRARY.entry
 def pack_runs(
-    runs: RunStrip, period: int, shape: StripShape, out: U8, n_bytes: I64, room: EncoderRoom
+    runs: RunStrip,
+    period: int,
+    shape: StripShape,
+    out: jit.U8_1D,
+    n_bytes: jit.I64_1D,
+    room: EncoderRoom,
 ) -> int:
     """See :func:`.calls.pack_runs`; the number of bytes, or -1 where there is not room for all."""
     at = 0
@@ -174,19 +168,17 @@ def _encode_tile(values: U32, ends: I32, period: int, out: U8, room: EncoderRoom
     return n_out
 
 
-@LIBRARY.entry(
-    jit.U8_1D, jit.I64_1D, jit.I64_1D, jit.I64_1D, SHAPE, jit.I64_1D, RUNS, RUNS, jit.I64_2D
-)
+@LIBRARY.entry
 def unpack_runs(
-    data: U8,
-    starts: I64,
-    n_bytes: I64,
-    tiles: I64,
+    data: jit.U8_1D,
+    starts: jit.I64_1D,
+    n_bytes: jit.I64_1D,
+    tiles: jit.I64_1D,
     shape: StripShape,
-    labels: I64,
+    labels: jit.I64_1D,
     out: RunStrip,
     whole: RunStrip,
-    phrases: I64,
+    phrases: jit.I64_2D,
 ) -> None:
     """See :func:`.calls.unpack_runs`.
 
@@ -297,9 +289,15 @@ def _decode_runs(packed: U8, area: int, values: U32, ends: I32, phrases: I64) ->
             width += 1
 
 
-@LIBRARY.entry(*[jit.U8_1D, jit.I64_1D, jit.I64_1D, jit.I64_1D], jit.U8_2D, jit.U8_1D, jit.I64_2D)
+@LIBRARY.entry
 def unpack_pixels(
-    data: U8, starts: I64, n_bytes: I64, tiles: I64, out: U8, failed: U8, phrases: I64
+    data: jit.U8_1D,
+    starts: jit.I64_1D,
+    n_bytes: jit.I64_1D,
+    tiles: jit.I64_1D,
+    out: jit.U8_2D,
+    failed: jit.U8_1D,
+    phrases: jit.I64_2D,
 ) -> None:
     """See :func:`.calls.unpack_pixels`; ``phrases`` is room to work in, shape (2, 4096)."""
     for i in range(len(tiles)):

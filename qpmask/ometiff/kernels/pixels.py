@@ -6,13 +6,15 @@ import numpy as np
 
 from qpmask import jit
 from qpmask.jit import kernel
-from qpmask.ometiff.kernels.library import I32, I64, LIBRARY, RUNS, SHAPE, U32, U64, Pixels
+from qpmask.ometiff.kernels.library import I32, I64, LIBRARY, U32, U64, Pixels
 from qpmask.ometiff.runs import RunStrip
 from qpmask.ometiff.strips import MIXED, StripShape
 
 
-@LIBRARY.entry(jit.PIXELS_2D, jit.U64_2D, jit.I64_1D, SHAPE, RUNS)
-def runs_of(pixels: Pixels, words: U64, labels: I64, shape: StripShape, out: RunStrip) -> int:
+@LIBRARY.entry
+def runs_of(
+    pixels: jit.PIXELS_2D, words: jit.U64_2D, labels: jit.I64_1D, shape: StripShape, out: RunStrip
+) -> int:
     """See :func:`.calls.runs_of`; the number of runs, or -1 where there is not room for all."""
     return add_runs(pixels, words, labels, shape, np.int64(0), shape.n_tiles, out)
 
@@ -115,8 +117,8 @@ def _first_pixel(different: np.uint64, per_word: int) -> int:
     return n_pixels
 
 
-@LIBRARY.entry(RUNS, jit.I64, SHAPE, jit.PIXELS_1D)
-def paint(runs: RunStrip, k: int, shape: StripShape, out: Pixels) -> None:
+@LIBRARY.entry
+def paint(runs: RunStrip, k: int, shape: StripShape, out: jit.PIXELS_1D) -> None:
     """Pixels of tile ``k`` in full, row by row into ``out``; 0 outside the image."""
     width = np.int64(shape.last_width if k == shape.n_tiles - 1 else shape.tile_width)
     is_full = width == shape.tile_width
@@ -137,8 +139,8 @@ def paint(runs: RunStrip, k: int, shape: StripShape, out: Pixels) -> None:
         at = end
 
 
-@LIBRARY.entry(RUNS, jit.I64_1D)
-def count(runs: RunStrip, counts: I64) -> None:
+@LIBRARY.entry
+def count(runs: RunStrip, counts: jit.I64_1D) -> None:
     """Add the pixels of each label to ``counts``."""
     for k in range(len(runs.start) - 1):
         at = 0
@@ -147,8 +149,8 @@ def count(runs: RunStrip, counts: I64) -> None:
             at = runs.ends[i]
 
 
-@LIBRARY.entry(jit.PIXELS_2D, SHAPE, jit.I64)
-def crop(pixels: Pixels, shape: StripShape, k: int) -> None:
+@LIBRARY.entry
+def crop(pixels: jit.PIXELS_2D, shape: StripShape, k: int) -> None:
     """Turn a full tile into one that is cropped to the image, in place."""
     width = shape.last_width if k == shape.n_tiles - 1 else shape.tile_width
     for y in range(1, shape.height):

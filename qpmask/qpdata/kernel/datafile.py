@@ -11,7 +11,7 @@ import numpy as np
 
 from qpmask.jit import kernel
 from qpmask.qpdata.kernel import library as k
-from qpmask.qpdata.kernel.library import COLUMNS, LIBRARY, STREAM, Columns, Stream
+from qpmask.qpdata.kernel.library import LIBRARY, Columns, Stream
 from qpmask.qpdata.kernel.objects import read_head, read_tail
 from qpmask.qpdata.kernel.stream import (
     is_modified_utf8,
@@ -162,7 +162,7 @@ def _unit(stream: Stream, columns: Columns, pos: int) -> int:
     return pos
 
 
-@LIBRARY.entry(STREAM, COLUMNS)
+@LIBRARY.entry
 def parse(stream: Stream, columns: Columns) -> int:
     """Read on until the end, or until something is missing; see :mod:`.library`."""
     n = stream.n

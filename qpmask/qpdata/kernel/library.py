@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qpmask import jit
 
@@ -102,10 +101,10 @@ MAX_DEPTH: Final = 1000
 MAX_LEVELS: Final = 10_000
 """Levels of the hierarchy."""
 
-U8 = NDArray[np.uint8]
-I32 = NDArray[np.int32]
-I64 = NDArray[np.int64]
-U32 = NDArray[np.uint32]
+U8 = jit.U8_1D
+I32 = jit.I32_1D
+I64 = jit.I64_1D
+U32 = jit.U32_1D
 
 
 class Stream(NamedTuple):
@@ -131,9 +130,9 @@ class Stream(NamedTuple):
     data: U8
     n: I64
     handles: I64
-    classes: I64
-    steps: I64
-    frames: I64
+    classes: jit.I64_2D
+    steps: jit.I64_2D
+    frames: jit.I64_2D
 
 
 class Columns(NamedTuple):
@@ -143,7 +142,7 @@ class Columns(NamedTuple):
     than its place in ``used_classes``; ``open_objects`` class, number and children left.
     """
 
-    open_objects: I64
+    open_objects: jit.I64_2D
     kind: U8
     parent: I32
     class_index: I32
@@ -203,26 +202,3 @@ GROUPS: Final = (
     Group(USED_CLASSES, 4096, (("used_classes", np.int64, 1),)),
     Group(HANDLES, 16, (("handles", np.int64, 1),)),
 )  # fmt: skip
-
-STREAM = jit.Record(
-    Stream,
-    data=jit.U8_1D,
-    n=jit.I64_1D,
-    handles=jit.I64_1D,
-    classes=jit.I64_2D,
-    steps=jit.I64_2D,
-    frames=jit.I64_2D,
-)
-_TYPES: Final = {
-    np.uint8: jit.U8_1D, np.int32: jit.I32_1D, np.int64: jit.I64_1D, np.uint32: jit.U32_1D,
-}  # fmt: skip
-COLUMNS = jit.Record(
-    Columns,
-    open_objects=jit.I64_2D,
-    **{
-        name: _TYPES[dtype]
-        for group in GROUPS
-        for name, dtype, _ in group.items
-        if name in Columns._fields
-    },
-)

@@ -59,20 +59,7 @@ class Rings(NamedTuple):
     ring_part: I32
     ring_is_hole: U8
     vertices64: I64
-    open: I64
-
-
-RING_ARRAYS = jit.Record(
-    Rings,
-    n=jit.I64_1D,
-    ring_first=jit.I64_1D,
-    ring_size=jit.I64_1D,
-    ring_kind=jit.U8_1D,
-    ring_part=jit.I32_1D,
-    ring_is_hole=jit.U8_1D,
-    vertices64=jit.I64_1D,
-    open=jit.I64_2D,
-)
+    open: jit.I64_2D
 
 
 @kernel
@@ -189,7 +176,7 @@ def _rings_of(data: U8, pos: int, end: int, head: I64, part: int, rings: Rings) 
     return pos
 
 
-@LIBRARY.entry(jit.U8_1D, RING_ARRAYS)
+@LIBRARY.entry
 def read_geometry(data: U8, rings: Rings) -> int:
     """Read a geometry; see :func:`geometry`."""
     return geometry(data, 0, len(data), rings)
