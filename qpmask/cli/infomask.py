@@ -23,9 +23,9 @@ def show_mask(path: Path, as_json: bool) -> int:
     from qpmask.geometry.frames import FRAME_KEY
     from qpmask.mask.mask import Mask
     from qpmask.ometiff.reader import MaskFile
-    from qpmask.outputs import SIDECAR_SUFFIX, instance_classes, read_json
+    from qpmask.outputs import instance_classes, read_sidecar
 
-    sidecar = read_json(path.with_name(path.name + SIDECAR_SUFFIX)) or {}
+    sidecar = read_sidecar(path) or {}
     with MaskFile(path) as file:
         metadata, tile = file.metadata, file.levels[0].tile
         pixel_size, frame = Mask(file).pixel_size, Mask(file).frame

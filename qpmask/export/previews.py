@@ -22,10 +22,9 @@ from qpmask.geometry import Size
 from qpmask.outputs import (
     CONTACT_SHEET,
     PREVIEW_FOLDER,
-    SIDECAR_SUFFIX,
     OutputWriter,
     mask_stem,
-    read_json,
+    read_sidecar,
 )
 from qpmask.plan import ImagePlan
 from qpmask.report import ImageRecord
@@ -112,7 +111,7 @@ class Previews:
 
 def _make(folder: OutputWriter, slide: Path | None, mask: str, name: str) -> str | None:
     """Make a picture where there is none that holds; what to know about it, if anything."""
-    sidecar = read_json(folder.path / (mask + SIDECAR_SUFFIX)) or {}
+    sidecar = read_sidecar(folder.path / mask) or {}
     made = sidecar.get("mask")
     sha256 = made.get("sha256") if isinstance(made, dict) else None
     made_from = _hash([_FORMAT, sha256, _about(slide)])

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from qpmask.errors import NoSuchImageError, OptionsError
 from qpmask.geojson.objects import ObjectTable
-from qpmask.outputs import SIDECAR_SUFFIX, mask_names, read_json, slide_stem
+from qpmask.outputs import SIDECAR_SUFFIX, mask_names, read_sidecar, slide_stem
 from qpmask.project import ImageEntry, Project, composed_form
 
 _GEOJSON: Final = (".geojson", ".geojson.gz", ".json", ".json.gz", ".geojson.zip")
@@ -158,7 +158,7 @@ class Matching:
 
     def _by_sidecar(self, path: Path) -> ImageEntry | None:
         """The image that a mask says it was made of, if the project has it."""
-        image = (read_json(path.with_name(path.name + SIDECAR_SUFFIX)) or {}).get("image")
+        image = (read_sidecar(path) or {}).get("image")
         if not isinstance(image, dict):
             image = _image_in(path)
         entry_id, name = str(image.get("entry_id", "")), image.get("name")

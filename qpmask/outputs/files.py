@@ -122,12 +122,17 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return data if isinstance(data, dict) else None
 
 
+def read_sidecar(mask: Path) -> dict[str, Any] | None:
+    """What stands beside a mask since it was exported; None where nothing can be read."""
+    return read_json(mask.with_name(mask.name + SIDECAR_SUFFIX))
+
+
 def instance_classes(mask: Path) -> dict[int, str]:
     """Class of each label of an instance mask, by the table beside it; empty where there is none.
 
     Objects without a class have an empty name.
     """
-    sidecar = read_json(mask.with_name(mask.name + SIDECAR_SUFFIX)) or {}
+    sidecar = read_sidecar(mask) or {}
     if sidecar.get("kind") != "instances":
         return {}
     try:

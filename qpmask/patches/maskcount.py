@@ -21,7 +21,7 @@ from qpmask.geometry import Affine, Size
 from qpmask.geometry.frames import FRAME_KEY, Frame, frame_from_json
 from qpmask.mask import Mask, open_mask
 from qpmask.mask.levelchoice import fitting_level
-from qpmask.outputs import SIDECAR_SUFFIX, read_json
+from qpmask.outputs import read_sidecar
 from qpmask.patches.fractions import Axis, class_areas
 from qpmask.patches.lattice import Lattice
 from qpmask.patches.table import storable
@@ -245,7 +245,7 @@ def _own_frame(mask: Mask) -> Frame | None:
     try:
         return frame_from_json(json.loads(extra[FRAME_KEY]))
     except (KeyError, ValueError):
-        sidecar = read_json(mask.path.with_name(mask.path.name + SIDECAR_SUFFIX)) or {}
+        sidecar = read_sidecar(mask.path) or {}
         return frame_from_json(sidecar.get(FRAME_KEY))
 
 

@@ -13,7 +13,14 @@ from typing import Any
 
 from qpmask.classes import ClassMap, format_color
 from qpmask.options import ORDERS
-from qpmask.outputs import INSTANCES_SUFFIX, SIDECAR_SUFFIX, path_bytes, path_sha256, read_json
+from qpmask.outputs import (
+    INSTANCES_SUFFIX,
+    SIDECAR_SUFFIX,
+    path_bytes,
+    path_sha256,
+    read_json,
+    read_sidecar,
+)
 from qpmask.plan.maskfingerprint import fingerprint
 from qpmask.plan.planrecords import ImagePlan, LegendRow, Standing
 from qpmask.project import Project, composed_form
@@ -60,9 +67,10 @@ def look_at(
         Ask for a new one, whatever is there.
     """
     path = folder / image.mask_name
-    file = folder / (image.mask_name + SIDECAR_SUFFIX)
-    sidecar = read_json(file)
-    if image.job is None or not (path.exists() or file.exists()):
+    sidecar = read_sidecar(path)
+    if image.job is None or not (
+        path.exists() or path.with_name(path.name + SIDECAR_SUFFIX).exists()
+    ):
         return Standing()
     if sidecar is None:
         return Standing(True, ("it has no sidecar that can be read",))
@@ -190,7 +198,7 @@ def blanked_masks(folder: Path, images: Iterable[ImagePlan]) -> list[ImagePlan]:
     for image in images:
         if image.job is None or image.drawn or not image.data_sha256:
             continue
-        sidecar = read_json(folder / (image.mask_name + SIDECAR_SUFFIX)) or {}
+        sidecar = read_sidecar(folder / image.mask_name) or {}
         made_from, drawn = sidecar.get("made_from"), sidecar.get("objects_drawn")
         is_same = isinstance(made_from, dict) and made_from.get("data_sha256") == image.data_sha256
         if is_same and isinstance(drawn, int) and drawn and (folder / image.mask_name).exists():

@@ -18,7 +18,7 @@ from qpmask.geojson import ObjectClass
 from qpmask.geometry import Affine
 from qpmask.mask import Mask
 from qpmask.ometiff.omexml import ClassRow, Color
-from qpmask.outputs import INSTANCES_SUFFIX, SIDECAR_SUFFIX, read_json
+from qpmask.outputs import INSTANCES_SUFFIX, read_sidecar
 from qpmask.viewer.palette import palette_color
 
 
@@ -102,7 +102,7 @@ def meaning_of(mask: Mask, *, instances: bool | None = None) -> Meaning:
         instances = extra.get("kind") == "instances"
     if not instances:
         return Meaning(mask.classes)
-    sidecar = read_json(mask.path.with_name(mask.path.name + SIDECAR_SUFFIX)) or {}
+    sidecar = read_sidecar(mask.path) or {}
     return Meaning(mask.classes, True, _instances(mask.path), _colors(sidecar, mask.classes))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from qpmask.outputs import INSTANCES_SUFFIX, SIDECAR_SUFFIX, read_json
+from qpmask.outputs import INSTANCES_SUFFIX, read_sidecar
 from qpmask.report import ImageRecord
 
 BACKGROUND = "(background)"
@@ -41,7 +41,7 @@ def area_table(
     found = []
     for record in records:
         if record.ok and record.mask is not None:
-            sidecar = read_json(folder / (record.mask + SIDECAR_SUFFIX))
+            sidecar = read_sidecar(folder / record.mask)
             if sidecar is not None:
                 found.append((record, _pixels(folder, record, sidecar)))
     classes = list(dict.fromkeys(name for _, pixels in found for name in pixels))

@@ -21,6 +21,7 @@ from qpmask.outputs import (
     path_bytes,
     path_sha256,
     read_json,
+    read_sidecar,
 )
 
 _SUFFIXES = (".tif", ".tiff")
@@ -112,7 +113,7 @@ def check_output(path: Path, *, needs_sidecar: bool = False) -> Verdict:
     if not path.exists():
         return Verdict(path, ("the file is gone; export it again",))
     sidecar_path = path.with_name(path.name + SIDECAR_SUFFIX)
-    sidecar = read_json(sidecar_path)
+    sidecar = read_sidecar(path)
     problems: list[str] = []
     counts = None
     if sidecar is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +40,7 @@ from qpmask.web.image import (
 )
 from qpmask.web.openfiles import FileGoneError, version_of
 from qpmask.web.tiles import TILE_PX, label_tile, n_levels, slide_tile, thumbnail
+from qpmask.web.turns import Turns
 
 THUMB_PX = 320
 _KEPT_THUMBS = 500
@@ -104,12 +106,18 @@ class Site:
     ----------
     images : sequence of Shown
         What is served.
+
+    Attributes
+    ----------
+    turns : Turns
+        A thread takes one for an answer.
     """
 
     def __init__(self, images: Sequence[Shown]) -> None:
         self._images = tuple(images)
-        self._files = OpenFilesOfImages()
-        self._drawer = Drawer()
+        self.turns = Turns(max(2, os.cpu_count() or 1))
+        self._files = OpenFilesOfImages(self.turns)
+        self._drawer = Drawer(self.turns)
         self._comparing = threading.Lock()  # one at a time: each reads two whole masks
         self._thumbs = _Kept(_KEPT_THUMBS)
         self._laid = _Kept(_KEPT_IMAGES)
@@ -276,7 +284,7 @@ class Site:
         key = number, first, second, *(version_of(path) for path in paths)
         figures = self._compared.get(key)
         if figures is None:
-            with self._comparing:
+            with self.turns.waiting_for(self._comparing):
                 figures = self._compared.get(key)
                 if figures is None:
                     figures = self._compared.keep(key, _figures(*paths))

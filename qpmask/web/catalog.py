@@ -18,9 +18,9 @@ from qpmask.errors import OptionsError, ProjectError
 from qpmask.outputs import (
     MASK_SUFFIXES,
     REPORT_JSON,
-    SIDECAR_SUFFIX,
     mask_names,
     read_json,
+    read_sidecar,
     slide_stem,
 )
 from qpmask.project import (
@@ -191,7 +191,7 @@ def _masks_of(folder: Path) -> list[tuple[str, Shown]]:
 
 
 def _of_mask(path: Path, record: Mapping[str, Any]) -> tuple[str, Shown]:
-    sidecar = _sidecar_of(path)
+    sidecar = read_sidecar(path) or {}
     image = sidecar.get("image")
     image = image if isinstance(image, dict) else {}
     name = image.get("name") or slide_stem(path.name)
@@ -213,13 +213,9 @@ def _of_patches(path: Path) -> tuple[str, Shown]:
     return _key(path.name), Shown(slide_stem(path.stem), patches=(path,), _slide_names=(path.stem,))
 
 
-def _sidecar_of(mask: Path) -> dict[str, Any]:
-    return read_json(mask.with_name(mask.name + SIDECAR_SUFFIX)) or {}
-
-
 def totals_of(mask: Path) -> tuple[ClassTotal, ...]:
     """The classes in a mask as its sidecar counts them; empty without one."""
-    return _totals(_sidecar_of(mask))
+    return _totals(read_sidecar(mask) or {})
 
 
 def _totals(sidecar: Mapping[str, Any]) -> tuple[ClassTotal, ...]:

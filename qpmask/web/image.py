@@ -37,6 +37,7 @@ from qpmask.viewer.palette import label_color
 from qpmask.viewer.sampling import Sampler
 from qpmask.web.catalog import Shown
 from qpmask.web.openfiles import OpenFiles
+from qpmask.web.turns import Turns
 
 _CACHE_BYTES = 16 * 2**20
 _OPEN_MASKS = 6
@@ -139,20 +140,21 @@ class Laid:
 class OpenFilesOfImages:
     """The open masks and slides of the server."""
 
-    def __init__(self) -> None:
-        self.masks: OpenFiles[OpenMask] = OpenFiles(OpenMask, _OPEN_MASKS)
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self.masks: OpenFiles[OpenMask] = OpenFiles(OpenMask, _OPEN_MASKS, turns)
         self._slides: dict[int | None, OpenFiles[Slide]] = {}
 
     def slides(self, series: int | None) -> OpenFiles[Slide]:
         """The open slides; of the files' main images, or of a series."""
         return self._slides.setdefault(
-            series, OpenFiles(lambda path: open_slide(path, series), _OPEN_SLIDES)
+            series, OpenFiles(lambda path: open_slide(path, series), _OPEN_SLIDES, self._turns)
         )
 
     def close(self) -> None:
         """Close all."""
         self.masks.close()
-        for slides in self._slides.values():
+        for slides in list(self._slides.values()):
             slides.close()
 
 

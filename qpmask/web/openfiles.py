@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from qpmask.errors import QpmaskError
+from qpmask.web.turns import Turns
 
 
 class _Closes(Protocol):
@@ -59,12 +60,15 @@ class OpenFiles(Generic[_T]):
     opener : callable
         Opens a path.
     at_most : int
-        Files that stay open while nobody uses them.
+        Files that stay open while nobody uses them; none once this is closed.
+    turns : Turns
+        Given away while another thread opens the file.
     """
 
-    def __init__(self, opener: Callable[[Path], _T], at_most: int) -> None:
+    def __init__(self, opener: Callable[[Path], _T], at_most: int, turns: Turns) -> None:
         self._opener = opener
         self._at_most = at_most
+        self._turns = turns
         self._held: OrderedDict[Path, _Held[_T]] = OrderedDict()
         self._lock = threading.Lock()
         self._opening: dict[Path, threading.Lock] = {}
@@ -89,14 +93,13 @@ class OpenFiles(Generic[_T]):
     def close(self) -> None:
         """Close all of them; those in use when they are given back."""
         with self._lock:
-            for held in self._held.values():
-                self._drop(held)
-            self._held.clear()
+            self._at_most = 0
+            self._drop_all_but(0)
 
     def _take(self, path: Path) -> _Held[_T]:
         with self._lock:
             opening = self._opening.setdefault(path, threading.Lock())
-        with opening:  # one thread opens, the others wait for it
+        with self._turns.waiting_for(opening):  # one thread opens, the others wait for it
             version = version_of(path)
             with self._lock:
                 held = self._held.get(path)
@@ -110,8 +113,7 @@ class OpenFiles(Generic[_T]):
                 if old is not None:
                     self._drop(old)
                 self._held[path] = fresh
-                while len(self._held) > self._at_most:
-                    self._drop(self._held.popitem(last=False)[1])
+                self._drop_all_but(self._at_most)
             return fresh
 
     def _give_back(self, held: _Held[_T]) -> None:
@@ -119,6 +121,10 @@ class OpenFiles(Generic[_T]):
             held.users -= 1
             if held.is_dropped and held.users == 0:
                 held.thing.close()
+
+    def _drop_all_but(self, n: int) -> None:
+        while len(self._held) > n:
+            self._drop(self._held.popitem(last=False)[1])
 
     def _drop(self, held: _Held[_T]) -> None:
         held.is_dropped = True

@@ -165,7 +165,6 @@ class _Http(ThreadingHTTPServer):
             self.address_family = socket.AF_INET6
         self.site = site
         self.token = token.encode()
-        self.busy = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
         self._connections = threading.BoundedSemaphore(_MAX_CONNECTIONS)
         self._open: set[socket.socket] = set()
         super().__init__((host, port), _Handler)
@@ -236,7 +235,7 @@ class _Handler(BaseHTTPRequestHandler):
                 403, "The address lacks its token.", "Use the whole address that qpmask printed."
             )
         try:
-            with self.server.busy:
+            with self.server.site.turns:
                 return self.server.site.answer(parts[2])
         except Exception:  # a fault of ours ends one answer, not the server
             _log.exception("An answer failed.")
