@@ -7,7 +7,6 @@ check what lies behind an address, so types, dimensions and layout are checked h
 
 from __future__ import annotations
 
-import functools
 import struct
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, TypeVar, cast, get_type_hints
@@ -145,7 +144,6 @@ def packed(value: Value) -> Value:
     return cast(Value, Packed(value))
 
 
-@functools.cache
 def types_of(annotated: Any) -> tuple[Argument, ...]:
     """Types of the arguments of a function or of the fields of a named tuple, by its annotations.
 

@@ -195,7 +195,7 @@ class Entry:
         self._engine: Any = None
         self._addresses: dict[np.dtype[Any] | None, Any] = {}
 
-    @property
+    @functools.cached_property
     def types(self) -> tuple[Argument, ...]:
         """Of its arguments."""
         return types_of(self.function)
