@@ -221,7 +221,7 @@ class _Check:
     def run(self, on_tile: Callable[[int], None] | None, threads: int | None) -> None:
         """Look at all tiles of all planes and levels."""
         compared = self._reader.grids[: self._n_compared]
-        queue: StripQueue[None, _Found]
+        queue: StripQueue[Above | None, _Found]
         with StripQueue(compared, self._look, self._look_at_known, threads) as queue:
             for place, found in queue.results(self._strips()):
                 n_tiles = found.read.tiles.shape.n_tiles

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -108,10 +109,9 @@ class StripReader:
         first += sample * grid.n_rows * grid.n_cols if image.is_planar else 0
         offsets = image.offsets[first : first + shape.n_tiles].tolist()
         lengths = image.bytecounts[first : first + shape.n_tiles].tolist()
-        keys: list[tuple[int, ...]] = [
-            (offset, n_bytes, shape.width(k), shape.height, sample)
-            for k, (offset, n_bytes) in enumerate(zip(offsets, lengths, strict=True))
-        ]
+        widths = [shape.tile_width] * (shape.n_tiles - 1) + [shape.last_width]
+        rest = repeat(shape.height), repeat(sample)
+        keys: list[tuple[int, ...]] = list(zip(offsets, lengths, widths, *rest, strict=False))
         segments = _Segments(image, offsets, lengths, self._mask.structure.file_bytes)
         return shape, segments, keys
 

@@ -150,7 +150,7 @@ class _Job:
     ) -> None:
         """Take all tiles of level 0 and store those of all levels."""
         stream = iter(tiles)
-        queue: StripQueue[TileRuns, _Ready]
+        queue: StripQueue[TileRuns | Above, _Ready]
         with StripQueue(tuple(self._grids), self._prepare, self._plain, threads) as queue:
             for place, ready in queue.results(self._strips(stream)):
                 self._store(place, ready)
