@@ -86,7 +86,6 @@ def test_the_package_says_that_it_is_typed() -> None:
     assert (Path(qpmask.__file__).parent / "py.typed").is_file()
 
 
-@pytest.mark.slow
 def test_a_typed_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     api = pytest.importorskip("mypy.api", reason="mypy comes with the extra 'dev'")
     monkeypatch.setenv("MYPYPATH", str(ROOT))

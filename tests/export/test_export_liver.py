@@ -60,10 +60,16 @@ def check(tmp_path: Path, engine: Any, ids: tuple[str, ...]) -> None:
     assert hash_tree(LIVER) == before
 
 
+def test_native_one_slide(tmp_path: Path) -> None:
+    check(tmp_path, "native", ("1",))
+
+
+@pytest.mark.slow
 def test_native(tmp_path: Path) -> None:
     check(tmp_path, "native", tuple(answer()))
 
 
+@pytest.mark.slow
 @pytest.mark.qupath
 def test_qupath(qupath: object, tmp_path: Path) -> None:
     """One slide of the four: QuPath takes a minute or more for each."""

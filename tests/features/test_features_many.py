@@ -26,7 +26,7 @@ def memory_mb() -> float:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("num_workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_fifty_slides_keep_memory_and_open_files_flat(tmp_path: Path, num_workers: int) -> None:
     first = patch_file(tmp_path, 64, 96)
     data = first.read_bytes()
