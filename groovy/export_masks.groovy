@@ -2630,7 +2630,7 @@ class ObjectPen implements Closeable {
     void close() { graphics.dispose() }
 }
 
-/** Objects that are drawn and leave no pixel: counted, and in words. Keys and words as qpmask.report.hidden has them. */
+/** Objects that are drawn and leave no pixel: counted, and in words. Keys and words as qpmask.report.hiddenobjects has them. */
 class HiddenObjects {
     static final Map WORDS = [outside: 'outside the image', thin: 'thinner than a pixel', empty: 'without a shape (no ROI, or an empty one)',
                               plane: 'on a slice or time point that the image does not have',

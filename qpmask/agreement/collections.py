@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from qpmask.collection.flatmask import CollectionMask
 from qpmask.errors import MaskError
 from qpmask.mask import Mask
+from qpmask.ometiff.maskcompare import Comparison
 from qpmask.ometiff.omexml import MaskMetadata
-from qpmask.ometiff.overlay import Comparison
 
 _BLOCK_PX = 1024
 

@@ -17,8 +17,8 @@ from qpmask.collection.opening import is_collection, open_mask
 from qpmask.common.arguments import check_callable, named, path_of
 from qpmask.errors import MaskError, OptionsError
 from qpmask.mask.fileinfo import classes_of
+from qpmask.ometiff.maskcompare import Comparison
 from qpmask.ometiff.omexml import ClassRow, MaskMetadata
-from qpmask.ometiff.overlay import Comparison
 from qpmask.ometiff.reader import MaskFile
 
 By = Literal["label", "name"]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from qpmask.agreement.pairing import Pairing
 from qpmask.geometry.pyramids import scale_of
 from qpmask.ometiff.labelcount import constant_label
-from qpmask.ometiff.overlay import Comparison, Overlay, Tally, overlay
+from qpmask.ometiff.maskcompare import Comparison, Overlay, Tally, overlay
 from qpmask.ometiff.reader import MaskFile
 from qpmask.ometiff.regiontiles import as_range, cut_axis
 from qpmask.ometiff.runs import RunStrip, runs_of_tiles

@@ -49,8 +49,8 @@ from qpmask.plan import ImagePlan, Plan
 from qpmask.plan.imageplan import frame_words
 from qpmask.project.inventory import INSTANCE_COLUMNS, instance_table
 from qpmask.report import ImageRecord
-from qpmask.report.hidden import check_hidden
-from qpmask.slides.located import located
+from qpmask.report.hiddenobjects import check_hidden
+from qpmask.slides.scannedbounds import located
 
 if TYPE_CHECKING:
     from qpmask.ometiff.layout import WriteResult
@@ -277,7 +277,7 @@ class MaskMaker:
 
         What that engine saw of the objects is returned.
         """
-        from qpmask.ometiff.overlay import compare_with_tiles
+        from qpmask.ometiff.maskcompare import compare_with_tiles
 
         self.emit(PhaseStarted(job.entry.id, "verifying", n_tiles))
         scratch = part.with_suffix(".verify.ome.tif")

@@ -16,7 +16,7 @@ from qpmask.outputs import (
 )
 from qpmask.plan import ImagePlan
 from qpmask.report import ImageRecord, Status
-from qpmask.report.hidden import Hidden, find_hidden, hidden_from_dict
+from qpmask.report.hiddenobjects import Hidden, find_hidden, hidden_from_dict
 
 if TYPE_CHECKING:
     from qpmask.ometiff.layout import WriteResult

@@ -58,7 +58,7 @@ from qpmask.plan.classcheck import kept_choices
 from qpmask.project import Project, open_project
 from qpmask.report import CSV_COLUMNS, ImageRecord, Report
 from qpmask.report.areas import area_table
-from qpmask.report.hidden import check_hidden
+from qpmask.report.hiddenobjects import check_hidden
 
 if TYPE_CHECKING:
     from qpmask.export.previews import Previews

@@ -12,10 +12,10 @@ from typing import Any
 from qpmask.common.arguments import check_fields
 from qpmask.errors import OptionsError
 from qpmask.features.extractor import Extractor
-from qpmask.features.own import OwnExtractor, own_by_entry_point, own_by_path
+from qpmask.features.preprocessing import Seeing
 from qpmask.features.registry import Model, models
 from qpmask.features.registry import model as model_of
-from qpmask.features.seeing import Seeing
+from qpmask.features.userextractors import OwnExtractor, own_by_entry_point, own_by_path
 from qpmask.outputs import file_mark
 
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".json")
@@ -177,6 +177,6 @@ def _is_onnx(choice: str) -> bool:
 def _has_entry_point(name: str) -> bool:
     from importlib import metadata
 
-    from qpmask.features.own import ENTRY_POINTS
+    from qpmask.features.userextractors import ENTRY_POINTS
 
     return bool(metadata.entry_points(group=ENTRY_POINTS, name=name))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.features.seeing import Seeing
+from qpmask.features.preprocessing import Seeing
 
 Features = NDArray[np.float32]
 

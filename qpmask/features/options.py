@@ -10,7 +10,7 @@ from pathlib import Path
 from qpmask.common.arguments import check_fields, check_kind, named, path_of, paths_of
 from qpmask.errors import OptionsError
 from qpmask.features.choosing import PRECISIONS, HowToRun, check_choice, feature_name
-from qpmask.features.seeing import NORMALIZE
+from qpmask.features.preprocessing import NORMALIZE
 
 STORES = ("float32", "float16")
 

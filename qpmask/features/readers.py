@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.errors import EngineError, QpmaskError
-from qpmask.features.seeing import Seeing
+from qpmask.features.preprocessing import Seeing
 from qpmask.patches.reading import Patches
 
 _UNIT = 32  # patches that a worker reads at a time

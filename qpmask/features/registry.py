@@ -11,7 +11,7 @@ from importlib import resources
 from typing import Any
 
 from qpmask.errors import OptionsError
-from qpmask.features.seeing import Seeing
+from qpmask.features.preprocessing import Seeing
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qpmask.common.extras import install_hint, needed
 from qpmask.errors import OptionsError
 from qpmask.features.extractor import Description, Extractor, Features
-from qpmask.features.seeing import Seeing
+from qpmask.features.preprocessing import Seeing
 from qpmask.outputs import file_sha256
 
 
@@ -28,7 +28,7 @@ class OnnxExtractor(Extractor):
     path : Path
         The file.
     normalize : str
-        See :data:`~qpmask.features.seeing.NORMALIZE`; bytes are not normalized.
+        See :data:`~qpmask.features.preprocessing.NORMALIZE`; bytes are not normalized.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
 

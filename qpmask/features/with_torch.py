@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qpmask.common.torchdevice import require_torch
 from qpmask.errors import EngineUnavailableError
 from qpmask.features.extractor import Description, Extractor, Features
-from qpmask.features.seeing import Seeing
+from qpmask.features.preprocessing import Seeing
 
 
 class TorchExtractor(Extractor):

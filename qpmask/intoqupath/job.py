@@ -13,7 +13,7 @@ import numpy as np
 from qpmask.batch import Reporter
 from qpmask.classes.names import class_name
 from qpmask.common.arguments import shown
-from qpmask.engines.qupath.datafile import DataFile, DataFiles
+from qpmask.engines.qupath.datafilewriter import DataFile, DataFiles
 from qpmask.errors import (
     DataFileError,
     ImportRefusedError,

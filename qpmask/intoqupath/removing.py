@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from qpmask.engines.qupath.datafile import Removal
+from qpmask.engines.qupath.datafilewriter import Removal
 from qpmask.geojson.objects import ObjectTable
 from qpmask.intoqupath.javabytes import utf
 from qpmask.intoqupath.options import MARK, ImportOptions

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from qpmask.batch import Reporter
 from qpmask.errors import OptionsError
 from qpmask.patches.cutplan import CutPlan
-from qpmask.patches.describe import attributes_of
 from qpmask.patches.lattice import PatchSize
 from qpmask.patches.options import PatchOptions
+from qpmask.patches.patchrecords import attributes_of
 from qpmask.patches.pixels import PatchReader, level_scales
 from qpmask.patches.sources import SlideSource
 from qpmask.patches.table import PatchLabels, PatchTable, majority_of

@@ -19,12 +19,12 @@ from qpmask.outputs import OutputWriter
 from qpmask.patches import h5file
 from qpmask.patches.choosing import Chooser
 from qpmask.patches.cutplan import planned
-from qpmask.patches.describe import file_of, made_from, record_of
-from qpmask.patches.extras import Extras
+from qpmask.patches.optionaloutputs import Extras
 from qpmask.patches.options import PatchOptions
+from qpmask.patches.patchrecords import file_of, made_from, record_of
 from qpmask.patches.report import PatchRecord
+from qpmask.patches.skipping import Standing, changes_of
 from qpmask.patches.sources import SlideSource
-from qpmask.patches.standing import Standing, changes_of
 from qpmask.slides import Slide
 
 if TYPE_CHECKING:

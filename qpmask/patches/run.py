@@ -16,10 +16,10 @@ from qpmask.common.arguments import named
 from qpmask.errors import OptionsError
 from qpmask.events import BatchListener, BatchStarted
 from qpmask.outputs import REPORT_CSV, REPORT_JSON, OutputFolder
-from qpmask.patches.asked import check_asked, check_classes
 from qpmask.patches.h5file import require_h5py
 from qpmask.patches.job import PatchWork
 from qpmask.patches.options import PatchOptions
+from qpmask.patches.precheck import check_asked, check_classes
 from qpmask.patches.report import CSV_COLUMNS, PatchRecord, PatchReport
 from qpmask.patches.sources import (
     SlideSource,

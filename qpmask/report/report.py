@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from qpmask.engines.base import EngineInfo
-from qpmask.report.hidden import Hidden, hidden_from_dict, run_lines
+from qpmask.report.hiddenobjects import Hidden, hidden_from_dict, run_lines
 
 Status = Literal["done", "skipped", "failed", "interrupted"]
 STATUSES: tuple[Status, ...] = ("done", "skipped", "failed", "interrupted")

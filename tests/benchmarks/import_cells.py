@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
 
 from qpmask import ImportOptions, add_objects, import_objects  # noqa: E402
-from qpmask.engines.qupath.datafile import DataFiles  # noqa: E402
+from qpmask.engines.qupath.datafilewriter import DataFiles  # noqa: E402
 from qpmask.project import open_project  # noqa: E402
 from qpmask.qpdata import read_qpdata  # noqa: E402
 

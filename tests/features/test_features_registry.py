@@ -10,8 +10,8 @@ from PIL import Image
 
 from qpmask.errors import MissingExtraError, OptionsError
 from qpmask.features.choosing import HowToRun, choose, expected
+from qpmask.features.preprocessing import INTERPOLATIONS, Seeing
 from qpmask.features.registry import FAMILIES, POOLINGS, model, models
-from qpmask.features.seeing import INTERPOLATIONS, Seeing
 
 NAMES = [
     "resnet18",

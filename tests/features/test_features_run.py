@@ -27,10 +27,10 @@ from qpmask import (
     patch_options,
 )
 from qpmask.errors import EngineError, OptionsError, OutputError
-from qpmask.features.own import ENTRY_POINTS
+from qpmask.features.preprocessing import NORMALIZE, Seeing
 from qpmask.features.readers import PatchReaders
-from qpmask.features.seeing import NORMALIZE, Seeing
 from qpmask.features.sidefile import SideFile
+from qpmask.features.userextractors import ENTRY_POINTS
 from qpmask.patches import h5features, h5file
 
 OWN = "features.feature_models:"

@@ -23,7 +23,7 @@ from qpmask import (
     open_mask,
     restore_project,
 )
-from qpmask.engines.qupath.datafile import DataFile
+from qpmask.engines.qupath.datafilewriter import DataFile
 from qpmask.errors import EngineError, ImportRefusedError, NoSuchImageError, OptionsError
 from qpmask.intoqupath import run as run_module
 from qpmask.intoqupath.options import MARK

@@ -15,8 +15,8 @@ from qpmask.agreement import compare_masks
 from qpmask.geometry import Size
 from qpmask.ometiff import ClassRow, MaskFile, MaskLayout, check_mask, to_ome_xml
 from qpmask.ometiff.codecs import encode_tile
+from qpmask.ometiff.maskcompare import compare_with_tiles
 from qpmask.ometiff.omexml import MaskMetadata
-from qpmask.ometiff.overlay import compare_with_tiles
 
 BASE = blobs(200, 330)
 

@@ -20,7 +20,7 @@ from qpmask.errors import OptionsError
 from qpmask.geometry import Size
 from qpmask.slides import open_slide
 from qpmask.slides.blocks import Region, regions_in_order
-from qpmask.slides.twin import faster_slide
+from qpmask.slides.openslide_by_tifffile import faster_slide
 from qpmask.slides.with_openslide import OpenSlideSlide
 from qpmask.slides.with_pillow import ImageSlide
 

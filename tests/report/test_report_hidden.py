@@ -19,7 +19,7 @@ from qpmask.engines.base import Sight
 from qpmask.errors import HiddenObjectsError
 from qpmask.outputs import read_json
 from qpmask.report import ImageRecord, Report
-from qpmask.report.hidden import (
+from qpmask.report.hiddenobjects import (
     CoveredClass,
     Hidden,
     HiddenGroup,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from qpmask.errors import OptionsError
 from qpmask.features.extractor import Description, Extractor, Features
-from qpmask.features.seeing import Seeing
+from qpmask.features.preprocessing import Seeing
 
 ENTRY_POINTS = "qpmask.extractors"
 """Group of entry points: the name of an extractor, and the factory that makes it."""

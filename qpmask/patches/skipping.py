@@ -61,7 +61,7 @@ def changes_of(there: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> It
     there : mapping or None
         Of the file; None where it is damaged, or none of ours.
     wanted : mapping
-        See :func:`qpmask.patches.describe.made_from`.
+        See :func:`qpmask.patches.patchrecords.made_from`.
     """
     if there is None:
         yield _READ

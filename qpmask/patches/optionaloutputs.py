@@ -10,9 +10,9 @@ from qpmask.batch import Reporter
 from qpmask.outputs import OutputWriter
 from qpmask.patches.choosing import seen_tissue, threads_of
 from qpmask.patches.cutplan import CutPlan
-from qpmask.patches.describe import file_of
 from qpmask.patches.imagefiles import drop_images, image_files, save_images
 from qpmask.patches.options import PatchOptions
+from qpmask.patches.patchrecords import file_of
 from qpmask.patches.report import PatchRecord
 from qpmask.patches.sources import SlideSource
 from qpmask.patches.table import PatchTable
