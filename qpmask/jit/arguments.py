@@ -7,6 +7,7 @@ check what lies behind an address, so types, dimensions and layout are checked h
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, TypeVar, cast, get_type_hints
@@ -15,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Value = TypeVar("Value")
+
+_ANYWHERE = ctypes.c_char * 0
 
 PIXEL_TYPES = tuple(map(np.dtype, (np.uint8, np.uint16, np.uint32)))
 """A kernel that takes pixels is compiled for each of these."""
@@ -85,7 +88,7 @@ class Array:
                 f"expected a contiguous array of {' or '.join(map(str, self.dtypes))} with "
                 f"{self.ndim} dimensions, not {value.dtype} {value.shape}"
             )
-        words.append(value.__array_interface__["data"][0])
+        words.append(_address(value))
         words += value.shape
 
     def source(self, at: int, pixels: str) -> tuple[str, int]:
@@ -166,6 +169,15 @@ def _argument(hint: Any) -> Argument:
         if isinstance(said, Array):
             return said
     raise TypeError(f"a kernel cannot take {hint!r}")
+
+
+def _address(array: Any) -> int:
+    try:
+        # A quarter of the time that __array_interface__ takes.
+        return ctypes.addressof(_ANYWHERE.from_buffer(array))
+    except TypeError:  # an array that may not be written to
+        address: int = array.__array_interface__["data"][0]
+        return address
 
 
 def _whole(value: Any) -> int:
