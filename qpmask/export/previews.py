@@ -29,9 +29,9 @@ from qpmask.outputs import (
 from qpmask.plan import ImagePlan
 from qpmask.report import ImageRecord
 from qpmask.viewer.contactsheet import Contact, contact_sheet
-from qpmask.viewer.extras import require_view
 from qpmask.viewer.opening import open_scene
 from qpmask.viewer.png import encode_png, page_of
+from qpmask.viewer.requirements import require_view
 from qpmask.viewer.viewport import picture_viewport
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from qpmask.errors import OptionsError
 from qpmask.patches.cutplan import CutPlan
 from qpmask.patches.lattice import PatchSize
 from qpmask.patches.options import PatchOptions
+from qpmask.patches.patchpixels import PatchReader, level_scales
 from qpmask.patches.patchrecords import attributes_of
-from qpmask.patches.pixels import PatchReader, level_scales
 from qpmask.patches.sources import SlideSource
 from qpmask.patches.table import PatchLabels, PatchTable, majority_of
 from qpmask.patches.tissuefile import tissue_file, tissue_frame

@@ -16,7 +16,7 @@ from qpmask.patches.lattice import (
     slide_scale,
 )
 from qpmask.patches.options import PatchOptions
-from qpmask.patches.pixels import level_scales
+from qpmask.patches.patchpixels import level_scales
 from qpmask.patches.sources import SlideSource
 from qpmask.slides import Slide, open_slide
 

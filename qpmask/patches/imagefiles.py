@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.batch import Reporter
-from qpmask.patches.pixels import PatchReader
+from qpmask.patches.patchpixels import PatchReader
 from qpmask.patches.table import PatchTable
 
 _ENDINGS = {"png": ".png", "jpeg": ".jpg"}

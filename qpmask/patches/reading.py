@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from qpmask.common.arguments import path_of, whole_number
 from qpmask.errors import OptionsError
 from qpmask.patches.h5file import read_patch_file
-from qpmask.patches.pixels import PatchReader
+from qpmask.patches.patchpixels import PatchReader
 from qpmask.patches.table import PatchTable
 
 

@@ -7,6 +7,6 @@
 
 from qpmask.tissue.area import TissueArea
 from qpmask.tissue.auto import TissueRules, find_tissue
-from qpmask.tissue.picture import Picture, slide_picture
+from qpmask.tissue.smallpicture import Picture, slide_picture
 
 __all__ = ["Picture", "TissueArea", "TissueRules", "find_tissue", "slide_picture"]

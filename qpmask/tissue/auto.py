@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from qpmask.tissue.area import TissueArea
 from qpmask.tissue.components import drop_small, fill_small_holes
-from qpmask.tissue.picture import Picture
+from qpmask.tissue.smallpicture import Picture
 
 _LEVELS = 100.0  # steps of a score in one unit of optical density
 _FLOOR = 6  # score of what is never tissue: 6 % of the light

@@ -25,8 +25,8 @@ from qpmask.slides import Slide
 from qpmask.tissue.area import TissueArea
 from qpmask.tissue.auto import TissueRules
 from qpmask.tissue.components import drop_small, fill_small_holes
-from qpmask.tissue.picture import WANTED_UM, Picture, slide_picture
 from qpmask.tissue.sam2_meta import SUFFIXES, load_meta
+from qpmask.tissue.smallpicture import WANTED_UM, Picture, slide_picture
 
 PICTURE_PX = 1024
 _WEIGHTS = ("*.safetensors", "*.bin")
@@ -88,7 +88,7 @@ def checkpoint_files(source: str) -> tuple[Path, ...]:
 def sam2_picture(slide: Slide, scales: Sequence[float], mpp: float) -> Picture:
     """The picture of a slide that the model is shown: 8 µm a pixel, coarser for a large slide.
 
-    Parameters are those of :func:`~qpmask.tissue.picture.slide_picture`.
+    Parameters are those of :func:`~qpmask.tissue.smallpicture.slide_picture`.
     """
     longest = max(slide.levels[0].width_px, slide.levels[0].height_px)
     return slide_picture(slide, scales, mpp, max(WANTED_UM, longest * mpp / PICTURE_PX))

@@ -19,8 +19,8 @@ from qpmask.outputs import instance_classes
 from qpmask.project import composed_form
 from qpmask.slides import Slide, open_slide
 from qpmask.viewer.alignment import Alignment, align, place
-from qpmask.viewer.extras import require_view
 from qpmask.viewer.palette import palette_color
+from qpmask.viewer.requirements import require_view
 from qpmask.viewer.sampling import Sampler
 from qpmask.viewer.scene import Caption, Scene
 

@@ -21,7 +21,7 @@ from qpmask.errors import MissingExtraError, OptionsError
 from qpmask.events import ImageFinished
 from qpmask.export import previews
 from qpmask.report import Report
-from qpmask.viewer import extras
+from qpmask.viewer import requirements
 
 ALL = {"contact_sheet.png", *(f"previews/Prostate {letter}.png" for letter in "ABC")}
 
@@ -152,7 +152,7 @@ def test_a_picture_that_fails_leaves_the_mask_and_the_older_picture(
 def test_without_the_extra_nothing_is_begun(
     demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    monkeypatch.setattr(requirements, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="matplotlib"):
         export(demo, tmp_path / "m")
     assert not (tmp_path / "m").exists()

@@ -19,7 +19,7 @@ from qpmask import make_patches, open_patches, patch_options
 from qpmask.errors import OptionsError
 from qpmask.geometry import Size
 from qpmask.slides import open_slide
-from qpmask.slides.blocks import Region, regions_in_order
+from qpmask.slides.manyregions import Region, regions_in_order
 from qpmask.slides.openslide_by_tifffile import faster_slide
 from qpmask.slides.with_openslide import OpenSlideSlide
 from qpmask.slides.with_pillow import ImageSlide

@@ -17,7 +17,7 @@ from qpmask.geometry import PixelSize, Size
 from qpmask.mask import open_mask
 from qpmask.ometiff.omexml import ClassRow, MaskMetadata, to_ome_xml
 from qpmask.slides.with_pillow import ImageSlide
-from qpmask.viewer import extras, slidepicture
+from qpmask.viewer import requirements, slidepicture
 from qpmask.viewer.opening import open_scene
 from qpmask.viewer.palette import palette_color
 from qpmask.viewer.scene import OUTSIDE, PAPER, lay_over
@@ -226,8 +226,8 @@ def test_without_the_extra_it_is_named(
 ) -> None:
     from qpmask.errors import MissingExtraError
 
-    real = extras.find_spec
-    monkeypatch.setattr(extras, "find_spec", lambda m: None if m == module else real(m))
+    real = requirements.find_spec
+    monkeypatch.setattr(requirements, "find_spec", lambda m: None if m == module else real(m))
     with (
         pytest.raises(MissingExtraError, match=rf'needs {name}, .* "qpmask\[view\]"'),
         open_scene(mask_path),

@@ -13,7 +13,7 @@ from qpmask.errors import OptionsError
 from qpmask.geometry import Size
 from qpmask.patches.table import PatchTable
 from qpmask.slides import GLASS, Slide, open_slide
-from qpmask.slides.blocks import Region, RegionError, regions_in_order
+from qpmask.slides.manyregions import Region, RegionError, regions_in_order
 from qpmask.slides.openslide_by_tifffile import faster_slide
 
 _FEW = 32  # patches; for fewer, looking for something faster takes longer than it saves
