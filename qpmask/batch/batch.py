@@ -141,6 +141,21 @@ def attempt(
         )
 
 
+def settle(
+    work: Work[ItemT, RecordT], item: ItemT, emit: Callable[[BatchEvent], None], stop: Any
+) -> RecordT:
+    """Do one item unless it stands."""
+    return _standing(work, item) or attempt(work, item, emit, stop)
+
+
+def _standing(work: Work[ItemT, RecordT], item: ItemT) -> RecordT | None:
+    try:
+        return work.standing(item)
+    except Exception as error:  # doing it comes to the same, and makes a record of it
+        log.debug("while looking whether %s stands", item.name, exc_info=error)
+        return None
+
+
 def _attempts(
     work: Work[ItemT, RecordT], emit: Callable[[BatchEvent], None], stop: Any
 ) -> Callable[[ItemT], RecordT]:
@@ -198,7 +213,7 @@ class Batch(Generic[ItemT, RecordT]):
         todo = []
         for item in self._items:
             self._check()
-            record = self._standing(item)
+            record = _standing(self._work, item)
             if record is None:
                 todo.append(item)
             else:
@@ -220,13 +235,6 @@ class Batch(Generic[ItemT, RecordT]):
 
         error = f"The process that worked on it {DIED.format(more='')}"
         return self._work.record(item, "failed", error)
-
-    def _standing(self, item: ItemT) -> RecordT | None:
-        try:
-            return self._work.standing(item)
-        except Exception as error:  # doing it comes to the same, and makes a record of it
-            log.debug("while looking whether %s stands", item.name, exc_info=error)
-            return None
 
     def _check(self) -> None:
         if self._stop.is_set():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -16,6 +16,7 @@ class _Record(Protocol):
 
 
 RecordT = TypeVar("RecordT", bound=_Record)
+DataT = TypeVar("DataT")
 
 
 def csv_row(data: Mapping[str, Any], columns: tuple[str, ...]) -> list[object]:
@@ -68,3 +69,10 @@ class BatchReport(Generic[RecordT]):
             "warnings": list(self.warnings),
             self._word: [record.as_dict() for record in self.records],
         }
+
+
+def record_from(kind: type[DataT], data: Mapping[str, Any]) -> DataT:
+    """A record of what its ``as_dict`` made plain."""
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    values = {name: value for name, value in data.items() if name in known}
+    return kind(**{n: tuple(v) if isinstance(v, list) else v for n, v in values.items()})

@@ -1,10 +1,14 @@
-"""Parameter types of the command line."""
+"""Parameter types of the command line, and options that several commands have."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
+
+AnyCommand = TypeVar("AnyCommand", bound=Callable[..., Any])
 
 
 class _Unclassified(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -24,3 +28,14 @@ class _Unclassified(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 
 
 UNCLASSIFIED = _Unclassified()
+
+
+def on_many_machines(command: AnyCommand) -> AnyCommand:
+    """``--plan FILE`` and ``--dask WHERE``, for a command that can be planned."""
+    command = click.option(
+        "--dask", metavar="ADDRESS|local:N|FILE.yaml", help="Do it on a Dask cluster."
+    )(command)
+    return click.option(
+        "--plan", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+        help="Write a plan for tasks on other machines, and do nothing; see qpmask work.",
+    )(command)  # fmt: skip

@@ -1,15 +1,17 @@
-"""The same commands on many machines: plan once, work in shares, collect one report.
+"""Long commands on many machines: plan once, work in shares, collect one report.
 
-:mod:`~qpmask.cluster.planfile` is what will be done, as a file with labels and options fixed;
-:mod:`~qpmask.cluster.shares` cuts it by what images are thought to cost;
-:mod:`~qpmask.cluster.work` does a share, beside any number of others in one folder (claims:
-:mod:`qpmask.outputs.claims`), and leaves a record an image (:mod:`~qpmask.cluster.itemrecords`);
+What is done is a :class:`qpmask.batch.planned.PlannedRun`, of which each command has one in its
+room; here nobody knows what an item is. From the bottom up: :mod:`~qpmask.cluster.planfile` is such
+a run as a file; :mod:`~qpmask.cluster.records` what became of each item;
+:mod:`~qpmask.cluster.queue` the order in which a task takes them; :mod:`~qpmask.cluster.work` does
+them, beside any number of others in one folder (claims: :mod:`qpmask.outputs.claims`);
 :mod:`~qpmask.cluster.collect` makes the one report of the records, :mod:`~qpmask.cluster.status`
-says how far it is, and :mod:`~qpmask.cluster.slurm` hands all of it to SLURM.
+says how far it is. On top of it :mod:`~qpmask.cluster.slurm` hands a plan to SLURM,
+:mod:`~qpmask.cluster.dasktasks` to Dask.
 """
 
 from qpmask.cluster.collect import collect
-from qpmask.cluster.planfile import PlanFile, plan_to_file, read_plan_file
+from qpmask.cluster.planfile import PlanFile, read_plan_file, write_plan
 from qpmask.cluster.status import PlanStatus, plan_status
 from qpmask.cluster.work import work_on
 
@@ -18,7 +20,7 @@ __all__ = [
     "PlanStatus",
     "collect",
     "plan_status",
-    "plan_to_file",
     "read_plan_file",
     "work_on",
+    "write_plan",
 ]

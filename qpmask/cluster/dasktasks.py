@@ -1,44 +1,57 @@
-"""A plan on Dask: an image a task; the coordinator holds the plan, the folder and the progress.
+"""A plan on Dask: an item a task; the coordinator holds the plan, the folder and the progress.
 
-Workers keep their engine from image to image, and are started anew (spawned), never forked. A
-worker that dies costs its image one more try; an image that kills workers is given up and named.
+Workers do what tasks of ``qpmask work`` do: they claim an item, do it, and leave its record. They
+keep their engine or model from item to item, and are started anew (spawned), never forked. A worker
+that dies costs its item one more try; an item that kills workers is given up and named.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import importlib
-import os
 import re
-import socket
 import threading
 import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from qpmask.batch import EndsRun
+from qpmask.batch.planned import Outcome, PlanItem
 from qpmask.cluster.collect import collect
-from qpmask.cluster.itemrecords import file_key, write_record
-from qpmask.cluster.planfile import PlanFile, PlanItem, read_plan_file
-from qpmask.cluster.work import check_alone, keep_record
+from qpmask.cluster.planfile import PlanFile, read_plan_file
+from qpmask.cluster.queue import largest_first
+from qpmask.cluster.records import (
+    Found,
+    file_key,
+    join_round,
+    latest_records,
+    record_of_round,
+    write_record,
+)
+from qpmask.cluster.work import Bench, check_alone, outcome_in, record_data
 from qpmask.errors import MissingExtraError, OptionsError, OutputError
-from qpmask.events import ImageFinished, Listener, ignore
-from qpmask.export.run import ShareMaker
-from qpmask.outputs import OutputWriter, write_file
-from qpmask.outputs.claims import Claims
-from qpmask.report import ImageRecord, Report
+from qpmask.events import BatchStarted, ItemFinished, ignore
+from qpmask.outputs import write_file
+from qpmask.outputs.claims import Claims, claimed, live_claims
 
 _LOCAL = re.compile(r"local:(\d{1,3})", re.ASCII)
 _POLL_S = 0.2
 _CONNECT_S = 30.0
-_DEATHS = 1  # of workers, that an image may cost before it is given up
+_DEATHS = 1  # of workers, that an item may cost before it is given up
+_TRY_AGAIN_S = 1.0
+_ENDING_S = 60.0  # how long what is being done may take to see that it should end
 
 
 def run_on_dask(
     plan: PlanFile,
     where: str,
-    progress: Listener | None = None,
+    progress: Callable[[Any], None] | None = None,
     stop: threading.Event | None = None,
-) -> Report:
+) -> Any:
     """Do a plan on a Dask cluster, and write its report.
 
     Parameters
@@ -50,7 +63,7 @@ def run_on_dask(
         (``tcp://host:8786``), or a YAML file with ``class`` (such as
         ``dask_jobqueue.SLURMCluster``), ``options`` for it and ``scale``, the number of workers.
     progress : callable, optional
-        Called with an event for each image that ends.
+        Called with an event for each item that ends.
     stop : threading.Event, optional
         Set it to end the run; the report says that it was interrupted.
 
@@ -62,69 +75,115 @@ def run_on_dask(
         `where` makes no sense, or nothing answers there.
     OutputError
         Another run or task works in the folder.
+    QpmaskError
+        What ends a plain run of the command too: an extractor that cannot be loaded.
     """
     emit, stop = progress or ignore, stop or threading.Event()
     with Claims(plan.claims_folder) as claims:
-        for item in plan.items:  # tasks of qpmask work keep away
-            if not claims.take(file_key(item.key)):
-                raise OutputError(
-                    f"A task works on {item.name!r} in {plan.out}.",
-                    hint="Wait for it to end: qpmask status PLAN.",
-                )
-        check_alone(plan.out)  # a run looks for claims once it has its lock
+        # Held all the time, so that no other run or coordinator begins between two items.
+        busy = live_claims(plan.out)
+        if busy or not claims.take("coordinator"):
+            raise OutputError(
+                f"{busy[0] if busy else 'Another run'} is at work in {plan.out}.",
+                hint="Wait for it to end: qpmask status PLAN.",
+            )
+        check_alone(plan)
         with _connected(where) as client:
-            _all_images(plan, client, emit, stop)
+            _Coordinator(plan, client, emit, stop).run()
     return collect(plan)
 
 
-def _all_images(plan: PlanFile, client: Any, emit: Listener, stop: threading.Event) -> None:
-    from distributed import wait
-    from distributed.scheduler import KilledWorker
+class _Coordinator:
+    """Hands out items, an item a task, and tells what became of them."""
 
-    path = plan.folder / "plan.json"  # workers see the folder anyway
-    write_file(path, plan.text())
-    largest_first = sorted(plan.items, key=lambda item: (-item.cost, item.key))
-    pending = {
-        client.submit(
-            _make, str(path), item.key, pure=False, retries=0,
-            key=f"qpmask-{plan.digest}-{item.key}-{time.time_ns()}", priority=item.cost,
-        ): item
-        for item in largest_first
-    }  # fmt: skip
-    while pending:
-        if stop.is_set():
-            client.cancel(list(pending))
-            return
+    def __init__(
+        self, plan: PlanFile, client: Any, emit: Callable[[Any], None], stop: threading.Event
+    ) -> None:
+        self._plan, self._client, self._emit, self._stop = plan, client, emit, stop
+        self._path = plan.folder / "plan.json"  # workers see the folder anyway
+        self._round = join_round(plan.folder, "dask", plan.claims_folder, alone=True)
+        self._before = latest_records(plan.folder)
+        self._pending: dict[Any, PlanItem] = {}
+
+    def run(self) -> None:
+        """Have all items done."""
+        write_file(self._path, self._plan.text())
+        n, word = len(self._plan.items), self._plan.run.word
+        self._emit(BatchStarted(f"{self._plan.out}, on Dask", n, word, self._plan.run.warnings))
+        # Of items that write the same file one at a time: the others wait in their line.
+        lines: dict[str, deque[PlanItem]] = {}
+        for item in largest_first(self._plan.items):
+            lines.setdefault(item.claimed_as, deque()).append(item)
+        for line in lines.values():
+            self._submit(line.popleft())
         try:
-            done = wait(list(pending), timeout=_POLL_S, return_when="FIRST_COMPLETED").done
+            while self._pending:
+                if self._stop.is_set():
+                    return
+                for item, outcome in self._ended(_POLL_S):
+                    self._emit(ItemFinished(item.key, item.name, outcome.status, outcome.summary))
+                    if lines[item.claimed_as]:
+                        self._submit(lines[item.claimed_as].popleft())
+        finally:
+            self._end()
+
+    def _submit(self, item: PlanItem) -> None:
+        future = self._client.submit(
+            _do, str(self._path), item.key, self._round, self._before.get(item.key),
+            pure=False, retries=0, priority=item.cost,
+            key=f"qpmask-{self._plan.digest}-{file_key(item.key)}-{time.time_ns()}",
+        )  # fmt: skip
+        self._pending[future] = item
+
+    def _ended(self, limit_s: float) -> Iterator[tuple[PlanItem, Outcome]]:
+        from distributed import wait
+        from distributed.scheduler import KilledWorker
+
+        try:
+            done = wait(list(self._pending), timeout=limit_s, return_when="FIRST_COMPLETED").done
         except TimeoutError:
-            continue
+            return
         for future in done:
-            item = pending.pop(future)
+            item = self._pending.pop(future)
             error = future.exception() if future.status == "error" else None
             if future.status == "finished":
-                record = ImageRecord.from_dict(future.result())
+                yield item, Outcome(**future.result())
+            elif isinstance(error, EndsRun):
+                raise error.error
             elif isinstance(error, KilledWorker):
-                record = _given_up(plan, item, "The workers that made this mask died, again and "
-                                   "again. They may have run out of memory.")  # fmt: skip
+                yield item, self._given_up(item, f"The workers that were at this {self._word} "
+                                           "died, again and again. They may have run out of "
+                                           "memory.")  # fmt: skip
             else:
-                record = _given_up(plan, item, f"Its task came to nothing: {error}")
-            emit(ImageFinished(record))
+                yield item, self._given_up(item, f"Its task came to nothing: {error}")
+
+    @property
+    def _word(self) -> str:
+        return self._plan.run.word
+
+    def _given_up(self, item: PlanItem, why: str) -> Outcome:
+        outcome = self._plan.run.lost(item, why)
+        record = record_data(outcome, time.time())
+        before = self._before.get(item.key)
+        write_record(self._plan.folder, item.key, "failed", self._round, record, before)
+        return outcome
+
+    def _end(self) -> None:
+        """End what is still being done, and wait for it: it is claimed until then."""
+        if not self._pending:
+            return
+        with contextlib.suppress(OSError, RuntimeError):
+            self._client.run(_stop, str(self._path), self._round, wait=False)
+        end = time.monotonic() + _ENDING_S
+        while _workers_claims(self._plan) and time.monotonic() < end:
+            time.sleep(_POLL_S)
+        self._client.cancel(list(self._pending))
 
 
-def _given_up(plan: PlanFile, item: PlanItem, why: str) -> ImageRecord:
-    record = ImageRecord(item.key, item.name, "failed", error=why)
-    now = time.time()
-    data = {
-        "status": "failed",
-        "record": record.as_dict(),
-        "engine": None,
-        "engine_reason": "",
-        "started": now,
-        "finished": now,
-    }
-    write_record(plan.folder, item.key, "failed", data)
-    return record
+def _workers_claims(plan: PlanFile) -> list[str]:
+    """What workers are at."""
+    return [key for key, lives in claimed(plan.claims_folder).items()
+            if lives and key != "coordinator"]  # fmt: skip
 
 
 # -- where ---------------------------------------------------------------------------------------
@@ -199,26 +258,42 @@ def _cluster_of(path: Path) -> Any:
 
 # -- in the worker -------------------------------------------------------------------------------
 
-_plans: dict[str, PlanFile] = {}
-_makers: dict[str, ShareMaker] = {}
+_bench: Bench | None = None
 _busy = threading.Lock()
 
 
-def _make(path: str, key: str) -> dict[str, Any]:
-    """Make one mask in a worker, with the engine that it has already; its record as plain data."""
-    with _busy:  # an engine does one image at a time
-        started = time.time()
-        plan = _plans.get(path) or _plans.setdefault(path, read_plan_file(Path(path)))
-        item = next(item for item in plan.items if item.key == key)
-        image_plan = plan.plan_of((item,))
-        scratch = plan.folder / f"work-{socket.gethostname()}-{os.getpid()}"
-        scratch.mkdir(parents=True, exist_ok=True)  # an earlier run's collecting took it away
-        if path not in _makers:
-            writer = OutputWriter(plan.out, scratch)
-            maker = ShareMaker(image_plan, writer, ignore, threading.Event())
-            _makers[path] = maker
-            atexit.register(maker.__exit__)
-        maker = _makers[path]
-        record = maker.make(image_plan.images[0])
-        keep_record(plan, item, record, maker, started)
-        return record.as_dict()
+def _do(path: str, key: str, in_round: int, before: Found | None) -> dict[str, Any]:
+    """Do an item in a worker, with the engine or model that it has already; its outcome."""
+    with _busy:  # an engine does one at a time
+        bench = _bench_of(path, in_round)
+        item = bench.plan.by_key[key]
+        while not bench.stop.is_set():
+            outcome = bench.do(item, before)
+            if outcome is None:
+                done = record_of_round(bench.plan.folder, key, in_round)
+                if done is None:  # a worker of another machine died with it, and may live yet
+                    bench.stop.wait(_TRY_AGAIN_S)
+                    continue
+                outcome = outcome_in(done)
+            return asdict(outcome)
+        return asdict(Outcome("interrupted", False, "The run was interrupted.", {}))
+
+
+def _bench_of(path: str, in_round: int) -> Bench:
+    global _bench
+    if _bench is None or _bench.plan.folder != Path(path).parent:
+        if _bench is not None:  # of another plan
+            _bench.__exit__()
+        _bench = Bench(read_plan_file(Path(path)), in_round, ignore, threading.Event())
+        _bench.__enter__()
+        atexit.register(_bench.__exit__)
+    if _bench.round != in_round:
+        _bench.round = in_round
+        _bench.stop.clear()
+    return _bench
+
+
+def _stop(path: str, in_round: int) -> None:
+    """Have a worker end what it does of a run."""
+    if _bench is not None and (_bench.plan.folder, _bench.round) == (Path(path).parent, in_round):
+        _bench.stop.set()

@@ -76,7 +76,7 @@ def array_script(plan: Path, options: SlurmOptions) -> str:
         f"--array=1-{options.array_size}{limit}",
         f"--cpus-per-task={options.cpus}",
         *_given(options, ("time", "partition", "mem", "gres", "account")),
-        f"--output={plan.absolute().parent}/{_word(plan.stem)}-%A_%a.log",
+        _log(plan, "%A_%a"),
     ]
     work = _call(options, "work", plan) + f' --task "$SLURM_ARRAY_TASK_ID/{options.array_size}"'
     return _script(asks, options, work)
@@ -88,7 +88,7 @@ def collecting_script(plan: Path, options: SlurmOptions) -> str:
         f"--job-name=qpmask-{_word(plan.stem)}-collect",
         "--cpus-per-task=1",
         *_given(options, ("partition", "account")),
-        f"--output={plan.absolute().parent}/{_word(plan.stem)}-collect-%j.log",
+        _log(plan, "collect-%j"),
     ]
     return _script(asks, options, _call(options, "collect", plan))
 
@@ -110,7 +110,15 @@ def submit(plan: Path, options: SlurmOptions) -> Submitted:
         write_file(path, text)
         scripts.append(path)
     array = _sbatch([str(scripts[0])])
-    return Submitted(array, _sbatch([f"--dependency=afterany:{array}", str(scripts[1])]))
+    try:
+        return Submitted(array, _sbatch([f"--dependency=afterany:{array}", str(scripts[1])]))
+    except SlurmError as error:
+        raise SlurmError(
+            f"The array is submitted as job {array}, but not the job that collects: "
+            f"{error.message}",
+            hint=f"When the array has ended: qpmask collect {shlex.quote(str(plan))}. "
+            f"To end it: scancel {array}.",
+        ) from error
 
 
 def _sbatch(arguments: Sequence[str]) -> str:
@@ -141,6 +149,12 @@ def _call(options: SlurmOptions, command: str, plan: Path) -> str:
 
 def _given(options: SlurmOptions, names: Sequence[str]) -> list[str]:
     return [f"--{n}={v}" for n in names if (v := getattr(options, n)) is not None]
+
+
+def _log(plan: Path, which: str) -> str:
+    """Where a job's output goes; quoted, and with the percent signs of the path as sbatch wants."""
+    folder = str(plan.absolute().parent).replace("%", "%%")
+    return f'--output="{folder}/{_word(plan.stem)}-{which}.log"'
 
 
 def _word(text: str) -> str:

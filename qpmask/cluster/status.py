@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass
-from urllib.parse import unquote
 
-from qpmask.cluster.itemrecords import find_records
 from qpmask.cluster.planfile import PlanFile
+from qpmask.cluster.records import file_key, latest_records, round_began
 from qpmask.outputs.claims import claimed
 
 
@@ -19,19 +18,19 @@ class PlanStatus:
     Attributes
     ----------
     total : int
-        Images of the plan.
+        Items of the plan: images, slides, patch files, masks.
     done, skipped, failed : int
-        Images with such a record.
+        Items with such a record.
     running : int
-        Images that a task is at.
+        Items that a task is at.
     lost : int
-        Images whose task died; the next one takes them up.
+        Items whose task died; the next one takes them up.
     rate_per_hour : float or None
-        Images an hour, from the first record to the last.
+        Items an hour, since the tasks of this round began.
     seconds_left : float or None
-        By what the images that are left are thought to cost; None while nothing is known or runs.
+        By what the items that are left are thought to cost; None while nothing is known or runs.
     failed_keys : tuple of str
-        Which images failed.
+        Which items failed.
     """
 
     total: int
@@ -46,39 +45,41 @@ class PlanStatus:
 
     @property
     def left(self) -> int:
-        """Images that have no record and that no task is at."""
+        """Items that have no record and that no task is at."""
         return self.total - self.done - self.skipped - self.failed - self.running
 
 
 def plan_status(plan: PlanFile) -> PlanStatus:
-    """Count records and claims of a plan. Reads names of files, not what is in them."""
+    """Count records and claims of a plan, by the names of their files. Writes nothing."""
     cost = {item.key: item.cost for item in plan.items}
-    found = {r.key: r for r in find_records(plan.folder) if r.key in cost}
-    claims = {unquote(k): lives for k, lives in claimed(plan.claims_folder).items()}
-    claims = {key: lives for key, lives in claims.items() if key in cost}
+    found = {key: r for key, r in latest_records(plan.folder).items() if key in cost}
     count = Counter(record.status for record in found.values())
-    open_claims = {key: lives for key, lives in claims.items() if key not in found}
-    made = [r for r in found.values() if r.status != "skipped"]
+    of_claim: dict[str, list[str]] = {}
+    for item in plan.items:
+        if item.key not in found:
+            of_claim.setdefault(file_key(item.claimed_as), []).append(item.key)
+    claims = [lives for key, lives in claimed(plan.claims_folder).items() if key in of_claim]
+    began = round_began(plan.folder)
+    made = [r for r in found.values() if r.status != "skipped" and r.finished >= began]
     rate = left_s = None
-    if len(made) > 1:
-        first = min(r.finished for r in made)
-        seconds = max(r.finished for r in made) - first
-        # The first record only starts the clock: when its image began is not known here.
-        counted = [r for r in made if r.finished > first]
-        if seconds > 0:
-            rate = 3600 * len(counted) / seconds
-            spent = sum(cost[r.key] for r in counted)
+    if made:
+        last = max(r.finished for r in made)
+        if began == 0:  # then the first record only starts the clock
+            began = min(r.finished for r in made)
+            made = [r for r in made if r.finished > began]
+        if last > began:
+            rate = 3600 * len(made) / (last - began)
+            spent = sum(cost[r.key] for r in made)
             open_cost = sum(c for key, c in cost.items() if key not in found)
-            left_s = seconds * open_cost / spent if spent and any(open_claims.values()) else None
-            if left_s is not None:
-                left_s = max(0.0, left_s - (time.time() - max(r.finished for r in made)))
+            if spent and any(claims):
+                left_s = max(0.0, (last - began) * open_cost / spent - (time.time() - last))
     return PlanStatus(
         len(plan.items),
         count["done"],
         count["skipped"],
         count["failed"],
-        sum(open_claims.values()),
-        sum(not lives for lives in open_claims.values()),
+        sum(claims),
+        sum(not lives for lives in claims),
         rate if len(found) < len(plan.items) else None,
         left_s,
         tuple(sorted(r.key for r in found.values() if r.status == "failed")),

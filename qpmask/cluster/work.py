@@ -1,27 +1,33 @@
-"""A share of a plan is done, beside any number of others in one folder."""
+"""A share of a plan is done, and then what is left, beside any number of others in one folder."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from os import getpid
 from pathlib import Path
+from typing import Any
 
-from qpmask.cluster.itemrecords import file_key, read_record, write_record
-from qpmask.cluster.planfile import PlanFile, PlanItem
-from qpmask.cluster.shares import share
+from qpmask.batch.planned import Desk, ItemMaker, Outcome, PlanItem
+from qpmask.cluster.planfile import PlanFile
+from qpmask.cluster.queue import left_over, share
+from qpmask.cluster.records import (
+    Found,
+    file_key,
+    join_round,
+    latest_records,
+    record_of_round,
+    write_record,
+)
 from qpmask.errors import OptionsError, OutputError
-from qpmask.events import ImageFinished, Listener, ignore
-from qpmask.export.run import ShareMaker
-from qpmask.outputs import OutputWriter, writing
-from qpmask.outputs.claims import Claims
-from qpmask.report import ImageRecord
+from qpmask.events import ItemFinished, ignore
+from qpmask.outputs import writing
+from qpmask.outputs.claims import Claims, claimed
 
-_READ_AT_ONCE = 32  # data files whose objects are held at a time
 _LOOKED_AT_S = 1.0  # other tasks that look at the lock hold it for a moment
 
 
@@ -31,35 +37,36 @@ class WorkDone:
 
     Attributes
     ----------
-    records : tuple of ImageRecord
-        Of the images that it made, skipped or failed at.
+    outcomes : dict of str to Outcome
+        Of the items that it made, skipped or failed at, by key.
     elsewhere : tuple of str
-        Keys of images that another task was at.
+        Keys of items that other tasks were at when it ended.
     interrupted : bool
-        Whether it was asked to stop before the end of its share.
+        Whether it was asked to stop.
     """
 
-    records: tuple[ImageRecord, ...]
+    outcomes: dict[str, Outcome]
     elsewhere: tuple[str, ...] = ()
     interrupted: bool = False
 
     @property
     def ok(self) -> bool:
-        """Whether nothing failed and nothing is left of the share but what others are at."""
-        return not self.interrupted and all(record.ok for record in self.records)
+        """Whether nothing of what it did failed."""
+        return not self.interrupted and all(outcome.ok for outcome in self.outcomes.values())
 
 
 def work_on(
     plan: PlanFile,
     task: tuple[int, int] = (1, 1),
-    progress: Listener | None = None,
+    progress: Callable[[Any], None] | None = None,
     stop: threading.Event | None = None,
 ) -> WorkDone:
-    """Do a share of a plan.
+    """Do a share of a plan, then what is left of other shares.
 
-    Each image is claimed first; one that another task is at is left to it, one whose task died is
-    taken up. A mask that is there and holds is skipped, as :func:`qpmask.export_masks` does. A
-    record an image is left for :func:`~qpmask.cluster.collect.collect`.
+    Each item is claimed first; one that another task is at is left to it, one whose task died is
+    taken up. What holds is skipped, as by the plain command. A record an item is left for
+    :func:`~qpmask.cluster.collect.collect`; what another task of the same round has a record of is
+    left alone.
 
     Parameters
     ----------
@@ -68,9 +75,9 @@ def work_on(
     task : tuple of int
         Which share, from 1, and of how many.
     progress : callable, optional
-        Called with events of images.
+        Called with events of items.
     stop : threading.Event, optional
-        Set it to end after the tile that is drawn.
+        Set it to end after the step that is being done.
 
     Raises
     ------
@@ -82,125 +89,154 @@ def work_on(
     number, n_tasks = task
     if not 1 <= number <= n_tasks:
         raise OptionsError(f"There is no task {number} of {n_tasks}.", hint="Tasks are 1/N to N/N.")
-    items = share(plan.items, number, n_tasks)
-    stop = stop or threading.Event()
-    if not items:
-        return WorkDone(())
-    scratch = plan.folder / f"work-{socket.gethostname()}-{os.getpid()}"
-    with writing(scratch, "The folder"):
-        scratch.mkdir(parents=True, exist_ok=True)
-    try:
-        with Claims(plan.claims_folder) as claims:
-            worker = _Worker(plan, claims, scratch, progress or ignore, stop)
-            try:
-                for start in range(0, len(items), _READ_AT_ONCE):
-                    worker.do(items[start : start + _READ_AT_ONCE])
-            finally:
-                worker.close()
-        return WorkDone(tuple(worker.records), tuple(worker.elsewhere), worker.interrupted)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    emit, stop = progress or ignore, stop or threading.Event()
+    check_alone(plan)
+    in_round = join_round(plan.folder, f"{number}-{n_tasks}", plan.claims_folder)
+    outcomes: dict[str, Outcome] = {}
+    with Bench(plan, in_round, emit, stop) as bench:
+        queue = _Queue(plan, number, n_tasks, in_round)
+        for item in queue.items():
+            if stop.is_set():
+                return WorkDone(outcomes, interrupted=True)
+            outcome = bench.do(item, queue.before.get(item.key))
+            if outcome is None:
+                continue
+            emit(ItemFinished(item.key, item.name, outcome.status, outcome.summary))
+            if outcome.status == "interrupted":
+                return WorkDone(outcomes, interrupted=True)
+            outcomes[item.key] = outcome
+            queue.n_done += 1
+        return WorkDone(outcomes, tuple(item.key for item in queue.elsewhere))
 
 
-class _Worker:
-    def __init__(
-        self,
-        plan: PlanFile,
-        claims: Claims,
-        scratch: Path,
-        emit: Listener,
-        stop: threading.Event,
-    ) -> None:
-        self._plan, self._claims, self._scratch = plan, claims, scratch
-        self._emit, self._stop = emit, stop
-        self._maker: ShareMaker | None = None
-        self.records: list[ImageRecord] = []
-        self.elsewhere: list[str] = []
-        self.interrupted = False
+class _Queue:
+    """What a task has to try, in its order; looks again at what is left when it is through."""
 
-    def do(self, items: Sequence[PlanItem]) -> None:
-        """Some images of the share; their data files are read together."""
-        if self._stop.is_set():
-            self.interrupted = True
-            return
-        mine = [item for item in items if self._claimed(item)]
-        try:
-            if mine:
-                check_alone(self._plan.out)  # a run looks for claims once it has its lock
-                self._make(tuple(mine))
-        finally:
-            for item in mine:
-                self._claims.give_back(file_key(item.key))
+    def __init__(self, plan: PlanFile, number: int, n_tasks: int, in_round: int) -> None:
+        self._plan, self._task, self._n_tasks = plan, number, n_tasks
+        self._round = in_round
+        self.before: dict[str, Found] = {}
+        self.elsewhere: list[PlanItem] = []
+        self.n_done = 0
 
-    def close(self) -> None:
-        """End the engine."""
-        if self._maker is not None:
-            self._maker.__exit__()
+    def items(self) -> Iterator[PlanItem]:
+        self.before = latest_records(self._plan.folder)
+        yield from self._open(share(self._plan.items, self._task, self._n_tasks))
+        while True:
+            self.before = latest_records(self._plan.folder)
+            left = list(self._open(self._plan.items))
+            taken = claimed(self._plan.claims_folder)
+            free = [i for i in left if not taken.get(file_key(i.claimed_as), False)]
+            self.elsewhere = [i for i in left if taken.get(file_key(i.claimed_as), False)]
+            before = self.n_done
+            yield from left_over(free, self._task)
+            if self.n_done == before:  # others have them, or had them before
+                return
 
-    def _claimed(self, item: PlanItem) -> bool:
-        if self._claims.take(file_key(item.key)):
-            return True
-        self.elsewhere.append(item.key)
-        return False
-
-    def _make(self, items: tuple[PlanItem, ...]) -> None:
-        plan = self._plan.plan_of(items)
-        if self._maker is None:
-            writer = OutputWriter(self._plan.out, self._scratch)
-            self._maker = ShareMaker(plan, writer, self._emit, self._stop)
-        by_key = {image.entry.id: image for image in plan.images}
+    def _open(self, items: Iterable[PlanItem]) -> Iterator[PlanItem]:
+        """Items that have no record of this round, as far as was seen."""
         for item in items:
-            if self._stop.is_set():
-                self.interrupted = True
-                return
-            started = time.time()
-            image = by_key.get(item.key)
-            if image is None:
-                record = ImageRecord(
-                    item.key, item.name, "failed",
-                    error=f"It is not in {self._plan.project} any more.",
-                )  # fmt: skip
-            else:
-                record = self._maker.make(image)
-            self._emit(ImageFinished(record))
-            if record.status == "interrupted":
-                self.interrupted = True
-                return
-            self.records.append(record)
-            self._keep(item, record, started)
-            self._claims.give_back(file_key(item.key))
-
-    def _keep(self, item: PlanItem, record: ImageRecord, started: float) -> None:
-        assert self._maker is not None
-        keep_record(self._plan, item, record, self._maker, started)
+            record = self.before.get(item.key)
+            if record is None or record.round < self._round:
+                yield item
 
 
-def keep_record(
-    plan: PlanFile, item: PlanItem, record: ImageRecord, maker: ShareMaker, started: float
-) -> None:
-    """Write what became of an image, unless what stands there says more of the same mask."""
-    before = read_record(plan.folder, item.key)
-    if record.status == "skipped" and before is not None and before["status"] == "done":
-        return
-    write_record(
-        plan.folder,
-        item.key,
-        record.status,
-        {
-            "status": record.status,
-            "record": record.as_dict(),
-            "engine": asdict(maker.info),
-            "engine_reason": maker.engine_reason,
-            "started": started,
-            "finished": time.time(),
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-        },
-    )
+class Bench:
+    """Does items of a plan in this process, claimed, each with its record; a context manager.
+
+    Parameters
+    ----------
+    plan : PlanFile
+        The plan.
+    in_round : int
+        The round.
+    emit : callable
+        Listener of events.
+    stop : threading.Event
+        Set when the work should end.
+    """
+
+    def __init__(
+        self, plan: PlanFile, in_round: int, emit: Callable[[Any], None], stop: threading.Event
+    ) -> None:
+        self.plan, self.round, self.stop = plan, in_round, stop
+        scratch = plan.folder / f"work-{socket.gethostname()}-{getpid()}"
+        self._desk = Desk(scratch, emit, stop)
+        self._maker: ItemMaker | None = None
+        self._claims = Claims(plan.claims_folder)
+
+    def __enter__(self) -> Bench:
+        self._claims.__enter__()
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        try:
+            if self._maker is not None:
+                self._maker.close()
+        finally:
+            self._claims.__exit__()
+            shutil.rmtree(self._desk.scratch, ignore_errors=True)
+
+    def do(self, item: PlanItem, before: Found | None) -> Outcome | None:
+        """Do an item; None if another one is at it, or has done it in this round.
+
+        Parameters
+        ----------
+        item : PlanItem
+            The item.
+        before : Found, optional
+            Its record of an earlier round.
+        """
+        key = file_key(item.claimed_as)
+        if not self._claims.take(key):
+            return None
+        try:
+            check_alone(self.plan)  # a run looks for claims once it has its lock
+            if record_of_round(self.plan.folder, item.key, self.round) is not None:
+                return None
+            return self._make(item, before)
+        finally:
+            self._claims.give_back(key)
+
+    def _make(self, item: PlanItem, before: Found | None) -> Outcome:
+        started = time.time()
+        with writing(self._desk.scratch, "The folder"):
+            self._desk.scratch.mkdir(parents=True, exist_ok=True)
+        if self._maker is None:
+            self._maker = self.plan.run.maker(self._desk)
+        outcome = self._maker.make(item)
+        if outcome.status != "interrupted":
+            record = record_data(outcome, started)
+            write_record(self.plan.folder, item.key, outcome.status, self.round, record, before)
+        return outcome
 
 
-def check_alone(out: Path) -> None:
-    """Raise unless no run that is no task holds the folder."""
+def record_data(outcome: Outcome, started: float) -> dict[str, Any]:
+    """What a record holds."""
+    return {
+        "status": outcome.status,
+        "ok": outcome.ok,
+        "summary": outcome.summary,
+        "data": dict(outcome.data),
+        "started": started,
+        "finished": time.time(),
+        "host": socket.gethostname(),
+        "pid": getpid(),
+    }
+
+
+def outcome_in(record: dict[str, Any]) -> Outcome:
+    """The outcome that a record holds."""
+    return Outcome(record["status"], bool(record["ok"]), record["summary"], record["data"])
+
+
+def check_alone(plan: PlanFile) -> None:
+    """Raise unless no run that is no task holds a folder of the plan."""
+    for folder in plan.run.folders:
+        _check_alone(folder)
+
+
+def _check_alone(out: Path) -> None:
     from filelock import FileLock, Timeout
 
     lock = out / ".qpmask" / "lock"

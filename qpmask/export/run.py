@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -170,10 +170,7 @@ def export_masks(
     check_callable(progress, "progress", "a function that takes an event")
     check_kind(stop, threading.Event | None, "stop", "a threading.Event")
     emit = progress or ignore
-    plan = _plan(project, out, classes, options)
-    _check_out(out, plan, options)
-    choice = choose_engine(options, plan.jobs)
-    plan = _with_finding(plan, choice)
+    plan, choice = decided(project, out, classes, options)
     engine, verifier = make_engines(choice, options)
     info = engine.probe()
     previews = _previews() if options.previews else None
@@ -192,6 +189,7 @@ def export_masks(
         trouble = previews.finish(folder) if previews is not None and error is None else []
         if run.info is not None:
             info = run.info
+        mine = {image.mask_name for image in plan.images}
         report = Report(
             project=plan.project.path,
             output=out,
@@ -202,7 +200,11 @@ def export_masks(
             options=options_data(options),
             classes=plan.class_map.as_dict(),
             records=run.finished_records(),
-            warnings=(*plan.findings, *_nothing(plan), *_stale_masks(out, plan), *trouble),
+            warnings=(
+                *plan.findings,
+                *beside_findings(out, plan.class_map, mine, nothing_drawn=plan.nothing_drawn),
+                *trouble,
+            ),
             interrupted=error is not None,
             nothing_drawn=plan.nothing_drawn,
         )
@@ -213,15 +215,36 @@ def export_masks(
     return report
 
 
-class ShareMaker:
-    """Makes masks of some images of a plan in a folder that others write to as well.
+def decided(
+    project: Project | str | os.PathLike[str],
+    out: Path,
+    classes: Classes,
+    options: ExportOptions,
+) -> tuple[Plan, EngineChoice]:
+    """The plan of a run that may write to its folder, and the engine that draws it.
 
-    Starts its engine when the first image has to be drawn, and keeps it; a context manager.
+    Raises
+    ------
+    QpmaskError
+        As :func:`export_masks`.
+    """
+    plan = _plan(project, out, classes, options)
+    _check_out(out, plan, options)
+    choice = choose_engine(options, plan.jobs)
+    return _with_finding(plan, choice), choice
+
+
+class ShareMaker:
+    """Makes masks of images one by one in a folder that others write to as well.
+
+    Starts its engine when the first image has to be drawn, and keeps it.
 
     Parameters
     ----------
     plan : Plan
-        The plan of these images.
+        What all images have in common; its own are not looked at.
+    choice : EngineChoice
+        What draws.
     folder : OutputWriter
         Where to, with a work folder of its own.
     emit : callable
@@ -231,19 +254,21 @@ class ShareMaker:
     """
 
     def __init__(
-        self, plan: Plan, folder: OutputWriter, emit: Listener, stop: threading.Event
+        self,
+        plan: Plan,
+        choice: EngineChoice,
+        folder: OutputWriter,
+        emit: Listener,
+        stop: threading.Event,
     ) -> None:
-        choice = choose_engine(plan.options, plan.jobs)
         self._engine, verifier = make_engines(choice, plan.options)
-        self.engine_reason = choice.reason
         self.info = self._engine.probe()
+        plan = replace(plan, images=())
         self._run = _Run(plan, choice, self._engine, verifier, self.info, folder, emit, stop, None)
         self._maker: MaskMaker | None = None
 
-    def __enter__(self) -> ShareMaker:
-        return self
-
-    def __exit__(self, *args: object) -> None:
+    def close(self) -> None:
+        """End the engine."""
         self._engine.close()
 
     def make(self, image: ImagePlan) -> ImageRecord:
@@ -490,21 +515,36 @@ def _class_map(classes: Classes, out: Path | None) -> ClassMap | None:
     return load_class_map(saved) if saved is not None and saved.is_file() else None
 
 
-def _nothing(plan: Plan) -> list[str]:
+def beside_findings(
+    out: Path, class_map: ClassMap, mine: Collection[str], *, nothing_drawn: bool
+) -> list[str]:
+    """What a run finds when it is done, for its report.
+
+    Parameters
+    ----------
+    out : Path
+        The folder.
+    class_map : ClassMap
+        As used.
+    mine : collection of str
+        File names of the run's masks.
+    nothing_drawn : bool
+        Whether there are objects, and none is drawn in any image.
+    """
     said = "Nothing is drawn in any image, though there are objects; the masks are all background."
-    return [said] if plan.nothing_drawn else []
+    return [*([said] if nothing_drawn else []), *_stale_masks(out, class_map, mine)]
 
 
-def _stale_masks(out: Path, plan: Plan) -> list[str]:
+def _stale_masks(out: Path, class_map: ClassMap, mine: Collection[str]) -> list[str]:
     """A warning about masks in the folder that were made with other labels, not in this run."""
-    mine = {p.mask_name for p in plan.images}
-    labels = {name: row.label for row in plan.class_map.rows for name in class_names(row)}
+    labels = {name: row.label for row in class_map.rows for name in class_names(row)}
     other = []
     for path in sorted(out.glob(f"*{SIDECAR_SUFFIX}")):
-        sidecar = read_json(path) or {}
-        made_from = sidecar.get("made_from")
         mask = path.name.removesuffix(SIDECAR_SUFFIX)
-        if isinstance(made_from, dict) and mask not in mine:
+        if mask in mine:
+            continue
+        made_from = (read_json(path) or {}).get("made_from")
+        if isinstance(made_from, dict):
             then = _labels_then(made_from)
             # Without rules: a mask of instances, whose labels are objects.
             if then != {} and then != labels:

@@ -3,8 +3,9 @@
 A claim is a file that only one can create (``O_EXCL``), which shared file systems keep to where
 they do not keep to locks. Its holder touches it again and again; one that was not touched for long,
 or whose process on this machine is gone, is taken over by the next generation of the same claim:
-a file with the next number, which again only one can create. Nothing is ever renamed or removed
-while others may look at it.
+a file with the next number, which again only one can create. Nothing is ever renamed. Whoever has
+the newest generation removes them all, the oldest first; so the first is missing only where the
+claim is free, and to take it nobody has to list the folder, where there may be thousands.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import re
 import secrets
 import socket
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,8 +40,6 @@ class Claim:
     ----------
     key : str
         What.
-    holder : str
-        Who: host and process.
     path : Path
         The file.
     generation : int
@@ -47,7 +47,6 @@ class Claim:
     """
 
     key: str
-    holder: str
     path: Path
     generation: int
 
@@ -85,13 +84,16 @@ class Claims:
 
     def take(self, key: str) -> bool:
         """Claim something; False if another one works on it."""
-        generation, newest = self._newest(key)
-        if newest is not None and not is_stale(newest, self._folder):
-            return False
-        path = self._folder / f"{key}.{generation + 1}.claim"
-        try:
-            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-        except FileExistsError:
+        generation = 1
+        while (handle := self._new(key, generation)) is None:
+            path = self._path(key, generation)
+            if not is_stale(path, self._folder):
+                return False
+            generation = generation + 1 if _is_there(path) else 1  # 1: given back just now
+        if not all(_is_there(self._path(key, older)) for older in range(1, generation)):
+            # The holder of a generation that was newest gave them all back, which frees the first.
+            os.close(handle)
+            self._path(key, generation).unlink(missing_ok=True)
             return False
         holder = {"host": socket.gethostname(), "pid": os.getpid(), "boot": _boot()}
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -99,31 +101,28 @@ class Claims:
             file.flush()
             os.fsync(file.fileno())
         with self._lock:
-            self._held[key] = Claim(key, _words(holder), path, generation + 1)
+            self._held[key] = Claim(key, self._path(key, generation), generation)
         return True
-
-    def holds(self, key: str) -> bool:
-        """Whether it is still this process's: nobody took it over because it seemed dead."""
-        claim = self._held.get(key)
-        return claim is not None and self._newest(key)[0] == claim.generation
 
     def give_back(self, key: str) -> None:
         """Give up a claim: what it was for is done, or will not be done here."""
         with self._lock:
             claim = self._held.pop(key, None)
-        if claim is not None:
-            # The older ones first: while they are there, the newest says whose it is.
-            for generation in range(1, claim.generation + 1):
-                with contextlib.suppress(OSError):
-                    (self._folder / f"{key}.{generation}.claim").unlink()
+        if claim is None or self._path(key, claim.generation + 1).exists():
+            return  # somebody took it over, who removes this one too
+        for generation in range(1, claim.generation + 1):
+            with contextlib.suppress(OSError):
+                self._path(key, generation).unlink()
 
-    def _newest(self, key: str) -> tuple[int, Path | None]:
-        found = [
-            (int(match.group(2)), self._folder / name)
-            for name in os.listdir(self._folder)  # noqa: PTH208 - names alone
-            if (match := _NAME.fullmatch(name)) and match.group(1) == key
-        ]
-        return max(found) if found else (0, None)
+    def _path(self, key: str, generation: int) -> Path:
+        return self._folder / f"{key}.{generation}.claim"
+
+    def _new(self, key: str, generation: int) -> int | None:
+        """A claim that was not there; None where it was."""
+        try:
+            return os.open(self._path(key, generation), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        except FileExistsError:
+            return None
 
     def _touch(self) -> None:
         while not self._end.wait(self._every_s):
@@ -134,8 +133,17 @@ class Claims:
                     os.utime(claim.path)
 
 
-def is_stale(path: Path, folder: Path) -> bool:
-    """Whether nobody holds a claim any more, by the clock of the file system."""
+def is_stale(path: Path, folder: Path | None = None) -> bool:
+    """Whether nobody holds a claim any more.
+
+    Parameters
+    ----------
+    path : Path
+        The claim.
+    folder : Path, optional
+        Where to ask for the time as the file system has it, by writing a file there. Without it,
+        this machine's clock counts.
+    """
     holder = read_json(path) or {}
     try:
         touched = path.stat().st_mtime
@@ -143,7 +151,8 @@ def is_stale(path: Path, folder: Path) -> bool:
         return True  # given back just now
     if holder.get("host") == socket.gethostname() and holder.get("boot") == _boot():
         return not _is_alive(holder.get("pid"))
-    return _now(folder) - touched > STALE_S
+    now = time.time() if folder is None else _now(folder)
+    return now - touched > STALE_S
 
 
 def live_claims(out: Path) -> list[str]:
@@ -155,17 +164,33 @@ def live_claims(out: Path) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def any_live(folder: Path) -> bool:
+    """Whether somebody holds a claim in a folder; reads no more of them than it takes."""
+    return any(not is_stale(path, folder) for path in folder.glob("*.claim"))
+
+
 def claimed(folder: Path) -> dict[str, bool]:
-    """What is claimed in a folder, and whether its holder lives."""
-    newest: dict[str, tuple[int, Path]] = {}
+    """What is claimed in a folder, and whether a holder lives, by this machine's clock.
+
+    Writes nothing.
+    """
+    found: dict[str, bool] = {}
     with contextlib.suppress(FileNotFoundError):
         for path in folder.iterdir():
             match = _NAME.fullmatch(path.name)
             if match:
-                generation, key = int(match.group(2)), match.group(1)
-                if generation > newest.get(key, (0, path))[0]:
-                    newest[key] = generation, path
-    return {key: not is_stale(path, folder) for key, (_, path) in newest.items()}
+                key = match.group(1)
+                found[key] = found.get(key, False) or not is_stale(path)
+    return found
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file is there; opened, since that is what shared file systems look up anew."""
+    try:
+        os.close(os.open(path, os.O_RDONLY))
+    except OSError:
+        return False
+    return True
 
 
 def _now(folder: Path) -> float:

@@ -25,12 +25,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+from qpmask.cluster.itemrecords import file_key
+from qpmask.cluster.shares import share
 
 import qpmask
 from qpmask.cluster import plan_status, plan_to_file
-from qpmask.cluster.itemrecords import file_key
 from qpmask.cluster.planfile import PlanItem
-from qpmask.cluster.shares import share
 
 DEMO = Path(__file__).resolve().parents[2] / "examples" / "demo_project"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -29,7 +30,6 @@ def test_one_at_a_time(tmp_path: Path) -> None:
         assert one.take("7")
         assert not other.take("7")
         assert other.take("8")
-        assert one.holds("7")
         assert claimed(tmp_path) == {"7": True, "8": True}
         one.give_back("7")
         assert other.take("7")
@@ -72,7 +72,6 @@ def test_what_a_dead_process_of_this_machine_held_is_free_at_once(tmp_path: Path
     with Claims(tmp_path) as one, Claims(tmp_path) as other:
         assert one.take("5")
         assert not other.take("5")
-        assert one.holds("5")
 
 
 def test_what_another_machine_held_is_free_after_a_while(
@@ -92,12 +91,30 @@ def test_one_that_was_written_half_is_held(tmp_path: Path) -> None:
         assert not mine.take("5")
 
 
-def test_whoever_was_taken_over_knows(tmp_path: Path) -> None:
-    with Claims(tmp_path) as mine:
+def test_whoever_was_taken_over_leaves_it_to_the_other(tmp_path: Path) -> None:
+    with Claims(tmp_path) as mine, Claims(tmp_path) as third:
         assert mine.take("5")
-        abandoned(tmp_path, "5", generation=2, host="elsewhere", pid=1, boot="other")
-        assert not mine.holds("5")
-    (tmp_path / "5.2.claim").unlink()
+        other = abandoned(tmp_path, "5", generation=2, host="elsewhere", pid=1, boot="other")
+        mine.give_back("5")
+        assert not third.take("5"), "the second generation is held"
+        other.unlink()
+
+
+def test_given_back_while_another_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was stale when it was looked at, and is gone when it is taken over, is left alone."""
+    abandoned(tmp_path, "5", host=socket.gethostname(), pid=2**22 + 1, boot=claims._boot())
+    with Claims(tmp_path) as mine, Claims(tmp_path) as other, Claims(tmp_path) as third:
+        assert mine.take("5")
+
+        def gone_meanwhile(path: Path, folder: Path | None = None) -> bool:
+            mine.give_back("5")
+            return True
+
+        monkeypatch.setattr(claims, "is_stale", gone_meanwhile)
+        took = other.take("5")
+        monkeypatch.undo()
+        assert third.take("5") is not took
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_claims_say_that_they_are_held(tmp_path: Path) -> None:

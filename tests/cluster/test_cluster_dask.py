@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cluster.plans import plan_to_file
 from cluster.test_cluster_work import NATIVE, files_of, report_of
 from conftest import DEMO, ROOT, Cli
 
 import qpmask
-from qpmask.cluster import plan_to_file
-from qpmask.cluster.itemrecords import find_records
+from qpmask.cluster.records import latest_records
 from qpmask.errors import OptionsError, OutputError
 from qpmask.outputs.claims import Claims
 
@@ -55,7 +55,7 @@ def test_the_same_as_one_run(tmp_path: Path, at_once: Path, qpmask_cli: Cli) -> 
         "export", DEMO, "-o", tmp_path / "masks", "--engine", "native", "--dask", "local:2"
     )
     assert code == 0, said
-    assert "Prostate A: done" in said
+    assert "Prostate A: Prostate A.ome.tif in" in said
     assert files_of(tmp_path / "masks") == files_of(at_once)
     assert report_of(tmp_path / "masks") == report_of(at_once)
 
@@ -117,14 +117,14 @@ def test_an_interrupt(tmp_path: Path) -> None:
 
     report = run_on_dask(plan, "local:1", listen, stop)
     assert report.interrupted
-    assert len(list(find_records(plan.folder))) < 3
+    assert len(latest_records(plan.folder)) < 3
 
 
 def test_beside_a_task(tmp_path: Path) -> None:
     plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
     with Claims(plan.claims_folder) as claims:
         assert claims.take("2")
-        with pytest.raises(OutputError, match="A task works on"):
+        with pytest.raises(OutputError, match="at work in"):
             run_on_dask(plan, "local:1")
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from cluster.one_node_slurm import OneNodeSlurm, why_not
+from cluster.plans import plan_to_file
 from conftest import DEMO, ROOT, Cli
 
 import qpmask
-from qpmask.cluster import plan_status, plan_to_file
+from qpmask.cluster import plan_status
 
 NATIVE = qpmask.export_options(engine="native")
 

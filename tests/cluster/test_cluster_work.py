@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cluster.plans import plan_to_file
 from conftest import DEMO, ROOT, Cli
 
 import qpmask
-from qpmask.cluster import collect, plan_status, plan_to_file, read_plan_file, work_on
-from qpmask.cluster.itemrecords import find_records, write_record
+from qpmask.cluster import collect, plan_status, read_plan_file, work_on
+from qpmask.cluster.records import latest_records, write_record
 from qpmask.errors import OptionsError, OutputError
 from qpmask.events import ImageStarted
 
@@ -57,7 +58,7 @@ def test_two_tasks_do_what_one_run_does(tmp_path: Path, at_once: Path) -> None:
     made = plan_to_file(path, DEMO, out, None, NATIVE)
     plan = read_plan_file(path)
     assert plan == made
-    assert [len(work_on(plan, (k, 2)).records) for k in (1, 2)] == [2, 1]
+    assert [len(work_on(plan, (k, 2)).outcomes) for k in (1, 2)] == [3, 0], "the second has no more"
     report = collect(plan)
     assert report.ok
     assert files_of(out) == files_of(at_once)
@@ -72,7 +73,7 @@ def test_a_second_time_everything_stands(tmp_path: Path) -> None:
     work_on(plan)
     before = files_of(out)
     again = work_on(plan)
-    assert [record.status for record in again.records] == ["skipped"] * 3
+    assert [outcome.status for outcome in again.outcomes.values()] == ["skipped"] * 3
     assert files_of(out) == before
     assert [record.status for record in collect(plan)] == ["done"] * 3, "who made them is told"
     later = qpmask.export_masks(DEMO, out, None, NATIVE)
@@ -88,7 +89,7 @@ def test_labels_are_those_of_the_plan(tmp_path: Path, demo: Path) -> None:
     work_on(plan)
     with qpmask.open_mask(tmp_path / "masks" / "Prostate A.ome.tif") as mask:
         labels = {row.name: row.label for row in mask.classes.values()}
-    assert labels == {entry.name: entry.label for entry in plan.classes.entries}
+    assert labels == {entry.name: entry.label for entry in plan.run.classes.entries}
 
 
 def test_a_task_that_was_killed_is_taken_up(tmp_path: Path, at_once: Path) -> None:
@@ -131,7 +132,7 @@ def test_many_processes_race_for_one_folder(tmp_path: Path, at_once: Path) -> No
     plan = plan_to_file(path, DEMO, out, None, NATIVE)
     racers = [subprocess.Popen(work_command(path), cwd=ROOT) for _ in range(6)]
     assert [racer.wait() for racer in racers] == [0] * 6
-    records = sorted((r.key, r.status) for r in find_records(plan.folder))
+    records = sorted((r.key, r.status) for r in latest_records(plan.folder).values())
     assert records == [("1", "done"), ("2", "done"), ("3", "done")], "each made once"
     assert files_of(out) == files_of(at_once)
 
@@ -142,7 +143,11 @@ def test_an_image_that_fails_does_not_keep_the_others(tmp_path: Path, demo: Path
     whole = data.read_bytes()
     data.write_bytes(whole[:200])
     done = work_on(plan)
-    assert sorted(r.status for r in done.records) == ["done", "done", "failed"]
+    assert sorted(outcome.status for outcome in done.outcomes.values()) == [
+        "done",
+        "done",
+        "failed",
+    ]
     assert plan_status(plan).failed_keys == ("2",)
     report = collect(plan)
     assert not report.ok
@@ -204,7 +209,8 @@ class TestPlans:
     @pytest.mark.parametrize(
         "text",
         ["", "{", "[]", "{}", '{"format": 99}', '{"format": 1}',
-         '{"format": 1, "project": 3, "out": 4, "classes": 5, "options": 6, "items": 7}'],
+         '{"format": 2, "command": "rm", "folders": [], "items": []}',
+         '{"format": 2, "command": "export", "folders": 3, "items": 7, "run": 1}'],
     )  # fmt: skip
     def test_what_is_none(self, tmp_path: Path, text: str) -> None:
         path = tmp_path / "plan.json"
@@ -230,7 +236,7 @@ class TestPlans:
         )  # fmt: skip
         made = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, options)
         read = read_plan_file(tmp_path / "plan.json")
-        assert read.options == made.options
+        assert read.run.options == made.run.options
         assert read.digest == made.digest
         assert [item.name for item in read.items] == ["Prostate A"]
 
@@ -242,8 +248,8 @@ class TestPlans:
 def test_status_counts_without_opening_records(tmp_path: Path) -> None:
     plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
     for key, status, at in (("1", "done", 100), ("2", "failed", 160)):
-        write_record(plan.folder, key, status, {"status": status})
-        path = Path(next(r.path for r in find_records(plan.folder) if r.key == key))
+        write_record(plan.folder, key, status, 1, {"status": status})
+        path = Path(next(r.path for r in latest_records(plan.folder).values() if r.key == key))
         path.write_text("not JSON")
         os.utime(path, (at, at))
     found = plan_status(plan)
@@ -262,9 +268,9 @@ def test_the_commands(tmp_path: Path, qpmask_cli: Cli, at_once: Path) -> None:
     assert qpmask_cli("collect", plan, "-q")[0] == 1, "nothing is done yet"
     code, _, said = qpmask_cli("work", plan, "--task", "1/2")
     assert code == 0
-    assert "task 1/2: 2 images done" in said
-    assert "2 of 3 images finished (67 %)" in qpmask_cli("status", plan)[1]
-    assert json.loads(qpmask_cli("status", plan, "--json")[1])["left"] == 1
+    assert "task 1/2: 3 images done" in said, "and what the other task did not come for"
+    assert "3 of 3 images finished (100 %)" in qpmask_cli("status", plan)[1]
+    assert json.loads(qpmask_cli("status", plan, "--json")[1])["left"] == 0
     assert qpmask_cli("work", plan, "--task", "2/2", "-q") == (0, "", "")
     assert qpmask_cli("collect", plan, "-q")[0] == 0
     assert report_of(out) == report_of(at_once)

@@ -16,22 +16,23 @@ from qpmask.cli import exits
 @click.option("-q", "--quiet", is_flag=True, help="Show errors only.")
 @click.option("-v", "--verbose", count=True, help="Show what happens.")
 def command(plan: Path, as_json: bool, quiet: bool, verbose: int) -> int:
-    """Make report.json, report.csv, areas.csv and classes.yaml when all tasks have ended.
+    """Make the report that the plain command would have made, when all tasks have ended.
 
-    Ends with 0 if every image has its mask, with 1 if some failed or were not reached.
+    Ends with 0 if all is there, with 1 if some of it failed or was not reached.
     """
     exits.set_up_logging(verbose)
     from qpmask.cli.console import count_of, error_console
-    from qpmask.cli.exporttables import show_report
+    from qpmask.cli.plantables import show_any_report
     from qpmask.cluster import collect, read_plan_file
 
-    report = collect(read_plan_file(plan))
-    show_report(report, as_json=as_json, quiet=quiet)
-    left = [record.image for record in report if not record.ok]
+    found = read_plan_file(plan)
+    report = collect(found)
+    show_any_report(found.run.command, report, as_json=as_json, quiet=quiet)
+    left = [i.name for i, record in zip(found.items, report, strict=True) if not record.ok]
     if left and not (quiet or as_json):
         more = f" and {len(left) - 3} more" if len(left) > 3 else ""
         error_console().print(
-            f"{count_of(len(left), 'image')} left: {', '.join(left[:3])}{more}. "
+            f"{count_of(len(left), found.run.word)} left: {', '.join(left[:3])}{more}. "
             f"qpmask work {shlex.quote(str(plan))} does what is left; then collect again.",
             markup=False, highlight=False,
         )  # fmt: skip

@@ -9,7 +9,7 @@ import click
 
 from qpmask.cli import exits
 from qpmask.cli.config import load_config, say_what_the_file_gives
-from qpmask.cli.paramtypes import UNCLASSIFIED
+from qpmask.cli.paramtypes import UNCLASSIFIED, on_many_machines
 from qpmask.cli.signals import stop_signals
 from qpmask.errors import OptionsError
 from qpmask.options import (
@@ -132,14 +132,7 @@ def _overrule(ctx: click.Context, values: dict[str, Any]) -> None:
     "--previews", is_flag=True,
     help="Also a picture of each mask, upon its slide, and all on one sheet.",
 )  # fmt: skip
-@click.option(
-    "--plan", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-    help="Write a plan for tasks on other machines, and draw nothing; see qpmask work.",
-)  # fmt: skip
-@click.option(
-    "--dask", metavar="ADDRESS|local:N|FILE.yaml",
-    help="Make the masks on a Dask cluster, an image a task.",
-)  # fmt: skip
+@on_many_machines
 @click.option("--dry-run", is_flag=True, help="Show the plan and write nothing.")
 @click.option("--force", is_flag=True, help="Make masks anew that are there and still hold.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
@@ -192,16 +185,14 @@ def command(
         show_plan(found, as_json=as_json)
         return exits.FAILED if any(p.error for p in found.images) else exits.OK
     assert out is not None
-    if dask is not None:
-        from qpmask.cli.plantables import on_dask
+    if plan is not None or dask is not None:
+        from qpmask.cli.plantables import planned
+        from qpmask.export.planned import plan_export_run
 
-        return on_dask(project, out, chosen, options, where=dask, as_json=as_json, quiet=quiet)
-    if plan is not None:
-        from qpmask.cli.plantables import show_plan_file
-        from qpmask.cluster import plan_to_file
-
-        show_plan_file(plan_to_file(plan, project, out, chosen, options), plan)
-        return exits.OK
+        return planned(
+            lambda: plan_export_run(project, out, chosen, options), plan, dask,
+            as_json=as_json, quiet=quiet,
+        )  # fmt: skip
     with Display(quiet=quiet or as_json) as display, stop_signals() as (stop, begun):
 
         def listen(event: Any) -> None:

@@ -15,7 +15,7 @@ from qpmask.errors import OptionsError
 @click.argument("plan", type=click.Path(path_type=Path))
 @click.option("--slurm", is_flag=True, help="To SLURM; there is no other yet.")
 @click.option(
-    "--array-size", type=int, metavar="N", help="Tasks. [default: an image each, 100 most]"
+    "--array-size", type=int, metavar="N", help="Tasks. [default: one for each item, 100 at most]"
 )
 @click.option("--at-once", type=int, metavar="N", help="Tasks that run at a time, at most.")
 @click.option("--time", metavar="HH:MM:SS", help="Time limit of a task.")
@@ -39,8 +39,11 @@ def command(plan: Path, slurm: bool, array_size: int | None, dry_run: bool, **as
 
     if not slurm:
         raise OptionsError("Say where to submit it.", hint="Add --slurm.")
-    found = read_plan_file(plan)
-    size = array_size if array_size is not None else max(1, min(100, len(found.items)))
+    n_items = len(read_plan_file(plan).items)
+    size = array_size if array_size is not None else min(100, n_items)
+    if 1 <= n_items < size:
+        click.echo(f"{n_items} tasks, since there is no more to do at once.", err=True)
+        size = n_items
     options = SlurmOptions(size, **{k: v for k, v in asked.items() if v is not None})
     if dry_run:
         click.echo(array_script(plan, options))

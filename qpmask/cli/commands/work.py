@@ -21,22 +21,22 @@ from qpmask.errors import OptionsError
 @click.option("-q", "--quiet", is_flag=True, help="Show errors only.")
 @click.option("-v", "--verbose", count=True, help="Show what happens.")
 def command(plan: Path, task: str, quiet: bool, verbose: int) -> int:
-    """Do a share of a plan that qpmask export --plan wrote.
+    """Do a share of a plan that a command wrote with --plan, then what is left of the others.
 
-    Any number of tasks may run at once, on one machine or many that see the same folders. Images
-    that another task is at are left to it; those of a task that died are taken up by the next run
-    of the same command. Masks that are there and hold are skipped.
+    Any number of tasks may run at once, on one machine or many that see the same folders. What
+    another task is at is left to it; what a task that died was at is taken up by the others, or by
+    the next run of the same command. What is there and holds is skipped.
     """
     exits.set_up_logging(verbose)
     from qpmask.cli.console import count_of, error_console
-    from qpmask.cli.plantables import record_shower
+    from qpmask.cli.plantables import item_shower
     from qpmask.cluster import read_plan_file, work_on
 
     match = re.fullmatch(r"(\d{1,7})/(\d{1,7})", task, re.ASCII)
     if match is None:
         raise OptionsError(f"--task is {task!r}.", hint="Write it like 3/40: the third of 40.")
     found = read_plan_file(plan)
-    show = record_shower(quiet=quiet)
+    show = item_shower(quiet=quiet)
     with stop_signals() as (stop, begun):
 
         def listen(event: Any) -> None:
@@ -45,9 +45,9 @@ def command(plan: Path, task: str, quiet: bool, verbose: int) -> int:
 
         done = work_on(found, (int(match.group(1)), int(match.group(2))), listen, stop)
     if not quiet:
-        ok = sum(record.ok for record in done.records)
-        words = [f"task {task}: {count_of(ok, 'image')} done"]
-        words += [f"{len(done.records) - ok} failed"] if ok < len(done.records) else []
+        n, ok = len(done.outcomes), sum(outcome.ok for outcome in done.outcomes.values())
+        words = [f"task {task}: {count_of(ok, found.run.word)} done"]
+        words += [f"{n - ok} failed"] if ok < n else []
         words += [f"{len(done.elsewhere)} left to other tasks"] if done.elsewhere else []
         error_console().print(", ".join(words))
     if done.interrupted:

@@ -1,0 +1,244 @@
+"""A long command with all that decides its results fixed: what a plan file holds.
+
+Each command that can be planned has a :class:`PlannedRun` in its room (``planned.py``); what does
+them on many machines (:mod:`qpmask.cluster`) knows no more of a command than this.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+
+from qpmask.batch.batch import ItemT, Record, Work, settle
+from qpmask.outputs import OutputWriter
+
+
+@dataclass(frozen=True)
+class PlanItem:
+    """One thing of a plan that is done at a time.
+
+    Attributes
+    ----------
+    key : str
+        Tells it from the others of the plan; short.
+    name : str
+        As people know it.
+    cost : float
+        What it is thought to take, beside the others.
+    claim : str
+        What nobody else may be at meanwhile: the same for items that write the same file. By
+        default the key.
+    """
+
+    key: str
+    name: str
+    cost: float
+    claim: str = ""
+
+    @property
+    def claimed_as(self) -> str:
+        """What is claimed for it."""
+        return self.claim or self.key
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an item.
+
+    Attributes
+    ----------
+    status : str
+        ``done``, ``skipped``, ``failed`` or ``interrupted``.
+    ok : bool
+        Whether what was asked for is there.
+    summary : str
+        With what, in a few words.
+    data : mapping
+        All that the report needs to know of it, as plain data.
+    """
+
+    status: str
+    ok: bool
+    summary: str
+    data: Mapping[str, Any]
+
+
+class Times(NamedTuple):
+    """When a run began (ISO 8601, UTC), and how long it took in seconds."""
+
+    started: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where items are done.
+
+    Attributes
+    ----------
+    scratch : Path
+        A folder that no other process has, on the file system of the output.
+    emit : callable
+        Listener of events.
+    stop : threading.Event
+        Set when the work should end.
+    """
+
+    scratch: Path
+    emit: Callable[[Any], None]
+    stop: threading.Event
+
+
+class ItemMaker(Protocol):
+    """Does items one after the other, and keeps what they have in common: an engine, a model."""
+
+    def make(self, item: PlanItem) -> Outcome:
+        """Do one, or see that it holds; whatever goes wrong with it alone is in the outcome."""
+
+    def close(self) -> None:
+        """Let go of all that is kept."""
+
+
+ReportT = TypeVar("ReportT")
+RunT = TypeVar("RunT", bound="PlannedRun[Any]")
+
+
+@dataclass(frozen=True)
+class PlannedRun(ABC, Generic[ReportT]):
+    """A command, its options and its items.
+
+    Attributes
+    ----------
+    folders : tuple of Path
+        All output folders, absolute; the first gets the report.
+    items : tuple of PlanItem
+        What is done, in the order of the report.
+    """
+
+    command: ClassVar[str]
+    word: ClassVar[str]  #: what an item is called
+
+    folders: tuple[Path, ...]
+    items: tuple[PlanItem, ...]
+
+    @property
+    def out(self) -> Path:
+        """The folder that gets the report, and what the work leaves on its way."""
+        return self.folders[0]
+
+    @property
+    def source(self) -> str:
+        """Of what the items are, for people; empty if there is nothing to say."""
+        return ""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What people should know before."""
+        return ()
+
+    @abstractmethod
+    def data(self) -> dict[str, Any]:
+        """All else that decides the results, as plain data."""
+
+    @classmethod
+    @abstractmethod
+    def from_data(
+        cls: type[RunT],
+        folders: tuple[Path, ...],
+        items: tuple[PlanItem, ...],
+        data: Mapping[str, Any],
+    ) -> RunT:
+        """What :meth:`data` made plain."""
+
+    def prepare(self, folder: OutputWriter) -> None:
+        """Write what the first folder gets before any item is done."""
+
+    @abstractmethod
+    def maker(self, desk: Desk) -> ItemMaker:
+        """What does items in this process."""
+
+    @abstractmethod
+    def lost(self, item: PlanItem, why: str) -> Outcome:
+        """The outcome of an item whose process died."""
+
+    @abstractmethod
+    def report(
+        self, folder: OutputWriter, found: Sequence[Mapping[str, Any] | None], times: Times
+    ) -> ReportT:
+        """Write the one report, as a plain run does, and return it.
+
+        Parameters
+        ----------
+        folder : OutputWriter
+            The first folder.
+        found : sequence of mapping or None
+            ``data`` of the outcomes, in the order of the items; None where there is none yet.
+        times : Times
+            From the first item to the last.
+        """
+
+
+NOT_DONE = "No task has finished it."  #: why an item has no outcome, as reports say it
+
+
+class WorkMaker(Generic[ItemT]):
+    """Does items by a :class:`~qpmask.batch.Work`.
+
+    Parameters
+    ----------
+    work : Work
+        What is done to each.
+    sources : mapping of str to Item
+        What it is done to, by the key of the plan's item.
+    desk : Desk
+        Where.
+    """
+
+    def __init__(self, work: Work[ItemT, Any], sources: Mapping[str, ItemT], desk: Desk) -> None:
+        self._work, self._sources, self._desk = work, sources, desk
+
+    def make(self, item: PlanItem) -> Outcome:
+        """Do one, unless it stands."""
+        source = self._sources[item.key]
+        return outcome_of(settle(self._work, source, self._desk.emit, self._desk.stop))
+
+    def close(self) -> None:
+        """Let go of what the work keeps."""
+        close = getattr(self._work, "close", None)
+        if close is not None:
+            close()
+
+
+class _AnyRecord(Record, Protocol):
+    @property
+    def ok(self) -> bool: ...
+
+    def as_dict(self) -> dict[str, Any]: ...
+
+
+def outcome_of(record: _AnyRecord) -> Outcome:
+    """A record as an outcome; its data is the record's."""
+    return Outcome(record.status, record.ok, record.summary, record.as_dict())
+
+
+def plain(value: Any) -> Any:
+    """Options as data that JSON holds; paths absolute, since tasks have other working folders."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(one) for one in value]
+    return str(value.expanduser().absolute()) if isinstance(value, Path) else value
+
+
+def flat(data: Mapping[str, Any], *parts: str) -> dict[str, Any]:
+    """Plain options with those of some of their parts beside the others, as functions take them."""
+    found = dict(data)
+    for part in parts:
+        found |= found.pop(part)
+    return found
