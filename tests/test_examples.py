@@ -43,6 +43,23 @@ def test_the_example_that_needs_zarr(tmp_path: Path) -> None:
     run(WITH_ZARR, tmp_path)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="scripts for SLURM are for bash")
+@pytest.mark.parametrize("name", ["export", "patches", "features"])
+def test_templates_for_slurm(tmp_path: Path, name: str) -> None:
+    """What the array's shell runs, and that the plan in the comment is one of that command."""
+    qpmask = tmp_path / "qpmask"
+    qpmask.write_text('#!/bin/sh\necho "$@"\n')
+    qpmask.chmod(0o755)
+    script = ROOT / "examples" / "slurm" / f"{name}.sbatch"
+    assert f"qpmask {name} " in script.read_text()
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SLURM_ARRAY_TASK_ID": "3",
+           "SLURM_ARRAY_TASK_COUNT": "40"}  # fmt: skip
+    done = subprocess.run(
+        ["bash", str(script), "my plan.json"], capture_output=True, text=True, check=True, env=env
+    )
+    assert done.stdout == "work my plan.json --task 3/40\n"
+
+
 def run(examples: dict[str, str], folder: Path) -> None:
     for name, words in examples.items():
         done = subprocess.run(

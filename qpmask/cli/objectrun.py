@@ -45,10 +45,7 @@ def run_objects(
     quiet.
     """
     as_json, quiet = values["as_json"], values["quiet"]
-    if out is None:
-        raise OptionsError("Name the output.", hint="-o FILE.geojson, or -o FOLDER.")
-    suffix = ".geojson.gz" if values["gzip"] else ".geojson"
-    options = RunOptions(out.expanduser(), write, suffix, values["force"], values["workers"], word)
+    options = object_options(out, write, values, word)
     if values["dry_run"]:
         records = plan_files(maker, sources, options)
         if as_json:
@@ -67,6 +64,21 @@ def run_objects(
     if report.interrupted:
         return exits.INTERRUPTED
     return exits.OK if report.ok else exits.FAILED
+
+
+def object_options(
+    out: Path | None, write: WriteOptions, values: Mapping[str, Any], word: str
+) -> RunOptions:
+    """Where files go, and how, by the options that all such commands have."""
+    if out is None:
+        raise OptionsError("Name the output.", hint="-o FILE.geojson, or -o FOLDER.")
+    suffix = ".geojson.gz" if values["gzip"] else ".geojson"
+    return RunOptions(out.expanduser(), write, suffix, values["force"], values["workers"], word)
+
+
+def show_mask_report(report: ObjectFileReport, *, as_json: bool, quiet: bool) -> None:
+    """Print what became of masks."""
+    _show_report(report, "mask", as_json=as_json, quiet=quiet)
 
 
 def _show_report(report: ObjectFileReport, word: str, *, as_json: bool, quiet: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import tempfile
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,19 @@ def planned(
     return exits.OK if report.ok else exits.FAILED
 
 
+#: What shows the report of each command that can be planned.
+_SHOWN_BY = {
+    "export": "exporttables:show_report",
+    "patches": "patchtables:show_patch_report",
+    "features": "featuretables:show_feature_report",
+    "polygons": "objectrun:show_mask_report",
+}
+
+
 def show_any_report(command: str, report: Any, *, as_json: bool, quiet: bool) -> None:
     """The report of a command, as the command itself shows it."""
-    if command == "export":
-        from qpmask.cli.exporttables import show_report
-
-        show_report(report, as_json=as_json, quiet=quiet)
+    module, _, name = _SHOWN_BY[command].partition(":")
+    getattr(import_module(f"qpmask.cli.{module}"), name)(report, as_json=as_json, quiet=quiet)
 
 
 def show_plan_file(plan: PlanFile, path: Path) -> None:

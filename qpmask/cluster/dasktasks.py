@@ -43,6 +43,7 @@ _POLL_S = 0.2
 _CONNECT_S = 30.0
 _DEATHS = 1  # of workers, that an item may cost before it is given up
 _TRY_AGAIN_S = 1.0
+_ASK_EVERY_S = 1.0  # how many workers there are
 _ENDING_S = 60.0  # how long what is being done may take to see that it should end
 
 
@@ -104,33 +105,44 @@ class _Coordinator:
         self._round = join_round(plan.folder, "dask", plan.claims_folder, alone=True)
         self._before = latest_records(plan.folder)
         self._pending: dict[Any, PlanItem] = {}
+        self._queue = deque(largest_first(plan.items))
+        self._waiting: dict[str, list[PlanItem]] = {}  # for one that writes the same file
+        self._workers, self._asked = 1, 0.0
 
     def run(self) -> None:
         """Have all items done."""
         write_file(self._path, self._plan.text())
         n, word = len(self._plan.items), self._plan.run.word
         self._emit(BatchStarted(f"{self._plan.out}, on Dask", n, word, self._plan.run.warnings))
-        # Of items that write the same file one at a time: the others wait in their line.
-        lines: dict[str, deque[PlanItem]] = {}
-        for item in largest_first(self._plan.items):
-            lines.setdefault(item.claimed_as, deque()).append(item)
-        for line in lines.values():
-            self._submit(line.popleft())
         try:
-            while self._pending:
-                if self._stop.is_set():
+            while not self._stop.is_set():
+                self._hand_out()
+                if not self._pending:
                     return
                 for item, outcome in self._ended(_POLL_S):
+                    self._queue.extendleft(self._waiting.pop(item.claimed_as, ()))
                     self._emit(ItemFinished(item.key, item.name, outcome.status, outcome.summary))
-                    if lines[item.claimed_as]:
-                        self._submit(lines[item.claimed_as].popleft())
         finally:
             self._end()
+
+    def _hand_out(self) -> None:
+        """Give each worker an item, and no more: one that dies with it would cost others a try."""
+        if time.monotonic() - self._asked > _ASK_EVERY_S:
+            self._workers = max(1, len(self._client.nthreads()))
+            self._asked = time.monotonic()
+        under_way = {item.claimed_as for item in self._pending.values()}
+        while self._queue and len(self._pending) < self._workers:
+            item = self._queue.popleft()
+            if item.claimed_as in under_way:
+                self._waiting.setdefault(item.claimed_as, []).append(item)
+                continue
+            under_way.add(item.claimed_as)
+            self._submit(item)
 
     def _submit(self, item: PlanItem) -> None:
         future = self._client.submit(
             _do, str(self._path), item.key, self._round, self._before.get(item.key),
-            pure=False, retries=0, priority=item.cost,
+            pure=False, retries=0,
             key=f"qpmask-{self._plan.digest}-{file_key(item.key)}-{time.time_ns()}",
         )  # fmt: skip
         self._pending[future] = item
@@ -173,7 +185,7 @@ class _Coordinator:
         if not self._pending:
             return
         with contextlib.suppress(OSError, RuntimeError):
-            self._client.run(_stop, str(self._path), self._round, wait=False)
+            self._client.run(_stop, str(self._path), self._round, on_error="ignore")
         end = time.monotonic() + _ENDING_S
         while _workers_claims(self._plan) and time.monotonic() < end:
             time.sleep(_POLL_S)

@@ -24,6 +24,9 @@ _FORMAT = 2
 #: needed: a plan of an export takes nothing of what makes features.
 _RUNS = {
     "export": "qpmask.export.planned:PlannedExport",
+    "patches": "qpmask.patches.planned:PlannedPatches",
+    "features": "qpmask.features.planned:PlannedFeatures",
+    "polygons": "qpmask.polygons.planned:PlannedPolygons",
 }
 
 

@@ -25,13 +25,13 @@ _STATUSES = ("done", "skipped", "failed")
 
 
 class Found(NamedTuple):
-    """A record as its file's name has it: ``finished`` is in seconds since 1970."""
+    """A record as its file's name has it; ``finished`` in seconds since 1970, if asked for."""
 
     key: str
     status: str
     round: int
     path: str
-    finished: float
+    finished: float = 0.0
 
 
 def file_key(key: str) -> str:
@@ -74,9 +74,7 @@ def write_record(
         path = _path(folder, key, status, number)
         try:
             with part.open("w", encoding="utf-8") as file:
-                json.dump(dict(data), file, ensure_ascii=False)
-                file.flush()
-                os.fsync(file.fileno())
+                json.dump(dict(data), file, ensure_ascii=False)  # if it is lost, it is looked again
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
@@ -85,24 +83,32 @@ def write_record(
                 Path(before.path).unlink()
 
 
-def latest_records(folder: Path) -> dict[str, Found]:
-    """The newest record of each item, from the names of the files alone."""
+def latest_records(folder: Path, *, times: bool = False) -> dict[str, Found]:
+    """The newest record of each item, from the names of the files alone.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the plan.
+    times : bool
+        Whether to ask when each was written: a question to the file system for each.
+    """
     newest: dict[str, Found] = {}
-    for record in _all_records(folder):
+    for record in _all_records(folder, times):
         other = newest.get(record.key)
         if other is None or (record.round, record.finished) > (other.round, other.finished):
             newest[record.key] = record
     return newest
 
 
-def _all_records(folder: Path) -> Iterator[Found]:
+def _all_records(folder: Path, times: bool) -> Iterator[Found]:
     with contextlib.suppress(FileNotFoundError), os.scandir(folder / _RECORDS_FOLDER) as entries:
         for entry in entries:
             parts = entry.name.rsplit(".", 3)
             if len(parts) == 4 and parts[3] == "json" and parts[2].isdecimal():
                 with contextlib.suppress(FileNotFoundError):
                     key = unquote(parts[0]) if "%" in parts[0] else parts[0]
-                    at = entry.stat().st_mtime
+                    at = entry.stat().st_mtime if times else 0.0
                     yield Found(key, parts[1], int(parts[2]), entry.path, at)
 
 
@@ -127,15 +133,15 @@ def _path(folder: Path, key: str, status: str, number: int) -> Path:
 def join_round(folder: Path, who: str, claims_folder: Path, *, alone: bool = False) -> int:
     """The number of the round that a task works in.
 
-    While somebody is at work that is the newest one. Otherwise one in which a task of this name
-    has been is over, and the next begins.
+    While somebody is at work that is the newest one. Otherwise one is over in which a task of this
+    number has been, or tasks of another array; then the next begins.
 
     Parameters
     ----------
     folder : Path
         Of the plan.
     who : str
-        What the task is called, such as ``3-40``.
+        What the task is called: its number and those of all, such as ``3-40``.
     claims_folder : Path
         Where those at work have their claims.
     alone : bool
@@ -144,9 +150,12 @@ def join_round(folder: Path, who: str, claims_folder: Path, *, alone: bool = Fal
     rounds = folder / _ROUNDS_FOLDER
     with writing(rounds, "The folder"):
         rounds.mkdir(parents=True, exist_ok=True)
-        begun = [int(path.name.partition(".")[0]) for path in rounds.iterdir()]
-        number = max(begun, default=1)
+        marks = [path.name.partition(".") for path in rounds.iterdir()]
+        number = max((int(mark[0]) for mark in marks), default=1)
         goes_on = not alone and any_live(claims_folder)
+        array = {mark[2].partition("-")[2] for mark in marks if int(mark[0]) == number}
+        if not goes_on and array - {who.partition("-")[2]}:
+            number += 1
         while True:
             try:
                 (rounds / f"{number}.{who}").touch(exist_ok=False)

@@ -52,7 +52,7 @@ class PlanStatus:
 def plan_status(plan: PlanFile) -> PlanStatus:
     """Count records and claims of a plan, by the names of their files. Writes nothing."""
     cost = {item.key: item.cost for item in plan.items}
-    found = {key: r for key, r in latest_records(plan.folder).items() if key in cost}
+    found = {key: r for key, r in latest_records(plan.folder, times=True).items() if key in cost}
     count = Counter(record.status for record in found.values())
     of_claim: dict[str, list[str]] = {}
     for item in plan.items:

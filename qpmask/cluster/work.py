@@ -12,6 +12,7 @@ from os import getpid
 from pathlib import Path
 from typing import Any
 
+from qpmask.batch import EndsRun
 from qpmask.batch.planned import Desk, ItemMaker, Outcome, PlanItem
 from qpmask.cluster.planfile import PlanFile
 from qpmask.cluster.queue import left_over, share
@@ -98,7 +99,10 @@ def work_on(
         for item in queue.items():
             if stop.is_set():
                 return WorkDone(outcomes, interrupted=True)
-            outcome = bench.do(item, queue.before.get(item.key))
+            try:
+                outcome = bench.do(item, queue.before.get(item.key))
+            except EndsRun as ended:
+                raise ended.error from ended
             if outcome is None:
                 continue
             emit(ItemFinished(item.key, item.name, outcome.status, outcome.summary))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qpmask.batch.processes import DIED, in_processes
+from qpmask.common.machine import n_cores
 from qpmask.engines.choice import EngineChoice, make_counter, make_engines
 from qpmask.events import Listener
 from qpmask.export.job import MaskMaker
@@ -57,7 +57,7 @@ def _maker(
 ) -> Callable[[ImagePlan], ImageRecord]:
     """What makes a mask in a worker process."""
     options = plan.options
-    cores = max(1, (os.cpu_count() or 1) // options.workers)
+    cores = max(1, n_cores() // options.workers)
     engine, verifier = make_engines(choice, options, heap_percent=heap_percent, threads=cores)
     counter = make_counter(choice, engine, threads=cores)
     return MaskMaker(plan, engine, OutputWriter(out), emit, stop, verifier, counter).make

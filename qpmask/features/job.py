@@ -74,9 +74,13 @@ class FeatureWork:
     ----------
     options : FeatureOptions
         What is asked for.
+    work : Path, optional
+        Where views are made before they get their names; by default that of a run that holds the
+        folder's lock.
     """
 
     options: FeatureOptions
+    work: Path | None = None
     _loaded: tuple[str, Extractor] | None = field(default=None, repr=False)
     _refused: dict[str, QpmaskError] = field(default_factory=dict, repr=False)
     _readers: PatchReaders = field(init=False, repr=False)
@@ -166,7 +170,7 @@ class FeatureWork:
 
     def _write_views(self, item: FeatureItem) -> None:
         for program in self.options.views:
-            write_views(item.path, program, OutputWriter(item.out))
+            write_views(item.path, program, OutputWriter(item.out, self.work))
 
     def _is_new(self, choice: str) -> bool:
         return self._loaded is None or self._loaded[0] != choice
@@ -230,7 +234,7 @@ class FeatureWork:
         attributes: Mapping[str, Any],
     ) -> None:  # fmt: skip
         for left in path.parent.glob(f".{glob.escape(path.stem)}.*.part.h5"):
-            left.unlink()  # of a run that was killed here; the folder is locked for this one
+            left.unlink()  # of a run that was killed here; the folder, or the file, is this one's
         copy = path.with_name(f".{path.stem}.{os.getpid()}.part.h5")
         try:
             h5features.with_features(path, copy, name, batches, shape, attributes)

@@ -19,7 +19,7 @@ from qpmask.events import BatchListener, BatchStarted
 from qpmask.features.job import FeatureItem, FeatureWork
 from qpmask.features.options import FeatureOptions
 from qpmask.features.report import CSV_COLUMNS, FeatureReport
-from qpmask.outputs import OutputFolder
+from qpmask.outputs import OutputFolder, OutputWriter
 from qpmask.patches.h5file import require_h5py
 
 PathLike = str | os.PathLike[str]
@@ -123,11 +123,16 @@ def extract_features(
             records=records,
             interrupted=batch.interrupted is not None,
         )
-        folder.write_csv(REPORT_CSV, CSV_COLUMNS, (r.as_row() for r in report))
-        folder.write_json(REPORT_JSON, report.as_dict())
+        write_report(folder, report)
     if isinstance(batch.interrupted, KeyboardInterrupt):
         raise batch.interrupted
     return report
+
+
+def write_report(folder: OutputWriter, report: FeatureReport) -> None:
+    """Write what a run leaves beside the patch files."""
+    folder.write_csv(REPORT_CSV, CSV_COLUMNS, (r.as_row() for r in report))
+    folder.write_json(REPORT_JSON, report.as_dict())
 
 
 def _plain(value: Any) -> Any:

@@ -61,7 +61,7 @@ def plan_files(
     maker: Maker[Any], sources: Sequence[Item], options: RunOptions
 ) -> tuple[ObjectFileRecord, ...]:
     """What a run would do. Writes nothing."""
-    work: ObjectFileWork[Any] = _work(maker, sources, options)
+    work: ObjectFileWork[Any] = work_of(maker, sources, options)
     return tuple(work.plan(source) for source in sources)
 
 
@@ -84,7 +84,7 @@ def make_files(
         The folder cannot be written to, or another run does.
     """
     started, clock = datetime.now(timezone.utc), time.monotonic()
-    work: ObjectFileWork[Any] = _work(maker, sources, options)
+    work: ObjectFileWork[Any] = work_of(maker, sources, options)
     emit: Callable[[BatchEvent], None] = progress or (lambda event: None)
     with contextlib.ExitStack() as stack:
         folder = None if options.is_file else stack.enter_context(OutputFolder(options.out))
@@ -103,7 +103,8 @@ def make_files(
     return report
 
 
-def _work(maker: Maker[Any], sources: Sequence[Item], options: RunOptions) -> ObjectFileWork[Any]:
+def work_of(maker: Maker[Any], sources: Sequence[Item], options: RunOptions) -> ObjectFileWork[Any]:
+    """The work of a run, which knows the file of each source."""
     if not sources:
         raise OptionsError(f"There is no {options.word} to read.")
     if options.is_file:

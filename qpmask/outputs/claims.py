@@ -98,8 +98,6 @@ class Claims:
         holder = {"host": socket.gethostname(), "pid": os.getpid(), "boot": _boot()}
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(holder, file)
-            file.flush()
-            os.fsync(file.fileno())
         with self._lock:
             self._held[key] = Claim(key, self._path(key, generation), generation)
         return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.batch import Reporter
+from qpmask.common.machine import n_cores
 from qpmask.errors import OptionsError
 from qpmask.patches.cutplan import CutPlan
 from qpmask.patches.lattice import PatchSize
@@ -183,7 +183,7 @@ def seen_tissue(options: PatchOptions, plan: CutPlan) -> TissueArea | None:
 
 def threads_of(options: PatchOptions) -> int:
     """Threads of each process."""
-    return max(1, (os.cpu_count() or 1) // options.workers)
+    return max(1, n_cores() // options.workers)
 
 
 def _read_columns(coords: NDArray[np.int64], size: PatchSize) -> NDArray[np.int32]:

@@ -173,6 +173,15 @@ def read_patch_file(path: Path) -> PatchTable:
             raise OptionsError(f"{path} is not a patch file, or damaged: {reason}.") from error
 
 
+def count_patches(path: Path) -> int:
+    """How many patches a file has, without reading them; 0 where it is no patch file."""
+    try:
+        with opened(path) as file:
+            return int(file["coords"].shape[0])
+    except (OptionsError, KeyError, AttributeError, IndexError):
+        return 0
+
+
 def _table_of(file: h5py.File) -> PatchTable:
     coords = np.asarray(file["coords"])
     if coords.ndim != 2 or coords.shape[1] < 2:

@@ -40,11 +40,15 @@ class PatchWork:
     options : PatchOptions
         What is asked for.
     out : Path
-        The output folder, whose lock is held.
+        The output folder.
+    work : Path, optional
+        Where files are made before they get their names; by default that of a run that holds the
+        folder's lock.
     """
 
     options: PatchOptions
     out: Path
+    work: Path | None = None
 
     def standing(self, source: SlideSource) -> PatchRecord | None:
         """The record of a slide whose patch file still holds, or that cannot be cut."""
@@ -83,7 +87,7 @@ class PatchWork:
     def do(self, source: SlideSource, reporter: Reporter) -> PatchRecord:
         """Cut one slide; an older file of the same name stays until the new one is checked."""
         began = time.monotonic()
-        writer = OutputWriter(self.out)
+        writer = OutputWriter(self.out, self.work)
         target = file_of(source)
         part = writer.work_file(f"{source.name}.{os.getpid()}.part.h5")
         try:
@@ -102,7 +106,7 @@ class PatchWork:
                     writer.publish(part, target)
                 record = record_of(self.options, source, plan, table)
                 extras = Extras(self.options, source, self.out, table)
-                record = extras.make(record, plan, mask, reporter)
+                record = extras.make(record, plan, mask, writer, reporter)
         finally:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)

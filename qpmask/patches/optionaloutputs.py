@@ -62,10 +62,14 @@ class Extras:
         drop_images(self._images, self.source.name)
 
     def make(
-        self, record: PatchRecord, plan: CutPlan, mask: SlideMask | None, reporter: Reporter
+        self,
+        record: PatchRecord,
+        plan: CutPlan,
+        mask: SlideMask | None,
+        writer: OutputWriter,
+        reporter: Reporter,
     ) -> PatchRecord:
         """Make all of it; the record that says so."""
-        writer = OutputWriter(self.out)
         options, path = self.options, self.source.path
         assert path is not None
         for program in options.views:

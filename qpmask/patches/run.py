@@ -15,7 +15,7 @@ from qpmask.batch import Batch
 from qpmask.common.arguments import named
 from qpmask.errors import OptionsError
 from qpmask.events import BatchListener, BatchStarted
-from qpmask.outputs import REPORT_CSV, REPORT_JSON, OutputFolder
+from qpmask.outputs import REPORT_CSV, REPORT_JSON, OutputFolder, OutputWriter
 from qpmask.patches.h5file import require_h5py
 from qpmask.patches.job import PatchWork
 from qpmask.patches.options import PatchOptions
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from qpmask.options import ExportOptions
     from qpmask.plan.planrecords import ImagePlan
     from qpmask.project import Project
-    from qpmask.report import Report
+    from qpmask.report import ImageRecord
 
 PathLike = str | os.PathLike[str]
 MASKS_FOLDER = "masks"
@@ -174,19 +174,24 @@ def make_patches(
             output=folder_path,
             started=started.isoformat(timespec="seconds"),
             seconds=time.monotonic() - clock,
-            options=_options_data(plan.options),
+            options=options_data(plan.options),
             records=records,
             warnings=tuple(warnings),
             interrupted=error is not None or stopped,
         )
-        folder.write_csv(REPORT_CSV, CSV_COLUMNS, (r.as_row() for r in report))
-        folder.write_json(REPORT_JSON, report.as_dict())
+        write_report(folder, report)
     if isinstance(error, KeyboardInterrupt):
         raise error
     return report
 
 
-def _export_of(plan: PatchPlan) -> tuple[Project, ExportOptions] | None:
+def write_report(folder: OutputWriter, report: PatchReport) -> None:
+    """Write what a run leaves beside its patch files."""
+    folder.write_csv(REPORT_CSV, CSV_COLUMNS, (r.as_row() for r in report))
+    folder.write_json(REPORT_JSON, report.as_dict())
+
+
+def export_of(plan: PatchPlan) -> tuple[Project, ExportOptions] | None:
     """The export that makes the masks of a project's slides; None where none are wanted."""
     options, project = plan.options, plan.project
     if project is None or not options.labels or options.masks is not None:
@@ -203,7 +208,7 @@ def _export_of(plan: PatchPlan) -> tuple[Project, ExportOptions] | None:
 
 def _with_planned_masks(plan: PatchPlan, out: Path | None) -> list[SlideSource]:
     """The slides of a project with their masks, or with what would be made of them."""
-    export = _export_of(plan)
+    export = export_of(plan)
     if export is None:
         return list(plan.sources)
     from qpmask.export.run import plan_export
@@ -232,7 +237,7 @@ def _with_project_masks(
     plan: PatchPlan, out: Path, stop: threading.Event, progress: Listener | None
 ) -> tuple[list[SlideSource], list[str], bool]:
     """The slides of a project with masks of their annotations, made now unless they stand."""
-    export = _export_of(plan)
+    export = export_of(plan)
     if export is None:
         return list(plan.sources), [], False
     # Drawing masks takes much that cutting slides does not need.
@@ -243,15 +248,16 @@ def _with_project_masks(
         masks = plan_export(export[0], None, classes, export[1])
         check_classes(choice, [entry.name for entry in masks.class_map.entries])
     report = export_masks(export[0], folder, classes, export[1], progress, stop)
+    by_id = {record.entry_id: record for record in report}
     return (
-        [_with_record(s, report, out) for s in plan.sources],
+        [with_mask_of(s, by_id.get(s.key), out) for s in plan.sources],
         list(report.warnings),
         report.interrupted,
     )
 
 
-def _with_record(source: SlideSource, report: Report, out: Path) -> SlideSource:
-    record = next((r for r in report if r.entry_id == source.key), None)
+def with_mask_of(source: SlideSource, record: ImageRecord | None, out: Path) -> SlideSource:
+    """A slide of a project with the mask that a record of its export tells of."""
     if record is None or source.error is not None:
         return source
     if not record.ok or record.mask is None:
@@ -259,7 +265,9 @@ def _with_record(source: SlideSource, report: Report, out: Path) -> SlideSource:
     return replace(source, mask=out / MASKS_FOLDER / record.mask)
 
 
-def _options_data(options: PatchOptions) -> dict[str, Any]:
+def options_data(options: PatchOptions) -> dict[str, Any]:
+    """Options as plain data, for the report."""
+
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
             return {str(k): plain(v) for k, v in value.items()}

@@ -18,6 +18,7 @@ from cluster.test_cluster_work import NATIVE, files_of, report_of
 from conftest import DEMO, ROOT, Cli
 
 import qpmask
+import qpmask.cluster
 from qpmask.cluster.records import latest_records
 from qpmask.errors import OptionsError, OutputError
 from qpmask.outputs.claims import Claims
@@ -118,6 +119,40 @@ def test_an_interrupt(tmp_path: Path) -> None:
     report = run_on_dask(plan, "local:1", listen, stop)
     assert report.interrupted
     assert len(latest_records(plan.folder)) < 3
+    assert not list(plan.claims_folder.iterdir())
+
+
+def test_an_image_that_takes_all_memory_is_given_up(
+    tmp_path: Path, at_once: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dask ends a worker that takes more than it may; a later run without that makes it too."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'spawn_main' in ' '.join(sys.orig_argv):\n"
+        "    import numpy, time\n"
+        "    from qpmask.export import job\n"
+        "    make = job.MaskMaker.make\n"
+        "    def greedy(self, image):\n"
+        "        if image.entry.id == '2':\n"
+        "            taken = numpy.ones(100_000_000)\n"
+        "            time.sleep(60)\n"
+        "        return make(self, image)\n"
+        "    job.MaskMaker.make = greedy\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text(
+        "class: distributed.LocalCluster\n"
+        "options: {n_workers: 1, threads_per_worker: 1, memory_limit: 700MB, "
+        "dashboard_address: null}\n"
+    )
+    plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+    report = run_on_dask(plan, str(cluster))
+    assert [record.status for record in report] == ["done", "failed", "done"]
+    assert "may have run out of memory" in (report.records[1].error or "")
+    assert qpmask.cluster.work_on(plan).ok
+    assert qpmask.cluster.collect(plan).ok
+    assert files_of(tmp_path / "masks") == files_of(at_once)
 
 
 def test_beside_a_task(tmp_path: Path) -> None:

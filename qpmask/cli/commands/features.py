@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qpmask.cli import exits
+from qpmask.cli.paramtypes import on_many_machines
 from qpmask.cli.signals import stop_signals
 from qpmask.errors import OptionsError
 
@@ -55,13 +56,15 @@ _FILE = click.Path(path_type=Path)
     "--for", "views", type=click.Choice(("clam", "trident", "stamp")), multiple=True,
     help="Files as these programs want them, beside ours; repeatable.",
 )  # fmt: skip
+@on_many_machines
 @click.option("--force", is_flag=True, help="Make features anew that are there.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Show errors only.")
 @click.option("-v", "--verbose", count=True, help="Show what happens.")
 def command(
     patches: tuple[Path, ...], extractors: tuple[str, ...], show_list: bool, as_json: bool,
-    quiet: bool, verbose: int, weights: tuple[str, ...], **values: Any,
+    quiet: bool, verbose: int, weights: tuple[str, ...], plan: Path | None, dask: str | None,
+    **values: Any,
 ) -> int:  # fmt: skip
     """Make a vector of every patch, by a model of your choice.
 
@@ -85,6 +88,13 @@ def command(
         [name for part in extractors for name in part.split(",")],
         weights=dict(_named_folder(text) for text in weights), **values,
     )  # fmt: skip
+    if plan is not None or dask is not None:
+        from qpmask.cli.plantables import planned
+        from qpmask.features.planned import plan_features_run
+
+        return planned(
+            lambda: plan_features_run(patches, options), plan, dask, as_json=as_json, quiet=quiet
+        )
     report = make_features(patches, options, quiet=quiet or as_json)
     show_feature_report(report, as_json=as_json, quiet=quiet)
     return exit_code(report)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from qpmask.cli import exits
+from qpmask.cli.paramtypes import on_many_machines
 from qpmask.cli.signals import stop_signals
 from qpmask.errors import OptionsError
 from qpmask.options import ENGINES
@@ -77,6 +78,7 @@ _SOURCE = click.Path(path_type=Path)
 )  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="Where models run.")
 @click.option("--workers", type=int, default=1, show_default=True, help="Processes.")
+@on_many_machines
 @click.option("--dry-run", is_flag=True, help="Show the plan and write nothing.")
 @click.option("--skip-existing", is_flag=True, default=True, hidden=True)
 @click.option("--force", is_flag=True, help="Make files anew that are there and still hold.")
@@ -85,7 +87,7 @@ _SOURCE = click.Path(path_type=Path)
 @click.option("-v", "--verbose", count=True, help="Show what happens.")
 def command(
     inputs: tuple[Path, ...], out: Path | None, dry_run: bool, as_json: bool, quiet: bool,
-    verbose: int, skip_existing: bool, **values: Any,
+    verbose: int, skip_existing: bool, plan: Path | None, dask: str | None, **values: Any,
 ) -> int:  # fmt: skip
     """Cut slides into patches for training: coordinates, tissue, and the share of every class.
 
@@ -121,6 +123,19 @@ def command(
         show_patch_plan(records, as_json=as_json)
         return exits.OK if all(r.ok for r in records) else exits.FAILED
     assert out is not None
+    if plan is not None or dask is not None:
+        from qpmask.cli.plantables import planned
+        from qpmask.patches.planned import plan_patches_run
+
+        if features is not None:
+            raise OptionsError(
+                "--features is for one run.",
+                hint=f"Plan them apart, when the patches are there: qpmask features {out} --plan",
+            )
+        return planned(
+            lambda: plan_patches_run(inputs, out, options), plan, dask,
+            as_json=as_json, quiet=quiet,
+        )  # fmt: skip
     with (
         stop_signals() as (stop, begun),
         Display(quiet=quiet or as_json) as masks,

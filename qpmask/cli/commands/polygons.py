@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from qpmask.cli import exits
+from qpmask.cli.paramtypes import on_many_machines
 
 _PATH = click.Path(path_type=Path)
 _TRACED = ("split", "kind", "downsample", "frame", "instances", "simplify_um")
@@ -46,6 +47,7 @@ _TRACED = ("split", "kind", "downsample", "frame", "instances", "simplify_um")
 @click.option("--portable", is_flag=True, help="In a form that QuPath 0.3 reads too.")
 @click.option("--gzip", is_flag=True, help="Files of a folder end in .geojson.gz.")
 @click.option("--workers", type=int, default=1, show_default=True, help="Processes.")
+@on_many_machines
 @click.option("--dry-run", is_flag=True, help="Show what would be made, and write nothing.")
 @click.option("--force", is_flag=True, help="Replace files that still hold, or are not of qpmask.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON on stdout.")
@@ -53,7 +55,7 @@ _TRACED = ("split", "kind", "downsample", "frame", "instances", "simplify_um")
 @click.option("-v", "--verbose", count=True, help="Show what happens.")
 def command(
     masks: tuple[Path, ...], out: Path | None, classes: tuple[str, ...], array: bool,
-    portable: bool, verbose: int, **values: Any,
+    portable: bool, verbose: int, plan: Path | None, dask: str | None, **values: Any,
 ) -> int:  # fmt: skip
     """Turn masks into polygons that QuPath draws as the same pixels.
 
@@ -61,7 +63,7 @@ def command(
     the image in QuPath to open it there. A second run skips files that still hold.
     """
     exits.set_up_logging(verbose)
-    from qpmask.cli.objectrun import run_objects
+    from qpmask.cli.objectrun import object_options, run_objects
     from qpmask.geojson.write import WriteOptions
     from qpmask.polygons.masks import MaskTracer, masks_of
     from qpmask.polygons.trace import TraceOptions
@@ -71,4 +73,13 @@ def command(
         **{k: values[k] for k in _TRACED},
     )
     write = WriteOptions(collection=not array, dialect="portable" if portable else "qupath")
+    if plan is not None or dask is not None:
+        from qpmask.cli.plantables import planned
+        from qpmask.polygons.planned import plan_polygons_run
+
+        run_options = object_options(out, write, values, "mask")
+        return planned(
+            lambda: plan_polygons_run(masks_of(masks), options, run_options), plan, dask,
+            as_json=values["as_json"], quiet=values["quiet"],
+        )  # fmt: skip
     return run_objects(MaskTracer(options), masks_of(masks), out, write, values, "mask")

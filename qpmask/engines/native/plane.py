@@ -9,7 +9,6 @@ of one tile row; a few strips are under way at a time, so memory does not grow w
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.common.machine import n_cores
 from qpmask.engines.native.shapes import AREAS, LINES, NO_FILL, Kind, Shapes
 from qpmask.engines.native.stripdraw import LACKS_ROOM, LACKS_RUNS, draw_strip
 from qpmask.engines.native.tilerows import Grid, Room, Scene, build, new_room
@@ -155,7 +155,7 @@ class Plane:
         TileRuns
             The next strip of the plane's :class:`~qpmask.ometiff.strips.StripGrid`.
         """
-        threads = self.options.n_threads or _n_processors()
+        threads = self.options.n_threads or n_cores()
         grid = self._strip_grid
         places = ((row, number) for row in range(grid.n_rows) for number in range(grid.n_strips))
         yield from in_threads(
@@ -266,12 +266,6 @@ class _Room(threading.local):
     def runs(self, n_tiles: int) -> RunStrip:
         """Room for runs."""
         return self._rooms.runs(self.n_runs, n_tiles)
-
-
-def _n_processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _dtype(shapes: Shapes, options: PlaneOptions) -> np.dtype[Any]:

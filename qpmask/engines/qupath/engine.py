@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
+from qpmask.common.machine import n_cores
 from qpmask.engines import jvm
 from qpmask.engines.base import (
     Engine,
@@ -41,7 +41,7 @@ class QuPathEngine(Engine):
     ) -> None:
         self._memory = memory
         self._heap_percent = heap_percent
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads or n_cores()
         self._project: Any = None
         self._project_path: Path | None = None
 
