@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,7 @@ from patches.patch_slides import slide_file, tissue_picture
 import qpmask
 from qpmask.cluster import PlanFile, collect, plan_status, read_plan_file, work_on
 from qpmask.cluster.records import latest_records
+from qpmask.patches.h5file import MADE_FROM
 
 _VARIES = ("started", "seconds", "output", "bytes", "patches_per_second", "slide", "key", "file")
 
@@ -31,6 +33,8 @@ def contents(path: Path) -> dict[str, Any]:
 
     def add(name: str, thing: Any) -> None:
         attributes = {k: str(v).replace(out, "OUT") for k, v in thing.attrs.items()}
+        if MADE_FROM in attributes:  # it has the time of the mask
+            attributes[MADE_FROM] = re.sub(r"\b\d{19}\b", "TIME", attributes[MADE_FROM])
         for varies in ("creation_date",):
             attributes.pop(varies, None)
         found[name] = attributes, thing[()].tolist() if isinstance(thing, h5py.Dataset) else None
