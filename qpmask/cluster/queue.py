@@ -2,7 +2,7 @@
 
 All tasks of an array take from one queue, what takes longest first. Each begins with a share of its
 own, alike in what it is thought to cost, so that a thousand of them do not ask for the same item;
-whoever has done its own goes on with what is left of the others'.
+whoever has done its own goes on with a share of what is left, and so on.
 """
 
 from __future__ import annotations
@@ -42,8 +42,18 @@ def share(items: Sequence[PlanItem], task: int, n_tasks: int) -> tuple[PlanItem,
     return tuple(mine)
 
 
-def left_over(items: Iterable[PlanItem], task: int) -> list[PlanItem]:
-    """What is left of others' shares, so that helpers begin at different ones of the largest."""
+def left_over(items: Iterable[PlanItem], task: int, n_at_work: int) -> list[PlanItem]:
+    """A share of what is left, for a task that is through with its own, what takes longest first.
+
+    Parameters
+    ----------
+    items : iterable of PlanItem
+        What is left, and nobody is at.
+    task : int
+        Which task, from 1.
+    n_at_work : int
+        How many are at work now; what is left is cut anew for as many.
+    """
     queue = largest_first(items)
-    first = (task - 1) % len(queue) if queue else 0
-    return queue[first:] + queue[:first]
+    step = max(1, min(n_at_work, len(queue)))
+    return queue[(task - 1) % step :: step]

@@ -30,6 +30,7 @@ from qpmask.outputs import writing
 from qpmask.outputs.claims import Claims, claimed
 
 _LOOKED_AT_S = 1.0  # other tasks that look at the lock hold it for a moment
+_LOOKS, _LOOK_AGAIN_S = 4, 0.25
 
 
 @dataclass(frozen=True)
@@ -126,16 +127,20 @@ class _Queue:
     def items(self) -> Iterator[PlanItem]:
         self.before = latest_records(self._plan.folder)
         yield from self._open(share(self._plan.items, self._task, self._n_tasks))
+        in_vain = 0
         while True:
             self.before = latest_records(self._plan.folder)
             left = list(self._open(self._plan.items))
-            taken = claimed(self._plan.claims_folder)
-            free = [i for i in left if not taken.get(file_key(i.claimed_as), False)]
-            self.elsewhere = [i for i in left if taken.get(file_key(i.claimed_as), False)]
-            before = self.n_done
-            yield from left_over(free, self._task)
-            if self.n_done == before:  # others have them, or had them before
+            taken = {key for key, lives in claimed(self._plan.claims_folder).items() if lives}
+            free = [item for item in left if file_key(item.claimed_as) not in taken]
+            self.elsewhere = [item for item in left if file_key(item.claimed_as) in taken]
+            if not free or in_vain == _LOOKS:
                 return
+            before = self.n_done
+            yield from left_over(free, self._task, len(taken) + 1)
+            in_vain = 0 if self.n_done > before else in_vain + 1
+            if in_vain:  # what others did meanwhile is not always seen at once
+                time.sleep(_LOOK_AGAIN_S * in_vain)
 
     def _open(self, items: Iterable[PlanItem]) -> Iterator[PlanItem]:
         """Items that have no record of this round, as far as was seen."""

@@ -19,7 +19,7 @@ from conftest import DEMO, ROOT, Cli
 
 import qpmask
 import qpmask.cluster
-from qpmask.cluster.records import latest_records
+from qpmask.cluster.records import latest_records, read_record
 from qpmask.errors import OptionsError, OutputError
 from qpmask.outputs.claims import Claims
 
@@ -153,6 +153,21 @@ def test_an_image_that_takes_all_memory_is_given_up(
     assert qpmask.cluster.work_on(plan).ok
     assert qpmask.cluster.collect(plan).ok
     assert files_of(tmp_path / "masks") == files_of(at_once)
+
+
+@pytest.mark.qupath
+def test_a_worker_keeps_its_jvm(tmp_path: Path, at_once: Path) -> None:
+    options = qpmask.export_options(engine="qupath", jvm_memory="500m")
+    plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, options)
+    report = run_on_dask(plan, "local:1")
+    assert report.ok, [record.error for record in report]
+    assert report.engine is not None
+    assert report.engine.name == "qupath"
+    records = [read_record(found) or {} for found in latest_records(plan.folder).values()]
+    assert len({record["pid"] for record in records}) == 1
+    for mask in at_once.glob("*.ome.tif"):
+        with qpmask.open_mask(mask) as one, qpmask.open_mask(plan.out / mask.name) as other:
+            assert (one[:] == other[:]).all()
 
 
 def test_beside_a_task(tmp_path: Path) -> None:

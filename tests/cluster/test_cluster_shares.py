@@ -36,6 +36,7 @@ def test_one_slide_that_takes_long_has_a_task_of_its_own() -> None:
 
 def test_helpers_begin_at_different_ones_of_what_is_left() -> None:
     items = tuple(PlanItem(str(i), "", float(i)) for i in range(5))
-    assert [left_over(items, task)[0].key for task in (1, 2, 5, 6)] == ["4", "3", "0", "4"]
-    assert sorted(i.key for i in left_over(items, 3)) == list("01234")
-    assert left_over((), 3) == []
+    assert [i.key for i in left_over(items, 1, 2)] == ["4", "2", "0"]
+    assert [i.key for i in left_over(items, 2, 2)] == ["3", "1"]
+    assert [left_over(items, task, 40)[0].key for task in (1, 2, 5, 6)] == ["4", "3", "0", "4"]
+    assert left_over((), 3, 2) == []

@@ -39,7 +39,8 @@ def test_an_array_that_is_killed_and_submitted_again(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     qpmask.export_masks(DEMO, tmp_path / "one", None, NATIVE)
-    path = tmp_path / "plan.json"
+    path = tmp_path / "50% of it" / "plan.json"  # a blank, and what sbatch has a meaning for
+    path.parent.mkdir()
     plan = plan_to_file(path, DEMO, tmp_path / "masks", None, NATIVE)
 
     # The first array: one task is killed as it works, the other waits too long for its limit.
@@ -70,6 +71,8 @@ def test_an_array_that_is_killed_and_submitted_again(
     status = plan_status(plan)
     assert (status.done, status.running) == (0, 0)
     assert status.lost >= 1
+    logs = sorted(log.name for log in path.parent.glob("*.log"))
+    assert logs == [f"plan-{array}_1.log", f"plan-{array}_2.log", f"plan-collect-{collecting}.log"]
 
     code, said, trouble = qpmask_cli(
         "submit", path, "--slurm", "--array-size", "2", "--cpus", "1", "--time", "10:00"

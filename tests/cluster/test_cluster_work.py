@@ -158,6 +158,30 @@ def test_an_image_that_fails_does_not_keep_the_others(tmp_path: Path, demo: Path
     assert plan_status(plan).failed == 0
 
 
+def test_what_failed_is_tried_once_a_round(tmp_path: Path, demo: Path) -> None:
+    plan = plan_to_file(tmp_path / "plan.json", demo, tmp_path / "masks", None, NATIVE)
+    data = demo / "data" / "2" / "data.qpdata"
+    data.write_bytes(data.read_bytes()[:200])
+
+    def tried(task: int, n_tasks: int) -> list[str]:
+        return sorted(o.status for o in work_on(plan, (task, n_tasks)).outcomes.values())
+
+    assert tried(1, 3) == ["done", "done", "failed"]
+    assert tried(3, 3) == [], "of the same array"
+    assert tried(1, 3) == ["failed", "skipped", "skipped"], "the same command again"
+    assert tried(2, 3) == []
+    assert tried(1, 1) == ["failed", "skipped", "skipped"], "another one"
+
+
+def test_status_writes_nothing(tmp_path: Path) -> None:
+    plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+    plan.claims_folder.mkdir(parents=True)
+    (plan.claims_folder / "1.1.claim").write_text('{"host": "elsewhere", "pid": 1, "boot": ""}')
+    before = {p: p.stat().st_mtime_ns for p in plan.out.rglob("*")}
+    assert plan_status(plan).running == 1
+    assert {p: p.stat().st_mtime_ns for p in plan.out.rglob("*")} == before
+
+
 def test_a_mask_that_is_gone_is_told(tmp_path: Path) -> None:
     plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
     work_on(plan)
@@ -296,3 +320,26 @@ def test_a_batch_system_that_is_not_there(
     assert '--task "$SLURM_ARRAY_TASK_ID/2"' in said
     code, _, said = qpmask_cli("submit", tmp_path / "plan.json", "--slurm", "--mem", "4G\nrm -rf x")
     assert code == 2
+    _, script, said = qpmask_cli(
+        "submit", tmp_path / "plan.json", "--slurm", "--array-size", "9", "--dry-run"
+    )
+    assert "3 tasks, since there is no more to do at once" in said
+    assert "#SBATCH --array=1-3\n" in script
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sbatch is a shell script here")
+def test_the_second_job_is_refused(
+    tmp_path: Path, qpmask_cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+    sbatch = tmp_path / "sbatch"
+    sbatch.write_text(
+        '#!/bin/sh\ncase "$*" in *dependency*) echo "no such queue" >&2; exit 1;; esac\necho 77\n'
+    )
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    code, _, said = qpmask_cli("submit", tmp_path / "plan.json", "--slurm")
+    assert code == 1
+    assert "submitted as job 77" in said
+    assert "no such queue" in said
+    assert "scancel 77" in said
