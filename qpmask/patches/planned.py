@@ -21,10 +21,10 @@ from qpmask.batch.planned import (
 )
 from qpmask.batch.report import record_from
 from qpmask.outputs import OutputWriter
-from qpmask.patches.precheck import check_classes
 from qpmask.patches.h5file import require_h5py
 from qpmask.patches.job import PatchWork
 from qpmask.patches.options import PatchOptions, patch_options
+from qpmask.patches.precheck import check_classes
 from qpmask.patches.report import PatchRecord, PatchReport
 from qpmask.patches.run import (
     MASKS_FOLDER,
