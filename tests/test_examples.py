@@ -39,7 +39,7 @@ def test_the_example_that_needs_qupath(tmp_path: Path) -> None:
 
 
 def test_the_example_that_needs_zarr(tmp_path: Path) -> None:
-    pytest.importorskip("zarr", reason="zarr 3 is not installed (Python 3.11 or later)")
+    pytest.importorskip("zarr", minversion="3", reason="zarr 3 needs Python 3.11")
     run(WITH_ZARR, tmp_path)
 
 

@@ -22,7 +22,7 @@ BASE = blobs(150, 210, "uint16") * np.uint16(200)
 
 @pytest.fixture
 def zarr() -> Any:
-    return pytest.importorskip("zarr", reason="zarr is not installed")
+    return pytest.importorskip("zarr", minversion="3", reason="zarr 3 needs Python 3.11")
 
 
 @pytest.fixture(scope="module")

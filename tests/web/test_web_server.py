@@ -358,7 +358,7 @@ class TestWhatIsServed:
         assert before == {path: path.read_bytes() for path in demo.rglob("*") if path.is_file()}
 
     def test_a_collection_is_a_list_of_layers(self, tmp_path: Path, demo: Path) -> None:
-        pytest.importorskip("zarr", reason="zarr 3 is not installed (Python 3.11 or later)")
+        pytest.importorskip("zarr", minversion="3", reason="zarr 3 needs Python 3.11")
         options = qpmask.export_options(
             engine="native", images=("1",), multichannel=True, format="ozx"
         )
