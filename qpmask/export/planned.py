@@ -20,7 +20,13 @@ from qpmask.batch.planned import (
 from qpmask.classes import ClassMap, class_map_from_dict
 from qpmask.engines.base import EngineInfo
 from qpmask.engines.choice import EngineChoice, make_engines
-from qpmask.errors import EngineUnavailableError, OptionsError, ProjectError, QpmaskError
+from qpmask.errors import (
+    EngineUnavailableError,
+    OptionsError,
+    ProjectError,
+    QpmaskError,
+    UnmappedClassError,
+)
 from qpmask.export.run import (
     Classes,
     ShareMaker,
@@ -226,6 +232,8 @@ class ExportMaker:
         self._run, self._desk = run, desk
         self._options = replace(run.options, images=(), workers=1)
         self._project = open_project(run.project)
+        # Not one that follows the project: each task would add other classes to it.
+        self._classes = replace(run.classes, origin="plan")
         self._entries = {entry.id: entry for entry in self._project.images}
         suffix = SUFFIX_OF_FORMAT[run.options.file.format]
         self._names = mask_names(self._project.images, suffix)
@@ -249,13 +257,10 @@ class ExportMaker:
             raise ProjectError(f"It is not in {self._run.project} any more.")
         # Of this image alone: what a plan does for all of a project would be done again for each.
         alone = replace(self._project, images=(entry,))
-        plan = make_plan(alone, self._run.classes, self._options)
-        if len(plan.class_map.entries) != len(self._run.classes.entries):
-            known = {e.name for e in self._run.classes.entries}
-            new = ", ".join(repr(e.name) for e in plan.class_map.entries if e.name not in known)
-            raise OptionsError(
-                f"It has classes that the plan does not know: {new}.", hint="Make the plan anew."
-            )
+        try:
+            plan = make_plan(alone, self._classes, self._options)
+        except UnmappedClassError as error:
+            raise OptionsError(error.message, hint="Make the plan anew.") from error
         if self._maker is None:
             writer = OutputWriter(self._run.out, self._desk.scratch)
             maker = ShareMaker(plan, self._run.choice, writer, self._desk.emit, self._desk.stop)
