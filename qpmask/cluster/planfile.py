@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -131,5 +131,5 @@ def _as_dict(run: PlannedRun[Any]) -> dict[str, Any]:
         "command": run.command,
         "folders": [str(folder) for folder in run.folders],
         "run": run.data(),
-        "items": [list(asdict(item).values()) for item in run.items],
+        "items": [[item.key, item.name, item.cost, item.claim] for item in run.items],
     }

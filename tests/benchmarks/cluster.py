@@ -176,9 +176,9 @@ def simulate(n: int = 100_000) -> None:
             print(f"| {workers:,} | {name} | {length / 3600:.2f} | {100 * idle:.1f} % | "
                   f"{_OPENS * n / length:,.0f} | {_RENAMES * n / length:,.0f} | "
                   f"{workers * listings * n:,} |")  # fmt: skip
-    print("What breaks first: opens and renames, of which a file server does some thousands a "
-          "second, long before the names: a listing has a thousand of them in one answer. Shares "
-          "that take a minute a slide ask for a fiftieth of this.")  # fmt: skip
+    print("What breaks first is what the file server does of opens and renames: it answers a "
+          "listing with many names at once. Features, with a minute a slide, ask for a fiftieth "
+          "of this.")  # fmt: skip
 
 
 def _equal(seconds: np.ndarray, workers: int) -> list[float]:

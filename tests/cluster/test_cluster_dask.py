@@ -85,8 +85,9 @@ def test_a_worker_that_is_killed_costs_one_more_try(tmp_path: Path, at_once: Pat
     assert not list(plan.folder.glob("work-*"))
 
 
-def test_an_image_that_kills_workers_is_given_up(tmp_path: Path, demo: Path) -> None:
-    plan = plan_to_file(tmp_path / "plan.json", demo, tmp_path / "masks", None, NATIVE)
+def test_an_image_that_kills_workers_is_given_up(tmp_path: Path) -> None:
+    options = qpmask.export_options(engine="native", images=("Prostate C",))
+    plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, options)
     ended = threading.Event()
 
     def kill() -> None:
