@@ -403,8 +403,8 @@ class OutputFolder {
         }.keySet()
         if (!other)
             return []
-        def more = other.size() > 3 ? " and ${other.size() - 3} more" : ''
-        return ["The folder also holds ${other.size()} mask(s) made with another class map: ${other.take(3).join(', ')}${more}. ".toString() +
+        def named = other.take(3).join(', ') + (other.size() > 3 ? " and ${other.size() - 3} more" : '')
+        return ["The folder also holds ${Words.count(other.size(), 'mask')} made with another class map: ${named}. ".toString() +
                 'Their labels may mean something else; export them again or use another folder.']
     }
 

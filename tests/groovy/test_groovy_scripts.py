@@ -311,7 +311,7 @@ def test_only_masks_with_other_labels_are_told_of(runs: Runs) -> None:
     assert runs.error("stale") is None
     (told,) = (w for w in report_of(runs.out("stale"))["warnings"] if "class map" in w)
     name = sorted(p.name for p in runs.out("stale").glob("*.ome.tif"))[-1]
-    assert told.startswith(f"The folder also holds 1 mask(s) made with another class map: {name}. ")
+    assert told.startswith(f"The folder also holds 1 mask made with another class map: {name}. ")
 
 
 # -- the other scripts --------------------------------------------------------------------------
