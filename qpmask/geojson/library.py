@@ -4,4 +4,10 @@ from __future__ import annotations
 
 from qpmask.jit import Library
 
-LIBRARY = Library("geojson", [f"{__package__}.{name}" for name in ("library", "coordinates")])
+LIBRARY = Library(
+    "geojson",
+    [
+        f"{__package__}.{name}"
+        for name in ("library", "coordinates", "scanrecord", "decimals", "scan", "ringcheck")
+    ],
+)

@@ -224,7 +224,7 @@ class ObjectTable:
         return f"<ObjectTable: {len(self):,} of {len(self.classes):,} classes>"
 
     def take(self, chosen: NDArray[np.int64]) -> ObjectTable:
-        """Some of the objects, in ascending order; geometries stay where they are.
+        """Some of the objects, each after its parent; geometries stay where they are.
 
         Children of an object that is left out go to the next one above it that is taken.
         """
@@ -323,7 +323,7 @@ def joined_tables(tables: Sequence[ObjectTable]) -> ObjectTable:
         measurements=Measurements(
             tuple(measured), offsets, whole["measured"].astype(np.int32), whole["values"]
         ),
-        geometries=_joined_geometries([table.geometries for table in tables]),
+        geometries=joined_geometries([table.geometries for table in tables]),
         metadata=metadata,
     )
 
@@ -332,7 +332,10 @@ _NUMBERS: Final = ("class_index", "parent", "geometry", "nucleus")
 _PLAIN: Final = ("kind", "ids", "color_argb", "locked", "missing")
 
 
-def _joined_geometries(many: Sequence[Geometries]) -> Geometries:
+def joined_geometries(many: Sequence[Geometries]) -> Geometries:
+    """All geometries, one behind the other."""
+    if len(many) == 1:
+        return many[0]
     made: dict[str, Any] = {
         name: np.concatenate([getattr(one, name) for one in many])
         for name in ("type", "is_ellipse", "c", "z", "t", "xy_px0")

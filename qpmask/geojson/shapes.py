@@ -85,7 +85,7 @@ class ShapeColumns:
             raise NoGeometryError("its coordinates are not nested as those of its type")
         if not rings[0]:
             raise NoGeometryError("its geometry is empty")
-        at = _plane_of(geometry.get("plane", plane))
+        at = plane_of(geometry.get("plane", plane))
         self._types.append(kind)
         self._ellipses.append(geometry.get("isEllipse") is True)
         self._planes.append(at)
@@ -157,6 +157,16 @@ def offsets(counts: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
     return out
 
 
+def ranges(owned: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Numbers of all that some owners have; ``owned`` are the offsets of all owners."""
+    counts = owned[chosen + 1] - owned[chosen]
+    starts = offsets(counts)
+    found: NDArray[np.int64] = np.arange(starts[-1]) + np.repeat(
+        owned[chosen] - starts[:-1], counts
+    )
+    return found
+
+
 def _are_lists(items: list[Any]) -> bool:
     return set(map(type, items)) <= {list}
 
@@ -201,8 +211,14 @@ def _named(geometry: Any) -> tuple[str, Any]:
     raise NoGeometryError("its geometry mixes areas, lines and points")
 
 
-def _plane_of(plane: Any) -> tuple[int, int, int]:
-    """Channel, slice and time point, as QuPath writes them: what is not there is the default."""
+def plane_of(plane: Any) -> tuple[int, int, int]:
+    """Channel, slice and time point, as QuPath writes them: what is not there is the default.
+
+    Raises
+    ------
+    NoGeometryError
+        It is no plane.
+    """
     if plane is None:
         return -1, 0, 0
     try:

@@ -66,7 +66,7 @@ def feature_pieces(data: bytes, path: Path) -> Iterator[list[Any]]:
     ObjectFileError
         It is no JSON, or no GeoJSON. What was yielded before is then not all.
     """
-    if len(data) <= 2 * _PIECE_BYTES or (start := _first_feature(data)) < 0:
+    if len(data) <= 2 * _PIECE_BYTES or (start := first_feature(data)) < 0:
         yield features_of(parse(data, path), path)
         return
     while True:
@@ -75,7 +75,7 @@ def feature_pieces(data: bytes, path: Path) -> Iterator[list[Any]]:
             between = _BETWEEN_FEATURES.search(data, min(end, len(data)))
             if between is None:
                 # The end: whatever comes after the last feature must close the file.
-                whole = data[: _first_feature(data)] + data[start:]
+                whole = data[: first_feature(data)] + data[start:]
                 yield features_of(parse(whole, path), path)
                 return
             try:
@@ -89,7 +89,7 @@ def feature_pieces(data: bytes, path: Path) -> Iterator[list[Any]]:
         start = between.end()
 
 
-def _first_feature(data: bytes) -> int:
+def first_feature(data: bytes) -> int:
     """Where the list of features begins, behind its bracket; -1 if that cannot be told."""
     head = data[:4096].lstrip()
     if head.startswith(b"["):

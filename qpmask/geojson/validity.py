@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.geojson.objects import Geometries, GeometryType
+from qpmask.geojson.ringcheck import FARTHEST_PX0, SUSPECT, WRONG, check_geometries
 from qpmask.geojson.shapes import offsets as _offsets
+from qpmask.geojson.shapes import ranges
 
-#: Coordinates that no image of QuPath can have.
-FARTHEST_PX0: Final = 2.0**31
 _AREAS: Final = (GeometryType.POLYGON, GeometryType.MULTI_POLYGON)
 _LINES: Final = (GeometryType.LINE, GeometryType.MULTI_LINE)
 
@@ -67,6 +67,13 @@ def mend_geometries(shapes: Geometries, broken: Mapping[int, str] | None = None)
         Geometries of which it is known already what is wrong.
     """
     faults: dict[int, Fault] = {i: Fault(i, what) for i, what in (broken or {}).items()}
+    if not faults and shapes.xy_px0.dtype == np.float64:
+        state = _states(shapes)
+        if not (state == WRONG).any():
+            found: list[int] = np.flatnonzero(state == SUSPECT).tolist()
+            mended = _by_geos(shapes, found, faults) if found else Mended(shapes)
+            mended.faults[:] = [faults[i] for i in sorted(faults)]
+            return mended
     rings = _Rings(shapes)
     finite = np.isfinite(shapes.xy_px0).all(1)
     for i in rings.owners_of(~finite):
@@ -85,6 +92,14 @@ def mend_geometries(shapes: Geometries, broken: Mapping[int, str] | None = None)
         mended = _by_geos(closed, suspects, faults)
     mended.faults[:] = [faults[i] for i in sorted(faults)]
     return mended
+
+
+def _states(shapes: Geometries) -> NDArray[np.uint8]:
+    """What a kernel says of each geometry."""
+    state = np.zeros(len(shapes), np.uint8)
+    of = shapes.part_offsets, shapes.ring_offsets, shapes.vertex_offsets, shapes.xy_px0, state
+    check_geometries(*map(np.ascontiguousarray, (shapes.type, *of)))
+    return state
 
 
 class _Rings:
@@ -225,9 +240,9 @@ def _shapely_parts(
     """The polygons of some geometries, and whose each is."""
     import shapely
 
-    parts = _ranges(shapes.part_offsets, chosen)
-    rings = _ranges(shapes.ring_offsets, parts)
-    vertices = _ranges(shapes.vertex_offsets, rings)
+    parts = ranges(shapes.part_offsets, chosen)
+    rings = ranges(shapes.ring_offsets, parts)
+    vertices = ranges(shapes.vertex_offsets, rings)
     polygons = shapely.from_ragged_array(
         shapely.GeometryType.POLYGON,
         shapes.xy_px0[vertices].astype(np.float64),
@@ -328,13 +343,3 @@ def _with_areas(shapes: Geometries, areas: list[Any], like: list[int]) -> Geomet
 
 def _more(offsets: NDArray[np.int64], counts: list[int]) -> NDArray[np.int64]:
     return np.append(offsets, offsets[-1] + np.cumsum(counts, dtype=np.int64))
-
-
-def _ranges(offsets: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Numbers of all that some owners have."""
-    counts = offsets[chosen + 1] - offsets[chosen]
-    starts = _offsets(counts)
-    found: NDArray[np.int64] = np.arange(starts[-1]) + np.repeat(
-        offsets[chosen] - starts[:-1], counts
-    )
-    return found
