@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from qpmask.collection.opening import is_collection, open_mask
 from qpmask.errors import NoSuchImageError, OptionsError
 from qpmask.geojson.objects import ObjectTable
 from qpmask.outputs import SIDECAR_SUFFIX, mask_names, read_sidecar, slide_stem
 from qpmask.project import ImageEntry, Project, composed_form
 
 _GEOJSON: Final = (".geojson", ".geojson.gz", ".json", ".json.gz", ".geojson.zip")
-_MASKS: Final = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".btf", ".tf8", ".tf2")
+_TIFFS: Final = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".btf", ".tf8", ".tf2")
+_COLLECTIONS: Final = (".ome.zarr", ".zarr", ".ozx")
+_MASKS: Final = (*_TIFFS, *_COLLECTIONS)
 #: Files that qpmask itself writes beside masks and patches.
 _OURS: Final = frozenset(
     {
@@ -53,7 +56,9 @@ class Input:
     @property
     def is_mask(self) -> bool:
         """Whether it is a file of pixels."""
-        return self.path is not None and self.path.name.lower().endswith(_MASKS)
+        if self.path is None:
+            return False
+        return self.path.name.lower().endswith(_MASKS) or is_collection(self.path)
 
 
 def inputs_of(paths: Sequence[str | os.PathLike[str]]) -> list[Input]:
@@ -67,17 +72,17 @@ def inputs_of(paths: Sequence[str | os.PathLike[str]]) -> list[Input]:
     found: dict[Path, None] = {}
     for given in paths:
         path = Path(given).expanduser().absolute()
-        if path.is_dir():
-            inside = [p for p in sorted(path.iterdir()) if p.is_file() and _can_be(p)]
+        if path.is_dir() and not is_collection(path):
+            inside = [p for p in sorted(path.iterdir()) if _can_be(p)]
             if not inside:
                 raise OptionsError(f"{path} holds no GeoJSON and no mask.")
             found.update(dict.fromkeys(inside))
         elif not path.exists():
             raise OptionsError(f"There is no file {path}.")
-        elif not path.name.lower().endswith((*_GEOJSON, *_MASKS)):
+        elif not (path.name.lower().endswith((*_GEOJSON, *_MASKS)) or is_collection(path)):
             raise OptionsError(
                 f"{path} is no file that can be imported.",
-                hint="GeoJSON is read (.geojson, .json, .gz) and masks (.tif).",
+                hint="GeoJSON is read (.geojson, .json, .gz) and masks (.tif, .ozx, OME-Zarr).",
             )
         else:
             found[path] = None
@@ -92,6 +97,8 @@ def _can_be(path: Path) -> bool:
         return False
     if name.endswith(SIDECAR_SUFFIX) and name.removesuffix(SIDECAR_SUFFIX).endswith(_MASKS):
         return False  # a sidecar
+    if path.is_dir():
+        return is_collection(path)
     return name.endswith((*_GEOJSON, *_MASKS))
 
 
@@ -171,7 +178,6 @@ class Matching:
 def _image_in(path: Path) -> dict[str, Any]:
     """What a mask's own metadata say of its image."""
     from qpmask.errors import QpmaskError
-    from qpmask.mask import open_mask
 
     try:
         with open_mask(path) as mask:

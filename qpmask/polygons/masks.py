@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from qpmask.batch import Reporter
+from qpmask.collection import MaskCollection
+from qpmask.collection.opening import is_collection, open_mask
 from qpmask.errors import OptionsError
-from qpmask.mask import Mask, open_mask
+from qpmask.mask import Mask
 from qpmask.objectfiles.work import Made
 from qpmask.outputs import INSTANCES_SUFFIX, SIDECAR_SUFFIX, file_mark
 from qpmask.polygons.trace import TraceOptions, trace_file
@@ -51,7 +53,10 @@ def masks_of(inputs: Sequence[Path]) -> tuple[MaskSource, ...]:
             )
         if not path.exists():
             raise OptionsError(f"There is no file {path}.")
-        many = mask_files(path) if path.is_dir() else [path]
+        many = [path]
+        if path.is_dir() and not is_collection(path):
+            many = mask_files(path)
+            many += sorted(p for p in path.iterdir() if p.name[0] != "." and is_collection(p))
         if not many:
             raise OptionsError(f"{path} is a folder, and there are no masks in it.")
         for one in many:
@@ -72,7 +77,11 @@ class MaskTracer:
             path = source.path.with_name(source.path.name + suffix)
             if path.is_file():
                 beside[suffix] = file_mark(path)
-        return {"mask": file_mark(source.path), "beside": beside, "options": asdict(self.options)}
+        options = asdict(self.options)
+        if is_collection(source.path):
+            with MaskCollection(source.path) as masks:
+                return {"mask": [source.name, masks.fingerprint], "options": options}
+        return {"mask": file_mark(source.path), "beside": beside, "options": options}
 
     def make(self, source: MaskSource, reporter: Reporter) -> Made:
         """Trace one."""

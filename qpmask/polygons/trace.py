@@ -12,12 +12,16 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.collection.flatmask import CollectionMask
+from qpmask.collection.metadata import MaskRow
+from qpmask.collection.opening import open_mask
 from qpmask.common.arguments import check_fields, check_kind, flag
 from qpmask.errors import OptionsError
 from qpmask.geojson import Geometries, ObjectTable, plain_objects
 from qpmask.geojson.objects import joined_tables
 from qpmask.geometry import Affine
-from qpmask.mask import Mask, open_mask
+from qpmask.mask import Mask
+from qpmask.ometiff.omexml import ClassRow
 from qpmask.polygons.assemble import polygons_of
 from qpmask.polygons.meaning import Meaning, meaning_of, to_file, to_image
 from qpmask.polygons.source import ArrayPlane, FilePlane, LabelArray, Plane, traced
@@ -87,7 +91,9 @@ def trace(
     ----------
     mask : path-like, Mask or array of shape (height, width)
         A mask file of ours or of QuPath, or any TIFF of labels; a path stands for all its
-        channels, slices and time points, a :class:`~qpmask.Mask` for its plane. Or labels in an
+        channels, slices and time points, a :class:`~qpmask.Mask` for its plane. A collection of
+        masks (:class:`~qpmask.MaskCollection`): each mask is a class, whatever lies upon it; one
+        of numbers is traced as instances. Or labels in an
         array of NumPy, Dask or Zarr, which is read block by block.
     split : {"component", "class"}
         One object a region, or one a class.
@@ -131,6 +137,8 @@ def trace(
     if isinstance(mask, str | os.PathLike):
         with open_mask(Path(mask)) as opened:
             return trace_file(opened, options)
+    if isinstance(mask, CollectionMask):
+        return trace_file(mask, options)
     if isinstance(mask, Mask):
         return trace_plane(mask, options)
     if frame == "file":
@@ -165,6 +173,8 @@ def trace_file(
     say : callable
         Told what people should know.
     """
+    if isinstance(mask, CollectionMask):
+        return _trace_collection(mask, options, steps, say)
     metadata = mask.metadata
     size_c, size_z = (metadata.size_c, metadata.size_z) if metadata is not None else (1, 1)
     height = mask.levels[0].size.height_px
@@ -179,6 +189,58 @@ def trace_file(
         table = trace_plane(plane, options, told, say)
         tables.append(_on_plane(table, z, t))
     return joined_tables(tables)
+
+
+def _trace_collection(
+    mask: CollectionMask,
+    options: TraceOptions,
+    steps: Callable[[int], None],
+    say: Callable[[str], None],
+) -> ObjectTable:
+    """Each mask of a collection by itself, within its box."""
+    labels = set(mask.labels_of(*options.classes)) if options.classes else set(mask.classes)
+    rows = [row for row in mask.collection.rows() if row.label in labels]
+    tables = []
+    height = mask.levels[0].size.height_px
+    for n, row in enumerate(rows, 1):
+        if row.n_pixels:
+            tables.append(_trace_row(mask, row, options, say))
+        steps(n * height // len(rows))
+    return joined_tables(tables) if tables else plain_objects(*_nothing())
+
+
+def _trace_row(
+    mask: CollectionMask, row: MaskRow, options: TraceOptions, say: Callable[[str], None]
+) -> ObjectTable:
+    view = mask.collection[row.name]
+    is_instances = row.dtype != "bool" and options.instances is not False
+    known = {row.label: ClassRow(row.label, row.name, row.color)}
+    matrix = to_file(mask) if options.frame == "file" else to_image(mask, options.downsample)
+    (top, bottom), (left, right) = row.box
+    part = ArrayPlane(_Part(view, top, bottom, left, right))
+    by_label = is_instances or options.split == "class"
+    shapes, label = polygons_of(traced(part), by_label=by_label)
+    shapes = replace(shapes, xy_px0=moved(shapes, Affine(c=left, f=top)))
+    if options.simplify_um is not None:
+        if is_instances:
+            raise OptionsError(f"{row.name!r} holds numbers, and these are not simplified.")
+        shapes = _simplified(mask.plane(row.name), shapes, label * 0 + row.label,
+                             options.simplify_um, say)  # fmt: skip
+    found = _objects(shapes, label * 0 + row.label, Meaning(known), options, matrix)
+    if is_instances and options.kind == "annotation":
+        found = replace(found, kind=np.full(len(found), ObjectKind.DETECTION, np.uint8))
+    return found
+
+
+class _Part:
+    """A part of an array of two dimensions, from and to whole pixels."""
+
+    def __init__(self, array: LabelArray, top: int, bottom: int, left: int, right: int) -> None:
+        self._array, self._top, self._columns = array, top, slice(left, right)
+        self.shape, self.dtype = (bottom - top, right - left), array.dtype
+
+    def __getitem__(self, rows: slice) -> Any:
+        return self._array[self._top + rows.start : self._top + rows.stop, self._columns]
 
 
 def trace_plane(
