@@ -76,9 +76,13 @@ class ObjectReader:
         }
 
     def make(self, source: ImageSource, reporter: Reporter) -> Made:
+        """Read the objects of one image, and say so."""
+        reporter.phase("reading")
+        return self.read(source)
+
+    def read(self, source: ImageSource) -> Made:
         """Read the objects of one image."""
         entry = source.entry
-        reporter.phase("reading")
         about = {"image": entry.name, "entry_id": entry.id}
         if not entry.data_path.is_file():
             if not entry.data_dir.is_dir():

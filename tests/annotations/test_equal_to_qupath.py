@@ -71,6 +71,29 @@ def test_files_of_all_versions(reference: Reference, path: Path) -> None:
     compare(of_qupath(reference, path), ours(path))
 
 
+Tree = list[tuple[str, str, "Tree"]]
+
+
+def tree(items: Any) -> Tree:
+    """Ids and classes of QuPath's objects, each with those below it."""
+    return [
+        (str(one.getID()), str(one.getClass().getSimpleName()), tree(one.getChildObjects()))
+        for one in items
+    ]
+
+
+@pytest.mark.parametrize("path", VARIED, ids=lambda p: p.name)
+def test_nested(reference: Reference, path: Path, tmp_path: Path) -> None:
+    """QuPath reads children, and cores of a microarray, below the parents that they have."""
+    table, _ = read_objects(path)
+    nested = tmp_path / "nested.geojson"
+    nested.write_bytes(b"".join(geojson_of(table, WriteOptions(nested=True))))
+    file = reference.jclass("java.nio.file.Paths").get(str(nested))
+    read = tree(reference.path_io.readObjects(file))
+    root = reference.hierarchy(path).getRootObject()
+    assert read == tree(root.getChildObjects())
+
+
 def test_varied_objects(reference: Reference, samples: ModuleType, tmp_path: Path) -> None:
     path = tmp_path / "data.qpdata"
     write_varied(samples, path, 600, seed=5, most_vertices=60)

@@ -1,4 +1,4 @@
-"""``qpmask annotations``: a project's objects as GeoJSON, without QuPath."""
+"""``qpmask annotations``: a project's objects as GeoJSON or GeoParquet, without QuPath."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("annotations", short_help="A project's objects as GeoJSON, without QuPath.")
 @click.argument("project", type=_PATH)
-@click.option("-o", "--out", type=_PATH, help="A folder, or FILE.geojson[.gz] for one image.")
+@click.option(
+    "-o",
+    "--out",
+    type=_PATH,
+    help="A folder; FILE.geojson[.gz] for one image; FILE.parquet for all.",
+)
 @click.option(
     "--objects", "kinds", multiple=True, default=("annotations",), show_default=True,
     type=click.Choice(("annotations", "detections", "cells", "tiles", "cores", "all")),
@@ -40,20 +45,34 @@ def command(
     project: Path, out: Path | None, kinds: tuple[str, ...], images: tuple[str, ...], array: bool,
     portable: bool, verbose: int, **values: Any,
 ) -> int:  # fmt: skip
-    """Write the objects of a QuPath project as GeoJSON, one file an image.
+    """Write the objects of a QuPath project as GeoJSON, one file an image, or as GeoParquet.
 
     The values are those of QuPath's own export (0.6 and 0.7): ids, names, colours, classes,
     measurements, nuclei, planes, cores. The project is only read, and neither QuPath nor the slides
-    are needed. A second run skips files that still hold.
+    are needed. A second run skips files that still hold. -o FILE.parquet is one table of all
+    images, for millions of objects: one row each, measurements as columns.
     """
     exits.set_up_logging(verbose)
     from qpmask.annotations.images import images_of
-    from qpmask.cli.objectrun import run_objects
+    from qpmask.annotations.tables import TableFile, TableWork, make_table
+    from qpmask.cli.objectrun import run_and_show, run_objects
+    from qpmask.errors import OptionsError
     from qpmask.geojson.write import WriteOptions
+    from qpmask.objectfiles.geoparquet import PARQUET_SUFFIXES
 
     reader, sources = images_of(
         project, patterns=images, kinds=kinds, use_backup=values["use_backup"]
     )
+    if out is not None and out.name.lower().endswith(PARQUET_SUFFIXES):
+        if array or portable or values["nested"] or values["gzip"]:
+            raise OptionsError("--array, --nested, --portable and --gzip are of GeoJSON.")
+        path = out.expanduser()
+        work = TableWork(reader, sources, values["measurements"], values["force"])
+        return run_and_show(
+            lambda: [work.plan(TableFile(path))],
+            lambda listen, stop: make_table(work, path, listen, stop),
+            path, values, "file",
+        )  # fmt: skip
     write = WriteOptions(
         collection=not array,
         dialect="portable" if portable else "qupath",
