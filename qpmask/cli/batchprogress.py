@@ -67,6 +67,11 @@ class BatchDisplay:
         self._live: Live | None = None
         self._run: TaskID | None = None
 
+    @property
+    def said(self) -> frozenset[str]:
+        """Why something failed, as it was shown."""
+        return frozenset(self._failures)
+
     def __enter__(self) -> BatchDisplay:
         return self
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
 from rich.text import Text
 
@@ -14,6 +15,7 @@ from qpmask.cli.console import (
     print_json,
     say,
 )
+from qpmask.cli.progress import AT_A_GLANCE
 from qpmask.cli.tables import Cell, columns_of, print_table
 from qpmask.intoqupath.report import ImportReport
 
@@ -21,14 +23,20 @@ _STYLES = {"done": "green", "planned": "cyan", "failed": "bold red", "interrupte
 _CLASSES = 8
 
 
-def show_import(report: ImportReport, *, as_json: bool = False, quiet: bool = False) -> None:
-    """Print it: results on stdout, what went wrong on stderr."""
+def show_import(
+    report: ImportReport,
+    *,
+    as_json: bool = False,
+    quiet: bool = False,
+    said: Collection[str] = (),
+) -> None:
+    """Print it: results on stdout, what went wrong on stderr, unless it was ``said``."""
     if as_json:
         print_json(report.as_dict())
         return
     if not quiet:
         _print_table(report)
-    _print_trouble(report, warnings=not quiet)
+    _print_trouble(report, warnings=not quiet, said=said if len(report) <= AT_A_GLANCE else ())
 
 
 def _print_table(report: ImportReport) -> None:
@@ -60,14 +68,14 @@ def _print_table(report: ImportReport) -> None:
         say(console, "Nothing was written.")
 
 
-def _print_trouble(report: ImportReport, *, warnings: bool) -> None:
+def _print_trouble(report: ImportReport, *, warnings: bool, said: Collection[str]) -> None:
     errors = error_console()
     for name, why in report.unmatched:
         errors.print(Text("error: ", "bold red") + Text(f"{name}: {why}"))
     for r in report:
         for warning in r.warnings if warnings or r.lost else ():
             errors.print(Text("warning: ", "yellow") + Text(f"{r.name}: {warning}"))
-        if r.status == "failed":
+        if r.status == "failed" and r.error not in said:
             errors.print(Text("error: ", "bold red") + Text(f"{r.name}: {r.error}"))
     if report.interrupted:
         errors.print(

@@ -51,17 +51,21 @@ def table_of(
     check_kind(nuclei, Collection | None, "nuclei", what)
     check_kind(classes, Iterable | None, "classes", "text or a sequence of it")
     check_kind(measurements, Mapping | None, "measurements", "a mapping of names to numbers")
-    shapes = _shapes(polygons, "polygons")
+    shapes = _shapes(polygons, "polygons", range(len(polygons)))
     n = len(shapes)
+    owners = np.arange(n)
     nucleus = np.full(n, -1, np.int32)
     if nuclei is not None:
         has = np.array([one is not None for one in nuclei], np.bool_)
         if len(has) != n:
             raise OptionsError(f"There are {len(has):,} nuclei for {n:,} polygons.")
-        inner = _shapes([one for one in nuclei if one is not None], "nuclei")
+        with_one = np.flatnonzero(has)
+        some = [one for one in nuclei if one is not None]
+        inner = _shapes(some, "nuclei", with_one.tolist())
         nucleus[has] = n + np.arange(len(inner))
         shapes = _joined(shapes, inner)
-    shapes = _valid(shapes, n)
+        owners = np.concatenate([owners, with_one])
+    shapes = _valid(shapes, n, owners)
     found, index = _classes(classes, n)
     first = plain_objects(
         shapes,
@@ -74,20 +78,20 @@ def table_of(
     )
 
 
-def _shapes(polygons: Any, what: str) -> Geometries:
-    """Geometries of arrays of vertices, or of shapely's geometries."""
+def _shapes(polygons: Any, what: str, numbers: Sequence[int]) -> Geometries:
+    """Geometries of arrays of vertices, or of shapely's; ``numbers`` are those of the caller."""
     if isinstance(polygons, np.ndarray) and polygons.ndim == 3 and polygons.shape[2] == 2:
         m, n, _ = polygons.shape
         xy = np.asarray(polygons, np.float64).reshape(-1, 2)
         sizes = np.full(m, n)
     elif len(polygons) and hasattr(polygons[0], "geom_type"):
-        return _from_shapely(np.asarray(polygons, object), what)
+        return _from_shapely(np.asarray(polygons, object), what, numbers)
     else:
         try:
             rings = [np.asarray(one, np.float64) for one in polygons]
         except (TypeError, ValueError) as error:
             raise WrongTypeError(f"{what} must be arrays of x and y: {error}.") from None
-        for i, ring in enumerate(rings):
+        for i, ring in zip(numbers, rings, strict=True):
             if ring.ndim != 2 or ring.shape[1] != 2 or not len(ring):
                 raise OptionsError(
                     f"{what}[{i}] has the shape {ring.shape}; it must be (n, 2): x and y."
@@ -100,12 +104,12 @@ def _shapes(polygons: Any, what: str) -> Geometries:
     return geometries(kinds, one_each, one_each, offsets(sizes), xy)
 
 
-def _from_shapely(polygons: NDArray[np.object_], what: str) -> Geometries:
+def _from_shapely(polygons: NDArray[np.object_], what: str, numbers: Sequence[int]) -> Geometries:
     import shapely
 
     kinds = {"Polygon": GeometryType.POLYGON, "MultiPolygon": GeometryType.MULTI_POLYGON}
     types, n_parts, n_rings, rings = [], [], [], []
-    for i, one in enumerate(polygons):
+    for i, one in zip(numbers, polygons, strict=True):
         name = getattr(one, "geom_type", None)
         if name not in kinds or one.is_empty:
             raise OptionsError(f"{what}[{i}] is no polygon: {name or type(one).__name__}.")
@@ -138,11 +142,14 @@ def _joined(one: Geometries, other: Geometries) -> Geometries:
     )
 
 
-def _valid(shapes: Geometries, n: int) -> Geometries:
-    """Rings closed; anything else that is wrong with a polygon is the caller's to mend."""
+def _valid(shapes: Geometries, n: int, owners: NDArray[np.int64]) -> Geometries:
+    """Rings closed; anything else that is wrong with a polygon is the caller's to mend.
+
+    The first ``n`` are polygons, the others nuclei; ``owners`` are the polygons that they are of.
+    """
     mended = mend_geometries(shapes)
     wrong = [
-        FeatureProblem(f"{'polygon' if f.geometry < n else 'nucleus'} {f.geometry % n}", f.what)
+        FeatureProblem(f"{'polygon' if f.geometry < n else 'nucleus'} {owners[f.geometry]}", f.what)
         for f in mended.faults
         if f.mend != "closed"
     ]

@@ -13,6 +13,7 @@ import numpy as np
 from qpmask.batch import Reporter
 from qpmask.classes.names import class_name
 from qpmask.common.arguments import shown
+from qpmask.common.words import objects_text
 from qpmask.engines.qupath.datafilewriter import DataFile, DataFiles
 from qpmask.errors import (
     DataFileError,
@@ -32,13 +33,14 @@ from qpmask.intoqupath.inputs import Input
 from qpmask.intoqupath.javaobjects import no_objects, object_streams, with_ids
 from qpmask.intoqupath.options import KINDS, MARK, ImportOptions
 from qpmask.intoqupath.placing import (
+    Placement,
     outside,
     place_coordinates,
     place_mask,
     placed,
     slide_of,
 )
-from qpmask.intoqupath.removing import Incoming, Standing, imported, removals
+from qpmask.intoqupath.removing import Incoming, Standing, removals
 from qpmask.intoqupath.report import ImportRecord
 from qpmask.intoqupath.splice import can_hold, new_data_file, server_of, splice
 from qpmask.intoqupath.summary import summary_json
@@ -137,6 +139,9 @@ class ImportWork:
             coming.append(self._read(given, entry))
         record = self._count(item, coming, before)
         there = Standing(entry, before, self._options)
+        if self._options.replace == "none" and not self._options.again:
+            for one in coming:
+                self._refuse_twice(one, there.marked(one.source))
         data = None
         if self._options.engine == "qupath" or there.may_go(coming):
             if self._options.engine == "native":
@@ -145,8 +150,6 @@ class ImportWork:
                     hint="Leave --engine away.",
                 )
             data = self._open(entry, before, reporter)
-            for one in coming:
-                self._refuse_twice(one, data.count(imported(one.source)))
         if self._dry:
             gone = removals(coming, self._options) if data is not None else []
             removed = sum(data.count(one) for one in gone) if data is not None else 0
@@ -299,7 +302,7 @@ class ImportWork:
         slide = slide_of(self._project, entry)
         problems: Sequence[FeatureProblem] = ()
         if one.is_mask:
-            table, note = self._trace(one, entry)
+            table, place = self._trace(one, entry)
         else:
             if one.table is not None:
                 table = one.table
@@ -308,7 +311,8 @@ class ImportWork:
                 read = read_objects(one.path, class_key=options.class_key, strict=options.strict)
                 table, problems = read.table, read.problems
             place = place_coordinates(entry, options, slide)
-            table, note = placed(table, place.matrix), place.note
+            table = placed(table, place.matrix)
+        note = place.note
         coming = Incoming(source, table, [f"{one.name}: {note}"] if note else [])
         if problems:
             coming.lost = len({p.where for p in problems if p.is_lost})
@@ -317,13 +321,13 @@ class ImportWork:
             coming.warnings += [f"{one.name}: {line}" for line in lines[:_SAID]]
             if len(lines) > _SAID:
                 coming.warnings.append(f"{one.name}: {len(lines) - _SAID} more kinds of problems.")
-        self._leave_outside(one, entry, coming)
+        self._leave_outside(one, entry, coming, is_known=place.is_known)
         coming.table = self._as_wanted(coming.table)
         return coming
 
-    def _trace(self, one: Input, entry: ImageEntry) -> tuple[ObjectTable, str | None]:
+    def _trace(self, one: Input, entry: ImageEntry) -> tuple[ObjectTable, Placement]:
         """A mask as objects of an image."""
-        from qpmask.mask import open_mask
+        from qpmask.collection.opening import open_mask
         from qpmask.polygons.trace import TraceOptions, trace_file
 
         assert one.path is not None
@@ -333,9 +337,11 @@ class ImportWork:
             is_instances = extra.get("kind") == "instances"
             kind = "detection" if is_instances else "annotation"
             table = trace_file(mask, TraceOptions(self._options.split, (), kind, 1.0))
-        return placed(table, place.matrix), place.note
+        return placed(table, place.matrix), place
 
-    def _leave_outside(self, one: Input, entry: ImageEntry, coming: Incoming) -> None:
+    def _leave_outside(
+        self, one: Input, entry: ImageEntry, coming: Incoming, *, is_known: bool
+    ) -> None:
         """Take out what no one could see; if that is most, the coordinates are of another frame."""
         beyond, elsewhere = outside(coming.table, entry)
         for bad, where in (
@@ -348,14 +354,15 @@ class ImportWork:
             words = f"{n:,} of {len(coming.table):,} objects lie {where}"
             if self._options.strict:
                 raise ObjectFileError(f"{one.name}: {words}.")
-            if 2 * n > len(coming.table):
+            if 2 * n > len(coming.table) and not is_known:
                 raise OptionsError(
                     f"{one.name}: {words}.",
                     hint="Are its coordinates those of another image or resolution? --downsample "
                     "and --frame tell what they count in.",
                 )
             coming.warnings.append(f"{one.name}: {words} (left out).")
-            coming.lost += n
+            if not is_known:
+                coming.lost += n
         lost = beyond | elsewhere
         if lost.any():
             coming.table = coming.table.take(np.flatnonzero(~lost))
@@ -376,13 +383,13 @@ class ImportWork:
             table = replace(table, classes=classes, class_index=index.astype(np.int32))
         return with_project_colors(table, self._project)
 
-    def _refuse_twice(self, one: Incoming, n_there: int) -> None:
-        if n_there and self._options.replace == "none" and not self._options.again:
+    @staticmethod
+    def _refuse_twice(one: Incoming, n_there: int) -> None:
+        if n_there:
             raise ImportRefusedError(
-                f"The image holds {n_there:,} objects that were imported from {shown(one.source)} "
-                "before.",
-                hint="--replace imported puts the new ones in their place, with what was changed "
-                "in QuPath since; --again adds them once more.",
+                f"It holds {objects_text(n_there)} imported from {shown(one.source)} before.",
+                hint="--replace imported takes them out first, and with them what was changed of "
+                "them in QuPath; --again adds all once more beside them.",
             )
 
     def _count(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +31,14 @@ class Placement:
         To pixels of the image at full resolution.
     note : str or None
         What people should know about it.
+    is_known : bool
+        Whether mask and image say where they lie in the slide's file: then what lies beyond the
+        image is what that was cropped by.
     """
 
     matrix: Affine
     note: str | None = None
+    is_known: bool = False
 
 
 def place_coordinates(entry: ImageEntry, options: ImportOptions, slide: SlideSizes) -> Placement:
@@ -90,7 +93,7 @@ def place_mask(
                     "is the right one.",
                 )
         matrix = ours.matrix.inverse() @ theirs.matrix
-        return Placement(_tidy(matrix))
+        return Placement(_tidy(matrix), is_known=True)
     width, height = extra.get("image_width_px"), extra.get("image_height_px")
     if width is not None and height is not None:
         if (width, height) != (str(entry.size.width_px), str(entry.size.height_px)):
@@ -120,13 +123,13 @@ def _from_slide(entry: ImageEntry, slide: SlideSizes) -> Affine:
     return _tidy(frame.to_file(size, bounds).inverse())
 
 
-def slide_of(project: Project, entry: ImageEntry, folders: tuple[Path, ...] = ()) -> SlideSizes:
+def slide_of(project: Project, entry: ImageEntry) -> SlideSizes:
     """Open an image's slide when it is asked for."""
 
     def sizes() -> tuple[Size, Bounds | None]:
         from qpmask.slides.opening import open_slide
 
-        path = project.find_slide(entry, folders)
+        path = project.find_slide(entry)
         if path is None:
             raise FrameError(
                 f"Where {entry.label} lies in its slide's file stands in the slide alone, and that "

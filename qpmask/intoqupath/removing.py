@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from qpmask.intoqupath.javabytes import utf
 from qpmask.intoqupath.options import MARK, ImportOptions
 from qpmask.project import ImageEntry
 from qpmask.qpdata import ImageObjects, ObjectKind
+from qpmask.qpdata.details import read_details
 
 
 @dataclass(eq=False)
@@ -86,19 +88,23 @@ class Standing:
 
     def __init__(self, entry: ImageEntry, objects: ImageObjects, options: ImportOptions) -> None:
         self._entry, self._objects, self._options = entry, objects, options
+        self._marks: Counter[str] | None = None
 
     def may_go(self, coming: Sequence[Incoming]) -> bool:
-        """Whether some of it may have to go, or keep an import from being done twice."""
-        if self._options.replace != "all" and self._is_marked(coming):
-            return True
+        """Whether some of it may have to go."""
         return any(self._has(removal) for removal in removals(coming, self._options))
 
-    def _is_marked(self, coming: Sequence[Incoming]) -> bool:
-        """Whether the data file may hold objects of a source: its text stands in there."""
-        if not len(self._objects):
-            return False
-        data = self._entry.data_path.read_bytes()
-        return utf(MARK) in data and any(one.source and utf(one.source) in data for one in coming)
+    def marked(self, source: str) -> int:
+        """How many objects were imported from a source before."""
+        if not source or not len(self._objects):
+            return 0
+        if self._marks is None:
+            self._marks = Counter()
+            # Reading metadata takes long: only where the words stand in the file.
+            if utf(MARK) in self._entry.data_path.read_bytes():
+                details = read_details(self._entry.data_path)
+                self._marks.update(m[MARK] for m in details.metadata.values() if MARK in m)
+        return self._marks[source]
 
     def _has(self, removal: Removal) -> bool:
         objects = self._objects
@@ -106,7 +112,7 @@ class Standing:
         if removal.what == "all":
             return bool((kind != ObjectKind.TMA_CORE).any())
         if removal.what != "classes":
-            return False  # marked objects are looked for by their mark
+            return self.marked(removal.value) > 0
         is_annotation = kind == ObjectKind.ANNOTATION
         of_sort = is_annotation if removal.annotations else ~is_annotation
         used = np.unique(objects.class_index[of_sort]).tolist()

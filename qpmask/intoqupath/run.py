@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from qpmask.errors import ImportRefusedError, NoSuchImageError, OptionsError, Pr
 from qpmask.events import BatchListener, BatchStarted
 from qpmask.geojson.objects import ObjectTable
 from qpmask.intoqupath.arrays import table_of
-from qpmask.intoqupath.backups import Replacing, locked
+from qpmask.intoqupath.backups import BackupSet, Replacing, locked
 from qpmask.intoqupath.classlist import class_list_path, extended_list
 from qpmask.intoqupath.inputs import Input, Matching, inputs_of
 from qpmask.intoqupath.job import ImportItem, ImportWork
@@ -26,6 +27,8 @@ from qpmask.intoqupath.options import ImportOptions
 from qpmask.intoqupath.report import ImportRecord, ImportReport
 from qpmask.intoqupath.running import running_qupath
 from qpmask.project import ImageEntry, Project, open_project
+
+_log = logging.getLogger(__name__)
 
 PathLike = str | os.PathLike[str]
 
@@ -194,7 +197,7 @@ def _run(
 ) -> ImportReport:
     begun = time.monotonic()
     emit = progress or (lambda event: None)
-    warnings = [] if dry_run else _closed(project, options)
+    warnings = [] if dry_run else _closed(project, force=options.force)
     n = sum(len(item.inputs) for item in items)
     files = "1 input" if n == 1 else f"{n} inputs"
     what = f"{'Plan of an import' if dry_run else 'Import'} of {files} into {project.path}"
@@ -230,24 +233,28 @@ def _run(
     return report
 
 
-def _closed(project: Project, options: ImportOptions) -> list[str]:
+def _closed(project: Project, *, force: bool) -> list[str]:
     """Refuse where QuPath runs; what people should know where that cannot be told."""
     found = running_qupath()
     if found is None:
-        return ["Whether QuPath is open cannot be told here: close it before objects are imported."]
+        return ["Whether QuPath is open cannot be told here. It must not have the project open."]
     if not found:
         return []
-    if not options.force:
+    if not force:
         raise ImportRefusedError(
             f"QuPath is running: {', '.join(found)}. If it has {project.path} open, it may write "
-            "its own objects over what is imported.",
+            "the objects that it holds over what is written now.",
             hint="Close it; or, if it has another project open, add --force.",
         )
-    return [f"QuPath is running: {', '.join(found)}. It must not have an imported image open."]
+    return [f"QuPath is running: {', '.join(found)}. It must not have the project open."]
 
 
 def restore_project(
-    project: PathLike, name: str | None = None, *, force: bool = False
+    project: PathLike,
+    name: str | None = None,
+    *,
+    force: bool = False,
+    warn: Callable[[str], None] | None = None,
 ) -> tuple[str, tuple[str, ...]]:
     """Take back an import: put the files back that it replaced.
 
@@ -260,6 +267,8 @@ def restore_project(
         last one that was not taken back.
     force : bool
         Take it back though QuPath runs, or files were changed since.
+    warn : callable, optional
+        Called with what people should know, such as that QuPath runs; by default that is logged.
 
     Returns
     -------
@@ -280,13 +289,25 @@ def restore_project(
     fitting = [one for one in sets if one.name == name or (name is None and not one.restored
                and not one.what.startswith("restored"))]  # fmt: skip
     if not fitting:
-        listed = ", ".join(one.name for one in sets) or "none"
-        which = "no backup to take back" if name is None else f"no backup {name!r}"
-        raise OptionsError(f"{opened.folder} has {which}.", hint=f"Backups: {listed}.")
-    _closed(opened, ImportOptions(force=force))
+        raise _no_such_backup(opened, name, sets)
+    for warning in _closed(opened, force=force):
+        (warn or _log.warning)(warning)
     with locked(opened):
         files = take_back(opened, fitting[-1], force=force)
     return fitting[-1].name, tuple(one.path for one in files)
+
+
+def _no_such_backup(project: Project, name: str | None, sets: Sequence[BackupSet]) -> OptionsError:
+    """What to say where there is nothing to take back."""
+    if not sets:
+        return OptionsError(f"{project.folder} has no backups: nothing was imported into it.")
+    listed = ", ".join(one.name for one in sets)
+    if name is not None:
+        return OptionsError(f"{project.folder} has no backup {name!r}.", hint=f"It has {listed}.")
+    return OptionsError(
+        f"All imports into {project.folder} were taken back already.",
+        hint=f"--which NAME takes one back once more, or what was restored: {listed}.",
+    )
 
 
 def backups_of(project: PathLike) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from qpmask import (
 )
 from qpmask.engines.qupath.datafilewriter import DataFile
 from qpmask.errors import EngineError, ImportRefusedError, NoSuchImageError, OptionsError
+from qpmask.intoqupath import job as job_module
 from qpmask.intoqupath import run as run_module
 from qpmask.intoqupath.options import MARK
 from qpmask.project import open_project
@@ -160,10 +161,11 @@ def test_what_is_there_goes_as_asked(
         assert by_class(objects(project)) == before + came
 
 
-@pytest.mark.qupath
 def test_a_second_import_is_refused_unless_it_is_said_what_becomes_of_the_first(
-    project: Path, cells: Path
+    project: Path, cells: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """QuPath is asked for neither."""
+    monkeypatch.setattr(job_module, "DataFiles", None)
     import_objects(cells, project)
     files = tree(project)
     (record,) = import_objects(cells, project).records
@@ -203,7 +205,7 @@ def test_restore_takes_it_back_and_can_be_taken_back(
         "classifiers/classes.json",
     }
     assert tree(project) == files
-    with pytest.raises(OptionsError, match="no backup to take back"):
+    with pytest.raises(OptionsError, match="were taken back already"):
         restore_project(project)
     backups = sorted(p.name for p in (project / BACKUPS).iterdir() if p.is_dir())
     assert backups[0] == name
@@ -233,6 +235,31 @@ def test_a_dry_run_says_the_same_and_writes_nothing(project: Path, cells: Path) 
     (record,) = import_objects(cells, project, options).records
     for name in ("before", "removed", "added", "after", "classes", "new_classes"):
         assert getattr(plan, name) == getattr(record, name)
+
+
+def test_restore_says_that_qupath_runs(
+    project: Path, cells: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(OptionsError, match="nothing was imported into it"):
+        restore_project(project)
+    import_objects(cells, project)
+    monkeypatch.setattr(run_module, "running_qupath", lambda: ("QuPath (process 7)",))
+    with pytest.raises(ImportRefusedError, match="QuPath is running"):
+        restore_project(project)
+    said: list[str] = []
+    restore_project(project, force=True, warn=said.append)
+    assert len(said) == 1
+    assert "QuPath (process 7)" in said[0]
+
+
+def test_what_is_wrong_with_a_nucleus_is_said_of_its_cell(project: Path) -> None:
+    squares = [np.array(SQUARE)] * 4
+    for bad, what in (
+        (np.array([[0, 0], [9, 9], [9, 0], [0, 9], [0, 0]]), "nucleus 2"),
+        (np.zeros((3, 3)), r"nuclei\[2\] has the shape"),
+    ):
+        with pytest.raises(OptionsError, match=what):
+            add_objects(project, "1", squares, nuclei=[np.array(TRIANGLE), None, bad, None])
 
 
 def test_only_qupath_takes_objects_out(project: Path, cells: Path) -> None:

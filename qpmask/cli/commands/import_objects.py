@@ -88,7 +88,7 @@ def command(
         report = import_objects(
             inputs, project, options, image=image, dry_run=dry_run, progress=listen, stop=stop
         )
-    show_import(report, as_json=as_json, quiet=quiet)
+    show_import(report, as_json=as_json, quiet=quiet, said=display.said)
     if report.interrupted:
         return exits.INTERRUPTED
     return exits.OK if report.ok else exits.FAILED

@@ -27,7 +27,9 @@ def command(
     this can be taken back as well. Files that were changed since are left alone without --force.
     """
     exits.set_up_logging(verbose)
-    from qpmask.cli.console import count_of, human_bytes, out_console, print_json
+    from rich.text import Text
+
+    from qpmask.cli.console import count_of, error_console, human_bytes, out_console, print_json
     from qpmask.intoqupath.run import backups_of, restore_project
 
     console = out_console()
@@ -44,11 +46,18 @@ def command(
         if not sets:
             console.print("There are no backups.")
         return exits.OK
-    found, files = restore_project(project, name, force=force)
+    warnings: list[str] = []
+    found, files = restore_project(project, name, force=force, warn=warnings.append)
+    for warning in () if quiet else warnings:
+        error_console().print(Text("warning: ", "yellow") + Text(warning))
     if as_json:
-        print_json({"project": str(project), "restored": found, "files": list(files)})
+        print_json({"project": str(project), "restored": found, "files": list(files),
+                    "warnings": warnings})  # fmt: skip
     elif not quiet:
-        console.print(f"{count_of(len(files), 'file')} put back from {found}.", soft_wrap=True)
+        if not files:
+            console.print(f"All is as it was before {found}: nothing to put back.", soft_wrap=True)
+        else:
+            console.print(f"{count_of(len(files), 'file')} put back from {found}.", soft_wrap=True)
         for file in files:
             console.print(f"  {file}", soft_wrap=True)
     return exits.OK
