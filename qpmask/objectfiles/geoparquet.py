@@ -1,8 +1,8 @@
 """Objects -> GeoParquet 1.1: one row an object, for tables of millions.
 
-Geometries are well-known binary in pixels of the image at full resolution, y downwards, with all
-their digits; such coordinates lie on no earth, so the file says that there is no coordinate
-reference system (``"crs": null``). https://geoparquet.org/releases/v1.1.0/
+Geometries are well-known binary in pixels of the image at full resolution, y downwards; such
+coordinates lie on no earth, so the file says that there is no coordinate reference system
+(``"crs": null``). https://geoparquet.org/releases/v1.1.0/
 
 This is the one module that imports pyarrow.
 """

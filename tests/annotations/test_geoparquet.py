@@ -41,7 +41,9 @@ def check_by_the_specification(path: Path) -> None:
         assert str(field.type) == "binary"
         assert column["encoding"] == "WKB"
         assert column["crs"] is None
-        shapes = shapely.from_wkb(np.array(pq.read_table(path, columns=[name])[name].to_pylist()))
+        shapes = shapely.from_wkb(
+            np.array(pq.read_table(path, columns=[name])[name].to_pylist(), object)
+        )
         there = [one for one in shapes.tolist() if one is not None]
         assert set(column["geometry_types"]) == {one.geom_type for one in there}
         if there:

@@ -104,9 +104,9 @@ def test_at_any_step(tmp_path: Path, what: str) -> None:
     for name in ("Prostate A", "Prostate B"):
         (folder / f"{name}.geojson").write_text(json.dumps(objects))
     path = [str(Path(__file__).parents[1]), *sys.path]
-    program = PROGRAM.format(path=path, root=str(tmp_path), what=what, stride=3)
+    program = PROGRAM.format(path=path, root=str(tmp_path), what=what, stride=7)
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 15  # so many steps there were to end at
+    assert int(done.stdout) > 6  # so many steps there were to end at
