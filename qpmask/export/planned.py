@@ -27,14 +27,10 @@ from qpmask.errors import (
     QpmaskError,
     UnmappedClassError,
 )
-from qpmask.export.run import (
-    Classes,
-    ShareMaker,
-    beside_findings,
-    decided,
-    options_data,
-    write_report,
-)
+from qpmask.export.images import ShareMaker
+from qpmask.export.precheck import Classes
+from qpmask.export.run import decided
+from qpmask.export.runreport import beside_findings, options_data, write_report
 from qpmask.options import ExportOptions, export_options
 from qpmask.outputs import CLASSES_FILE, SUFFIX_OF_FORMAT, OutputWriter, mask_names
 from qpmask.plan import ImagePlan, make_plan
