@@ -33,7 +33,7 @@ from qpmask.intoqupath.javabytes import (
     reference,
     string,
 )
-from qpmask.intoqupath.javarois import ROI_FORMS, RoiWriter
+from qpmask.intoqupath.javarois import ROI_FORMS, RoiWriter, side_by_side
 from qpmask.qpdata import ObjectKind
 from qpmask.qpdata.names import ID_KEY
 
@@ -95,22 +95,25 @@ def with_ids(table: ObjectTable, taken: Collection[bytes] = frozenset()) -> NDAr
         Ids in lower case, 36 bytes.
     """
     ids = table.ids.astype("S36")
-    needs = [i for i, one in enumerate(ids.tolist()) if not one or one in taken]
-    ids[needs] = _new_ids(len(needs))
+    needs = ids == b""
+    if taken and not needs.all():
+        needs |= np.isin(ids, np.array(list(taken), "S36"))
+    ids[needs] = _new_ids(int(needs.sum()))
     return ids
 
 
-def _new_ids(n: int) -> list[bytes]:
+def _new_ids(n: int) -> NDArray[np.bytes_]:
     """Random UUIDs (version 4) as text."""
     raw = np.frombuffer(os.urandom(16 * n), np.uint8).reshape(n, 16).copy()
     raw[:, 6] = raw[:, 6] & 0x0F | 0x40
     raw[:, 8] = raw[:, 8] & 0x3F | 0x80
-    text = raw.tobytes().hex().encode()
-    return [
-        b"-".join((text[i : i + 8], text[i + 8 : i + 12], text[i + 12 : i + 16],
-                   text[i + 16 : i + 20], text[i + 20 : i + 32]))
-        for i in range(0, 32 * n, 32)
-    ]  # fmt: skip
+    digits = np.frombuffer(b"0123456789abcdef", np.uint8)
+    text = np.full((n, 36), ord("-"), np.uint8)
+    places = [i for i in range(36) if i not in (8, 13, 18, 23)]
+    text[:, places[::2]] = digits[raw >> 4]
+    text[:, places[1::2]] = digits[raw & 15]
+    found: NDArray[np.bytes_] = text.view("S36").reshape(n)
+    return found
 
 
 def object_streams(
@@ -537,6 +540,28 @@ _FORMS: Final[dict[str, ClassForm]] = {
 }
 
 
+def _same_measurements(
+    values: NDArray[np.float64],
+    inexact: NDArray[np.bool_],
+    heads: Mapping[int, tuple[bytes, bytes]],
+    names: bytes,
+) -> list[bytes]:
+    """Lists of objects that have the same measurements, shape (n, k)."""
+    found = [b""] * len(values)
+    count = struct.pack(">i", values.shape[1])
+    for size, dtype, rows in (
+        (4, ">f4", np.flatnonzero(~inexact)),
+        (8, ">f8", np.flatnonzero(inexact)),
+    ):
+        before, behind = heads[size]
+        with np.errstate(over="ignore"):
+            numbers = values[rows].astype(dtype)
+        parts = (before + names + behind + count, numbers)
+        for row, one in zip(rows.tolist(), side_by_side(parts, len(rows)), strict=True):
+            found[row] = one
+    return found
+
+
 def _measurements(table: ObjectTable, chosen: NDArray[np.int64], shared: _Shared) -> list[bytes]:
     """A list of measurements for each object: of floats where these are exact."""
     m = table.measurements
@@ -555,6 +580,15 @@ def _measurements(table: ObjectTable, chosen: NDArray[np.int64], shared: _Shared
         )
         for size, name, code in ((4, "FloatList", "[F"), (8, "DoubleList", "[D"))
     }
+    counts = np.diff(m.offsets)[chosen]
+    k = int(counts[0])
+    if k and (counts == k).all():
+        which = m.offsets[chosen][:, None] + np.arange(k)
+        names_of = m.name[which]
+        if (names_of == names_of[0]).all():  # the same of all objects
+            texts = [m.names[i] for i in names_of[0].tolist()]
+            names = reference(p.add_list(texts))
+            return _same_measurements(m.value[which], inexact[which].any(1), heads, names)
     lists: dict[bytes, bytes] = {}
     found = []
     for start, end in zip(m.offsets[chosen].tolist(), m.offsets[chosen + 1].tolist(), strict=True):
@@ -562,13 +596,13 @@ def _measurements(table: ObjectTable, chosen: NDArray[np.int64], shared: _Shared
             found.append(NULL)
             continue
         key = m.name[start:end].tobytes()
-        names = lists.get(key)
-        if names is None:
+        known = lists.get(key)
+        if known is None:
             texts = [m.names[i] for i in m.name[start:end].tolist()]
-            names = lists[key] = reference(p.add_list(texts))
+            known = lists[key] = reference(p.add_list(texts))
         size = 8 if n_inexact[end] > n_inexact[start] else 4
         raw = raw_double if size == 8 else raw_single
         before, behind = heads[size]
         count = (end - start).to_bytes(4, "big")
-        found.append(before + names + behind + count + raw[start * size : end * size])
+        found.append(before + known + behind + count + raw[start * size : end * size])
     return found

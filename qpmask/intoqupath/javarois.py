@@ -8,6 +8,7 @@ geometry with all its digits.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -178,18 +179,36 @@ class RoiWriter:
         nulls: bytes,
     ) -> None:
         """Write those with as many vertices each: xy has the shape (n_rois, n_vertices, 2)."""
-        head, count = self._heads[name], struct.pack(">i", xy.shape[1])
-        plane = planes.astype(">i4").tobytes()
-        xs, ys = (np.ascontiguousarray(xy[:, :, axis]).tobytes() for axis in (0, 1))
-        size = 4 * xy.shape[1]
+        n, count = len(xy), struct.pack(">i", xy.shape[1])
         floats = self._floats + count
-        before = nulls + floats
-        for k, place in enumerate(places.tolist()):
-            a = k * size
-            found[place] = b"".join(
-                (head, plane[12 * k : 12 * k + 12], before, xs[a : a + size], floats,
-                 ys[a : a + size])
-            )  # fmt: skip
+        parts = (
+            self._heads[name],
+            planes.astype(">i4"),
+            nulls + floats,
+            np.ascontiguousarray(xy[:, :, 0]),
+            floats,
+            np.ascontiguousarray(xy[:, :, 1]),
+        )
+        for place, roi in zip(places.tolist(), side_by_side(parts, n), strict=True):
+            found[place] = roi
+
+
+def side_by_side(parts: Sequence[bytes | NDArray[Any]], n: int) -> list[bytes]:
+    """Records of one length: bytes that are the same in all of them, rows of arrays that are not.
+
+    ``parts`` are bytes, or arrays of shape (n, ...).
+    """
+    if not n:
+        return []
+    columns = [
+        np.broadcast_to(np.frombuffer(part, np.uint8), (n, len(part)))
+        if isinstance(part, bytes)
+        else part.view(np.uint8).reshape(n, -1)
+        for part in parts
+    ]
+    whole = np.concatenate(columns, axis=1)
+    size, raw = whole.shape[1], whole.tobytes()
+    return [raw[at : at + size] for at in range(0, n * size, size)]
 
 
 def _boxes(

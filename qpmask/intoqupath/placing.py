@@ -166,6 +166,15 @@ def placed(table: ObjectTable, matrix: Affine) -> ObjectTable:
     )
 
 
+def _all_within(xy_px0: NDArray[np.float64], size: Size) -> bool:
+    """Whether all vertices lie in an image: the common case, which is told fast."""
+    if not len(xy_px0):
+        return True
+    x, y = xy_px0[:, 0], xy_px0[:, 1]
+    return bool(x.min() >= 0 and y.min() >= 0 and x.max() <= size.width_px
+                and y.max() <= size.height_px)  # fmt: skip
+
+
 def outside(table: ObjectTable, entry: ImageEntry) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which objects lie beyond the image, and which on slices or time points that it lacks."""
     shapes, n = table.geometries, len(table)
@@ -173,7 +182,8 @@ def outside(table: ObjectTable, entry: ImageEntry) -> tuple[NDArray[np.bool_], N
     has = table.geometry >= 0
     numbers = table.geometry[has]
     elsewhere[has] = (shapes.z[numbers] >= entry.size_z) | (shapes.t[numbers] >= entry.size_t)
-    if entry.size is not None and len(numbers):
+    xy = shapes.xy_px0
+    if entry.size is not None and len(numbers) and not _all_within(xy, entry.size):
         first = shapes.first_vertex[numbers]
         end = shapes.first_vertex[numbers + 1]
         bounds = np.stack([first, end], axis=1).reshape(-1)
