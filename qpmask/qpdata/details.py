@@ -10,7 +10,7 @@ import os
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -170,7 +170,8 @@ class _Reader:
                     break
                 fields.append(stream.read_value())
             value = next((f for f in fields if _is_measured(f)), None)
-        elif isinstance(value, JavaObject) and value.desc.name == _OBJECTS + "MetadataMap":
+            metadata = next((_metadata_of(f) for f in fields if _is_metadata(f)), {})
+        elif _is_metadata(value):
             metadata = _metadata_of(value)
             value = stream.read_value()
         n_children = stream.read_raw_int()
@@ -223,6 +224,10 @@ class _Reader:
             ]
             known = self._lists[id(value)] = value, names
         return known[1]
+
+
+def _is_metadata(value: object) -> TypeGuard[JavaObject]:
+    return isinstance(value, JavaObject) and value.desc.name == _OBJECTS + "MetadataMap"
 
 
 def _is_measured(value: object) -> bool:

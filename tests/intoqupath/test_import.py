@@ -178,6 +178,23 @@ def test_a_second_import_is_refused_unless_it_is_said_what_becomes_of_the_first(
     assert len(set(ids)) == len(ids)
 
 
+def test_a_second_import_of_one_object(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first object of an import has a form of its own in the data file."""
+    monkeypatch.setattr(job_module, "DataFiles", None)
+    path = tmp_path / "Prostate A.geojson"
+    path.write_text(json.dumps([feature(geometry("Polygon", [SQUARE]))]))
+    import_objects(path, project)
+    (record,) = import_objects(path, project).records
+    assert "It holds 1 object imported from" in (record.error or "")
+    options = ImportOptions(replace="imported", engine="native")
+    (record,) = import_objects(path, project, options).records
+    assert "only QuPath takes objects out" in (record.error or "")
+    other = ImportOptions(source="another")
+    assert import_objects(path, project, other).records[0].after == 10
+
+
 def test_an_image_that_was_never_saved(project: Path, engine: Any, cells: Path) -> None:
     for name in ("data.qpdata", "summary.json"):
         (project / "data/1" / name).unlink()
