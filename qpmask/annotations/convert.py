@@ -11,7 +11,6 @@ from qpmask.annotations.rings import geometries_of
 from qpmask.geojson import Measurements, ObjectClass, ObjectTable
 from qpmask.polygons.meaning import packed
 from qpmask.qpdata import ImageObjects, read_qpdata
-from qpmask.qpdata.details import ObjectDetails, read_details
 
 Color = tuple[int, int, int]
 
@@ -40,15 +39,15 @@ def read_objects(
     DataFileError
         The file cannot be trusted.
     """
-    objects = read_qpdata(path)
-    details = read_details(path)
-    return table_of(objects, details, colors or {})
+    return table_of(read_qpdata(path, details=True), colors or {})
 
 
 def table_of(
-    objects: ImageObjects, details: ObjectDetails, colors: Mapping[str, Color | None]
+    objects: ImageObjects, colors: Mapping[str, Color | None]
 ) -> tuple[ObjectTable, tuple[str, ...]]:
-    """Objects as a table; see :func:`read_objects`."""
+    """Objects, read with their details, as a table; see :func:`read_objects`."""
+    details = objects.details
+    assert details is not None
     shapes, number, n_mended = geometries_of(objects.rois)
     number = np.append(number, -1)  # for no ROI
     classes = tuple(

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.geojson import Geometries, GeometryType
+from qpmask.geojson.outlines import normalised_outlines
 from qpmask.qpdata import RingKind, RoiKind, Rois
 
 Ints = NDArray[np.int64]
@@ -188,6 +189,14 @@ def _polygons(columns: GeometryColumns, rois: Rois) -> int:
     """Polygons, and areas of old files; how many cross themselves."""
     which = np.flatnonzero((rois.kind == RoiKind.POLYGON) & (np.diff(rois.ring_offsets) == 1))
     rings = rois.ring_offsets[which]
+    first, sizes = rois.ring_first[rings], rois.ring_size[rings]
+    made = np.empty((int(sizes.sum()) + len(sizes), 2))
+    n_made = np.empty(len(sizes), np.int64)
+    room = np.empty((int(sizes.max(initial=0)), 2))
+    n = normalised_outlines(first, sizes, rois.vertices32_px0, room, made, n_made)
+    one = np.ones(int((n_made > 0).sum()), np.int64)
+    columns.add(which[n_made > 0], GeometryType.POLYGON, (one, one, n_made[n_made > 0]), made[:n])
+    which, rings = which[n_made == 0], rings[n_made == 0]
     sizes = rois.ring_size[rings]
     stored = rois.vertices32_px0[_taken(rois.ring_first[rings], sizes)]
     xy, sizes = _without_middles(stored.astype(np.float64), sizes)

@@ -1,112 +1,96 @@
-"""Kernel: coordinates of geometries as the text of GeoJSON."""
+"""Kernel: geometries as the text of GeoJSON."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qpmask import jit
-from qpmask.geojson.library import LIBRARY
+from qpmask.geojson.numbers import put_hundredths
 from qpmask.jit import kernel
 
 U8 = NDArray[np.uint8]
-I64 = NDArray[np.int64]
 
-_OPEN, _CLOSE, _COMMA, _POINT, _MINUS, _ZERO = 91, 93, 44, 46, 45, 48  # [ ] , . - 0
-#: Bytes of a vertex and of what may stand around it, at most.
-_ROOM: Final = 64
+_OPEN, _CLOSE, _COMMA = 91, 93, 44  # [ ] ,
+NO_ROOM, NO_NUMBER = -1, -2
+"""Instead of a place: there is not room for all; a coordinate is no number, or too large."""
+ROOM = 64
+"""Bytes of a vertex and of what may stand around it, at most."""
+LARGEST = 1e15
+"""A coordinate, in pixels."""
 
 
-@LIBRARY.entry
-def write_coordinates(
-    type_: jit.U8_1D,
-    parts: jit.I64_1D,
-    rings: jit.I64_1D,
-    vertices: jit.I64_1D,
-    hundredths: jit.I64_2D,
-    base: int,
-    out: jit.U8_1D,
-    end: jit.I64_1D,
-) -> int:
-    """Write what stands after ``"coordinates":`` of many geometries, one behind the other.
+class Shapes(NamedTuple):
+    """As :class:`~qpmask.geojson.Geometries`; ``xy_px0`` begins with vertex ``base``."""
 
-    Parameters
-    ----------
-    type_ : ndarray of uint8, shape (n,)
-        Kinds of the geometries, as :class:`~qpmask.geojson.GeometryType`.
-    parts, rings, vertices : ndarray of int64
-        First part of each geometry (n + 1), first ring of each part, first vertex of each ring.
-    hundredths : ndarray of int64, shape (n_vertices, 2)
-        Coordinates in 1/100 pixel, below 10**17, of vertex ``base`` and those that follow.
-    out : ndarray of uint8
-        The text.
-    end : ndarray of int64, shape (n,)
-        Where that of each geometry ends.
+    type: jit.U8_1D
+    parts: jit.I64_1D
+    rings: jit.I64_1D
+    vertices: jit.I64_1D
+    xy_px0: jit.F64_2D
+    base: int
 
-    Returns
-    -------
-    int
-        Bytes written, or -1 where there is not room for all.
-    """
-    n = 0
-    for g in range(len(type_)):
-        of_lines = type_[g] == 2 or type_[g] == 5
-        of_areas = type_[g] == 3 or type_[g] == 6
-        many = type_[g] == 5 or type_[g] == 6
-        if n + _ROOM > len(out):
-            return -1
-        if many:
+
+@kernel
+def put_coordinates(shapes: Shapes, g: int, out: U8, n: int) -> int:
+    """Write what stands after ``"coordinates":`` of a geometry."""
+    type_ = shapes.type[g]
+    of_areas = type_ == 3 or type_ == 6
+    in_array = of_areas or type_ == 2 or type_ == 4 or type_ == 5
+    many = type_ == 5 or type_ == 6
+    if n + ROOM > len(out):
+        return NO_ROOM
+    if many:
+        out[n] = _OPEN
+        n += 1
+    for p in range(shapes.parts[g], shapes.parts[g + 1]):
+        if n + ROOM > len(out):
+            return NO_ROOM
+        if p > shapes.parts[g]:
+            out[n] = _COMMA
+            n += 1
+        if of_areas:
             out[n] = _OPEN
             n += 1
-        for p in range(parts[g], parts[g + 1]):
-            if n + _ROOM > len(out):
-                return -1
-            if p > parts[g]:
+        for r in range(shapes.rings[p], shapes.rings[p + 1]):
+            if n + ROOM > len(out):
+                return NO_ROOM
+            if r > shapes.rings[p]:
                 out[n] = _COMMA
                 n += 1
-            if of_areas:
-                out[n] = _OPEN
-                n += 1
-            for r in range(rings[p], rings[p + 1]):
-                if n + _ROOM > len(out):
-                    return -1
-                if r > rings[p]:
-                    out[n] = _COMMA
-                    n += 1
-                n = _ring(
-                    hundredths, vertices[r] - base, vertices[r + 1] - base,
-                    of_lines or of_areas or type_[g] == 4, out, n,
-                )  # fmt: skip
-                if n < 0:
-                    return -1
-            if of_areas:
-                out[n] = _CLOSE
-                n += 1
-        if many:
+            n = _ring(shapes, r, in_array, out, n)
+            if n < 0:
+                return n
+        if of_areas:
             out[n] = _CLOSE
             n += 1
-        end[g] = n
+    if many:
+        out[n] = _CLOSE
+        n += 1
     return n
 
 
 @kernel
-def _ring(hundredths: I64, first: int, stop: int, in_array: bool, out: U8, n: int) -> int:
-    """Write vertices; the bytes then written, or -1."""
+def _ring(shapes: Shapes, ring: int, in_array: bool, out: U8, n: int) -> int:
+    first, stop = shapes.vertices[ring] - shapes.base, shapes.vertices[ring + 1] - shapes.base
     if in_array:
         out[n] = _OPEN
         n += 1
     for v in range(first, stop):
-        if n + _ROOM > len(out):
-            return -1
+        if n + ROOM > len(out):
+            return NO_ROOM
+        x, y = shapes.xy_px0[v, 0], shapes.xy_px0[v, 1]
+        if not (abs(x) < LARGEST and abs(y) < LARGEST):
+            return NO_NUMBER
         if v > first:
             out[n] = _COMMA
             n += 1
         out[n] = _OPEN
-        n = _number(hundredths[v, 0], out, n + 1)
+        n = put_hundredths(_rounded(x * 100), out, n + 1)
         out[n] = _COMMA
-        n = _number(hundredths[v, 1], out, n + 1)
+        n = put_hundredths(_rounded(y * 100), out, n + 1)
         out[n] = _CLOSE
         n += 1
     if in_array:
@@ -116,27 +100,12 @@ def _ring(hundredths: I64, first: int, stop: int, in_array: bool, out: U8, n: in
 
 
 @kernel
-def _number(hundredths: int, out: U8, n: int) -> int:
-    """Write a number of hundredths with as many decimals as it needs."""
-    if hundredths < 0:
-        out[n] = _MINUS
-        n += 1
-        hundredths = -hundredths
-    whole, rest = hundredths // 100, hundredths % 100
-    digits = 1
-    least = np.int64(10)
-    while whole >= least and digits < 18:
-        digits += 1
-        least *= 10
-    for i in range(digits):
-        out[n + digits - 1 - i] = _ZERO + whole % 10
-        whole //= 10
-    n += digits
-    if rest:
-        out[n] = _POINT
-        out[n + 1] = _ZERO + rest // 10
-        n += 2
-        if rest % 10:
-            out[n] = _ZERO + rest % 10
-            n += 1
-    return n
+def _rounded(value: float) -> int:
+    """The nearest whole number, the even one of two, as Java's NumberFormat rounds."""
+    whole = np.floor(value)
+    number = np.int64(whole)
+    rest = value - whole
+    if rest > 0.5 or (rest == 0.5 and number & 1):
+        number += 1
+    nearest: int = number
+    return nearest

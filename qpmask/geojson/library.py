@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from qpmask.jit import Library
 
-LIBRARY = Library(
-    "geojson",
-    [
-        f"{__package__}.{name}"
-        for name in ("library", "coordinates", "scanrecord", "decimals", "scan", "ringcheck")
-    ],
-)
+_MODULES = (
+    "library", "numbers", "coordinates", "features", "outlines", "scanrecord", "decimals", "scan",
+    "ringcheck",
+)  # fmt: skip
+LIBRARY = Library("geojson", [f"{__package__}.{name}" for name in _MODULES])

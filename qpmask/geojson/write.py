@@ -11,20 +11,41 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.errors import OptionsError
-from qpmask.geojson.coordinates import write_coordinates
-from qpmask.geojson.objects import NO_COLOR, Geometries, GeometryType, ObjectClass, ObjectTable
+from qpmask.geojson.coordinates import NO_NUMBER, NO_ROOM, Shapes
+from qpmask.geojson.features import (
+    CLOSE,
+    COMMA,
+    COORDINATES,
+    END,
+    GEOMETRY,
+    ID,
+    MEASURE_END,
+    MEASURED,
+    MEASURED_END,
+    N_FIXED,
+    NO_GEOMETRY,
+    NONE,
+    NUCLEUS,
+    START,
+    Objects,
+    Texts,
+    write_features,
+)
+from qpmask.geojson.numbers import LEAST, MOST, POWERS_OF_5, POWERS_OF_10
+from qpmask.geojson.objects import NO_COLOR, GeometryType, ObjectClass, ObjectTable
 from qpmask.qpdata import ObjectKind
 
 _AT_ONCE: Final = 1 << 17  # vertices, if an object has no more
 _MOST_OBJECTS: Final = 4096
-_LARGEST: Final = 1e15  # a coordinate, in pixels
+_FIRST_ROOM: Final = 1 << 20  # bytes for the text of these
+_TAIL: Final = b"}}"
+_BETWEEN: Final = b",\n"
 
 _TYPES: Final = {
     GeometryType.POINT: "Point",
@@ -87,9 +108,8 @@ def geojson_of(table: ObjectTable, options: WriteOptions | None = None) -> Itera
     yield head.encode()
     features = _Features(table, options)
     first = True
-    for texts in features.nested() if options.nested else features.flat():
-        text = ",\n".join(texts)
-        yield (text if first else ",\n" + text).encode()
+    for text in features.nested() if options.nested else features.flat():
+        yield text if first else b",\n" + text
         first = False
     yield foot.encode()
 
@@ -99,105 +119,170 @@ def _json(value: object) -> str:
 
 
 class _Features:
-    """Makes features of objects."""
+    """Makes features of objects: gathers texts and columns, which a kernel puts together."""
 
     def __init__(self, table: ObjectTable, options: WriteOptions) -> None:
         self._table = table
         self._options = options
         self._portable = options.dialect == "portable"
         self._class_texts = [class_json(c, portable=self._portable) for c in table.classes]
-        self._measured = [_json(name) + ":" for name in table.measurements.names]
-        self._properties: dict[tuple[int, ...], str] = {}
+        self._first_vertex = table.geometries.first_vertex
+        self._fixed = _fixed_texts(portable=self._portable)
+        self._first_name = len(self._fixed)
+        pattern = '{"name":%s,"value":' if self._portable else "%s:"
+        self._fixed += [(pattern % _json(name)).encode() for name in table.measurements.names]
+        self._properties: dict[int, int] = {}
+        self._special: dict[tuple[int, ...], int] = {}
+        self._out = np.empty(_FIRST_ROOM, np.uint8)
 
-    def flat(self) -> Iterator[list[str]]:
+    def flat(self) -> Iterator[bytes]:
         """Yield some features at a time."""
         for first, end in _chunks(self._table):
-            heads, tails = self._texts(np.arange(first, end))
-            yield [head + tail for head, tail in zip(heads, tails, strict=True)]
+            text, _ = self._text(first, end)
+            yield text[: -len(_BETWEEN)]
 
-    def nested(self) -> Iterator[list[str]]:
+    def nested(self) -> Iterator[bytes]:
         """Yield the features without a parent, each with all that is below it."""
         table = self._table
         children: list[list[int]] = [[] for _ in range(len(table))]
         tops: list[int] = []
         for i, parent in enumerate(table.parent.tolist()):
             (tops if parent < 0 else children[parent]).append(i)
-        heads: list[str] = []
-        tails: list[str] = []
+        heads: list[bytes] = []
         for first, end in _chunks(table):
-            more = self._texts(np.arange(first, end))
-            heads += more[0]
-            tails += more[1]
+            text, ends = self._text(first, end)
+            begins = [0, *(end + len(_TAIL + _BETWEEN) for end in ends)]
+            heads += [text[a:b] for a, b in zip(begins, ends, strict=False)]
         for top in tops:
-            parts: list[str] = []
+            parts: list[bytes] = []
             stack: list[tuple[int, Iterator[int]]] = []
             self._begin(top, heads, children, parts, stack)
             while stack:
                 number, rest = stack[-1]
                 child = next(rest, None)
                 if child is not None:
-                    if parts[-1] != "[":
-                        parts.append(",")
+                    if parts[-1] != b"[":
+                        parts.append(b",")
                     self._begin(child, heads, children, parts, stack)
                     continue
                 stack.pop()
                 if children[number]:
-                    parts.append("]")
-                parts.append(tails[number])
-            yield ["".join(parts)]
+                    parts.append(b"]")
+                parts.append(_TAIL)
+            yield b"".join(parts)
 
     @staticmethod
     def _begin(
-        number: int, heads: list[str], children: list[list[int]], parts: list[str],
+        number: int, heads: list[bytes], children: list[list[int]], parts: list[bytes],
         stack: list[tuple[int, Iterator[int]]],
     ) -> None:  # fmt: skip
         parts.append(heads[number])
         if children[number]:
-            parts += [',"childObjects":', "["]
+            parts += [b',"childObjects":', b"["]
         stack.append((number, iter(children[number])))
 
-    def _texts(self, numbers: NDArray[np.int64]) -> tuple[list[str], list[str]]:
-        """Features up to the last property, and what closes them."""
-        table = self._table
-        shapes = self._geometry_texts(table.geometry[numbers])
-        nuclei = self._geometry_texts(table.nucleus[numbers], none="")
-        ids = table.ids[numbers].astype(str).tolist()
-        keys = zip(
-            *(
-                column[numbers].tolist()
-                for column in (table.kind, table.class_index, table.color_argb, table.locked,
-                               table.missing)
-            ),
-            strict=True,
+    def _text(self, first: int, end: int) -> tuple[bytes, list[int]]:
+        """Features, each with what is between it and the next one; where their properties end.
+
+        Raises
+        ------
+        OptionsError
+            A coordinate is no number, or farther away than any pixel.
+        """
+        table, some = self._table, slice(first, end)
+        properties = self._property_numbers(some)
+        geometry, geometry_more = self._geometry_numbers(table.geometry[some])
+        nucleus, nucleus_more = self._geometry_numbers(table.nucleus[some])
+        texts = list(self._fixed)  # and those of these objects alone
+        name, last = (np.full(end - first, NONE, np.int32) for _ in range(2))
+        for i in range(first, end):
+            if (said := table.names[i]) is not None:
+                name[i - first] = _add(texts, f',"name":{_json(said)}')
+            if i in table.metadata:
+                last[i - first] = _add(texts, f',"metadata":{_json(dict(table.metadata[i]))}')
+        offsets = np.zeros(end - first + 1, np.int64)
+        m = table.measurements
+        if self._options.measurements:
+            offsets = m.offsets[first : end + 1] - m.offsets[first]
+        measured = slice(int(m.offsets[first]), int(m.offsets[first] + offsets[-1]))
+        values = np.ascontiguousarray(m.value[measured], np.float64)
+        size = np.abs(values)
+        odd = values[(size != 0) & ~((size >= LEAST) & (size < MOST))].tolist()
+        # QuPath 0.3 reads no NaN.
+        left_out = [self._portable and not math.isfinite(value) for value in odd]
+        objects = Objects(
+            np.ascontiguousarray(table.ids[some], "S36").view(np.uint8), geometry, nucleus,
+            geometry_more, nucleus_more, properties, name, last, offsets,
+            (m.name[measured] + self._first_name).astype(np.int32), values, values.view(np.int64),
+            np.array([NONE if out else _add(texts, _odd_number(value))
+                      for value, out in zip(odd, left_out, strict=True)], np.int32),
         )  # fmt: skip
-        measured: Iterator[str] | repeat[str] = repeat("")
-        if self._options.measurements and len(table.measurements.value):
-            measured = iter(self._measurement_texts(numbers))
-        heads = []
-        for i, id_, shape, nucleus, key, numbers_of in zip(
-            numbers.tolist(), ids, shapes, nuclei, keys, measured, strict=False
-        ):
-            properties = self._properties.get(key)
-            if properties is None:
-                properties = self._properties[key] = self._property_text(key)
-            name = table.names[i]
-            heads.append(
-                '{"type":"Feature",'
-                + (f'"id":"{id_}",' if id_ else "")
-                + f'"geometry":{shape},'
-                + (f'"nucleusGeometry":{nucleus},' if nucleus else "")
-                + properties
-                + ("" if name is None else f',"name":{_json(name)}')
-                + numbers_of
-                + (f',"metadata":{_json(dict(table.metadata[i]))}' if i in table.metadata else "")
-            )
-        return heads, ["}}"] * len(heads)
+        ends = np.empty(end - first, np.int64)
+        arguments = (
+            Texts(np.frombuffer(b"".join(texts), np.uint8), _offsets(texts)), objects,
+            self._shapes(np.concatenate([geometry, nucleus])), POWERS_OF_5, POWERS_OF_10,
+            np.zeros(1, np.int64),
+        )  # fmt: skip
+        while (n := write_features(*arguments, self._out, ends)) == NO_ROOM:
+            self._out = np.empty(2 * len(self._out), np.uint8)
+        if n == NO_NUMBER:
+            raise OptionsError("A coordinate is no number, or farther away than any pixel.")
+        return self._out[:n].tobytes(), ends.tolist()
+
+    def _shapes(self, numbers: NDArray[np.int64]) -> Shapes:
+        """What the kernel needs to know of these geometries."""
+        shapes = self._table.geometries
+        numbers = numbers[numbers >= 0]
+        base = stop = 0
+        if len(numbers):
+            base = int(self._first_vertex[numbers].min())
+            stop = int(self._first_vertex[numbers + 1].max())
+        return Shapes(
+            np.ascontiguousarray(shapes.type), shapes.part_offsets, shapes.ring_offsets,
+            shapes.vertex_offsets, np.ascontiguousarray(shapes.xy_px0[base:stop], np.float64), base,
+        )  # fmt: skip
+
+    def _geometry_numbers(
+        self, numbers: NDArray[np.int32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Geometries, and the text of the plane and shape of those that have others than most."""
+        shapes = self._table.geometries
+        found = numbers.astype(np.int64)
+        chosen = np.flatnonzero(found >= 0)
+        found[chosen[shapes.type[found[chosen]] == GeometryType.NONE]] = -1
+        more = np.full(len(found), NONE, np.int32)
+        chosen = np.flatnonzero(found >= 0)
+        g = found[chosen]
+        columns = (shapes.c, shapes.z, shapes.t, shapes.is_ellipse)
+        others = (shapes.c[g] != -1) | (shapes.z[g] != 0) | (shapes.t[g] != 0)
+        for at in chosen[others | shapes.is_ellipse[g]].tolist():
+            key = tuple(int(column[found[at]]) for column in columns)
+            if key not in self._special:
+                self._special[key] = _add(self._fixed, _special(*key))
+            more[at] = self._special[key]
+        return found, more
+
+    def _property_numbers(self, some: slice) -> NDArray[np.int32]:
+        """Texts of what many objects have in common of their properties."""
+        t = self._table
+        code = t.color_argb[some] - (np.int64(1) << 31 << 1)
+        for column, n in (
+            (t.class_index, len(t.classes) + 1), (t.kind, 8), (t.locked, 2), (t.missing, 2)
+        ):  # fmt: skip
+            code = code * n + column[some]
+        found, first, which = np.unique(code, return_index=True, return_inverse=True)
+        for one, at in zip(found.tolist(), (first + some.start).tolist(), strict=True):
+            if one not in self._properties:
+                columns = (t.kind, t.class_index, t.color_argb, t.locked, t.missing)
+                key = tuple(int(column[at]) for column in columns)
+                self._properties[one] = _add(self._fixed, self._property_text(key))
+        return np.array([self._properties[one] for one in found.tolist()], np.int32)[which]
 
     def _property_text(self, key: tuple[int, ...]) -> str:
         """What many objects have in common of their properties."""
         kind, class_index, color, locked, missing = key
         name = _KINDS.get(ObjectKind(kind), "annotation")
-        text = f'"properties":{{"objectType":"{name}"'
+        text = f',"properties":{{"objectType":"{name}"'
         if self._portable:
             text += f',"object_type":"{"tma_core" if name == "tmaCore" else name}"'
         if color != NO_COLOR:
@@ -210,55 +295,39 @@ class _Features:
             text += f',"isMissing":{_json(bool(missing))}'
         return text
 
-    def _measurement_texts(self, numbers: NDArray[np.int64]) -> Iterator[str]:
-        measurements, names = self._table.measurements, self._measured
-        open_, close = (',"measurements":[', "]") if self._portable else (',"measurements":{', "}")
-        for i in numbers.tolist():
-            part = slice(*measurements.offsets[i : i + 2].tolist())
-            values = map(_number, measurements.value[part].tolist())
-            which = measurements.name[part].tolist()
-            if not which:
-                yield ""
-            elif self._portable:  # no NaN, as QuPath 0.3 reads none
-                texts = [
-                    f'{{"name":{names[k][:-1]},"value":{text}}}'
-                    for k, text in zip(which, values, strict=True)
-                    if text[0] != '"'
-                ]
-                yield open_ + ",".join(texts) + close
-            else:
-                texts = [names[k] + text for k, text in zip(which, values, strict=True)]
-                yield open_ + ",".join(texts) + close
 
-    def _geometry_texts(self, numbers: NDArray[np.int32], none: str = "{}") -> list[str]:
-        """Geometries by their numbers; ``none`` for -1."""
-        shapes = self._table.geometries
-        wanted = np.flatnonzero(numbers >= 0)
-        texts = [none] * len(numbers)
-        if not len(wanted):
-            return texts
-        chosen = numbers[wanted].astype(np.int64)
-        default = (shapes.c[chosen] == -1) & (shapes.z[chosen] == 0) & (shapes.t[chosen] == 0)
-        plain = default & ~shapes.is_ellipse[chosen]
-        coordinates = coordinate_texts(shapes, chosen)
-        types = shapes.type[chosen].tolist()
-        for at, g, type_, is_plain, text in zip(
-            wanted.tolist(), chosen.tolist(), types, plain.tolist(), coordinates, strict=True
-        ):
-            if type_ == GeometryType.NONE:
-                continue
-            more = "" if is_plain else self._special(g)
-            texts[at] = f'{{"type":"{_TYPES[type_]}","coordinates":{text}{more}}}'
-        return texts
+def _special(c: int, z: int, t: int, is_ellipse: int) -> str:
+    """Plane and shape of a geometry that has others than most."""
+    text = "" if (c, z, t) == (-1, 0, 0) else f',"plane":{{"c":{c},"z":{z},"t":{t}}}'
+    return text + (',"isEllipse":true' if is_ellipse else "")
 
-    def _special(self, geometry: int) -> str:
-        """Plane and shape of a geometry that has others than most."""
-        shapes = self._table.geometries
-        c, z, t = (int(column[geometry]) for column in (shapes.c, shapes.z, shapes.t))
-        text = ""
-        if (c, z, t) != (-1, 0, 0):
-            text = f',"plane":{{"c":{c},"z":{z},"t":{t}}}'
-        return text + (',"isEllipse":true' if shapes.is_ellipse[geometry] else "")
+
+def _fixed_texts(*, portable: bool) -> list[bytes]:
+    """The texts that the kernel knows by their numbers."""
+    texts = [b""] * N_FIXED
+    texts[START] = b'{"type":"Feature"'
+    texts[ID] = b',"id":"'
+    texts[GEOMETRY], texts[NO_GEOMETRY] = b',"geometry":', b"{}"
+    texts[NUCLEUS], texts[CLOSE], texts[COMMA] = b',"nucleusGeometry":', b"}", b","
+    texts[END] = _TAIL + _BETWEEN
+    texts[MEASURED], texts[MEASURED_END] = b',"measurements":{', b"}"
+    if portable:
+        texts[MEASURED], texts[MEASURED_END], texts[MEASURE_END] = b',"measurements":[', b"]", b"}"
+    for type_, name in _TYPES.items():
+        texts[COORDINATES + type_] = f'{{"type":"{name}","coordinates":'.encode()
+    return texts
+
+
+def _add(texts: list[bytes], text: str) -> int:
+    """Add a text; give its number."""
+    texts.append(text.encode())
+    return len(texts) - 1
+
+
+def _offsets(texts: list[bytes]) -> NDArray[np.int64]:
+    offsets = np.zeros(len(texts) + 1, np.int64)
+    np.cumsum([len(text) for text in texts], out=offsets[1:])
+    return offsets
 
 
 def _chunks(table: ObjectTable) -> Iterator[tuple[int, int]]:
@@ -279,62 +348,8 @@ def _chunks(table: ObjectTable) -> Iterator[tuple[int, int]]:
         first = end
 
 
-def coordinate_texts(shapes: Geometries, chosen: NDArray[np.int64]) -> list[str]:
-    """What stands after ``"coordinates":`` of some geometries.
-
-    Raises
-    ------
-    OptionsError
-        A coordinate is no number, or farther away than any pixel.
-    """
-    texts: list[str] = [""] * len(chosen)
-    at = 0
-    while at < len(chosen):  # those that follow one another at once
-        run = 1
-        while at + run < len(chosen) and chosen[at + run] == chosen[at] + run:
-            run += 1
-        g0, g1 = int(chosen[at]), int(chosen[at]) + run
-        texts[at : at + run] = _run_of_texts(shapes, g0, g1)
-        at += run
-    return texts
-
-
-def _run_of_texts(shapes: Geometries, g0: int, g1: int) -> list[str]:
-    p0, p1 = shapes.part_offsets[[g0, g1]].tolist()
-    r0, r1 = shapes.ring_offsets[[p0, p1]].tolist()
-    v0, v1 = shapes.vertex_offsets[[r0, r1]].tolist()
-    hundredths = _hundredths(shapes.xy_px0[v0:v1])
-    end = np.empty(g1 - g0, np.int64)
-    out = np.empty(24 * (v1 - v0) + 64 * (r1 - r0) + 256, np.uint8)
-    while True:
-        n = write_coordinates(
-            np.ascontiguousarray(shapes.type[g0:g1]),
-            shapes.part_offsets[g0 : g1 + 1] - p0,
-            shapes.ring_offsets[p0 : p1 + 1] - r0,
-            np.ascontiguousarray(shapes.vertex_offsets[r0 : r1 + 1]),
-            hundredths, v0, out, end,
-        )  # fmt: skip
-        if n >= 0:
-            break
-        out = np.empty(2 * len(out), np.uint8)
-    text = out[:n].tobytes().decode("ascii")
-    ends = end.tolist()
-    return [text[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)]
-
-
-def _hundredths(xy_px0: NDArray[Any]) -> NDArray[np.int64]:
-    """Coordinates in 1/100 pixel, rounded as Java's NumberFormat does: half to even."""
-    if xy_px0.dtype.kind == "i":
-        return xy_px0.astype(np.int64) * 100
-    xy = xy_px0.astype(np.float64)
-    if not (np.abs(xy) < _LARGEST).all():
-        raise OptionsError("A coordinate is no number, or farther away than any pixel.")
-    hundredths: NDArray[np.int64] = np.rint(xy * 100).astype(np.int64)
-    return hundredths
-
-
-def _number(value: float) -> str:
-    """A measurement, as QuPath writes it."""
+def _odd_number(value: float) -> str:
+    """A measurement that is small, large or no number, as QuPath writes it."""
     if math.isfinite(value):
         return repr(value)
     return '"NaN"' if math.isnan(value) else '"Infinity"' if value > 0 else '"-Infinity"'

@@ -13,8 +13,7 @@ from qpmask.geojson.objects import ObjectTable
 from qpmask.intoqupath.javabytes import utf
 from qpmask.intoqupath.options import MARK, ImportOptions
 from qpmask.project import ImageEntry
-from qpmask.qpdata import ImageObjects, ObjectKind
-from qpmask.qpdata.details import read_details
+from qpmask.qpdata import ImageObjects, ObjectKind, read_qpdata
 
 
 @dataclass(eq=False)
@@ -102,7 +101,8 @@ class Standing:
             self._marks = Counter()
             # Reading metadata takes long: only where the words stand in the file.
             if utf(MARK) in self._entry.data_path.read_bytes():
-                details = read_details(self._entry.data_path)
+                details = read_qpdata(self._entry.data_path, details=True).details
+                assert details is not None
                 self._marks.update(m[MARK] for m in details.metadata.values() if MARK in m)
         return self._marks[source]
 

@@ -18,6 +18,9 @@ from qpmask.qpdata.names import (
     HIERARCHY,
     IMAGE_TYPE,
     INTEGER,
+    LISTS,
+    MEASUREMENT,
+    MEASUREMENT_LIST,
     METADATA,
     OBJECT,
     PATH_CLASS,
@@ -26,6 +29,7 @@ from qpmask.qpdata.names import (
     ROOT,
     TMA_CORE,
     UUID,
+    WRAPPED_LISTS,
     kind_of,
 )
 from qpmask.qpdata.plain.values import (
@@ -68,7 +72,36 @@ def form_of(desc: ClassDesc) -> dict[int, int]:
         form |= _path_object(desc)
     elif name in _KNOWN or name in ROI_KINDS:
         form |= _known(desc) or {k.FORM: k.ODD}
+    else:
+        form |= _measured(desc)
     return form
+
+
+def _measured(desc: ClassDesc) -> dict[int, int]:
+    """Numbers of what measurements are stored in, see :mod:`.kernel.measured`."""
+    levels = [level for level in desc.levels if level.primitive_names or level.object_fields]
+    fields = [field for level in levels for field in level.object_fields]
+    n_bytes = sum(level.primitives.size for level in levels)
+    form = {k.N_BYTES: n_bytes, k.N_FIELDS: len(fields)}
+    flags = [level.flags & (FLAG_EXTERNALIZABLE | FLAG_WRITE_METHOD) for level in desc.levels]
+    if desc.name in LISTS and not fields and flags[-1] == FLAG_WRITE_METHOD and not any(flags[:-1]):
+        return form | {k.FORM: k.A_LIST}
+    is_list = MEASUREMENT_LIST in desc.name
+    is_plain = len(fields) <= _MAX_FIELDS and not any(flags)
+    if is_plain and not any(level.primitive_names for level in levels[1:]):
+        if desc.name in WRAPPED_LISTS and fields == ["c", "list"]:
+            return form | {k.FORM: k.A_WRAPPED_LIST}
+        if MEASUREMENT in desc.name and fields == ["name"] and levels[0].primitive_codes == "D":
+            return form | {k.FORM: k.A_MEASUREMENT}
+        roles = [_MEASURED.get(field, k.SKIP) for field in fields]
+        if is_list and [role for role in roles if role] in _MEASURED_FORMS:
+            digits = sum(role << 4 * i for i, role in enumerate(roles))
+            return form | {k.FORM: k.MEASURED, k.FIELDS: digits}
+    return {k.FORM: k.ODD_MEASURED if is_list else k.PLAIN}
+
+
+_MEASURED: Final = {"names": k.FIELD_NAMES, "values": k.FIELD_VALUES, "list": k.FIELD_PAIRS}
+_MEASURED_FORMS: Final = ([k.FIELD_NAMES, k.FIELD_VALUES], [k.FIELD_PAIRS])
 
 
 def _path_object(desc: ClassDesc) -> dict[int, int]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qpmask.classes.names import class_name
-from qpmask.qpdata.model import ImageObjects, PathClassName, RoiKind, Rois
+from qpmask.qpdata.model import ImageObjects, ObjectDetails, PathClassName, RoiKind, Rois
 from qpmask.qpdata.names import MAX_CLASS_PARTS
 
 
@@ -87,11 +87,10 @@ def image_objects(
     image_type: str | None,
     names: tuple[str | None, ...],
     classes: tuple[PathClassName, ...],
+    details: ObjectDetails | None,
 ) -> ImageObjects:
     """Make the columns; ``columns`` has those of objects, ROIs and rings by their names."""
-    roi_columns = {
-        name: columns[name] for name in Rois.__dataclass_fields__ if name not in ("kind",)
-    }
+    roi_columns = {name: columns[name] for name in Rois.__dataclass_fields__ if name != "kind"}
     corners_as_read(columns["roi_kind"], columns["box_px0"])
     return ImageObjects(
         version=version,
@@ -108,4 +107,5 @@ def image_objects(
         ids=columns["ids"],
         classes=classes,
         rois=Rois(kind=columns["roi_kind"], **roi_columns),
+        details=details,
     )

@@ -10,11 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel import wkb
+
+NO_COLOR: Final = k.NO_COLOR
+"""In a column of packed colours: none."""
 
 
 class ObjectKind(IntEnum):
@@ -187,6 +192,34 @@ class Rois:
         return bounds
 
 
+@dataclass(frozen=True, eq=False)
+class ObjectDetails:
+    """What objects carry beside their shape and class, for those who ask for it (GeoJSON).
+
+    Attributes
+    ----------
+    color_argb : ndarray of int64, shape (n_objects,)
+        Packed colour as Java's signed int, or :data:`NO_COLOR`.
+    names : tuple of str
+        What is measured.
+    offsets : ndarray of int64, shape (n_objects + 1,)
+        First measurement of each object.
+    name : ndarray of int32, shape (n_measurements,)
+        Number in ``names``.
+    value : ndarray of float64, shape (n_measurements,)
+        The measurement; of a list of single precision as Java makes a double of it.
+    metadata : dict of int to dict of str to str
+        Metadata but the id, of the objects that have any.
+    """
+
+    color_argb: npt.NDArray[np.int64]
+    names: tuple[str, ...]
+    offsets: npt.NDArray[np.int64]
+    name: npt.NDArray[np.int32]
+    value: npt.NDArray[np.float64]
+    metadata: dict[int, dict[str, str]]
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageObjects:
     """The objects of one image, in the order in which QuPath's ``getDescendantObjects`` visits.
@@ -223,6 +256,8 @@ class ImageObjects:
         The classes in use, in the order in which they were found.
     rois : Rois
         The regions of interest.
+    details : ObjectDetails or None
+        What else the objects carry, where that was asked for.
     """
 
     version: int
@@ -239,6 +274,7 @@ class ImageObjects:
     ids: npt.NDArray[np.bytes_]
     classes: tuple[PathClassName, ...]
     rois: Rois
+    details: ObjectDetails | None = None
 
     def __len__(self) -> int:
         return len(self.kind)

@@ -18,15 +18,15 @@ from qpmask.qpdata.classforms import form_of, steps_of
 from qpmask.qpdata.columns import StoredClass, image_objects, named_classes
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.datafile import parse
-from qpmask.qpdata.model import ImageObjects
-from qpmask.qpdata.names import VERSIONS, version_of
+from qpmask.qpdata.model import ImageObjects, ObjectDetails
+from qpmask.qpdata.names import VERSIONS, stored_id, version_of
 from qpmask.qpdata.plain.bytereader import I4
 from qpmask.qpdata.plain.javastream import STREAM_HEADER, JavaStream
 from qpmask.qpdata.plain.values import ClassDesc
 
 WINDOW_BYTES: Final = 2 << 20
 """How much of a file is looked at at a time, unless something in it is longer."""
-MAX_CLASSES: Final = 1000
+MAX_CLASSES: Final = 1000  # each is looked for among all
 _FIRST_ROOM: Final = 256
 _CLASS_BYTES: Final = 1 << 16
 
@@ -56,9 +56,13 @@ class Parser:
         Its bytes.
     data : bytes-like
         All of it, where there is no file.
+    details : bool
+        Whether colours, measurements and metadata are read.
     """
 
-    def __init__(self, file: RawIOBase | None, size: int, data: bytes = b"") -> None:
+    def __init__(
+        self, file: RawIOBase | None, size: int, data: bytes = b"", *, details: bool = False
+    ) -> None:
         self._file = file
         self._window = np.frombuffer(data, np.uint8)
         self._buffer = np.zeros(0, np.uint8)
@@ -66,10 +70,13 @@ class Parser:
         self._n = np.zeros(k.N_NUMBERS, np.int64)
         self._n[k.SIZE] = size
         self._n[k.POS] = len(STREAM_HEADER)
+        self._n[k.DETAILS] = details
         self._n[[k.SERVER, k.IMAGE_TYPE]] = -1
         self._arrays: dict[str, npt.NDArray[Any]] = {}
         for group in k.GROUPS:
             room = _FIRST_ROOM + min(size, WINDOW_BYTES) // group.bytes_each
+            if group.counter >= k.DETAILED and not details:
+                room = 0
             for name, dtype, width in group.items:
                 self._arrays[name] = np.empty(room * width, dtype)
         self._arrays["ring_offsets"][0] = 0
@@ -230,12 +237,19 @@ class Parser:
         lookup = np.full(len(stored) + 1, -1, np.int32)  # the last one is for no class
         lookup[list(numbers)] = list(numbers.values())
         server, image_type = int(n[k.SERVER]), int(n[k.IMAGE_TYPE])
+        ids = arrays["ids"].view("S36")
+        metadata: dict[int, dict[str, str]] = {}
+        for number, key, text in arrays["metadata"].reshape(-1, 3).tolist():
+            if key < 0:
+                ids[number] = stored_id(texts[text])
+            elif text >= 0:
+                metadata.setdefault(number, {})[texts[key]] = texts[text]
         columns = arrays | {
             "class_index": lookup[arrays["class_index"]],
             "locked": arrays["locked"].view(np.bool_),
             "missing": arrays["missing"].view(np.bool_),
             "ring_is_hole": arrays["ring_is_hole"].view(np.bool_),
-            "ids": arrays["ids"].view("S36"),
+            "ids": ids,
             "box_px0": arrays["box"].view(np.float64).reshape(-1, 4),
             "vertices32_px0": arrays["vertices32"].view(np.float32).reshape(-1, 2),
             "vertices64_px0": arrays["vertices64"].view(np.float64).reshape(-1, 2),
@@ -247,6 +261,7 @@ class Parser:
             image_type=None if image_type < 0 else texts[image_type],
             names=_names(arrays["name"], texts),
             classes=classes,
+            details=_details(arrays, texts, metadata) if n[k.DETAILS] else None,
         )
 
 
@@ -274,6 +289,26 @@ def _names(name: npt.NDArray[np.int32], texts: _Texts) -> tuple[str | None, ...]
     for row, text in zip(named.tolist(), name[named].tolist(), strict=True):
         names[row] = texts[text]
     return tuple(names)
+
+
+def _details(
+    arrays: dict[str, npt.NDArray[Any]], texts: _Texts, metadata: dict[int, dict[str, str]]
+) -> ObjectDetails:
+    lists = arrays["name_list"]
+    sizes = np.append(arrays["list_size"], 0)[lists]  # the last one is for no list
+    offsets = np.zeros(len(lists) + 1, np.int64)
+    np.cumsum(sizes, out=offsets[1:])
+    first = np.append(arrays["list_first"], 0)[lists]
+    stored = arrays["list_names"][np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], sizes)]
+    numbers: dict[str, int] = {}
+    name = np.zeros(int(stored.max(initial=-1)) + 1, np.int32)
+    for text in np.flatnonzero(np.bincount(stored, minlength=len(name))).tolist():
+        name[text] = numbers.setdefault(texts[text], len(numbers))
+    bits = arrays["values"]
+    single = np.repeat(arrays["single"] != 0, sizes)
+    value = bits.view(np.float64)
+    value[single] = bits[single].astype(np.uint32).view(np.float32)
+    return ObjectDetails(arrays["color"], tuple(numbers), offsets, name[stored], value, metadata)
 
 
 class _Descriptor(JavaStream):

@@ -29,13 +29,15 @@ _NO_BACKUP_HINT: Final = (
 )
 
 
-def read_qpdata(path: str | os.PathLike[str]) -> ImageObjects:
+def read_qpdata(path: str | os.PathLike[str], *, details: bool = False) -> ImageObjects:
     """Read a ``data.qpdata`` file.
 
     Parameters
     ----------
     path : path-like
         The file. It is read at once and closed.
+    details : bool
+        Whether colours, measurements and metadata are read too; masks need none of them.
 
     Returns
     -------
@@ -59,10 +61,10 @@ def read_qpdata(path: str | os.PathLike[str]) -> ImageObjects:
         # Not mapped into memory: QuPath may replace or cut the file meanwhile.
         with path.open("rb", buffering=0) as file:
             try:
-                return Parser(file, os.fstat(file.fileno()).st_size).read()
+                return Parser(file, os.fstat(file.fileno()).st_size, details=details).read()
             except NotKnownError:
                 file.seek(0)
-            return _read(file.readall(), source=str(path), hint=hint)
+            return _read(file.readall(), details, source=str(path), hint=hint)
     except DataFileError:
         raise
     except FileNotFoundError:
@@ -110,18 +112,18 @@ def read_qpdata_bytes(data: bytes, *, source: str = "the data file") -> ImageObj
     TruncatedDataError, CorruptDataError, UnsupportedDataError
         As :func:`read_qpdata`.
     """
-    return _read(bytes(data), source=source, hint=_NO_BACKUP_HINT)
+    return _read(bytes(data), False, source=source, hint=_NO_BACKUP_HINT)
 
 
-def _read(data: bytes, *, source: str, hint: str) -> ImageObjects:
+def _read(data: bytes, details: bool, *, source: str, hint: str) -> ImageObjects:
     stream = JavaStream(data, source=source, hint=hint)
     try:
-        return Parser(None, len(data), data).read()
+        return Parser(None, len(data), data, details=details).read()
     except NotKnownError as error:
         if error.short_at is not None and len(data) > _LONG_BYTES:
             stream.pos = error.short_at
             raise stream.truncated("something") from None
-    return read_file(stream)
+    return read_file(stream, details=details)
 
 
 def _hint(path: Path) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qpmask.errors import OptionsError
@@ -20,6 +21,7 @@ from qpmask.geojson import (
     ObjectTable,
     geometries,
     plain_objects,
+    write,
 )
 from qpmask.geojson.write import WriteOptions, geojson_of
 from qpmask.qpdata import ObjectKind
@@ -170,3 +172,40 @@ def test_many_objects_are_the_same_as_few(n_objects: int, n_vertices: int) -> No
     found = written(plain_objects(shapes))["features"]
 
     assert [f["geometry"]["coordinates"] for f in found] == [ring] * n_objects
+
+
+numbers = st.one_of(st.floats(), st.floats(1e-6, 1e16), st.floats(0, 1e6, width=32))
+
+
+@given(st.lists(numbers, min_size=1, max_size=50))
+@example([1e-5, 1e15, 99_999_999_999_999.98, 2.0**49, 0.3, -0.0, 5e-324, 123456789012345.6])
+def test_measurements_are_read_back_as_they_were(values: list[float]) -> None:
+    """Number by number: those that are written by a kernel, and the others."""
+    n = len(values)
+    one = plain_objects(shapes_of([DESCRIBED[0], DESCRIBED[2]]))
+    names = tuple(f'{i} "ü"' for i in range(n))
+    measured = Measurements(
+        names, np.array([0, 0, n]), np.arange(n, dtype=np.int32), np.array(values)
+    )
+    objects = replace(one, measurements=measured)
+
+    bare, found = written(objects)["features"]
+    assert "measurements" not in bare["properties"]
+    for name, value in zip(names, values, strict=True):
+        got = found["properties"]["measurements"][name]
+        assert float(got) == value or (got == "NaN" and np.isnan(value))
+        assert isinstance(got, float) == bool(np.isfinite(value))
+
+    portable = written(objects, dialect="portable")["features"][1]["properties"]["measurements"]
+    finite = {name: v for name, v in zip(names, values, strict=True) if np.isfinite(v)}
+    assert {one["name"]: one["value"] for one in portable} == finite
+
+
+def test_the_kernel_stays_inside_its_arrays() -> None:
+    """As plain Python, which raises where a place is outside; and where there is little room."""
+    objects = table()
+    expected = b"".join(geojson_of(objects))
+    with patch.object(write, "write_features", write.write_features.function):  # type: ignore[attr-defined]
+        assert b"".join(geojson_of(objects)) == expected
+    with patch.object(write, "_FIRST_ROOM", 70):
+        assert b"".join(geojson_of(objects)) == expected

@@ -24,18 +24,19 @@ from qpmask.qpdata.parser import NotKnownError
 
 def outcome(data: bytes) -> str:
     """Read in all ways; AssertionError or IndexError if they do not agree."""
-    try:
-        expected = columns(plain(data))
-    except DAMAGE:
-        expected = None
-    taken = []
-    for read in (parsed, checked):
+    for details in (True, False):
         try:
-            assert columns(read(data)) == expected, read.__name__
-            taken.append(True)
-        except NotKnownError:
-            taken.append(False)
-    assert taken[0] == taken[1], "the parser and the same in plain Python"
+            expected = columns(plain(data, details=details))
+        except DAMAGE:
+            expected = None
+        taken = []
+        for read in (parsed, checked):
+            try:
+                assert columns(read(data, details=details)) == expected, read.__name__
+                taken.append(True)
+            except NotKnownError:
+                taken.append(False)
+        assert taken[0] == taken[1], "the parser and the same in plain Python"
     return "damaged" if expected is None else "read by the parser" if taken[0] else "left"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,23 +23,24 @@ VARIED = tuple(sorted(FOLDER.glob("varied-*.qpdata")))
 EMPTY = tuple(sorted(FOLDER.glob("empty-*.qpdata")))
 
 
-def plain(data: bytes) -> ImageObjects:
+def plain(data: bytes, *, details: bool = False) -> ImageObjects:
     """Read in plain Python."""
-    return read_file(JavaStream(data, source="the data file"))
+    return read_file(JavaStream(data, source="the data file"), details=details)
 
 
-def parsed(data: bytes) -> ImageObjects:
+def parsed(data: bytes, *, details: bool = False) -> ImageObjects:
     """Read with the compiled parser; NotKnownError if it cannot."""
-    return Parser(None, len(data), data).read()
+    return Parser(None, len(data), data, details=details).read()
 
 
-def parsed_in_pieces(data: bytes, window: int = 97) -> ImageObjects:
+def parsed_in_pieces(data: bytes, window: int = 97, *, details: bool = False) -> ImageObjects:
     """Read with the compiled parser, which gets little of the file and little room at a time."""
     with (
         patch.object(parser, "WINDOW_BYTES", window),
         patch.object(parser, "_FIRST_ROOM", 1),
     ):
-        return Parser(BytesIO(data), len(data)).read()  # type: ignore[arg-type]
+        file: Any = BytesIO(data)
+        return Parser(file, len(data), details=details).read()
 
 
 class Checked(np.ndarray):
@@ -58,7 +60,7 @@ class Checked(np.ndarray):
                 raise IndexError(f"{one} is outside")
 
 
-def checked(data: bytes) -> ImageObjects:
+def checked(data: bytes, *, details: bool = False) -> ImageObjects:
     """Read with the parser as plain Python, which raises where an index is outside an array."""
 
     def run(stream: Stream, columns: Columns) -> int:
@@ -66,7 +68,7 @@ def checked(data: bytes) -> ImageObjects:
         return int(parse.function(*views))  # type: ignore[attr-defined]
 
     with patch.object(parser, "parse", run):
-        return parsed(data)
+        return parsed(data, details=details)
 
 
 def roi_record(objects: ImageObjects, number: int) -> tuple[object, ...] | None:
@@ -115,16 +117,37 @@ def columns(objects: ImageObjects) -> dict[str, object]:
                 value = (value.dtype.str, value.shape, value.tobytes())
             found[f"{type(part).__name__}.{name}"] = value
     del found["ImageObjects.rois"]
+    if (details := objects.details) is not None:
+        found["ImageObjects.details"] = (
+            details.color_argb.tobytes(),
+            details.offsets.tolist(),
+            [details.names[i] for i in details.name.tolist()],
+            details.value.tobytes(),
+            details.metadata,
+        )
     return found
 
 
-def check_agreement(data: bytes, n_objects: int | None = None, *, known: bool = True) -> None:
-    """All ways to read a file give the same; the parser may refuse it unless it is ``known``."""
-    expected = columns(plain(data))
-    if n_objects is not None:
-        assert len(plain(data)) == n_objects
-    for read in (parsed, checked, parsed_in_pieces):
-        try:
-            assert columns(read(data)) == expected
-        except NotKnownError:
-            assert not known or read is parsed_in_pieces  # that may refer to what is gone
+def check_agreement(
+    data: bytes, n_objects: int | None = None, *, known: bool = True, known_details: bool = False
+) -> None:
+    """All ways to read a file give the same.
+
+    The parser may refuse it unless it is ``known``, and its details unless these are.
+    """
+    readers: tuple[Callable[..., ImageObjects], ...] = (parsed, checked, parsed_in_pieces)
+    for details in (True, False):
+        found = plain(data, details=details)
+        if n_objects is not None:
+            assert len(found) == n_objects
+        expected = columns(found)
+        refused = 0
+        for read in readers:
+            try:
+                assert columns(read(data, details=details)) == expected
+            except NotKnownError:
+                refused += 1
+                must = known_details if details else known
+                assert not must or read is parsed_in_pieces  # that may refer to what is gone
+        if not refused:
+            readers = (parsed,)  # what is slow has read all that there is

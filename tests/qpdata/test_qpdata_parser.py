@@ -121,14 +121,16 @@ def test_varied_objects() -> None:
 
 @pytest.mark.parametrize("path", (*SAMPLES, *EMPTY, *VARIED), ids=lambda path: path.stem)
 def test_files_of_qupath_are_known(path: Path) -> None:
-    check_agreement(path.read_bytes())
+    check_agreement(path.read_bytes(), known_details=True)
     assert columns(parsed(path.read_bytes())) == columns(read_qpdata(path))
 
 
 @pytest.mark.parametrize("window", [5, 64, 1000, 1 << 20])
 def test_pieces_of_any_size(window: int) -> None:
     data = VARIED[0].read_bytes()
-    assert columns(parsed_in_pieces(data, window)) == columns(plain(data))
+    for details in (False, True):
+        found = parsed_in_pieces(data, window, details=details)
+        assert columns(found) == columns(plain(data, details=details))
 
 
 # ------------------------------------------------------- any content of objects
@@ -164,8 +166,8 @@ def measurements(writer: QuPathWriter, i: int) -> None:
     if i % 4 == 0:
         writer.null()
         return
+    list_class = ("java.util.ArrayList", SERIALIZABLE | 1, [("I", "size")])
     if i % 4 == 1:
-        list_class = ("java.util.ArrayList", SERIALIZABLE | 1, [("I", "size")])
         writer.object("DefaultMeasurementList", SERIALIZABLE, [("Ljava/util/List;", "list")])
         writer.object(*list_class)
         writer.raw(struct.pack(">i", i % 5))
@@ -176,18 +178,63 @@ def measurements(writer: QuPathWriter, i: int) -> None:
             writer.string(f"name {j * i % 7}", share=True)
         writer.end()
         return
-    fields = [("Z", "isClosed"), ("Ljava/util/List;", "names")]
-    base = ("NumericMeasurementList", SERIALIZABLE, fields)
-    writer.object("DoubleList", SERIALIZABLE, [("[D", "values")], base)
+    fields = [("Z", "isClosed"), ("Ljava/util/Map;", "map"), ("Ljava/util/List;", "names")]
+    base = ("AbstractNumericMeasurementList", SERIALIZABLE, fields)
+    code = "DF"[i % 3 == 0]
+    name = f"NumericMeasurementList${'Double' if code == 'D' else 'Float'}List"
+    writer.object(name, SERIALIZABLE, [(f"[{code}", "values")], base)
     writer.raw(b"\1")
-    writer.object_array("[Ljava.lang.String;", i % 9)
-    for j in range(i % 9):
-        writer.string(f"own {i}" if j == 3 else f"name {j}", share=j != 2)
-    writer.array("[D", "d", range(i % 9))
+    # The map, of which nothing is taken, may name things first.
+    writer.string("name 1", share=True) if i % 8 == 3 else writer.null()
+    if i % 4 == 2:
+        writer.object("java.util.Collections$UnmodifiableList", SERIALIZABLE,
+                      [("Ljava/util/List;", "list")],
+                      ("java.util.Collections$UnmodifiableCollection", SERIALIZABLE,
+                       [("Ljava/util/Collection;", "c")]))  # fmt: skip
+    key = ("names", i % 9) if i % 4 == 3 else ("own names", i)
+    if not writer.refer(key):
+        writer.object(*list_class, key=key)
+        writer.raw(struct.pack(">i", i % 9))
+        writer.block(bytes(4))
+        for j in range(i % 9):
+            writer.string(f"own {i}" if j == 3 else f"name {j}", share=j != 2)
+        writer.end()
+    if i % 4 == 2:
+        writer.refer(key)
+    values = [j / 7 for j in range(i % 9 + i % 2)] if i % 5 else [float("nan")] * 9
+    writer.array(f"[{code}", code.lower(), values)
 
 
 def test_measurements() -> None:
-    check_agreement(written(400, measurements), 400)
+    data = written(400, measurements)
+    check_agreement(data, 400, known_details=True)
+    details = parsed(data, details=True).details
+    assert details is not None
+    assert np.diff(details.offsets)[:8].tolist() == [0, 1, 2, 3, 0, 0, 6, 7]
+    assert [details.names[i] for i in details.name[:6]] == [
+        "name 0", "name 0", "name 1", "name 0", "name 1", "name 2"
+    ]  # fmt: skip
+
+
+def test_lists_of_measurements_of_other_forms() -> None:
+    """They are left to the plain reader, which knows more of Java's lists."""
+
+    def in_an_array(writer: QuPathWriter, i: int) -> None:
+        base = ("AbstractNumericMeasurementList", SERIALIZABLE, [("[Ljava/lang/String;", "names")])
+        name = "NumericMeasurementList$DoubleList"
+        writer.object(name, SERIALIZABLE, [("[D", "values")], base)
+        writer.object_array("[Ljava.lang.String;", 2)
+        writer.string("a", share=True)
+        writer.string("b", share=True)
+        writer.array("[D", "d", [i, 0.5])
+
+    data = written(3, in_an_array)
+    check_agreement(data, 3)
+    with pytest.raises(NotKnownError):
+        parsed(data, details=True)
+    details = plain(data, details=True).details
+    assert details is not None
+    assert (details.names, details.value.tolist()) == (("a", "b"), [0, 0.5, 1, 0.5, 2, 0.5])
 
 
 def nested(writer: QuPathWriter, i: int) -> None:
@@ -339,7 +386,5 @@ def test_classes_without_end() -> None:
 
 @pytest.mark.parametrize("text", ["1-2-3-4-5", "no id", ""])
 def test_ids_of_others(text: str) -> None:
-    data = data_file([Obj(metadata={"Object ID": text}), Obj(metadata={"Object ID": ID})])
-    with pytest.raises(NotKnownError):
-        parsed(data)
-    assert len(read_qpdata_bytes(data)) == 2
+    items = [Obj(metadata={"a": "b", "Object ID": text, "c": "d"}), Obj(metadata={"Object ID": ID})]
+    check_agreement(data_file(items), 2, known_details=True)

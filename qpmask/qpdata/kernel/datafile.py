@@ -14,17 +14,17 @@ from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import LIBRARY, Columns, Stream
 from qpmask.qpdata.kernel.objects import read_head, read_tail
 from qpmask.qpdata.kernel.stream import (
+    form_at,
     is_modified_utf8,
     lacking,
-    new_handle,
-    read_class,
+    open_object,
     read_enum,
     skip_value,
     text_end,
     text_start,
     u2,
 )
-from qpmask.qpdata.kernel.texts import keep_text, pool_text, share_text
+from qpmask.qpdata.kernel.texts import keep_text, pool_handle, pool_text
 
 FIRST_LINE, SERVER_TEXT, ENTRIES, TREE, AFTER_ROOT = range(5)
 """Phases."""
@@ -67,17 +67,13 @@ def _entry(stream: Stream, columns: Columns, pos: int) -> int:
             return k.END if n[k.BASE] + end == n[k.SIZE] and n[k.HAS_HIERARCHY] else k.UNKNOWN
         return skip_value(stream, pos)
     if code in (k.TC_OBJECT, k.TC_ENUM):
-        n_handles = n[k.HANDLES]
-        inside = read_class(stream, pos + 1)
-        if inside < 0:
-            return inside
-        form = stream.classes[n[k.ROW], k.FORM]
-        row = n[k.ROW]
-        n[k.HANDLES] = n_handles
+        form = form_at(stream, pos)
+        if form < 0:
+            return form
         if form == k.ODD:
             return k.UNKNOWN
         if form == k.A_HIERARCHY and code == k.TC_OBJECT:
-            return _open_hierarchy(stream, pos, row)
+            return _open_hierarchy(stream, pos)
         if form == k.AN_IMAGE_TYPE and code == k.TC_ENUM:
             pos = read_enum(stream, pos)
             if pos >= 0 and pos < len(data) and data[pos] == k.TC_NULL:
@@ -92,15 +88,15 @@ def _entry(stream: Stream, columns: Columns, pos: int) -> int:
 
 
 @kernel
-def _open_hierarchy(stream: Stream, pos: int, row: int) -> int:
+def _open_hierarchy(stream: Stream, pos: int) -> int:
     """Read the hierarchy up to its root."""
     n = stream.n
     if n[k.HAS_HIERARCHY]:
         return k.UNKNOWN
-    pos = read_class(stream, pos + 1)
-    handle = new_handle(stream, k.OBJECT_OF | row << 4)
-    if handle < 0:
-        return handle
+    pos = open_object(stream, pos, k.A_HIERARCHY)
+    if pos < 0:
+        return pos
+    row = n[k.ROW]
     pos += stream.classes[row, k.N_BYTES]
     roles = stream.classes[row, k.FIELDS]
     while roles & 15 != k.FIELD_ROOT:
@@ -157,7 +153,6 @@ def _unit(stream: Stream, columns: Columns, pos: int) -> int:
     pos = keep_text(stream, columns, pos)
     if pos >= 0:
         n[k.SERVER] = n[k.TEXT]
-        share_text(stream)
         n[k.PHASE] = ENTRIES
     return pos
 
@@ -170,9 +165,13 @@ def parse(stream: Stream, columns: Columns) -> int:
         for i in range(k.N_COUNTS):
             n[k.KEPT + i] = n[i]
         pos = _unit(stream, columns, n[k.POS])
+        if pos >= 0:
+            n[k.POS] = pos
+            continue
+        if pos != k.END:
+            for i in range(k.N_COUNTS):
+                n[i] = n[k.KEPT + i]
+        if pos == k.POOL:
+            pos = pool_handle(stream, columns, n[k.WANTED])
         if pos < 0:
-            if pos != k.END:
-                for i in range(k.N_COUNTS):
-                    n[i] = n[k.KEPT + i]
             return pos
-        n[k.POS] = pos

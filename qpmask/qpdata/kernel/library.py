@@ -12,8 +12,11 @@ import numpy as np
 
 from qpmask import jit
 
-_MODULES = ("library", "stream", "texts", "wkb", "rois", "metadata", "pathclass", "objects")
-LIBRARY = jit.Library("qpdata", [f"{__package__}.{name}" for name in (*_MODULES, "datafile")])
+_MODULES = (
+    "library", "stream", "texts", "wkb", "rois", "metadata", "measured", "pathclass", "objects",
+    "datafile",
+)  # fmt: skip
+LIBRARY = jit.Library("qpdata", [f"{__package__}.{name}" for name in _MODULES])
 
 # --------------------------------------------------------- codes of the stream
 
@@ -50,29 +53,33 @@ END: Final = -6
 """The file was read to its last byte."""
 SHORT: Final = -7
 """The file ends inside what is being read."""
+POOL: Final = -8
+"""The text of handle ``n[WANTED]``, from before this unit, is to be kept; then the unit anew."""
 
 # ------------------------------------------------------- n: counts, and where the parser is
 
 HANDLES, OBJECTS, ROIS, RINGS, VERTICES32, VERTICES64 = range(6)
 TEXTS, TEXT_BYTES, PATH_CLASSES, USED_CLASSES = range(6, 10)
-N_COUNTS: Final = 10
+METADATA, DETAILED, VALUES, NAME_LISTS, LIST_NAMES = range(10, 15)
+N_COUNTS: Final = 15
 """Counts, which go back to what they were where a unit is left off."""
-KEPT: Final = 10
+KEPT: Final = 15
 """Where they are kept meanwhile."""
-POS, BASE, SIZE, PHASE, DEPTH, N_CLASSES, HIERARCHY_ROW = range(20, 27)
+POS, BASE, SIZE, PHASE, DEPTH, N_CLASSES, HIERARCHY_ROW = range(30, 37)
 """Place in the window; offsets of the window and of the end of the file; open objects; classes."""
-FULL, WANTED, ASK_AT, ASK_HANDLE = range(27, 31)
-ROW, TEXT, SHARED, ROI = range(31, 35)
-"""Second results: a row of ``classes``, a text, the handle it came from, a ROI."""
-SERVER, IMAGE_TYPE, HAS_HIERARCHY = range(35, 38)
-N_NUMBERS: Final = 38
+FULL, WANTED, ASK_AT, ASK_HANDLE = range(37, 41)
+ROW, TEXT, ROI, NAMES = range(41, 45)
+"""Second results: a row of ``classes``, a text, a ROI, a list of names."""
+SERVER, IMAGE_TYPE, HAS_HIERARCHY, DETAILS = range(45, 49)
+"""DETAILS is not 0 if colours, measurements and metadata are wanted."""
+N_NUMBERS: Final = 49
 
 # ------------------------------------------------------------ handles: kind | payload << 4
 
 OTHER, TEXT_AT, ID_KEY, POOLED, CLASS_ROW, OBJECT_OF, TRUE_OR_FALSE, INTEGER = range(8)
 """Payloads: nothing; offset of a text's code (0: unknown), also if it is the key of an object's id;
 number of a text; row of a class; row of an object's class; the value (of two)."""
-PATH_CLASS, ROI_NUMBER, OBJECT_ARRAY = range(8, 11)
+PATH_CLASS, ROI_NUMBER, OBJECT_ARRAY, NAME_LIST = range(8, 12)
 
 # ------------------------------------------------------------------- columns of classes
 
@@ -86,6 +93,7 @@ N_CLASS_COLUMNS: Final = 17
 
 ODD, PLAIN, A_PATH_OBJECT, A_BOOLEAN, AN_INTEGER, A_UUID, A_METADATA = range(7)
 A_PATH_CLASS, A_ROI, A_HIERARCHY, AN_IMAGE_TYPE = range(7, 11)
+MEASURED, ODD_MEASURED, A_MEASUREMENT, A_LIST, A_WRAPPED_LIST = range(11, 16)
 """Forms. ODD: has the name of something that is known, but not its fields."""
 
 HAS_ROI, IS_ROOT, IS_CELL, IS_CORE = 1, 2, 4, 8
@@ -93,6 +101,8 @@ HAS_ROI, IS_ROOT, IS_CELL, IS_CORE = 1, 2, 4, 8
 SKIP, FIELD_X, FIELD_Y, FIELD_WKB = range(4)
 FIELD_COLOR, FIELD_NAME, FIELD_PARENT = range(1, 4)
 FIELD_ROOT: Final = 1
+FIELD_NAMES, FIELD_VALUES, FIELD_PAIRS = range(1, 4)
+NO_COLOR: Final = 1 << 40
 
 UNTIL_END: Final = -1
 """In place of a number of values: all until the end of the contents."""
@@ -139,7 +149,11 @@ class Columns(NamedTuple):
     """What is filled; see :mod:`qpmask.qpdata.model`.
 
     ``path_classes`` holds name (a text), colour (-1 for none, else 32 bits), parent, and one more
-    than its place in ``used_classes``; ``open_objects`` class, number and children left.
+    than its place in ``used_classes``; ``open_objects`` class, number and children left;
+    ``metadata`` object, key and value (texts, -1 for none), the key -1 for an id that is not
+    written as Java does. Details: ``color``, ``name_list`` (-1 for no measurements) and ``single``
+    (whether they are of single precision, as 32 bits) of an object; ``list_first`` and
+    ``list_size`` of a list of names in ``list_names`` (texts).
     """
 
     open_objects: jit.I64_2D
@@ -170,6 +184,14 @@ class Columns(NamedTuple):
     text_bytes: U8
     path_classes: I64
     used_classes: I64
+    metadata: I32
+    color: I64
+    name_list: I32
+    single: U8
+    values: I64
+    list_first: I64
+    list_size: I64
+    list_names: I32
 
 
 class Group(NamedTuple):
@@ -200,5 +222,11 @@ GROUPS: Final = (
     Group(TEXT_BYTES, 32, (("text_bytes", np.uint8, 1),)),
     Group(PATH_CLASSES, 4096, (("path_classes", np.int64, 4),)),
     Group(USED_CLASSES, 4096, (("used_classes", np.int64, 1),)),
+    Group(METADATA, 4096, (("metadata", np.int32, 3),)),
+    Group(DETAILED, 128, (
+        ("color", np.int64, 1), ("name_list", np.int32, 1), ("single", np.uint8, 1))),
+    Group(VALUES, 32, (("values", np.int64, 1),)),
+    Group(NAME_LISTS, 1024, (("list_first", np.int64, 1), ("list_size", np.int64, 1))),
+    Group(LIST_NAMES, 256, (("list_names", np.int32, 1),)),
     Group(HANDLES, 16, (("handles", np.int64, 1),)),
 )  # fmt: skip

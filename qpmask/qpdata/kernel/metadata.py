@@ -1,4 +1,4 @@
-"""What comes before the children of an object, compiled: its id, and what is passed over."""
+"""What comes before the children of an object, compiled: its id, other metadata, measurements."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ import numpy as np
 from qpmask.jit import kernel
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import U8, Columns, Stream
+from qpmask.qpdata.kernel.measured import read_measured
 from qpmask.qpdata.kernel.stream import (
+    form_at,
+    full,
     i4,
     is_text,
     lacking,
-    new_handle,
+    open_object,
     read_array,
-    read_class,
     read_text,
     reference,
     skip_value,
     text_end,
     text_start,
 )
+from qpmask.qpdata.kernel.texts import keep_text, pool_text
 
 ID_BYTES: Final = 36
 
@@ -31,17 +34,16 @@ def _put_id(data: U8, start: int, size: int, columns: Columns, number: int) -> b
     """Put an id in lower case; False if it is not written as Java writes a UUID."""
     if size != ID_BYTES:
         return False
-    for i in range(ID_BYTES):
-        char = np.int64(data[start + i])
-        if 0x41 <= char <= 0x46:
-            char += 0x20
-        if i == 8 or i == 13 or i == 18 or i == 23:
-            if char != 0x2D:
-                return False
-        elif not (0x30 <= char <= 0x39 or 0x61 <= char <= 0x66):
-            return False
-        columns.ids[ID_BYTES * number + i] = char
-    return True
+    at, to = np.uint64(start), np.uint64(ID_BYTES * number)
+    n_digits = 0
+    for i in range(ID_BYTES):  # without a way out, so that it becomes a few instructions
+        char = np.int64(data[at + np.uint64(i)])
+        is_letter = 0x61 <= char | 0x20 <= 0x66
+        n_digits += is_letter or 0x30 <= char <= 0x39
+        columns.ids[to + np.uint64(i)] = char | 0x20 if is_letter else char
+    hyphens = data[at + np.uint64(8)] == 0x2D and data[at + np.uint64(13)] == 0x2D
+    hyphens = hyphens and data[at + np.uint64(18)] == 0x2D and data[at + np.uint64(23)] == 0x2D
+    return hyphens and n_digits == ID_BYTES - 4
 
 
 @kernel
@@ -71,12 +73,36 @@ def _read_id(stream: Stream, columns: Columns, pos: int, number: int) -> int:
     if end < 0:
         return end
     start = text_start(stream, at)
-    return after if _put_id(data, start, end - start, columns, number) else k.UNKNOWN
+    if _put_id(data, start, end - start, columns, number):
+        return after
+    text = pool_text(stream, columns, start, end)
+    if text < 0:
+        return text
+    row = _add_entry(stream, columns, number, -1)
+    if row < 0:
+        return row
+    columns.metadata[3 * row + 2] = text
+    return after
+
+
+@kernel
+def _add_entry(stream: Stream, columns: Columns, number: int, key: int) -> int:
+    """Begin an entry of an object's metadata; give its number."""
+    row: int = stream.n[k.METADATA]
+    if 3 * row >= len(columns.metadata):
+        return full(stream.n, k.METADATA, 1)
+    columns.metadata[3 * row] = number
+    columns.metadata[3 * row + 1] = key
+    stream.n[k.METADATA] = row + 1
+    return row
 
 
 @kernel
 def _metadata(stream: Stream, columns: Columns, pos: int, number: int) -> int:
-    """Read a version, an array of keys, an array of values, and the end; behind the head."""
+    """Read a version, an array of keys, an array of values, and the end; behind the head.
+
+    ``n[NAMES]`` is which of them is the id, -1 for none.
+    """
     data, n, items = stream.data, stream.n, stream.frames[0]
     if pos < len(data) and data[pos] == k.TC_ARRAY:
         return k.UNKNOWN
@@ -87,6 +113,7 @@ def _metadata(stream: Stream, columns: Columns, pos: int, number: int) -> int:
     pos = skip_value(stream, pos)
     n_entries = np.int64(-1)
     which = np.int64(-1)
+    row = n[k.METADATA]
     for array in range(2):
         if pos < 0:
             return pos
@@ -103,6 +130,10 @@ def _metadata(stream: Stream, columns: Columns, pos: int, number: int) -> int:
         for i in range(n_entries):
             if array == 1 and i == which:
                 pos = _read_id(stream, columns, pos, number)
+            elif array == 1 and n[k.DETAILS]:
+                pos = keep_text(stream, columns, pos)
+                columns.metadata[3 * row + 2] = n[k.TEXT]
+                row += 1
             elif array == 1:
                 pos = skip_value(stream, pos)
             else:
@@ -112,10 +143,20 @@ def _metadata(stream: Stream, columns: Columns, pos: int, number: int) -> int:
                     if which >= 0:
                         return k.UNKNOWN
                     which = i
+                elif pos >= 0 and n[k.DETAILS]:
+                    n[k.HANDLES] = handle
+                    pos = keep_text(stream, columns, at)
+                    if pos >= 0 and n[k.TEXT] < 0:
+                        return k.UNKNOWN
+                    if pos >= 0:
+                        entry = _add_entry(stream, columns, number, n[k.TEXT])
+                        if entry < 0:
+                            return entry
             if pos < 0:
                 return pos
     if pos >= len(data):
         return lacking(stream, pos + 1)
+    n[k.NAMES] = which
     return pos + 1 if data[pos] == k.TC_ENDBLOCKDATA else k.UNKNOWN
 
 
@@ -132,7 +173,7 @@ def _is_id_key_at(stream: Stream, pos: int, handle: int) -> bool:
 @kernel
 def _uuid(stream: Stream, columns: Columns, pos: int, row: int, number: int) -> int:
     """Read an id of version 4, behind the head; then a number of fields, and as many fields."""
-    data, classes = stream.data, stream.classes
+    data, n, classes = stream.data, stream.n, stream.classes
     if pos + classes[row, k.N_BYTES] + 6 > len(data):
         return lacking(stream, pos + classes[row, k.N_BYTES] + 6)
     to = ID_BYTES * number
@@ -150,12 +191,25 @@ def _uuid(stream: Stream, columns: Columns, pos: int, row: int, number: int) -> 
         return k.UNKNOWN
     n_fields = i4(data, pos + 2)
     pos += 6
+    n_maps = 0
     for _ in range(n_fields):
         if pos >= len(data):
             return lacking(stream, pos + 1)
         if data[pos] == k.TC_BLOCKDATA:
             break  # QuPath counts an empty map that it does not write
-        pos = skip_value(stream, pos)
+        form = form_at(stream, pos)
+        is_first = n[k.DETAILS] and columns.name_list[number] < 0
+        if n[k.DETAILS] and form == k.A_METADATA:
+            pos = open_object(stream, pos, form)
+            if pos >= 0:
+                pos = _metadata(stream, columns, pos, number)
+            n_maps += 1
+            if pos >= 0 and (n_maps > 1 or n[k.NAMES] >= 0):
+                return k.UNKNOWN  # two of them, or two ids
+        elif is_first and (form == k.MEASURED or form == k.ODD_MEASURED):
+            pos = read_measured(stream, columns, pos, number)
+        else:
+            pos = skip_value(stream, pos)
         if pos < 0:
             return pos
     return pos
@@ -164,35 +218,20 @@ def _uuid(stream: Stream, columns: Columns, pos: int, row: int, number: int) -> 
 @kernel
 def read_fields(stream: Stream, columns: Columns, pos: int, number: int) -> int:
     """Read metadata and measurements."""
-    data, n, classes = stream.data, stream.n, stream.classes
-    if pos >= len(data):
-        return lacking(stream, pos + 1)
-    if data[pos] == k.TC_OBJECT:
-        n_handles = n[k.HANDLES]
-        inside = read_class(stream, pos + 1)
-        if inside < 0:
-            return inside
-        row = n[k.ROW]
-        form = classes[row, k.FORM]
-        if form == k.ODD:
-            return k.UNKNOWN
-        if form in (k.A_METADATA, k.A_UUID):
-            handle = new_handle(stream, k.OBJECT_OF | row << 4)
-            if handle < 0:
-                return handle
-            if form == k.A_UUID:
-                return _uuid(stream, columns, inside, row, number)
-            pos = _metadata(stream, columns, inside, number)
-            if pos < 0:
-                return pos
-        else:
-            n[k.HANDLES] = n_handles
-    elif data[pos] == k.TC_REFERENCE:
-        entry = reference(stream, pos + 1)
-        if entry < 0:
-            return entry
-        if entry & 15 == k.OBJECT_OF:
-            form = classes[entry >> 4, k.FORM]
-            if form in (k.A_METADATA, k.A_UUID, k.ODD):
-                return k.UNKNOWN
+    n = stream.n
+    form = form_at(stream, pos)
+    if form < 0:
+        return form
+    if form == k.ODD:
+        return k.UNKNOWN
+    if form in (k.A_METADATA, k.A_UUID):
+        pos = open_object(stream, pos, form)
+        if pos >= 0 and form == k.A_UUID:
+            return _uuid(stream, columns, pos, n[k.ROW], number)
+        if pos >= 0:
+            pos = _metadata(stream, columns, pos, number)
+        if pos < 0:
+            return pos
+    if n[k.DETAILS]:
+        return read_measured(stream, columns, pos, number)
     return skip_value(stream, pos)

@@ -17,18 +17,18 @@ from qpmask.jit import kernel
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import Columns, Stream
 from qpmask.qpdata.kernel.metadata import ID_BYTES, read_fields
-from qpmask.qpdata.kernel.pathclass import read_path_class, use_class
+from qpmask.qpdata.kernel.pathclass import read_color, read_path_class, use_class
 from qpmask.qpdata.kernel.rois import read_roi
 from qpmask.qpdata.kernel.stream import (
+    form_at,
     full,
     i4,
     lacking,
-    new_handle,
-    read_class,
+    open_object,
     reference,
     skip_value,
 )
-from qpmask.qpdata.kernel.texts import keep_text, share_text
+from qpmask.qpdata.kernel.texts import keep_text
 
 
 @kernel
@@ -36,31 +36,34 @@ def read_head(stream: Stream, columns: Columns, pos: int) -> int:
     """Read an object up to its children, and open it."""
     data, n = stream.data, stream.n
     depth, number = n[k.DEPTH], n[k.OBJECTS]
-    if pos >= len(data):
-        return lacking(stream, pos + 1)
-    if data[pos] != k.TC_OBJECT or depth > k.MAX_LEVELS:
+    if depth > k.MAX_LEVELS:
         return k.UNKNOWN
-    pos = read_class(stream, pos + 1)
+    pos = open_object(stream, pos, k.A_PATH_OBJECT)
     if pos < 0:
         return pos
     row = n[k.ROW]
-    if stream.classes[row, k.FORM] != k.A_PATH_OBJECT:
-        return k.UNKNOWN
     is_root = stream.classes[row, k.FLAGS] & k.IS_ROOT != 0
     if is_root != (depth == 0):
         return k.UNKNOWN
     if number >= len(columns.kind):
         return full(n, k.OBJECTS, 1)
-    handle = new_handle(stream, k.OBJECT_OF | row << 4)
-    if handle < 0:
-        return handle
+    details = n[k.DETAILS] != 0
+    if details and number >= len(columns.color):
+        return full(n, k.DETAILED, 1)
     pos = keep_text(stream, columns, pos)
     if pos < 0:
         return pos
-    text, shared = n[k.TEXT], n[k.SHARED]
-    pos = skip_value(stream, pos)  # the colour
+    text = n[k.TEXT]
+    if details:
+        pos = read_color(stream, pos)
+        color = n[k.TEXT]
+        columns.color[number] = k.NO_COLOR if color < 0 else color - ((color & 0x80000000) << 1)
+        columns.name_list[number] = -1
+    else:
+        pos = skip_value(stream, pos)
     if pos < 0:
         return pos
+    n_values, n_metadata = n[k.VALUES], n[k.METADATA]
     for i in range(ID_BYTES):
         columns.ids[ID_BYTES * number + i] = 0
     pos = read_fields(stream, columns, pos, number)
@@ -78,6 +81,7 @@ def read_head(stream: Stream, columns: Columns, pos: int) -> int:
     opened[0], opened[1], opened[2] = row, number, n_children
     if is_root:
         opened[1] = -1
+        n[k.VALUES], n[k.METADATA] = n_values, n_metadata
     else:
         columns.open_objects[depth - 1, 2] -= 1
         columns.kind[number] = stream.classes[row, k.KIND]
@@ -89,8 +93,8 @@ def read_head(stream: Stream, columns: Columns, pos: int) -> int:
         columns.roi[number] = -1
         columns.nucleus_roi[number] = -1
         n[k.OBJECTS] = number + 1
-    n[k.TEXT], n[k.SHARED] = text, shared
-    share_text(stream)
+        if details:
+            n[k.DETAILED] = number + 1
     n[k.DEPTH] = depth + 1
     return pos
 
@@ -118,16 +122,11 @@ def _lock_or_class(stream: Stream, columns: Columns, pos: int, number: int, is_f
         columns.locked[number] = entry >> 4
         n[k.ROW] = -2
         return pos
-    if code != k.TC_OBJECT:
-        return k.UNKNOWN
-    n_handles = n[k.HANDLES]
-    inside = read_class(stream, pos + 1)
-    if inside < 0:
-        return inside
-    form = stream.classes[n[k.ROW], k.FORM]
-    n[k.HANDLES] = n_handles
+    form = form_at(stream, pos)
+    if form < 0:
+        return form
     if form == k.A_PATH_CLASS:
-        return read_path_class(stream, columns, pos + 1)
+        return read_path_class(stream, columns, pos)
     if not is_first or form != k.A_BOOLEAN:
         return k.UNKNOWN
     pos = skip_value(stream, pos)

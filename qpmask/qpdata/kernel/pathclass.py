@@ -7,13 +7,13 @@ import numpy as np
 from qpmask.jit import kernel
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import Columns, Stream
-from qpmask.qpdata.kernel.stream import full, lacking, new_handle, read_class, reference, skip_value
+from qpmask.qpdata.kernel.stream import form_at, full, lacking, open_object, reference, skip_value
 from qpmask.qpdata.kernel.texts import keep_text
 
 
 @kernel
-def _color(stream: Stream, pos: int) -> int:
-    """Read the colour of a class into ``n[TEXT]``: -1 for none, else 32 bits."""
+def read_color(stream: Stream, pos: int) -> int:
+    """Read a colour into ``n[TEXT]``: -1 for none, else 32 bits."""
     data, n = stream.data, stream.n
     n[k.TEXT] = -1
     if pos >= len(data):
@@ -23,20 +23,16 @@ def _color(stream: Stream, pos: int) -> int:
     if data[pos] == k.TC_REFERENCE:
         entry = reference(stream, pos + 1)
         pos += 5
-    elif data[pos] == k.TC_OBJECT:
-        n_handles = n[k.HANDLES]
-        inside = read_class(stream, pos + 1)
-        if inside < 0:
-            return inside
-        if stream.classes[n[k.ROW], k.FORM] != k.AN_INTEGER:
+    else:
+        form = form_at(stream, pos)
+        if form < 0:
+            return form
+        if form != k.AN_INTEGER:
             return k.UNKNOWN
-        n[k.HANDLES] = n_handles
         pos = skip_value(stream, pos)
         if pos < 0:
             return pos
         entry = stream.handles[n[k.HANDLES] - 1]
-    else:
-        return k.UNKNOWN
     if entry < 0:
         return entry
     if entry & 15 != k.INTEGER:
@@ -47,7 +43,7 @@ def _color(stream: Stream, pos: int) -> int:
 
 @kernel
 def read_path_class(stream: Stream, columns: Columns, pos: int) -> int:
-    """Read the class at ``pos``, behind the code of an object, and those that it is derived from.
+    """Read the class at ``pos``, and those that it is derived from.
 
     ``n[ROW]`` is its number, ``USED_CLASSES`` not yet told.
     """
@@ -55,18 +51,13 @@ def read_path_class(stream: Stream, columns: Columns, pos: int) -> int:
     first = n[k.PATH_CLASSES]
     child = np.int64(-1)
     while True:
-        pos = read_class(stream, pos)
+        pos = open_object(stream, pos, k.A_PATH_CLASS)
         if pos < 0:
             return pos
-        row = n[k.ROW]
-        if classes[row, k.FORM] != k.A_PATH_CLASS:
-            return k.UNKNOWN
-        number = n[k.PATH_CLASSES]
+        row, number = n[k.ROW], n[k.PATH_CLASSES]
         if number >= len(columns.path_classes) // 4:
             return full(n, k.PATH_CLASSES, 1)
-        handle = new_handle(stream, k.PATH_CLASS | number << 4)
-        if handle < 0:
-            return handle
+        stream.handles[n[k.HANDLES] - 1] = k.PATH_CLASS | number << 4
         n[k.PATH_CLASSES] = number + 1
         if child >= 0:
             columns.path_classes[4 * child + 2] = number
@@ -79,7 +70,7 @@ def read_path_class(stream: Stream, columns: Columns, pos: int) -> int:
             role = roles & 15
             roles >>= 4
             if role == k.FIELD_COLOR:
-                pos = _color(stream, pos)
+                pos = read_color(stream, pos)
                 columns.path_classes[to + 1] = n[k.TEXT]
             elif role == k.FIELD_NAME:
                 pos = keep_text(stream, columns, pos)
@@ -93,7 +84,6 @@ def read_path_class(stream: Stream, columns: Columns, pos: int) -> int:
         code = data[pos]
         if code == k.TC_OBJECT:
             child = number
-            pos += 1
             continue
         if code == k.TC_REFERENCE:
             entry = reference(stream, pos + 1)

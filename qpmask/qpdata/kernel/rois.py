@@ -12,15 +12,14 @@ import numpy as np
 
 from qpmask.jit import kernel
 from qpmask.qpdata.kernel import library as k
-from qpmask.qpdata.kernel.library import I64, U8, U32, Columns, Stream
+from qpmask.qpdata.kernel.library import U8, U32, Columns, Stream
 from qpmask.qpdata.kernel.stream import (
+    array_of,
     full,
     i4,
     i8,
     lacking,
-    new_handle,
-    read_array,
-    read_class,
+    open_object,
     reference,
     skip_value,
     u4,
@@ -51,25 +50,12 @@ def _put_floats(data: U8, pos: int, n_items: int, out: U32, at: int) -> None:
 
 
 @kernel
-def _array_of(stream: Stream, pos: int, code: int, items: I64) -> int:
-    """Read the head of an array of numbers of one type, or (code 0) of objects."""
-    if pos >= len(stream.data):
-        return lacking(stream, pos + 1)
-    if stream.data[pos] != k.TC_ARRAY:
-        return k.UNKNOWN
-    pos = read_array(stream, pos, items)
-    if pos >= 0 and stream.classes[stream.n[k.ROW], k.ITEM_CODE] != code:
-        return k.UNKNOWN
-    return pos
-
-
-@kernel
 def _axis_of_ring(
     stream: Stream, columns: Columns, pos: int, axis: int, ring: int, vertex: int
 ) -> int:
     """Read x or y of a ring; x says how many there are."""
     items = stream.frames[0]
-    pos = _array_of(stream, pos, 0x46, items)
+    pos = array_of(stream, pos, 0x46, items)
     if pos < 0:
         return pos
     n_items = items[1]
@@ -92,7 +78,7 @@ def _axis(stream: Stream, columns: Columns, pos: int, axis: int, kind: int) -> i
     n_rings = 1
     if kind == AREA:
         items = stream.frames[0]
-        pos = _array_of(stream, pos, 0, items)
+        pos = array_of(stream, pos, 0, items)
         if pos < 0:
             return pos
         n_rings = items[1]
@@ -124,7 +110,7 @@ def _axis(stream: Stream, columns: Columns, pos: int, axis: int, kind: int) -> i
 def _geometry(stream: Stream, columns: Columns, pos: int) -> int:
     """Read a geometry, which is an array of bytes."""
     items = stream.frames[0]
-    pos = _array_of(stream, pos, 0x42, items)
+    pos = array_of(stream, pos, 0x42, items)
     if pos < 0:
         return pos
     end: int = pos + items[1]
@@ -151,30 +137,22 @@ def read_roi(stream: Stream, columns: Columns, pos: int) -> int:
     data, n, classes = stream.data, stream.n, stream.classes
     if pos >= len(data):
         return lacking(stream, pos + 1)
-    code = data[pos]
-    if code == k.TC_NULL:
+    if data[pos] == k.TC_NULL:
         n[k.ROI] = -1
         return pos + 1
-    if code == k.TC_REFERENCE:
+    if data[pos] == k.TC_REFERENCE:
         entry = reference(stream, pos + 1)
         if entry < 0:
             return entry
         n[k.ROI] = entry >> 4
         return pos + 5 if entry & 15 == k.ROI_NUMBER else k.UNKNOWN
-    if code != k.TC_OBJECT:
-        return k.UNKNOWN
-    pos = read_class(stream, pos + 1)
+    pos = open_object(stream, pos, k.A_ROI)
     if pos < 0:
         return pos
-    row = n[k.ROW]
-    if classes[row, k.FORM] != k.A_ROI:
-        return k.UNKNOWN
-    roi = n[k.ROIS]
+    row, roi = n[k.ROW], n[k.ROIS]
     if roi + 2 > len(columns.ring_offsets):
         return full(n, k.ROIS, 2)
-    handle = new_handle(stream, k.ROI_NUMBER | roi << 4)
-    if handle < 0:
-        return handle
+    stream.handles[n[k.HANDLES] - 1] = k.ROI_NUMBER | roi << 4
     if pos + classes[row, k.N_BYTES] > len(data):
         return lacking(stream, pos + classes[row, k.N_BYTES])
     kind = classes[row, k.KIND]

@@ -225,6 +225,19 @@ def read_array(stream: Stream, pos: int, items: I64) -> int:
 
 
 @kernel
+def array_of(stream: Stream, pos: int, code: int, items: I64) -> int:
+    """Read the head of an array of numbers of one type, or (code 0) of objects."""
+    if pos >= len(stream.data):
+        return lacking(stream, pos + 1)
+    if stream.data[pos] != k.TC_ARRAY:
+        return k.UNKNOWN
+    pos = read_array(stream, pos, items)
+    if pos >= 0 and stream.classes[stream.n[k.ROW], k.ITEM_CODE] != code:
+        return k.UNKNOWN
+    return pos
+
+
+@kernel
 def read_enum(stream: Stream, pos: int) -> int:
     """Read the head of the enum constant at ``pos``; its name comes next."""
     pos = read_class(stream, pos + 1)
@@ -248,6 +261,52 @@ def skip_enum_name(stream: Stream, pos: int) -> int:
     if entry < 0:
         return entry
     return pos + 5 if is_text(entry) else k.UNKNOWN
+
+
+@kernel
+def form_at(stream: Stream, pos: int) -> int:
+    """The form of the object at ``pos``, or that is referred to there, without reading it.
+
+    Its class is ``n[ROW]``. PLAIN for whatever else stands there.
+    """
+    n = stream.n
+    if pos >= len(stream.data):
+        return lacking(stream, pos + 1)
+    code = stream.data[pos]
+    if code == k.TC_REFERENCE:
+        entry = reference(stream, pos + 1)
+        if entry < 0:
+            return entry
+        if entry & 15 != k.OBJECT_OF:
+            return k.PLAIN
+        n[k.ROW] = entry >> 4
+    elif code in (k.TC_OBJECT, k.TC_ENUM):
+        n_handles = n[k.HANDLES]
+        inside = read_class(stream, pos + 1)
+        if inside < 0:
+            return inside
+        n[k.HANDLES] = n_handles
+    else:
+        return k.PLAIN
+    form: int = stream.classes[n[k.ROW], k.FORM]
+    return form
+
+
+@kernel
+def open_object(stream: Stream, pos: int, form: int) -> int:
+    """Read the head of an object of this form; its class is ``n[ROW]``, its handle the last one."""
+    n = stream.n
+    if pos >= len(stream.data):
+        return lacking(stream, pos + 1)
+    if stream.data[pos] != k.TC_OBJECT:
+        return k.UNKNOWN
+    pos = read_class(stream, pos + 1)
+    if pos < 0:
+        return pos
+    if stream.classes[n[k.ROW], k.FORM] != form:
+        return k.UNKNOWN
+    handle = new_handle(stream, k.OBJECT_OF | n[k.ROW] << 4)
+    return handle if handle < 0 else pos
 
 
 @kernel

@@ -36,21 +36,17 @@ def pool_text(stream: Stream, columns: Columns, start: int, end: int) -> int:
 
 @kernel
 def keep_text(stream: Stream, columns: Columns, pos: int) -> int:
-    """Read a text, a reference to one, or null; its number is ``n[TEXT]``, -1 for null.
-
-    ``n[SHARED]`` is the handle that may stand for that number from now on, or -1.
-    """
+    """Read a text, a reference to one, or null; its number is ``n[TEXT]``, -1 for null."""
     data, n = stream.data, stream.n
-    n[k.TEXT] = n[k.SHARED] = -1
+    n[k.TEXT] = -1
     if pos >= len(data):
         return lacking(stream, pos + 1)
     code = data[pos]
     if code == k.TC_NULL:
         return pos + 1
-    at = pos
+    handle = n[k.HANDLES]
     after = pos + 5
     if code in (k.TC_STRING, k.TC_LONGSTRING):
-        handle = n[k.HANDLES]
         after = read_text(stream, pos)
         if after < 0:
             return after
@@ -61,28 +57,32 @@ def keep_text(stream: Stream, columns: Columns, pos: int) -> int:
         if entry & 15 == k.POOLED:
             n[k.TEXT] = entry >> 4
             return after
-        if not is_text(entry) or entry >> 4 == 0:
+        if not is_text(entry):
             return k.UNKNOWN
         handle = u4(data, pos + 1) - k.FIRST_REFERENCE
-        at = (entry >> 4) - n[k.BASE]
-        if at < 0:
-            return k.BACK
+        if handle < n[k.KEPT + k.HANDLES] and entry & 15 == k.TEXT_AT:
+            n[k.WANTED] = handle
+            return k.POOL
     else:
         return k.UNKNOWN
-    if stream.handles[handle] & 15 == k.TEXT_AT:
-        n[k.SHARED] = handle
+    text = pool_handle(stream, columns, handle)
+    n[k.TEXT] = text
+    return text if text < 0 else after
+
+
+@kernel
+def pool_handle(stream: Stream, columns: Columns, handle: int) -> int:
+    """Keep the text of a handle, which stands for its number from now on; give that."""
+    entry = stream.handles[handle]
+    at = (entry >> 4) - stream.n[k.BASE]
+    if entry >> 4 == 0:
+        return k.UNKNOWN
+    if at < 0:
+        return k.BACK
     end = text_end(stream, at)
     if end < 0:
         return end
     text = pool_text(stream, columns, text_start(stream, at), end)
-    if text < 0:
-        return text
-    n[k.TEXT] = text
-    return after
-
-
-@kernel
-def share_text(stream: Stream) -> None:
-    """Let a handle stand for the text that was kept; at the end of a unit, never inside one."""
-    if stream.n[k.SHARED] >= 0:
-        stream.handles[stream.n[k.SHARED]] = k.POOLED | stream.n[k.TEXT] << 4
+    if text >= 0 and entry & 15 == k.TEXT_AT:
+        stream.handles[handle] = k.POOLED | text << 4
+    return text

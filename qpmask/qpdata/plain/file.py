@@ -24,8 +24,8 @@ from qpmask.qpdata.plain.values import (
 )
 
 
-def read_file(stream: JavaStream) -> ImageObjects:
-    """Read a data file.
+def read_file(stream: JavaStream, *, details: bool = False) -> ImageObjects:
+    """Read a data file; with colours, measurements and metadata if ``details`` are wanted.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def read_file(stream: JavaStream) -> ImageObjects:
             if value.desc.name == HIERARCHY:
                 if hierarchy is not None:
                     raise stream.corrupt("it holds two hierarchies")
-                hierarchy = Hierarchy(stream)
+                hierarchy = Hierarchy(stream, details=details)
                 _read_hierarchy(stream, value, hierarchy)
             else:
                 stream.finish_object(value)
@@ -79,6 +79,7 @@ def read_file(stream: JavaStream) -> ImageObjects:
         image_type=image_type,
         names=tuple(item.name for item in found),
         classes=classes,
+        details=hierarchy.details,
     )
 
 

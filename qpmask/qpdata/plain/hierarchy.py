@@ -10,6 +10,7 @@ import numpy as np
 
 from qpmask.qpdata.columns import StoredClass
 from qpmask.qpdata.kernel import library as k
+from qpmask.qpdata.model import ObjectDetails
 from qpmask.qpdata.names import (
     BOOLEAN,
     CELL,
@@ -24,6 +25,7 @@ from qpmask.qpdata.names import (
     kind_of,
     stored_id,
 )
+from qpmask.qpdata.plain.details import Details, is_measured
 from qpmask.qpdata.plain.javastream import JavaStream
 from qpmask.qpdata.plain.rois import RoiTable
 from qpmask.qpdata.plain.values import (
@@ -66,10 +68,13 @@ class Hierarchy:
     ----------
     stream : JavaStream
         Where to read.
+    details : bool
+        Whether colours, measurements and metadata are wanted.
     """
 
-    def __init__(self, stream: JavaStream) -> None:
+    def __init__(self, stream: JavaStream, *, details: bool) -> None:
         self._stream = stream
+        self._details = Details(stream) if details else None
         self.objects: list[Found] = []
         self.rois = RoiTable(stream)
         #: The classes in use, in the order in which they were found.
@@ -104,8 +109,8 @@ class Hierarchy:
         name = self._value()
         if name is not None and not isinstance(name, str):
             raise stream.corrupt("the name of an object is no text")
-        self._value()  # the colour
-        id_bytes = self._read_fields()
+        color = self._value()
+        id_bytes, measured, metadata = self._read_fields()
         n_children = stream.read_raw_int()
         if n_children < 0:
             raise stream.corrupt("an object has a negative number of children")
@@ -116,6 +121,8 @@ class Hierarchy:
         if parent is None:
             return _Open(desc, -1, n_children)
         self.objects.append(Found(kind_of(desc.chain), parent, name, id_bytes))
+        if self._details is not None:
+            self._details.add(color, measured, metadata)
         return _Open(desc, len(self.objects) - 1, n_children)
 
     def _value(self) -> object:
@@ -125,9 +132,15 @@ class Hierarchy:
             raise self._stream.corrupt("an object ends too early")
         return value
 
-    def _read_fields(self) -> bytes:
-        """Read metadata and measurements; give the id."""
+    @property
+    def details(self) -> ObjectDetails | None:
+        """Colours, measurements and metadata, if they are wanted."""
+        return None if self._details is None else self._details.finish()
+
+    def _read_fields(self) -> tuple[bytes, object, dict[str, str]]:
+        """Read metadata and measurements; give the id, the measurements, the other metadata."""
         stream = self._stream
+        metadata: dict[str, str] = {}
         value = self._value()
         if _is_a(value, UUID):
             # Version 4: the id, a number of fields, and as many fields.
@@ -136,27 +149,32 @@ class Hierarchy:
                 raise stream.corrupt("an id has no value")
             digits = f"{high & (2**64 - 1):016x}{low & (2**64 - 1):016x}"
             text = "-".join(digits[a:b] for a, b in pairwise((0, 8, 12, 16, 20, 32)))
+            fields = []
             for _ in range(stream.read_raw_int()):
                 if stream.peek() in (k.TC_BLOCKDATA, k.TC_BLOCKDATALONG):
                     break  # QuPath counts an empty map that it does not write
-                self._value()
-            return text.encode("ascii")
-        id_text = ""
+                fields.append(self._value())
+            measured = next((field for field in fields if is_measured(field)), None)
+            inside = next((field for field in fields if _is_a(field, METADATA)), None)
+            if inside is not None and self._details is not None:
+                metadata = self._metadata(inside)
+                metadata.pop(ID_KEY, None)
+            return text.encode("ascii"), measured, metadata
         if _is_a(value, METADATA):
-            id_text = self._id_in(value)
-            self._value()
-        return stored_id(id_text)
+            metadata = self._metadata(value)
+            value = self._value()
+        return stored_id(metadata.pop(ID_KEY, "")), value, metadata
 
-    def _id_in(self, metadata: JavaObject) -> str:
-        """Find the id in an object's metadata: a version, the keys, the values."""
+    def _metadata(self, metadata: JavaObject) -> dict[str, str]:
+        """Texts in an object's metadata: a version, the keys, the values."""
         arrays = [item for item in metadata.contents if isinstance(item, ObjectArray)]
         if len(arrays) != 2 or len(arrays[0].items) != len(arrays[1].items):
             raise self._stream.corrupt("the metadata of an object make no sense")
-        found = ""
-        for key, value in zip(arrays[0].items, arrays[1].items, strict=True):
-            if key == ID_KEY and isinstance(value, str):
-                found = value
-        return found
+        return {
+            key: value
+            for key, value in zip(arrays[0].items, arrays[1].items, strict=True)
+            if isinstance(key, str) and isinstance(value, str)
+        }
 
     def _close(self, item: _Open) -> None:
         """Read what comes after an object's children."""
