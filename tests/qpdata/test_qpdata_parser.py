@@ -216,6 +216,30 @@ def test_measurements() -> None:
     ]  # fmt: skip
 
 
+def test_metadata_and_measurements_behind_an_id() -> None:
+    """As version 4 has them: the id, a number of fields, and as many."""
+
+    def behind_an_id(writer: QuPathWriter, i: int) -> None:
+        halves = [("J", "leastSigBits"), ("J", "mostSigBits")]
+        writer.object("java.util.UUID", SERIALIZABLE, halves)
+        writer.raw(struct.pack(">QQ", i, 16 + i))
+        writer.block(struct.pack(">i", 2))
+        writer.object("qupath.lib.objects.MetadataMap", EXTERNAL)
+        writer.string("java.lang.String", share=True)
+        for text in ("key", f"value {i}"):
+            writer.object_array("[Ljava.lang.Object;", 1)
+            writer.string(text, share=True)
+        writer.end()
+        measurements(writer, i)
+
+    data = written(12, behind_an_id)
+    check_agreement(data, 12, known_details=True)
+    found = parsed(data, details=True)
+    assert found.details is not None
+    assert found.details.metadata == {i: {"key": f"value {i}"} for i in range(12)}
+    assert found.id_of(3) == "00000000-0000-0013-0000-000000000003"
+
+
 def test_lists_of_measurements_of_other_forms() -> None:
     """They are left to the plain reader, which knows more of Java's lists."""
 
