@@ -50,18 +50,19 @@ def show_collection(path: Path, as_json: bool) -> int:
         return exits.OK
     console = out_console()
     size = " x ".join(f"{n:,}" for n in reversed(data["shape"]))
+    is_volume = len(data["shape"]) == 3
+    pixel = "voxel" if is_volume else "pixel"
     spacing = ""
     if data["spacing"]:
         lengths = " x ".join(f"{n:.4g}" for n in reversed(data["spacing"]))
-        spacing = f", {lengths} {'mm' if data['unit'] == 'millimeter' else 'µm'} a pixel"
+        spacing = f", {lengths} {'mm' if data['unit'] == 'millimeter' else 'µm'} a {pixel}"
     arrays = len({row["array"] for row in rows})
-    console.print(f"{path}: {len(rows)} masks of {size} pixels{spacing}",
+    console.print(f"{path}: {len(rows)} masks of {size} {pixel}s{spacing}",
                   soft_wrap=True, markup=False)  # fmt: skip
     console.print(f"OME-Zarr 0.5, {arrays} arrays, {human_bytes(data['bytes'])}")
-    is_volume = len(data["shape"]) == 3
     grouped = any(row["group"] for row in rows)
     table = Table()
-    columns = ["label", "mask", *(["group"] if grouped else []), "pixels",
+    columns = ["label", "mask", *(["group"] if grouped else []), f"{pixel}s",
                "cm³" if is_volume else "mm²"]  # fmt: skip
     for column in columns:
         is_text = column in ("mask", "group")

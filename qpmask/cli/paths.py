@@ -33,9 +33,9 @@ def mask_file(path: Path) -> Path:
 
 def masks_of_folder(path: Path) -> list[str]:
     """Names of the masks in a folder."""
-    from qpmask.report.foldercheck import mask_files
+    from qpmask.report.foldercheck import masks_of
 
-    return [p.name for p in mask_files(path)]
+    return [p.name for p in masks_of(path)]
 
 
 def _folder_error(path: Path) -> OptionsError:
@@ -43,7 +43,7 @@ def _folder_error(path: Path) -> OptionsError:
     if not names:
         return OptionsError(
             f"{path} is a folder, and there are no masks in it.",
-            hint="Masks are files that end in .tif or .tiff.",
+            hint="Masks are files that end in .tif, .tiff or .ozx, and folders NAME.zarr.",
         )
     more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
     listed = ", ".join(repr(name) for name in names[:_LISTED])

@@ -6,6 +6,7 @@ one that has to go before is read back when more of it comes.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.collection import chunkbits
 from qpmask.collection.arrays import THREADS
 from qpmask.collection.grid import Grid, Position
 from qpmask.collection.spool import Spool, SpooledMask
@@ -33,7 +35,7 @@ class BlockWriter:
         self._spool, self._grid, self._mask = spool, grid, mask
         self._replaces = replaces
         self._number = spool.begin(mask)
-        self._dtype = stored_type(mask.dtype, mask.label)
+        self._dtype = np.dtype(mask.dtype)
         self._waiting: OrderedDict[Position, NDArray[Any]] = OrderedDict()
         self._most = max(2, _WAITING_BYTES // int(np.prod(grid.chunk) * self._dtype.itemsize))
         self._lock = threading.Lock()
@@ -88,17 +90,13 @@ class BlockWriter:
                 part = pixels[tuple(c.out for c in cuts)]
                 if at not in self._waiting and at not in self._mask.chunks and not part.any():
                     continue
-                self._chunk(at)[tuple(c.inside for c in cuts)] = self._stored(part)
+                self._chunk(at)[tuple(c.inside for c in cuts)] = part
             while len(self._waiting) > self._most:
                 self._flush(*self._waiting.popitem(last=False))
 
     def write_chunk(self, at: Position, pixels: NDArray[Any]) -> None:
         """Write all of a chunk at once, cropped to the collection; nothing waits in memory."""
-        pixels = checked_type(pixels, self._mask)
-        if pixels.any():
-            full = np.zeros(self._grid.chunk, self._dtype)
-            full[tuple(slice(0, n) for n in pixels.shape)] = self._stored(pixels)
-            self._flush(at, full)
+        self._flush(at, checked_type(pixels, self._mask))
 
     def close(self) -> None:
         """Complete the mask; what is on the disk when this returns stays."""
@@ -139,12 +137,6 @@ class BlockWriter:
             for _ in in_threads(do, below, THREADS):
                 pass
 
-    def _stored(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        if self._mask.dtype == "bool":
-            label = self._dtype.type(self._mask.label)
-            return np.asarray(np.multiply(pixels, label, dtype=self._dtype))
-        return pixels
-
     def _chunk(self, at: Position) -> NDArray[Any]:
         pixels = self._waiting.pop(at, None)
         if pixels is None:
@@ -152,28 +144,37 @@ class BlockWriter:
             if held is None:
                 pixels = np.zeros(self._grid.chunk, self._dtype)
             else:
-                blob = self._spool.blob(held)
-                pixels = self._mask.codec.decode(blob, self._grid.chunk, self._dtype).copy()
+                blob, chunk = self._spool.blob(held), self._grid.chunk
+                if self._mask.dtype == "bool":
+                    n_bytes = math.prod(chunk) // 8
+                    pixels = chunkbits.unpack(chunkbits.from_block(blob, n_bytes), chunk)
+                else:
+                    pixels = self._mask.codec.decode(blob, chunk, self._dtype).copy()
         self._waiting[at] = pixels
         return pixels
 
     def _flush(self, at: Position, pixels: NDArray[Any]) -> None:
-        n_pixels = int(np.count_nonzero(pixels))
+        """Bring a chunk, which may be cropped, into the spool."""
+        chunk = self._grid.chunk
+        if self._mask.dtype == "bool":
+            bits = chunkbits.pack(pixels, chunk)
+            n_pixels = chunkbits.count(bits)
+            inside = chunkbits.extent(bits, chunk) if n_pixels else ()
+            blob = chunkbits.to_block(bits) if n_pixels else b""
+        else:
+            n_pixels = int(np.count_nonzero(pixels))
+            inside = chunkbits.extent_of(pixels) if n_pixels else ()
+            full = np.zeros(chunk, self._dtype)
+            full[tuple(slice(0, n) for n in pixels.shape)] = pixels
+            blob = self._mask.codec.encode(full) if n_pixels else b""
         if not n_pixels:
             self._spool.drop(self._number, at)
             return
         box = tuple(
             (first * side + low, first * side + high)
-            for first, side, (low, high) in zip(at, self._grid.chunk, _extent(pixels), strict=True)
+            for first, side, (low, high) in zip(at, chunk, inside, strict=True)
         )
-        self._spool.put(self._number, at, self._mask.codec.encode(pixels), n_pixels, box)
-
-
-def stored_type(dtype: str, label: int) -> np.dtype[Any]:
-    """Type of the array that holds a mask."""
-    if dtype != "bool":
-        return np.dtype(dtype)
-    return np.dtype(np.uint8 if label < 256 else np.uint16 if label < 65_536 else np.uint32)
+        self._spool.put(self._number, at, blob, n_pixels, box)
 
 
 def checked_type(pixels: NDArray[Any], mask: SpooledMask) -> NDArray[Any]:
@@ -189,13 +190,3 @@ def checked_type(pixels: NDArray[Any], mask: SpooledMask) -> NDArray[Any]:
         f"Pixels of {mask.name!r} are {pixels.dtype}; the mask takes {mask.dtype}.",
         hint="Give booleans, or convert them first.",
     )
-
-
-def _extent(pixels: NDArray[Any]) -> list[tuple[int, int]]:
-    """First pixel that is not 0 and the one after the last, along each axis."""
-    found = []
-    for axis in range(pixels.ndim):
-        others = tuple(a for a in range(pixels.ndim) if a != axis)
-        at = np.flatnonzero(pixels.any(axis=others))
-        found.append((int(at[0]), int(at[-1]) + 1))
-    return found

@@ -1,114 +1,32 @@
 """A collection from what was before and what was added: arrays chosen, each shard written once.
 
 Arrays that nothing touches are copied as they are. All others are made shard by shard, chunk by
-chunk; a chunk of a single mask goes over without being encoded again. Smaller levels are picked
-while level 0 goes by, so each chunk is decoded once.
+chunk, on a few threads. Smaller levels are picked while level 0 goes by.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.collection import metadata
-from qpmask.collection.adding import stored_type
+from qpmask.collection import chunkbits, metadata
 from qpmask.collection.arrays import THREADS, Layer
-from qpmask.collection.codecs import ChunkCodec, of_many, of_own, pack_shard
+from qpmask.collection.chunkbits import Bits
+from qpmask.collection.codecs import ChunkCodec, of_integers, of_many, of_one, pack_shard
 from qpmask.collection.container import ROOT
 from qpmask.collection.grid import STEP, Grid, Position, pyramid
-from qpmask.collection.layers import Source, share
+from qpmask.collection.layers import share
 from qpmask.collection.metadata import About, MaskRow
 from qpmask.collection.output import Output
-from qpmask.collection.spool import Spool, SpooledMask
+from qpmask.collection.picked import Picked, every, packed, picked_from
+from qpmask.collection.sources import Added, Kept, Source, stored_type
 from qpmask.ometiff.threads import in_threads
 
 Flat = Literal["auto", "full", "overview"]
-
-
-@dataclass(frozen=True, eq=False)
-class Added:
-    """A mask of the spool."""
-
-    spool: Spool
-    mask: SpooledMask
-    grid: Grid
-
-    is_layer = False
-
-    @property
-    def can_share(self) -> bool:
-        """Whether other masks may stand in the same array."""
-        return self.mask.dtype == "bool"
-
-    @property
-    def n_pixels(self) -> int:
-        """Pixels that are not 0."""
-        return self.mask.n_pixels
-
-    def positions(self) -> set[Position]:
-        """Chunks that hold anything."""
-        return set(self.mask.chunks)
-
-    def chunk(self, at: Position) -> NDArray[Any] | None:
-        """Labels of a chunk."""
-        held = self.mask.chunks.get(at)
-        if held is None:
-            return None
-        dtype = stored_type(self.mask.dtype, self.mask.label)
-        return self.mask.codec.decode(self.spool.blob(held), self.grid.chunk, dtype)
-
-    def blob(self, at: Position, codec: ChunkCodec, dtype: np.dtype[Any]) -> bytes | None:
-        """The chunk as it is in the spool."""
-        held = self.mask.chunks.get(at)
-        if held is None or codec != self.mask.codec:
-            return None
-        if dtype != stored_type(self.mask.dtype, self.mask.label):
-            return None
-        return self.spool.blob(held)
-
-
-@dataclass(frozen=True, eq=False)
-class Kept:
-    """An array of before, without what was deleted from it."""
-
-    layer: Layer
-    rows: tuple[MaskRow, ...]
-    gone: tuple[int, ...]  # labels
-
-    is_layer = True
-
-    @property
-    def can_share(self) -> bool:
-        """Whether other masks may stand in the same array."""
-        return all(row.dtype == "bool" for row in self.rows)
-
-    @property
-    def n_pixels(self) -> int:
-        """Pixels that are not 0."""
-        return sum(row.n_pixels for row in self.rows)
-
-    def positions(self) -> set[Position]:
-        """Chunks that may hold anything."""
-        return set(self.layer.present(0))
-
-    def chunk(self, at: Position) -> NDArray[Any] | None:
-        """Labels of a chunk."""
-        pixels = self.layer.chunk(0, at)
-        if pixels is None or not self.gone:
-            return pixels
-        return np.where(np.isin(pixels, self.gone), pixels.dtype.type(0), pixels)
-
-    def blob(self, at: Position, codec: ChunkCodec, dtype: np.dtype[Any]) -> bytes | None:
-        """The chunk as it was stored."""
-        info = self.layer.arrays[0]
-        same = info.codec.kind == codec.kind and info.codec.has_crc and info.dtype == dtype
-        return self.layer.blob(0, at) if same and not self.gone else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +49,12 @@ class _Planned:
 
 
 def build(
-    out: Output, about: About, sources: Sequence[Source], order: Sequence[str], flat: Flat
+    out: Output,
+    about: About,
+    sources: Sequence[Source],
+    order: Sequence[str],
+    flat: Flat,
+    before: Layer | None = None,
 ) -> None:
     """Write a collection.
 
@@ -149,33 +72,37 @@ def build(
         What the root is where masks overlap: a "full" flattened mask, or an "overview" of it at a
         coarser scale; "auto" is an overview, but of small planes. Masks that do not overlap are the
         root themselves.
+    before : Layer, optional
+        The full flattened mask of all that is kept, if there is one.
     """
+    n_axes = len(about.shape)
     grids = pyramid(about.shape)
     planned = _plan(about, sources)
     rank = {name: number for number, name in enumerate(order)}
     everything = sorted((row for p in planned for row in p.rows), key=lambda row: rank[row.name])
     is_root = len(planned) == 1 and planned[0].path == ""
-    # A small plane costs nothing in full.
-    is_small = flat == "auto" and len(about.shape) == 2 and len(grids) == 1
-    first = 1 if is_root or is_small or flat == "full" else STEP[len(about.shape)]
-    root_grids = pyramid(about.shape, len(grids), first)
+    is_small = flat == "auto" and n_axes == 2 and len(grids) == 1  # which costs nothing in full
+    is_full = is_root or is_small or flat == "full"
+    root_grids = pyramid(about.shape, len(grids), 1 if is_full else STEP[n_axes])
     root_type = stored_type("bool", max((row.label for row in everything), default=1))
     if is_root and planned[0].copied is not None:
         root_type = planned[0].copied.dtype
-    root_codec = planned[0].codec if is_root else of_many(len(about.shape))
+    root_codec = planned[0].codec if is_root else of_many(n_axes)
 
     _documents(out, about, planned, root_grids, grids, (root_type, root_codec), everything)
-    flattened = _Flattened(grids[0], root_grids, root_type, everything)
     for one in planned:
         path = f"{one.path}/" if one.path else ""
         if one.copied is not None:
             _copy(out, one.copied, path)
-            if not is_root:
-                flattened.add_layer(one.copied, one.rows)
         else:
-            _write(out, one, path, grids, None if is_root else flattened)
+            _write(out, path, _Painter(one.sources, one.rows, one.dtype, one.codec), grids, grids)
     if not is_root:
-        flattened.write(out, root_codec)
+        below = list(sources)
+        if before is not None:
+            below = [s for s in sources if isinstance(s, Added)]
+            below.append(Kept(before, (replace(everything[0], dtype="bool"),), ()))
+        flattened = _Painter(below, everything, root_type, root_codec, is_flat=True)
+        _write(out, "", flattened, grids, root_grids)
 
 
 def _plan(about: About, sources: Sequence[Source]) -> list[_Planned]:
@@ -202,7 +129,9 @@ def _plan(about: About, sources: Sequence[Source]) -> list[_Planned]:
         first = members[0]
         label = max(row.label for row in rows)
         dtype = stored_type(rows[0].dtype, label)
-        codec = of_own(n_axes) if len(rows) == 1 and rows[0].dtype == "bool" else of_many(n_axes)
+        codec = of_many(n_axes) if len(rows) > 1 else of_one(n_axes)
+        if rows[0].dtype != "bool":
+            codec = of_integers(n_axes)
         if isinstance(first, Kept):
             dtype = np.promote_types(dtype, first.layer.dtype) if rows[0].dtype == "bool" else dtype
             if len(members) == 1 and not first.gone:
@@ -261,53 +190,185 @@ def _copy(out: Output, layer: Layer, path: str) -> None:
                 out.add(f"{path}{number}/c/{'/'.join(map(str, shard))}", data)
 
 
+class _Painter:
+    """Chunks of an array, put together from sources: masks that do not overlap, or all, flattened.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        Where pixels come from.
+    rows : sequence of MaskRow
+        The masks; of a flattened array, those that lie on top last.
+    dtype, codec
+        Of the array.
+    is_flat : bool
+        Whether it is all masks, flattened.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        rows: Sequence[MaskRow],
+        dtype: np.dtype[Any],
+        codec: ChunkCodec,
+        is_flat: bool = False,
+    ) -> None:
+        self.dtype, self.codec = dtype, codec
+        self._is_flat = is_flat
+        self._rank = np.zeros(max((row.label for row in rows), default=0) + 1, np.uint32)
+        self._rank[[row.label for row in rows]] = np.arange(1, len(rows) + 1)
+        self._kept = [s for s in sources if isinstance(s, Kept)]
+        self._added = [s for s in sources if isinstance(s, Added)]
+        self._added.sort(key=lambda source: int(self._rank[source.mask.label]))
+        self._at = {id(s): s.positions() for s in sources}
+        self._only = rows[0].label if len(rows) == 1 and rows[0].dtype == "bool" else None
+        self._is_integers = not is_flat and bool(rows) and rows[0].dtype != "bool"
+
+    def chunk(self, at: Position, grid: Grid, step: int | None) -> _Chunk:
+        """A chunk of level 0 as it is stored, and every n-th pixel of it."""
+        kept = [s for s in self._kept if at in self._at[id(s)]]
+        added = [s for s in self._added if at in self._at[id(s)]]
+        if not kept and not added:
+            return None, None
+        if self._is_integers and added:
+            labels = added[0].labels(at)
+            assert labels is not None
+            return added[0].blob(at), every(labels, step)
+        if self._only is not None and not kept:
+            bits = added[0].bits(at)
+            assert bits is not None
+            blob = self._encoded(bits, grid.chunk)
+            if step is None:
+                return blob, None
+            small = chunkbits.picked(bits, grid.chunk, step)
+            return blob, packed(small * self.dtype.type(self._only))
+        if len(kept) == 1 and not added and not kept[0].gone:
+            same = self._same(kept[0], at)
+            if same is not None:
+                whole = kept[0].layer.chunk(0, at) if step is not None else None
+                return same, None if whole is None else every(whole, step)
+        labels = np.zeros(grid.chunk, self.dtype)
+        for before in kept:
+            self._lay(labels, before, at)
+        for source in added:
+            bits = source.bits(at)
+            if bits is not None:
+                chunkbits.paint(labels, bits, source.mask.label)
+        if not labels.any():
+            return None, None
+        return self.encode(labels), every(labels, step)
+
+    def picked(self, at: Position, grid: Grid, step: int) -> bytes | None:
+        """Every n-th pixel of a chunk of level 0, packed."""
+        each = (slice(None, None, step),) * len(grid.shape)
+        small = np.zeros(tuple(-(-n // step) for n in grid.chunk), self.dtype)
+        for source in self._kept:
+            if at in self._at[id(source)]:
+                self._lay(small, source, at, each)
+        for added in self._added:
+            bits = added.bits(at)
+            if bits is not None:
+                small[chunkbits.picked(bits, grid.chunk, step)] = added.mask.label
+        return packed(small)
+
+    def encode(self, labels: NDArray[Any]) -> bytes:
+        """A chunk of any level."""
+        if self._only is not None:
+            return self._encoded(chunkbits.pack(labels != 0, labels.shape), labels.shape)
+        return self.codec.encode(labels)
+
+    def _encoded(self, bits: Bits, chunk: tuple[int, ...]) -> bytes:
+        label = self._only
+        assert label is not None
+        return self.codec.encode_mask(
+            bits, label, self.dtype, lambda: chunkbits.unpack(bits, chunk) * self.dtype.type(label)
+        )
+
+    def _same(self, source: Kept, at: Position) -> bytes | None:
+        """A chunk of an array of before that can stay as it is."""
+        if self._is_flat and source.rows[0].dtype != "bool":
+            return None
+        info = source.layer.arrays[0]
+        if (info.dtype, info.codec.kind, info.codec.has_crc) != (self.dtype, self.codec.kind, True):
+            return None
+        return source.layer.blob(0, at)
+
+    def _lay(
+        self, below: NDArray[Any], source: Kept, at: Position, each: tuple[slice, ...] = ()
+    ) -> None:
+        """Lay an array of before, or some pixels of it, upon what is there and lies lower."""
+        labels = source.labels(at)
+        if labels is None:
+            return
+        labels = labels[each]
+        if self._is_flat and source.rows[0].dtype != "bool":
+            labels = (labels != 0) * self.dtype.type(source.rows[0].label)
+        if self._is_flat:
+            higher = self._rank[labels] > self._rank[below]
+            np.copyto(below, labels, where=higher, casting="unsafe")
+        else:
+            np.copyto(below, labels, where=labels != 0, casting="unsafe")
+
+
 def _write(
-    out: Output, planned: _Planned, path: str, grids: Sequence[Grid], flattened: _Flattened | None
+    out: Output, path: str, painter: _Painter, base: Sequence[Grid], grids: Sequence[Grid]
 ) -> None:
-    """All levels of an array of which anything is new."""
-    at = {id(source): source.positions() for source in planned.sources}
-    smaller = _picked_from(grids, 0, planned.dtype)
+    """All levels of an array of which anything is new.
 
-    def make(position: Position) -> _Chunk:
-        parts = [s for s in planned.sources if position in at[id(s)]]
-        if not parts:
-            return None, None
-        blob = parts[0].blob(position, planned.codec, planned.dtype) if len(parts) == 1 else None
-        if blob is not None and smaller is None and flattened is None:
-            return blob, None
-        pixels = _merged(parts, position, planned.dtype)
-        if pixels is None:
-            return None, None
-        if flattened is not None:
-            flattened.take(position, pixels, planned.rows)
-        small = None if smaller is None else smaller.pick(pixels)
-        return blob or planned.codec.encode(pixels), small
-
-    _shards(out, f"{path}0", grids[0], make, smaller)
-    _smaller_levels(out, path, grids, smaller, planned.codec)
+    Parameters
+    ----------
+    out : Output
+        Where to.
+    path : str
+        Of the array's group, with a slash at its end.
+    painter : _Painter
+        Makes chunks of level 0 of the collection.
+    base : sequence of Grid
+        The collection's levels.
+    grids : sequence of Grid
+        The array's: the same, or coarser ones.
+    """
+    if grids[0].scale == 1:
+        picked = picked_from(grids, 0, painter.dtype)
+        step = None if picked is None else picked.step
+        _shards(out, f"{path}0", grids[0], lambda at: painter.chunk(at, base[0], step), picked)
+        _smaller_levels(out, path, 1, grids, picked, painter)
+        return
+    picked = Picked(base[0], grids[0], painter.dtype)
+    positions = list(base[0].chunks_in(tuple(map(range, base[0].shape))))
+    made = in_threads(lambda at: painter.picked(at, base[0], grids[0].scale), positions, THREADS)
+    for at, small in zip(positions, made, strict=True):
+        if small is not None:
+            picked.keep(at, small)
+    _smaller_levels(out, path, 0, grids, picked, painter)
 
 
 def _smaller_levels(
-    out: Output, path: str, grids: Sequence[Grid], picked: _Picked | None, codec: ChunkCodec
+    out: Output,
+    path: str,
+    first: int,
+    grids: Sequence[Grid],
+    picked: Picked | None,
+    painter: _Painter,
 ) -> None:
-    """Level 1 and on, each from what was picked of the one before."""
-    for level, grid in enumerate(grids[1:], 1):
+    """A level and those after it, each from what was picked of the one before."""
+    for level in range(first, len(grids)):
         assert picked is not None
-        following = _picked_from(grids, level, picked.dtype)
+        following = picked_from(grids, level, painter.dtype)
 
         def make(
-            at: Position, picked: _Picked = picked, following: _Picked | None = following
+            at: Position, picked: Picked = picked, following: Picked | None = following
         ) -> _Chunk:
             pixels = picked.pop(at)
             if pixels is None:
                 return None, None
-            return codec.encode(pixels), None if following is None else following.pick(pixels)
+            return painter.encode(pixels), every(pixels, following.step if following else None)
 
-        _shards(out, f"{path}{level}", grid, make, following)
+        _shards(out, f"{path}{level}", grids[level], make, following)
         picked = following
 
 
-#: A chunk as it is stored, and what was picked of it for the next level.
+#: A chunk as it is stored, and what was picked of it for the next level, packed.
 _Chunk = tuple[bytes | None, bytes | None]
 
 
@@ -316,17 +377,14 @@ def _shards(
     path: str,
     grid: Grid,
     make: Callable[[Position], _Chunk],
-    following: _Picked | None,
+    following: Picked | None,
 ) -> None:
     """Make all chunks of a level on a few threads, and write a shard once all of its are there."""
-
-    def chunk(at: Position | None) -> _Chunk:
-        return (None, None) if at is None else make(at)
-
+    made = in_threads(make, _all_chunks(grid), THREADS)
     for shard in grid.shards():
         blobs: list[bytes | None] = []
-        positions = list(grid.chunks_of(shard))
-        for at, (blob, small) in zip(positions, in_threads(chunk, positions, THREADS), strict=True):
+        for at in grid.chunks_of(shard):
+            blob, small = (None, None) if at is None else next(made)
             blobs.append(blob)
             if following is not None and small is not None and at is not None:
                 following.keep(at, small)
@@ -334,136 +392,9 @@ def _shards(
             out.add(f"{path}/c/{'/'.join(map(str, shard))}", pack_shard(blobs))
 
 
-def _merged(parts: Sequence[Source], at: Position, dtype: np.dtype[Any]) -> NDArray[Any] | None:
-    """Labels of a chunk from sources that do not overlap; None if there are none."""
-    whole: NDArray[Any] | None = None
-    for source in parts:
-        pixels = source.chunk(at)
-        if pixels is None:
-            continue
-        if whole is None:
-            whole = pixels.astype(dtype, copy=len(parts) > 1)
-        else:
-            np.maximum(whole, pixels, out=whole, casting="unsafe")
-    return whole if whole is not None and whole.any() else None
-
-
-class _Picked:
-    """Every n-th pixel of the chunks of a level, packed, until another level is made of them."""
-
-    def __init__(self, source: Grid, target: Grid, dtype: np.dtype[Any]) -> None:
-        self.dtype = dtype
-        self._target = target
-        self._step = target.scale // source.scale
-        self._side = tuple(-(-c // self._step) for c in source.chunk)
-        self._kept: dict[Position, dict[Position, bytes]] = {}
-
-    def pick(self, pixels: NDArray[Any]) -> bytes | None:
-        """Every n-th pixel of a chunk; None if all is background."""
-        small = np.ascontiguousarray(pixels[(slice(None, None, self._step),) * pixels.ndim])
-        return bytes(imagecodecs.zstd_encode(small.tobytes(), 1)) if small.any() else None
-
-    def keep(self, at: Position, small: bytes) -> None:
-        """Keep what was picked of a chunk."""
-        self._kept.setdefault(self._into(at), {})[at] = small
-
-    def peek(self, at: Position) -> NDArray[Any] | None:
-        """What is kept of a chunk."""
-        small = self._kept.get(self._into(at), {}).get(at)
-        return None if small is None else self._unpacked(small)
-
-    def pop(self, at: Position) -> NDArray[Any] | None:
-        """A chunk of the level that is made. It is forgotten then."""
-        parts = self._kept.pop(at, None)
-        if not parts:
-            return None
-        full = np.zeros(self._target.chunk, self.dtype)
-        for source, small in parts.items():
-            start = [
-                a * n - i * c for a, n, i, c in zip(source, self._side, at, full.shape, strict=True)
-            ]
-            # The last chunk of a level may be padded by more than the next level has room for.
-            room = [min(n, c - s) for s, n, c in zip(start, self._side, full.shape, strict=True)]
-            target = tuple(slice(s, s + r) for s, r in zip(start, room, strict=True))
-            full[target] = self._unpacked(small)[tuple(slice(0, r) for r in room)]
-        return full
-
-    def _into(self, at: Position) -> Position:
-        return tuple(a * n // c for a, n, c in zip(at, self._side, self._target.chunk, strict=True))
-
-    def _unpacked(self, small: bytes) -> NDArray[Any]:
-        n_bytes = int(np.prod(self._side)) * self.dtype.itemsize
-        raw = imagecodecs.zstd_decode(small, out=n_bytes)
-        return np.frombuffer(raw, self.dtype).reshape(self._side)
-
-
-def _picked_from(grids: Sequence[Grid], level: int, dtype: np.dtype[Any]) -> _Picked | None:
-    """What the level after `level` is made of; None where there is none."""
-    return _Picked(grids[level], grids[level + 1], dtype) if level + 1 < len(grids) else None
-
-
-class _Flattened:
-    """The root where masks overlap: what lies on top, picked while the arrays go by."""
-
-    def __init__(
-        self, base: Grid, grids: Sequence[Grid], dtype: np.dtype[Any], rows: Sequence[MaskRow]
-    ) -> None:
-        self._base, self._grids = base, grids
-        self._step = grids[0].scale
-        self._picked = _Picked(base, grids[0], dtype)
-        rank = np.zeros(max((row.label for row in rows), default=0) + 1, np.uint32)
-        rank[[row.label for row in rows]] = np.arange(1, len(rows) + 1)
-        self._rank = rank
-
-    def take(self, at: Position, pixels: NDArray[Any], rows: Sequence[MaskRow]) -> None:
-        """A chunk of level 0 of an array; one after the other for each place."""
-        self._lay(at, pixels[(slice(None, None, self._step),) * pixels.ndim], rows)
-
-    def add_layer(self, layer: Layer, rows: Sequence[MaskRow]) -> None:
-        """An array of before, from its level of the same scale."""
-        scales = [grid.scale for grid in layer.grids]
-        if self._step not in scales:
-            for at in layer.present(0):
-                pixels = layer.chunk(0, at)
-                if pixels is not None:
-                    self.take(at, pixels, rows)
-            return
-        level = scales.index(self._step)
-        side = tuple(-(-c // self._step) for c in self._base.chunk)
-        for at in layer.present(level):
-            pixels = layer.chunk(level, at)
-            assert pixels is not None
-            start = [a * c for a, c in zip(at, layer.grids[level].chunk, strict=True)]
-            counts = [-(-c // n) for c, n in zip(layer.grids[level].chunk, side, strict=True)]
-            for inside in itertools.product(*map(range, counts)):
-                part = np.zeros(side, pixels.dtype)
-                piece = pixels[
-                    tuple(slice(i * n, (i + 1) * n) for i, n in zip(inside, side, strict=True))
-                ]
-                part[tuple(slice(0, n) for n in piece.shape)] = piece
-                place = tuple(s // n + i for s, n, i in zip(start, side, inside, strict=True))
-                self._lay(place, part, rows)
-
-    def write(self, out: Output, codec: ChunkCodec) -> None:
-        """The root's levels."""
-        following = _picked_from(self._grids, 0, self._picked.dtype)
-
-        def make(at: Position) -> _Chunk:
-            pixels = self._picked.pop(at)
-            if pixels is None:
-                return None, None
-            return codec.encode(pixels), None if following is None else following.pick(pixels)
-
-        _shards(out, "0", self._grids[0], make, following)
-        _smaller_levels(out, "", self._grids, following, codec)
-
-    def _lay(self, at: Position, small: NDArray[Any], rows: Sequence[MaskRow]) -> None:
-        if rows[0].dtype != "bool":
-            small = (small != 0) * self._picked.dtype.type(rows[0].label)
-        if not small.any():
-            return
-        below = self._picked.peek(at)
-        if below is not None:
-            small = np.where(self._rank[small] > self._rank[below], small, below)
-        packed = np.ascontiguousarray(small, self._picked.dtype).tobytes()
-        self._picked.keep(at, bytes(imagecodecs.zstd_encode(packed, 1)))
+def _all_chunks(grid: Grid) -> Iterator[Position]:
+    """All chunks, shard by shard."""
+    for shard in grid.shards():
+        for at in grid.chunks_of(shard):
+            if at is not None:
+                yield at

@@ -137,7 +137,7 @@ class _Check:
     def _root(self) -> Iterator[str]:
         """The root, which is picked from the masks."""
         root = self._masks.root_layer()
-        flat = self._masks.flat_pixels()
+        flat = self._masks.flat_pixels(from_masks=True)
         for level, grid in enumerate(root.grids):
             for at in _all_chunks(grid):
                 box = grid.box(at)

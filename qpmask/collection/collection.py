@@ -15,13 +15,14 @@ from numpy.typing import ArrayLike
 
 from qpmask.collection.adding import BlockWriter
 from qpmask.collection.arrays import Layer
-from qpmask.collection.build import Added, Flat, Kept, build
-from qpmask.collection.codecs import of_many, of_own
-from qpmask.collection.container import ROOT, Container, open_container
+from qpmask.collection.build import Flat, build
+from qpmask.collection.codecs import of_integers
+from qpmask.collection.container import ROOT, Container, open_container, read_document
 from qpmask.collection.given import about_from, about_json, color_of, shape_of, spacing_of
 from qpmask.collection.grid import STEP, first_grid, pyramid
 from qpmask.collection.metadata import DTYPES, About, MaskRow, from_bytes, read_root
 from qpmask.collection.output import ZIP_SUFFIX, open_output, restore
+from qpmask.collection.sources import Added, Kept
 from qpmask.collection.spool import SUFFIX, Spool, SpooledMask
 from qpmask.collection.views import (
     FlatPixels,
@@ -71,8 +72,9 @@ class MaskCollection:
         Anything that JSON holds, kept with it.
     flat : {"auto", "full", "overview"}
         What other programs find at the root where masks overlap: all masks flattened at full
-        resolution ("full"), or a coarser picture of them ("overview", an eighth in planes and a
-        quarter in volumes, which "auto" takes). Masks that do not overlap are the root, in full.
+        resolution ("full"), or a coarser picture of them ("overview", a sixteenth in planes and a
+        quarter in volumes, which "auto" takes): the full one would be as large as half of the
+        masks. Masks that do not overlap are the root, in full.
     cache_bytes : int
         Bytes of decoded chunks to keep.
 
@@ -319,10 +321,11 @@ class MaskCollection:
         scale = self._root_scale
         return Layer(self.container, "", self._cache, STEP[self.ndim], scale)
 
-    def flat_pixels(self) -> FlatPixels:
-        """What :attr:`flat` reads from."""
+    def flat_pixels(self, from_masks: bool = False) -> FlatPixels:
+        """What :attr:`flat` reads from: the root where that is full, or always the masks."""
         layers = [(self.layer(path), rows) for path, rows in self.by_layer().items()]
-        return FlatPixels(layers, self._stored, pyramid(self.shape), self._token("flat"))
+        root = None if from_masks or self._root_scale > 1 else self.root_layer()
+        return FlatPixels(layers, self._stored, pyramid(self.shape), self._token("flat"), root)
 
     @property
     def flat(self) -> PlaneView | VolumeView:
@@ -467,8 +470,7 @@ class MaskCollection:
             raise OptionsError(f"The label of {name!r} is {label}; it must be 1 to {MAX_LABEL:,}.")
         if label in others:
             raise OptionsError(f"Another mask of {self.path} has the label {label}.")
-        codec = of_own(self.ndim) if dtype == "bool" else of_many(self.ndim)
-        mask = SpooledMask(name, label, dtype, codec, color_of(color), group)
+        mask = SpooledMask(name, label, dtype, of_integers(self.ndim), color_of(color), group)
         return BlockWriter(spool, first_grid(self.shape), mask, name in self)
 
     def delete(self, name: str) -> None:
@@ -489,7 +491,7 @@ class MaskCollection:
         try:
             if self._container.n_bytes(ROOT) is None:
                 raise MaskError(f"{self.path} is no OME-Zarr: it has no {ROOT}.")
-            document = from_bytes(self._container.read(ROOT), f"{ROOT} of {self.path}")
+            document = from_bytes(read_document(self._container, ROOT), f"{ROOT} of {self.path}")
             about, self._stored, self._root_scale = read_root(document, str(self.path))
         except BaseException:
             self._container.close()
@@ -547,17 +549,24 @@ class MaskCollection:
         assert spool is not None
         order = [row.name for row in self.rows()]
         if spool.masks or spool.deleted or self._container is None:
-            sources: list[Added | Kept] = []
+            sources: list[Any] = []
             for path, rows in self.by_layer().items():
                 kept = tuple(row for row in rows if row.name not in spool.deleted)
                 gone = tuple(row.label for row in rows if row.name in spool.deleted)
                 if kept:
                     sources.append(Kept(self.layer(path), kept, gone))
             grid = first_grid(self.shape)
+            if any(source.layer.grids[0] != grid for source in sources):
+                raise MaskError(
+                    f"The arrays of {self.path} are cut in another way than this qpmask cuts them.",
+                    hint="Pack it anew: qpmask pack OLD -o NEW.",
+                )
+            is_full = self._root_scale == 1 and not spool.deleted and "" not in self.by_layer()
+            before = self.root_layer() if sources and is_full else None
             sources += [Added(spool, mask, grid) for mask in spool.masks.values()]
             is_zip = self.path.suffix.lower() == ZIP_SUFFIX
             with open_output(self.path, is_zip=is_zip) as out:
-                build(out, self._about, sources, order, self._flat)
+                build(out, self._about, sources, order, self._flat, before)
                 with contextlib.closing(open_container(out.finish())) as made:
                     spool.publish(made.mark())
                 if self._container is not None:
@@ -622,7 +631,11 @@ class MaskCollection:
         with self._lock:
             if path not in self._layers:
                 assert self._container is not None
-                self._layers[path] = Layer(self._container, path, self._cache, STEP[self.ndim])
+                (row, *more) = self.by_layer()[path]
+                only = row.label if not more and row.dtype == "bool" else None
+                self._layers[path] = Layer(
+                    self._container, path, self._cache, STEP[self.ndim], only=only
+                )
                 if self._layers[path].grids[0].shape != self.shape:
                     raise MaskError(
                         f"The array {path!r} of {self.path} has another shape than its masks."

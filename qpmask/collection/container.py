@@ -89,6 +89,8 @@ class Zip:
             with zipfile.ZipFile(path) as archive:
                 self._check_end(archive.comment)
                 self._entries = _checked(path, archive.infolist(), os.fstat(self._file.fileno()))
+            for name, entry in self._entries.items():
+                self._check_name(name, entry)
         except MaskError:
             self.close()
             raise
@@ -146,6 +148,19 @@ class Zip:
         for entry in self._entries.values():
             digest.update(f"{entry.orig_filename}\0{entry.file_size}\0{entry.CRC}\n".encode())
         return digest.hexdigest()
+
+    def _check_name(self, name: str, entry: zipfile.ZipInfo) -> None:
+        """The name before an entry must be that of the directory, which has no checksum itself.
+
+        An entry of another name would be missed by nobody: chunks that are not there are empty.
+        """
+        wanted = name.encode("utf-8" if entry.flag_bits & 0x800 else "cp437")
+        at = entry.header_offset + _LOCAL_HEADER_BYTES
+        if self._read_at(at, len(wanted), name) != wanted:
+            raise MaskError(
+                f"The entry {name!r} of {self.path} has another name in the archive's directory.",
+                hint="It is damaged; make it again.",
+            )
 
     def _check_end(self, comment: bytes) -> None:
         """The comment at the very end must be as long as it says."""
@@ -242,6 +257,22 @@ class Folder:
         """What tells this collection from others: the root's document and when it was written."""
         changed = (self.path / ROOT).stat().st_mtime_ns
         return hashlib.blake2b(self.read(ROOT) + str(changed).encode(), digest_size=16).hexdigest()
+
+
+def read_document(container: Container, name: str) -> bytes:
+    """A small entry, after its checksum.
+
+    Raises
+    ------
+    MaskError
+        It is not what was written.
+    """
+    if not container.is_sound(name):
+        raise MaskError(
+            f"The entry {name!r} of {container.path} has another checksum than its bytes.",
+            hint="It is damaged; make it again.",
+        )
+    return container.read(name)
 
 
 def _checked(

@@ -2,7 +2,7 @@
 
 Axes are (y, x) or (z, y, x). A chunk is what is decoded at once, a shard what is one entry of the
 file. Level k holds every ``scale``-th pixel of level 0 along each axis, the first of each block:
-labels are picked, never mixed, as in our TIFFs. Steps are larger than theirs (8 in the plane, 4 in
+labels are picked, never mixed, as in our TIFFs. Steps are larger than theirs (16 in the plane, 4 in
 a volume), as each mask has levels of its own, and level 0 is read at a gigapixel a second.
 """
 
@@ -18,11 +18,12 @@ Position = tuple[int, ...]
 Box = tuple[range, ...]
 """Pixels along each axis."""
 
-CHUNK = {2: 1024, 3: 64}
-STEP = {2: 8, 3: 4}
-_SMALL_PX = {2: 1024, 3: 512}  # what is not longer needs no smaller level
-_WELL_COMPRESSED = 2**18  # zstd compresses worse, at the same level, what is larger
-_LONG_PX = 40_000  # from here on, larger shards keep the file's directory short
+CHUNK = {2: 2048, 3: 64}
+STEP = {2: 16, 3: 4}
+_SMALL_PX = {2: 2048, 3: 512}  # what is not longer needs no smaller level
+_EVEN = 80, 68, 40  # short rows compress best; and zstd, at a level, what is below 2**18 bytes
+_MOST_CHUNKS = {2: 16, 3: 8}  # an array of no more along an axis is one shard; else shards are of 8
+_CHUNKS = 8
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,9 @@ def first_grid(shape: tuple[int, ...], scale: int = 1) -> Grid:
     else:
         # A small array is one chunk that is not much larger than itself.
         chunk = tuple(min(CHUNK[n_axes], _whole(n, 16)) for n in shape)
-    many = 8 if n_axes == 3 or max(shape) > _LONG_PX else 4
-    shard = tuple(c * min(many, -(-n // c)) for n, c in zip(shape, chunk, strict=True))
+    counts = [-(-n // c) for n, c in zip(shape, chunk, strict=True)]
+    many = [n if n <= _MOST_CHUNKS[n_axes] else _CHUNKS for n in counts]
+    shard = tuple(c * n for c, n in zip(chunk, many, strict=True))
     return Grid(shape, chunk, shard, scale)
 
 
@@ -115,11 +117,8 @@ def _even(shape: tuple[int, ...], scale: int) -> tuple[int, ...]:
     """
     if scale > 1:
         return tuple(_whole(n, 4) for n in shape)
-    for longest in (68, 64):
-        chunk = tuple(_whole(-(-n // -(-n // longest)), STEP[3]) for n in shape)
-        if math.prod(chunk) <= _WELL_COMPRESSED:
-            break
-    return chunk
+    parts = (-(-n // longest) for n, longest in zip(shape, _EVEN, strict=True))
+    return tuple(_whole(-(-n // k), STEP[3]) for n, k in zip(shape, parts, strict=True))
 
 
 def pyramid(

@@ -7,39 +7,12 @@ are masks, they share; else each has its own, which then is two-valued and small
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from qpmask.collection.arrays import THREADS
+from qpmask.collection.chunkbits import Bits
 from qpmask.collection.grid import Position
+from qpmask.collection.sources import Source
 from qpmask.ometiff.threads import in_threads
-
-
-class Source(Protocol):
-    """Something that holds labels chunk by chunk: a mask that was added, an array of before."""
-
-    @property
-    def can_share(self) -> bool:
-        """Whether other masks may stand in the same array."""
-
-    @property
-    def is_layer(self) -> bool:
-        """Whether it is an array of before rather than a single mask."""
-
-    @property
-    def n_pixels(self) -> int:
-        """Pixels that are not 0."""
-
-    def positions(self) -> set[Position]:
-        """Chunks of level 0 that may hold anything."""
-
-    def chunk(self, at: Position) -> NDArray[Any] | None:
-        """Labels of a chunk of level 0; None where there is nothing."""
-
-    def blob(self, at: Position, codec: Any, dtype: np.dtype[Any]) -> bytes | None:
-        """The chunk as it is stored, if that is how it would be stored again."""
 
 
 def share(sources: Sequence[Source]) -> list[list[int]]:
@@ -89,17 +62,23 @@ def overlapping(sources: Sequence[Source]) -> set[tuple[int, int]]:
         pairs = [(a, b) for i, a in enumerate(numbers) for b in numbers[i + 1 :]]
         if all(pair in found or pair in both for pair in pairs):
             return set()
-        seen: dict[int, NDArray[np.uint8]] = {}
-        union: NDArray[np.uint8] | None = None
+        seen: dict[int, Bits] = {}
+        union: Bits | None = None
         new: set[tuple[int, int]] = set()
         for number in numbers:
-            pixels = sources[number].chunk(position)
-            if pixels is None:
+            bits = sources[number].bits(position)
+            if bits is None:
                 continue
-            bits = np.packbits(pixels != 0)
-            if union is not None and (bits & union).any():
-                new |= {(other, number) for other, mine in seen.items() if (bits & mine).any()}
-            union = bits if union is None else bits | union
+            if union is None:
+                union = bits.copy()
+            else:
+                if (bits & union).any():
+                    new |= {
+                        (other, number)
+                        for other, its in seen.items()
+                        if (other, number) not in found and (bits & its).any()
+                    }
+                union |= bits
             seen[number] = bits
         return new
 

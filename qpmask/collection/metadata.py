@@ -1,7 +1,7 @@
 """What a collection says of itself: records in, OME-Zarr 0.5 documents out, and back.
 
 The root is a multiscale label image with the names and colours of all masks. Where masks overlap,
-``labels/`` holds the arrays that are exact, and the root is an overview of what lies on top. What
+``labels/`` holds the arrays that are exact, and the root is what lies on top. What
 OME-Zarr has no words for stands in the root's attribute ``qpmask``: a row a mask, in columns.
 """
 
@@ -20,11 +20,12 @@ from qpmask.collection.grid import Grid
 from qpmask.errors import MaskError
 from qpmask.ometiff.omexml import Color
 
-FORMAT = 1
+FORMAT = 2
 OME_VERSION = "0.5"
 DTYPES = tuple(f"{kind}int{bits}" for kind in ("u", "") for bits in (8, 16, 32, 64))
 ATTRIBUTE = "qpmask"
 _MAX_JSON = 64 << 20
+_MAX_MASKS = 1 << 24
 _ODD = re.compile(r"[^A-Za-z0-9_.-]+")
 
 Json = dict[str, Any]
@@ -104,11 +105,14 @@ def root_document(about: About, grids: Sequence[Grid], rows: Sequence[MaskRow]) 
         "format": FORMAT,
         "shape": list(about.shape),
         "root_scale": grids[0].scale,
-        "labels": [row.label for row in rows],
+        "n": len(rows),
         "layers": sorted({row.layer for row in rows}),
         "pixels": [row.n_pixels for row in rows],
-        "boxes": [[n for pair in row.box for n in pair] for row in rows],
+        "boxes": [n for row in rows for pair in row.box for n in pair],
     }
+    labels = [row.label for row in rows]
+    if labels != list(range(1, len(rows) + 1)):
+        mine["labels"] = labels
     mine["layer"] = [mine["layers"].index(row.layer) for row in rows]
     for key, values in (
         ("dtypes", [None if row.dtype == "bool" else row.dtype for row in rows]),
@@ -128,7 +132,7 @@ def labels_document(paths: Iterable[str]) -> Json:
 
 def layer_document(about: About, grids: Sequence[Grid], rows: Sequence[MaskRow]) -> Json:
     """A label image in ``labels``."""
-    name = rows[0].name if len(rows) == 1 else ", ".join(row.name for row in rows)[:60]
+    name = rows[0].name if len(rows) == 1 else ""
     return _group({"ome": image_document(replace(about, name=name), grids, rows)})
 
 
@@ -321,9 +325,13 @@ def _rows(attributes: Json, mine: Json) -> list[MaskRow]:
     label = attributes["ome"]["image-label"]
     names = {row["label-value"]: row["name"] for row in label.get("properties", [])}
     colors = {row["label-value"]: tuple(row["rgba"][:3]) for row in label.get("colors", [])}
-    n = len(mine["labels"])
+    n, n_box = _whole(mine["n"], 0), 2 * len(mine["shape"])
+    if n > _MAX_MASKS:
+        raise ValueError(f"it cannot have {n} masks")
+    labels = mine.get("labels", range(1, n + 1))
+    boxes = [mine["boxes"][i : i + n_box] for i in range(0, len(mine["boxes"]), n_box)]
     dtypes, groups = mine.get("dtypes", [None] * n), mine.get("groups", [None] * n)
-    columns = mine["labels"], mine["layer"], mine["pixels"], mine["boxes"], dtypes, groups
+    columns = labels, mine["layer"], mine["pixels"], boxes, dtypes, groups
     rows = []
     for number, layer, n_pixels, box, dtype, group in zip(*columns, strict=True):
         flat = [_whole(i, 0) for i in box]

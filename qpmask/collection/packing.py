@@ -23,6 +23,7 @@ from qpmask.collection.output import ZIP_SUFFIX
 from qpmask.errors import MaskError, MissingExtraError, OptionsError
 from qpmask.mask import Mask, open_mask
 from qpmask.maskwriter import MaskWriter
+from qpmask.ometiff.omexml import ClassRow
 from qpmask.outputs import mask_stem, slide_stem, writing
 
 Kind = Literal["nifti", "tiff", "npz", "ome-zarr-0.4"]
@@ -463,7 +464,7 @@ def _write_tiff(masks: MaskCollection, name: str, folder: Path, stem: str) -> Pa
     labels = view.dtype != np.bool_
     if labels and view.dtype.kind != "u":
         raise OptionsError(f"The mask {name!r} holds {view.dtype}, which no TIFF mask does.")
-    classes = {} if labels else {row.label: name}
+    classes = [] if labels else [ClassRow(row.label, name, row.color)]
     dtype = str(view.dtype) if labels else None
     with MaskWriter(target, cols, rows, classes=classes, mpp=masks.mpp, dtype=dtype) as writer:
         for y in range(0, rows, _ROWS):

@@ -76,7 +76,12 @@ class MaskPixels(Pixels):
         """Pixels at these positions along each axis of a level."""
         out = np.zeros(tuple(map(len, where)), self.dtype)
         for layer, rows in self._layers:
-            layer.read(level, where, out, self._putter(rows), _box(rows, self.grids[level]))
+            box = _box(rows, self.grids[level])
+            if layer.only is not None:
+                put = _mark_any if self.dtype == np.bool_ else _copy
+                layer.read_mask(level, where, out, put, box)
+            else:
+                layer.read(level, where, out, self._putter(rows), box)
         return out
 
     def token(self) -> tuple[object, ...]:
@@ -101,8 +106,12 @@ class FlatPixels(Pixels):
         All arrays and what they hold.
     order : sequence of MaskRow
         All masks, the topmost last.
+    grids : sequence of Grid
+        The levels.
     token : tuple
         What tells it from others.
+    root : Layer, optional
+        An array of the same, if there is one.
     """
 
     def __init__(
@@ -111,8 +120,10 @@ class FlatPixels(Pixels):
         order: Sequence[MaskRow],
         grids: Sequence[Grid],
         token: tuple[object, ...],
+        root: Layer | None = None,
     ) -> None:
-        self._layers, self._token = layers, token
+        self._layers, self._token, self._root = layers, token, root
+        self._rows = [row for _, rows in layers for row in rows]
         self.grids = grids
         highest = max((row.label for row in order), default=0)
         self.dtype = np.dtype(
@@ -124,15 +135,22 @@ class FlatPixels(Pixels):
     def read(self, level: int, where: tuple[Positions, ...]) -> NDArray[Any]:
         """Pixels at these positions along each axis of a level."""
         out = np.zeros(tuple(map(len, where)), self.dtype)
+        if self._root is not None:
+            self._root.read(level, where, out, _copy, _box(self._rows, self.grids[level]))
+            return out
         for layer, rows in self._layers:
             put: Put
+            box = _box(rows, self.grids[level])
+            if layer.only is not None:
+                layer.read_mask(level, where, out, partial(self._lay_one, layer.only), box)
+                continue
             if rows[0].dtype != "bool":
                 put = partial(self._lay_one, rows[0].label)
             elif len(self._layers) == 1:
                 put = _copy
             else:
                 put = self._lay
-            layer.read(level, where, out, put, _box(rows, self.grids[level]))
+            layer.read(level, where, out, put, box)
         return out
 
     def token(self) -> tuple[object, ...]:

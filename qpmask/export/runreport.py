@@ -13,10 +13,12 @@ from qpmask.options import ExportOptions
 from qpmask.outputs import (
     AREAS_CSV,
     CLASSES_FILE,
+    MASK_SUFFIXES,
     REPORT_CSV,
     REPORT_JSON,
     SIDECAR_SUFFIX,
     OutputWriter,
+    mask_stem,
     read_json,
 )
 from qpmask.report import CSV_COLUMNS, Report
@@ -40,7 +42,11 @@ def beside_findings(
         Whether there are objects, and none is drawn in any image.
     """
     said = "Nothing is drawn in any image, though there are objects; the masks are all background."
-    return [*([said] if nothing_drawn else []), *_stale_masks(out, class_map, mine)]
+    return [
+        *([said] if nothing_drawn else []),
+        *_stale_masks(out, class_map, mine),
+        *_other_formats(out, mine),
+    ]
 
 
 def _stale_masks(out: Path, class_map: ClassMap, mine: Collection[str]) -> list[str]:
@@ -63,6 +69,23 @@ def _stale_masks(out: Path, class_map: ClassMap, mine: Collection[str]) -> list[
     return [
         f"The folder also holds {masks_text(len(other))} made with another class map: {listed}. "
         "Their labels may mean something else; export them again or use another folder."
+    ]
+
+
+def _other_formats(out: Path, mine: Collection[str]) -> list[str]:
+    """A warning about masks of the same images in another format, which the run left alone."""
+    other = [
+        name
+        for mask in sorted(mine)
+        for name in (mask_stem(mask) + suffix for suffix in MASK_SUFFIXES)
+        if name not in mine and (out / name).exists()
+    ]
+    if not other:
+        return []
+    listed = ", ".join(other[:3]) + (f" and {len(other) - 3} more" if len(other) > 3 else "")
+    return [
+        f"The folder also holds {masks_text(len(other))} of these images in another format: "
+        f"{listed}. This run left them as they are; remove them, or use another folder."
     ]
 
 

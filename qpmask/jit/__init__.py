@@ -36,6 +36,7 @@ from qpmask.jit.arguments import (
     U8_2D,
     U16_2D,
     U32_1D,
+    U64_1D,
     U64_2D,
     packed,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "U8_2D",
     "U16_2D",
     "U32_1D",
+    "U64_1D",
     "U64_2D",
     "Library",
     "kernel",

@@ -33,6 +33,7 @@ from qpmask.jit.machine import target_machine
 numba.config.CPU_NAME, numba.config.CPU_FEATURES = "generic", ""
 
 SHIPPED = (
+    "qpmask.collection.runkernels",
     "qpmask.engines.native.library",
     "qpmask.geojson.library",
     "qpmask.ometiff.kernels.library",

@@ -56,17 +56,25 @@ def masks_in(path: Path) -> list[Path]:
         if not path.exists():
             raise OptionsError(f"There is no file or folder {path}.")
         return [path]
-    found = set(mask_files(path))
-    found |= {p for p in path.iterdir() if not p.name.startswith(".") and is_collection(p)}
+    found = set(masks_of(path))
     for suffix in MASK_SUFFIXES:
         for sidecar in path.glob(f"*{suffix}{SIDECAR_SUFFIX}"):
             found.add(sidecar.with_name(sidecar.name.removesuffix(SIDECAR_SUFFIX)))
     found |= _reported(path)
     if not found:
         raise OptionsError(
-            f"There are no masks in {path}.", hint="Masks are files that end in .tif or .tiff."
+            f"There are no masks in {path}.",
+            hint="Masks are files that end in .tif, .tiff or .ozx, and folders NAME.zarr.",
         )
     return sorted(found)
+
+
+def masks_of(folder: Path) -> list[Path]:
+    """Masks of a folder by name: TIFFs and collections; none if it is a collection itself."""
+    if is_collection(folder):
+        return []
+    found = {p for p in folder.iterdir() if not p.name.startswith(".") and is_collection(p)}
+    return sorted(found.union(mask_files(folder)))
 
 
 def mask_files(folder: Path) -> list[Path]:

@@ -31,7 +31,7 @@ from qpmask.project import (
 )
 from qpmask.project.imagejson import path_from_uri
 from qpmask.project.project import PROJECT_SUFFIX
-from qpmask.report.foldercheck import mask_files
+from qpmask.report.foldercheck import masks_of
 
 _PATCH_SUFFIX = ".h5"
 
@@ -185,8 +185,7 @@ def _masks_of(folder: Path) -> list[tuple[str, Shown]]:
         for row in (rows if isinstance(rows, list) else ())
         if isinstance(row, dict) and row.get("mask")
     }
-    collections = (p for p in folder.iterdir() if not p.name.startswith(".") and is_collection(p))
-    found = sorted({*mask_files(folder), *collections})
+    found = masks_of(folder)
     return [_of_mask(path, records.get(path.name, {})) for path in found]
 
 

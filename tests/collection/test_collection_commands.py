@@ -107,6 +107,15 @@ def test_a_second_run_skips_and_a_damaged_one_is_made_again(kind: str, tmp_path:
     assert not (tmp_path / ".qpmask").exists()
 
 
+def test_a_mask_in_two_formats_is_said(tmp_path: Path) -> None:
+    other = exported(tmp_path)
+    assert other.name.endswith(".ome.tif")
+    options = export_options(engine="native", images=NAME, format="ozx")
+    report = export_masks(DEMO, tmp_path, options=options)
+    assert any(other.name in text and "another format" in text for text in report.warnings)
+    assert other.exists()
+
+
 def test_check_finds_damage_and_what_is_missing(qpmask_cli: Cli, tmp_path: Path) -> None:
     exported(tmp_path, format="ozx")
     path = exported(tmp_path, format="ome-zarr")
@@ -133,6 +142,19 @@ def test_compare(masks: dict[str, Path], tmp_path: Path) -> None:
     (score,) = [s for s in found.scores if s.name == "Tumor"]
     assert score.dice == pytest.approx(2 * (n - 300_000) / (2 * n - 300_000), rel=1e-2)
     assert any("only here" in note for note in found.notes)
+
+
+def test_folders_of_collections_are_compared(
+    qpmask_cli: Cli, masks: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(masks["ozx"].parent, tmp_path / "b")
+    shutil.copytree(masks["ome-zarr"], tmp_path / "b" / masks["ome-zarr"].name)
+    code, out, _ = qpmask_cli("compare", str(masks["ozx"].parent), str(tmp_path / "b"))
+    assert code == 1
+    assert f"equal     {masks['ozx'].name}" in out
+    assert f"DIFFERENT {masks['ome-zarr'].name}" in out
+    whole = masks["ome-zarr"], tmp_path / "b" / masks["ome-zarr"].name
+    assert qpmask_cli("compare", *map(str, whole))[0] == 0  # folders, but each is one mask
 
 
 def test_info_and_view(qpmask_cli: Cli, masks: dict[str, Path], tmp_path: Path) -> None:

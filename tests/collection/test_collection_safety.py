@@ -258,13 +258,13 @@ def changed(path: Path, change: Any) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda a: a["qpmask"]["labels"].append(9),
-        lambda a: a["qpmask"]["boxes"][0].__setitem__(0, 10**9),
-        lambda a: a["qpmask"]["boxes"][0].__setitem__(0, -1),
+        lambda a: a["qpmask"].__setitem__("n", 9),
+        lambda a: a["qpmask"]["boxes"].__setitem__(0, 10**9),
+        lambda a: a["qpmask"]["boxes"].__setitem__(0, -1),
         lambda a: a["qpmask"]["pixels"].__setitem__(0, "x"),
         lambda a: a["qpmask"]["layers"].__setitem__(0, "labels/../../x"),
         lambda a: a["qpmask"].__setitem__("shape", [2**40]),
-        lambda a: a["qpmask"].__setitem__("format", 2),
+        lambda a: a["qpmask"].__setitem__("format", 9),
         lambda a: a["ome"].pop("multiscales"),
         lambda a: a["ome"]["image-label"].pop("properties"),
         lambda a: a.pop("qpmask"),
@@ -284,7 +284,7 @@ def test_a_check_finds_what_lies(tmp_path: Path) -> None:
     changed(path, lambda a: a["qpmask"]["pixels"].__setitem__(2, 7))
     assert any("'m2' has" in p and "7" in p for p in check_collection(path).problems)
     fresh(path)
-    changed(path, lambda a: a["qpmask"]["boxes"][1].__setitem__(0, 0))
+    changed(path, lambda a: a["qpmask"]["boxes"].__setitem__(4, 0))
     assert any("'m1'" in p for p in check_collection(path).problems)
     fresh(path)
     shutil.rmtree(path / "0")

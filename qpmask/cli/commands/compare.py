@@ -55,7 +55,9 @@ def command(
     mask.
     """
     exits.set_up_logging(verbose)
-    if first.is_dir() and second.is_dir():
+    from qpmask.collection.opening import is_collection
+
+    if all(path.is_dir() and not is_collection(path) for path in (first, second)):
         found, equal = _folders(first, second, by, as_json)
     else:
         found, equal = _masks(mask_file(first), mask_file(second), by, as_json)
@@ -228,17 +230,17 @@ def _pairs(found: MaskComparison) -> list[dict[str, Any]]:
 
 def _class_names(path: Path) -> dict[int, str]:
     """What the labels of a mask are called, by its own class table."""
-    from qpmask.ometiff.reader import MaskFile
+    from qpmask import open_mask
 
-    with MaskFile(path) as mask:
+    with open_mask(path) as mask:
         return {row.label: row.name for row in (mask.metadata.classes if mask.metadata else ())}
 
 
 def _plane_name(path: Path, plane: int) -> str:
     """A plane by its channel's name, its slice and time point, as far as it has them."""
-    from qpmask.ometiff.reader import MaskFile
+    from qpmask import open_mask
 
-    with MaskFile(path) as mask:
+    with open_mask(path) as mask:
         m = mask.metadata
     if m is None or m.n_planes <= plane:
         return str(plane)

@@ -1,0 +1,148 @@
+"""A mask's share of a chunk as bits: packed, measured, compressed, picked from.
+
+Bits are a flat array of uint8, eight pixels a byte in the order of the chunk, the first in the
+lowest bit. A chunk is a multiple of 64 pixels.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask.collection import runkernels
+from qpmask.collection.blosc import CodecError
+
+Bits = NDArray[np.uint8]
+Block = tuple[tuple[int, int], ...]
+
+_RECORD = 8
+_MARGIN = 1024
+_rooms = threading.local()
+
+
+def pack(pixels: NDArray[Any], chunk: tuple[int, ...]) -> Bits:
+    """Pixels that are not 0, of a chunk that may be cropped at its ends."""
+    *before, width = chunk
+    packed = np.packbits(pixels, axis=-1, bitorder="little")
+    if width % 8 == 0:
+        full = (*before, width // 8)
+        if packed.shape == full:
+            return packed.reshape(-1)
+        bits = np.zeros(full, np.uint8)
+        bits[tuple(slice(0, n) for n in packed.shape)] = packed
+        return bits.reshape(-1)
+    whole = np.zeros(chunk, bool)
+    whole[tuple(slice(0, n) for n in pixels.shape)] = pixels
+    return np.packbits(whole, bitorder="little")
+
+
+def unpack(bits: Bits, chunk: tuple[int, ...]) -> NDArray[np.bool_]:
+    """The chunk, true where the mask is."""
+    return np.unpackbits(bits, bitorder="little").view(bool).reshape(chunk)
+
+
+def part(bits: Bits, chunk: tuple[int, ...], inside: Sequence[slice]) -> NDArray[np.bool_]:
+    """Some of a chunk, as :func:`unpack` followed by slices without steps."""
+    *before, width = chunk
+    if width % 8:
+        return unpack(bits, chunk)[tuple(inside)]
+    *outer, last = inside
+    first = last.start // 8
+    where = (*outer, slice(first, -(-last.stop // 8)))
+    some = bits.reshape(*before, width // 8)[where]
+    pixels = np.unpackbits(some, axis=-1, bitorder="little").view(bool)
+    return pixels[..., last.start - first * 8 : last.stop - first * 8]
+
+
+def picked(bits: Bits, chunk: tuple[int, ...], step: int) -> NDArray[np.bool_]:
+    """Every n-th pixel along each axis, the first one included."""
+    *before, width = chunk
+    if step % 8 or width % 8:
+        return unpack(bits, chunk)[(slice(None, None, step),) * len(chunk)]
+    each = (*(slice(None, None, step) for _ in before), slice(None, None, step // 8))
+    found: NDArray[np.bool_] = (bits.reshape(*before, width // 8)[each] & 1).view(bool)
+    return found
+
+
+def count(bits: Bits) -> int:
+    """How many pixels there are."""
+    if hasattr(np, "bitwise_count"):  # NumPy 2
+        return int(np.bitwise_count(bits.view(np.uint64)).sum(dtype=np.int64))
+    return int(_ONES[bits].sum(dtype=np.int64))
+
+
+def extent(bits: Bits, chunk: tuple[int, ...]) -> Block:
+    """First pixel and the one after the last, along each axis; there is at least one."""
+    *before, width = chunk
+    if width % 8:
+        return extent_of(unpack(bits, chunk))
+    cells = bits.reshape(*before, width // 8)
+    found = list(extent_of(cells))
+    low, high = found[-1]
+    ends = np.bitwise_or.reduce(cells[..., [low, high - 1]].reshape(-1, 2), axis=0)
+    first, last = (np.flatnonzero(b) for b in np.unpackbits(ends, bitorder="little").reshape(2, 8))
+    found[-1] = low * 8 + int(first[0]), (high - 1) * 8 + int(last[-1]) + 1
+    return tuple(found)
+
+
+def extent_of(pixels: NDArray[Any]) -> Block:
+    """First pixel that is not 0 and the one after the last, along each axis."""
+    found = []
+    for axis in range(pixels.ndim):
+        others = tuple(a for a in range(pixels.ndim) if a != axis)
+        at = np.flatnonzero(pixels.any(axis=others))
+        found.append((int(at[0]), int(at[-1]) + 1))
+    return tuple(found)
+
+
+def paint(labels: NDArray[Any], bits: Bits, label: int) -> None:
+    """Give the pixels of a chunk that the mask has its label."""
+    runkernels.paint(labels.reshape(-1), bits.view(np.uint64), label)
+
+
+def to_block(bits: Bits) -> bytes:
+    """Bits as a block, to be kept a while."""
+    block = runs_block(bits.reshape(1, -1), [0], _RECORD)
+    return bytes(imagecodecs.lz4_encode(bits.tobytes())) if block is None else block
+
+
+def from_block(block: bytes | memoryview, n_bytes: int) -> Bits:
+    """Bits from a block.
+
+    Raises
+    ------
+    CodecError
+        The block is damaged.
+    """
+    bits = np.empty(n_bytes, np.uint8)
+    if runkernels.decode(np.frombuffer(block, np.uint8), 0, bits) < 0:
+        raw = imagecodecs.lz4_decode(bytes(block), out=n_bytes)
+        if len(raw) != n_bytes:
+            raise CodecError(f"it holds {len(raw):,} bytes instead of {n_bytes:,}")
+        return np.frombuffer(raw, np.uint8)
+    return bits
+
+
+def plane_of(block: memoryview, plane: int, n_bytes: int) -> Bits | None:
+    """One plane of bits of a block that holds several; None where that is another kind of block."""
+    bits = np.empty(n_bytes, np.uint8)
+    found = runkernels.decode(np.frombuffer(block, np.uint8), plane * n_bytes, bits)
+    return None if found < 0 else bits
+
+
+def runs_block(planes: NDArray[np.uint8], chosen: Sequence[int], record: int) -> bytes | None:
+    """Planes of bytes as an LZ4 block, see :func:`.runkernels.encode`; None if it saves nothing."""
+    n_bytes = planes.shape[1]
+    room = getattr(_rooms, "out", None)
+    if room is None or len(room) < n_bytes + _MARGIN:
+        room = _rooms.out = np.empty(n_bytes + _MARGIN, np.uint8)
+    n = runkernels.encode(planes, planes.view(np.uint64), np.array(chosen, np.int64), record, room)
+    return None if n < 0 or n >= n_bytes else room[:n].tobytes()
+
+
+_ONES = np.array([bin(n).count("1") for n in range(256)], np.uint8)

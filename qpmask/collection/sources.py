@@ -1,0 +1,130 @@
+"""What a collection is put together from: masks of the spool, and arrays of before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qpmask.collection import chunkbits
+from qpmask.collection.arrays import Layer
+from qpmask.collection.chunkbits import Bits
+from qpmask.collection.grid import Grid, Position
+from qpmask.collection.metadata import MaskRow
+from qpmask.collection.spool import Spool, SpooledMask
+
+
+class Source(Protocol):
+    """Something that holds labels chunk by chunk: a mask that was added, an array of before."""
+
+    @property
+    def can_share(self) -> bool:
+        """Whether other masks may stand in the same array."""
+
+    @property
+    def is_layer(self) -> bool:
+        """Whether it is an array of before rather than a single mask."""
+
+    @property
+    def n_pixels(self) -> int:
+        """Pixels that are not 0."""
+
+    def positions(self) -> set[Position]:
+        """Chunks of level 0 that may hold anything."""
+
+    def bits(self, at: Position) -> Bits | None:
+        """Where a chunk of level 0 has any label; None where it has none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Added:
+    """A mask of the spool."""
+
+    spool: Spool
+    mask: SpooledMask
+    grid: Grid
+
+    is_layer = False
+
+    @property
+    def can_share(self) -> bool:
+        """Whether other masks may stand in the same array."""
+        return self.mask.dtype == "bool"
+
+    @property
+    def n_pixels(self) -> int:
+        """Pixels that are not 0."""
+        return self.mask.n_pixels
+
+    def positions(self) -> set[Position]:
+        """Chunks that hold anything."""
+        return set(self.mask.chunks)
+
+    def bits(self, at: Position) -> Bits | None:
+        """Where the mask is."""
+        held = self.mask.chunks.get(at)
+        if held is None:
+            return None
+        if self.mask.dtype == "bool":
+            n_bytes = int(np.prod(self.grid.chunk)) // 8
+            return chunkbits.from_block(self.spool.blob(held), n_bytes)
+        return np.packbits(self._integers(at) != 0, bitorder="little")
+
+    def labels(self, at: Position) -> NDArray[Any] | None:
+        """A chunk of a mask of integers."""
+        return self._integers(at) if at in self.mask.chunks else None
+
+    def blob(self, at: Position) -> bytes:
+        """A chunk of a mask of integers as it is stored."""
+        return self.spool.blob(self.mask.chunks[at])
+
+    def _integers(self, at: Position) -> NDArray[Any]:
+        return self.mask.codec.decode(self.blob(at), self.grid.chunk, np.dtype(self.mask.dtype))
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """An array of before, without what was deleted from it."""
+
+    layer: Layer
+    rows: tuple[MaskRow, ...]
+    gone: tuple[int, ...]  # labels
+
+    is_layer = True
+
+    @property
+    def can_share(self) -> bool:
+        """Whether other masks may stand in the same array."""
+        return all(row.dtype == "bool" for row in self.rows)
+
+    @property
+    def n_pixels(self) -> int:
+        """Pixels that are not 0."""
+        return sum(row.n_pixels for row in self.rows)
+
+    def positions(self) -> set[Position]:
+        """Chunks that may hold anything."""
+        return set(self.layer.present(0))
+
+    def labels(self, at: Position) -> NDArray[Any] | None:
+        """Labels of a chunk."""
+        pixels = self.layer.chunk(0, at)
+        if pixels is None or not self.gone:
+            return pixels
+        return np.where(np.isin(pixels, self.gone), pixels.dtype.type(0), pixels)
+
+    def bits(self, at: Position) -> Bits | None:
+        """Where any of its masks is."""
+        if self.layer.only is not None and not self.gone:
+            return self.layer.bits(0, at, self.layer.only)
+        labels = self.labels(at)
+        return None if labels is None else np.packbits(labels != 0, bitorder="little")
+
+
+def stored_type(dtype: str, label: int) -> np.dtype[Any]:
+    """Type of the array that holds a mask."""
+    if dtype != "bool":
+        return np.dtype(dtype)
+    return np.dtype(np.uint8 if label < 256 else np.uint16 if label < 65_536 else np.uint32)
