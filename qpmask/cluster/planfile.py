@@ -99,7 +99,7 @@ def read_plan_file(path: Path) -> PlanFile:
     Raises
     ------
     OptionsError
-        It is no plan, of another version, or damaged.
+        It is no plan, made by another version of qpmask, or damaged.
     """
     try:
         text = path.read_bytes()
@@ -113,6 +113,12 @@ def read_plan_file(path: Path) -> PlanFile:
         raise OptionsError(
             f"{path} is not a plan of this version of qpmask.",
             hint="Make it with: qpmask export PROJECT -o DIR --plan FILE",
+        )
+    if raw.get("qpmask") != __version__:
+        # It may draw other pixels; and all at work must call the folder of claims the same.
+        raise OptionsError(
+            f"The plan {path} was made by qpmask {raw.get('qpmask')}; this is {__version__}.",
+            hint="Use one version on all machines, or make the plan anew.",
         )
     try:
         module, _, name = _RUNS[raw["command"]].partition(":")

@@ -426,9 +426,11 @@ def _measurements(data: U8, pos: int, stop: int, scan: Scan) -> int:
                 continue
             _put(scan, data[pos])
             pos += 1
-        else:
+        elif byte == _SPACE or byte == _NEWLINE or byte == _RETURN or byte == _TAB:
             pos += 1
             continue
+        else:
+            return _SLOW
         if depth == 0:
             return pos
     return _SLOW

@@ -192,7 +192,7 @@ def _named(geometry: Any) -> tuple[str, Any]:
     if not isinstance(geometry, dict):
         raise NoGeometryError("its geometry is none")
     name = geometry.get("type")
-    if name in TYPES:
+    if isinstance(name, str) and name in TYPES:
         return name, geometry.get("coordinates")
     if name != "GeometryCollection":
         raise NoGeometryError(f"its geometry has the unknown type {name!r}")

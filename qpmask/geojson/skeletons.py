@@ -39,6 +39,7 @@ _DEPTHS: Final = {
     "Polygon": (GeometryType.POLYGON, 3),
     "MultiPolygon": (GeometryType.MULTI_POLYGON, 4),
 }
+_LISTS: Final = re.compile(rb'"features"\s*:')
 _CUT: Final = re.compile(rb"\x01.|[\x02-\x04]")
 
 
@@ -80,14 +81,16 @@ def scanned(data: bytes, path: Path, class_key: str | None) -> Columns | None:
     if start < 0 or class_key in k.WORDS or not words.isascii() or b'"' in words or b"\\" in words:
         return None
     columns = Columns(class_key)
-    scanner = _Scanner(data, columns, words)
+    scanner = _Scanner(data, path, columns, words)
     try:
         end = scanner.run(start)
         if end < 0:
             return None
         # What stands around the list has to be GeoJSON with this one list.
-        around = parse(data[:start] + data[end - 1 :], path)
-        if features_of(around, path) or (isinstance(around, dict) and "features" not in around):
+        text = data[:start] + data[end - 1 :]
+        around = parse(text, path)
+        is_other = isinstance(around, dict) and "features" not in around
+        if is_other or features_of(around, path) or len(_LISTS.findall(text)) > 1:
             return None
     except (ValueError, RecursionError, ObjectFileError):
         return None  # reading it as JSON tells what is wrong
@@ -97,8 +100,8 @@ def scanned(data: bytes, path: Path, class_key: str | None) -> Columns | None:
 class _Scanner:
     """Scans a file window by window."""
 
-    def __init__(self, data: bytes, columns: Columns, class_key: bytes) -> None:
-        self._data, self._columns = data, columns
+    def __init__(self, data: bytes, path: Path, columns: Columns, class_key: bytes) -> None:
+        self._data, self._path, self._columns = data, path, columns
         self._bytes = np.frombuffer(data, np.uint8)
         texts = [word.encode() for word in k.WORDS] + ([class_key] if class_key else [])
         self._words = np.frombuffer(b"".join(texts), np.uint8)
@@ -167,14 +170,25 @@ class _Scanner:
                 scan.values[~place] = value
         ends = scan.skeletons[: count[k.SKELETONS]].tolist()
         arena = scan.arena[: ends[-1] if ends else 0].tobytes()
-        templates = [self._template(arena[a:b]) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
-        usable = np.array([*(one is not None for one in templates), False])
-        skeleton = scan.features[:n, 2]
-        is_fast = usable[skeleton]
-        rows = scan.features[:n][is_fast]
         numbers = self._n_features + 1 + np.arange(n)
+        # In the order of the file, since the first feature of a class decides its colour.
+        skeleton = scan.features[:n, 2]
+        known, at = np.unique(skeleton, return_index=True)
+        first_of = dict(zip(known.tolist(), at.tolist(), strict=True))
+        is_slow = skeleton < 0
+        templates: list[_Template | None] = []
+        done = 0
+        for s, (a, b) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
+            first = first_of.get(s, done)
+            self._take_one_by_one(scan, np.flatnonzero(is_slow[done:first]) + done)
+            done = first
+            templates.append(self._template(arena[a:b]))
+            if templates[s] is None:
+                is_slow[skeleton == s] = True
+        self._take_one_by_one(scan, np.flatnonzero(is_slow[done:]) + done)
+        rows = scan.features[:n][~is_slow]
         if len(rows):
-            many = _Many(scan, self._data, templates, rows, numbers[is_fast])
+            many = _Many(scan, self._data, templates, rows, numbers[~is_slow])
             self._columns.add_many(many.objects(), len(rows))
             for i in np.flatnonzero([bool(one and one.mends) for one in templates]).tolist():
                 one = templates[i]
@@ -182,11 +196,14 @@ class _Scanner:
                 for number in many.numbers[many.skeleton == i].tolist():
                     for mend in one.mends:
                         self._columns.mend(f"feature {number}", *mend)
-        for i in np.flatnonzero(~is_fast).tolist():
-            a, b = scan.features[i, :2].tolist()
-            self._columns.add(json.loads(self._data[a:b]), int(numbers[i]))
         self._columns.shapes.settle()
         self._n_features += n
+
+    def _take_one_by_one(self, scan: k.Scan, rows: NDArray[np.int64]) -> None:
+        """Read features of a window as JSON."""
+        for i in rows.tolist():
+            a, b = scan.features[i, :2].tolist()
+            self._columns.add(parse(self._data[a:b], self._path), self._n_features + 1 + i)
 
     def _template(self, skeleton: bytes) -> _Template | None:
         if skeleton not in self._templates:
@@ -223,8 +240,10 @@ def _template(skeleton: bytes, columns: Columns) -> _Template | None:
     given = feature.get("id")
     if isinstance(given, str) and stored_id(given):
         return None  # of one feature alone
-    if isinstance(properties.get("measurements"), int | float):
-        return None
+    if isinstance(properties.get("measurements"), int | float | str):
+        return None  # numbers in a text were not cut out
+    if "name" not in properties and isinstance(feature.get("name"), list):
+        return None  # no cut
     described = columns.rules.describe(feature, properties)
     mends = [] if is_known else [UNKNOWN_KIND]
     mends += described.mends
@@ -254,9 +273,10 @@ def _template(skeleton: bytes, columns: Columns) -> _Template | None:
 
 
 def _shape(geometry: Any, properties: dict[str, Any], depths: list[int]) -> _Shape | None:
-    if not isinstance(geometry, dict) or geometry.get("type") not in _DEPTHS:
+    name = geometry.get("type") if isinstance(geometry, dict) else None
+    if not isinstance(name, str) or name not in _DEPTHS:
         return None
-    kind, depth = _DEPTHS[geometry["type"]]
+    kind, depth = _DEPTHS[name]
     cut = geometry.get("coordinates")
     if type(cut) is not int or depths[cut] != depth:
         return None

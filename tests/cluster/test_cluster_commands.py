@@ -172,6 +172,9 @@ def test_polygons(tmp_path: Path, qpmask_cli: Cli) -> None:
     qpmask.export_masks(DEMO, masks, None, qpmask.export_options(engine="native"))
     one, many, plan = tmp_path / "one", tmp_path / "many", tmp_path / "plan.json"
     asked = ("polygons", "masks", "--split", "class", "--gzip")
+    assert qpmask_cli(*asked, "-o", many, "--plan", plan, "--dry-run")[0] == 0
+    assert not plan.exists()
+    assert not many.exists()
     assert qpmask_cli(*asked, "-o", one, "-q")[0] == 0
     assert qpmask_cli(*asked, "-o", many, "--plan", plan)[0] == 0
     work_twice(plan)

@@ -251,8 +251,17 @@ class TestPlans:
     )  # fmt: skip
     def test_what_is_none(self, tmp_path: Path, text: str) -> None:
         path = tmp_path / "plan.json"
-        path.write_text(text)
+        version = f'"qpmask": "{qpmask.__version__}", "format": 2'
+        path.write_text(text.replace('"format": 2', version))
         with pytest.raises(OptionsError, match=r"plan\.json"):
+            read_plan_file(path)
+
+    def test_of_another_version(self, tmp_path: Path) -> None:
+        """It would claim in another folder, beside those of this version."""
+        path = tmp_path / "plan.json"
+        plan_to_file(path, DEMO, tmp_path / "masks", None, NATIVE)
+        path.write_text(path.read_text().replace(qpmask.__version__, "0.0.7", 1))
+        with pytest.raises(OptionsError, match=r"made by qpmask 0\.0\.7"):
             read_plan_file(path)
 
     def test_there_is_none(self, tmp_path: Path) -> None:

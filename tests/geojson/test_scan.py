@@ -137,6 +137,16 @@ class TestSameAsJson:
         feature(classification={"names": ["Tumor", "Negative"], "colorRGB": -1}),
         feature(classification=5, metadata={"ANNOTATION_DESCRIPTION": "x", "n": 1}),
         feature(plane={"z": 1}),
+        feature(measurements='{"a": 5, "b": 2.5}'),  # as GeoPandas writes them
+        feature(measurements='[{"name": "a", "value": 7}]'),
+        feature(outside={"name": [0]}),
+        feature(outside={"name": []}),
+        feature(outside={"name": "of the feature"}),
+        feature({"type": ["Polygon"], "coordinates": [SQUARE]}),
+        feature({"type": {}, "coordinates": [SQUARE]}),
+        feature(classification={"name": "Tumor", "color": [0, 200, 0]}, childObjects=[]),
+        feature(classification={"name": "Stroma", "color": [0, 0, 200]}, childObjects=[]),
+        feature(classification={"name": "Stroma", "color": [9, 9, 200]}),
         {"type": "Polygon", "coordinates": [SQUARE]},
         {"type": "Feature", "geometry": None, "properties": None},
         {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [SQUARE]}},
@@ -193,6 +203,15 @@ class TestSameAsJson:
     def test_a_list_of_that_name_elsewhere(self, monkeypatch: pytest.MonkeyPatch) -> None:
         text = {"made by": {"features": [1, 2]}, "features": [feature()]}
         assert len(both(json.dumps(text).encode(), monkeypatch).table) == 1
+
+    @pytest.mark.parametrize("other", ["[]", "null", "[1]"])
+    def test_two_lists(self, other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        text = f'{{"features":[{json.dumps(feature())}],"features":{other}}}'
+        outcome(text.encode(), monkeypatch)
+
+    def test_a_control_character_is_no_space(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        text = json.dumps([feature(measurements={"a": 1})]).replace('"a"', '\f"a"')
+        assert isinstance(outcome(text.encode(), monkeypatch), str)
 
     def test_keys_that_come_twice(self, monkeypatch: pytest.MonkeyPatch) -> None:
         one, other = ([[[0, 0], [n, 0], [n, n], [0, 0]]] for n in (5, 6))
@@ -267,7 +286,9 @@ class TestRoom:
     )
     def test_dense_text(self, text: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(skeletons_module, "_ARENA_BYTES", 64)
-        scanner = skeletons_module._Scanner(text, reader_module.Columns(None), b"")
+        scanner = skeletons_module._Scanner(
+            text, reader_module.Path("a"), reader_module.Columns(None), b""
+        )
         scan = scanner._room(len(text))
         scan.counts[:] = 0
         with np.errstate(over="ignore"):

@@ -73,7 +73,7 @@ def command(
         **{k: values[k] for k in _TRACED},
     )
     write = WriteOptions(collection=not array, dialect="portable" if portable else "qupath")
-    if plan is not None or dask is not None:
+    if (plan is not None or dask is not None) and not values["dry_run"]:
         from qpmask.cli.plantables import planned
         from qpmask.polygons.planned import plan_polygons_run
 
