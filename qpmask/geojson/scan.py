@@ -426,7 +426,7 @@ def _measurements(data: U8, pos: int, stop: int, scan: Scan) -> int:
                 continue
             _put(scan, data[pos])
             pos += 1
-        elif byte == _SPACE or byte == _NEWLINE or byte == _RETURN or byte == _TAB:
+        elif byte in (_SPACE, _NEWLINE, _RETURN, _TAB):
             pos += 1
             continue
         else:
