@@ -151,10 +151,11 @@ def write_features(
         n = _put(texts, START, out, n)
         if n >= 0 and objects.ids[_ID_BYTES * i] != 0:
             n = _put(texts, ID, out, n)
-            for j in range(_ID_BYTES):
-                out[n + j] = objects.ids[_ID_BYTES * i + j]
-            out[n + _ID_BYTES] = _QUOTE
-            n += _ID_BYTES + 1
+            if n >= 0:
+                for j in range(_ID_BYTES):
+                    out[n + j] = objects.ids[_ID_BYTES * i + j]
+                out[n + _ID_BYTES] = _QUOTE
+                n += _ID_BYTES + 1
         n = _put(texts, GEOMETRY, out, n)
         g = objects.geometry[i]
         if g >= 0 and n >= 0:

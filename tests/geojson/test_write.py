@@ -209,3 +209,13 @@ def test_the_kernel_stays_inside_its_arrays() -> None:
         assert b"".join(geojson_of(objects)) == expected
     with patch.object(write, "_FIRST_ROOM", 70):
         assert b"".join(geojson_of(objects)) == expected
+
+
+def test_room_may_end_anywhere() -> None:
+    """Also in the last of many objects, whose text alone would fit."""
+    ids = np.array([f"00000000-0000-0000-0000-00000000000{i}" for i in range(6)], "S36")
+    objects = replace(plain_objects(shapes_of(DESCRIBED)), ids=ids)
+    expected = b"".join(geojson_of(objects))
+    for room in range(64, len(expected) + 64):
+        with patch.object(write, "_FIRST_ROOM", room):
+            assert b"".join(geojson_of(objects)) == expected, room
