@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from qpmask.cluster.records import (
     write_record,
 )
 from qpmask.cluster.work import Bench, check_alone, outcome_in, record_data
-from qpmask.errors import MissingExtraError, OptionsError, OutputError
+from qpmask.errors import MissingExtraError, OptionsError, OutputError, QpmaskError
 from qpmask.events import BatchStarted, ItemFinished, ignore
 from qpmask.outputs import write_file
 from qpmask.outputs.claims import Claims, claimed, live_claims
@@ -45,6 +46,10 @@ _DEATHS = 1  # of workers, that an item may cost before it is given up
 _TRY_AGAIN_S = 1.0
 _ASK_EVERY_S = 1.0  # how many workers there are
 _ENDING_S = 60.0  # how long what is being done may take to see that it should end
+
+
+class DaskError(QpmaskError, RuntimeError):
+    """The scheduler is gone."""
 
 
 def run_on_dask(
@@ -76,6 +81,8 @@ def run_on_dask(
         `where` makes no sense, or nothing answers there.
     OutputError
         Another run or task works in the folder.
+    DaskError
+        The scheduler is gone; what was done by then is kept.
     QpmaskError
         What ends a plain run of the command too: an extractor that cannot be loaded.
     """
@@ -89,8 +96,16 @@ def run_on_dask(
                 hint="Wait for it to end: qpmask status PLAN.",
             )
         check_alone(plan)
-        with _connected(where) as client:
-            _Coordinator(plan, client, emit, stop).run()
+        try:
+            with _connected(where) as client:
+                _Coordinator(plan, client, emit, stop).run()
+        except (OSError, CancelledError) as error:
+            if isinstance(error, QpmaskError):
+                raise
+            raise DaskError(
+                f"The Dask scheduler is gone: {error}.",
+                hint="What was done is kept. The same command goes on from there.",
+            ) from error
     return collect(plan)
 
 

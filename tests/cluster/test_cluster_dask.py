@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copyreg
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,12 +24,14 @@ import qpmask
 import qpmask.cluster
 from qpmask.cluster.records import latest_records, read_record
 from qpmask.errors import OptionsError, OutputError
+from qpmask.events import ItemFinished
 from qpmask.outputs.claims import Claims
 
 if find_spec("distributed") is None:
     pytest.skip("dask.distributed is not installed", allow_module_level=True)
 pytestmark = pytest.mark.filterwarnings("default")  # those of Dask are not ours
 
+from qpmask.cluster import dasktasks  # noqa: E402
 from qpmask.cluster.dasktasks import run_on_dask  # noqa: E402
 
 
@@ -108,6 +113,39 @@ def test_an_image_that_kills_workers_is_given_up(tmp_path: Path) -> None:
     assert not report.ok
     assert {record.status for record in report} == {"failed"}
     assert all("died, again and again" in (record.error or "") for record in report)
+
+
+def test_a_scheduler_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said, and what was done by then is kept."""
+    monkeypatch.setattr(dasktasks, "_CONNECT_S", 2.0)
+    monkeypatch.setattr(dasktasks, "_ENDING_S", 2.0)
+    plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+    file = tmp_path / "scheduler.json"
+
+    def started(program: str, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", f"distributed.cli.{program}", "--no-dashboard"]
+        nowhere = subprocess.DEVNULL
+        return subprocess.Popen([*command, *arguments], stdout=nowhere, stderr=nowhere)
+
+    programs = [started("dask_scheduler", "--port", "0", "--scheduler-file", str(file))]
+
+    def listen(event: Any) -> None:
+        if isinstance(event, ItemFinished):
+            programs[0].kill()
+
+    try:
+        end = time.monotonic() + 60
+        while not file.exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        address = json.loads(file.read_text())["address"]
+        programs.append(started("dask_worker", address, "--nthreads", "1", "--no-nanny"))
+        with pytest.raises(dasktasks.DaskError, match="scheduler is gone"):
+            run_on_dask(plan, address, listen)
+    finally:
+        for program in programs:
+            program.kill()
+            program.wait()
+    assert len(latest_records(plan.folder)) in (1, 2)
 
 
 def test_an_interrupt(tmp_path: Path) -> None:
