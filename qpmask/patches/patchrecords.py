@@ -97,13 +97,16 @@ def made_from(
     options: PatchOptions, source: SlideSource, plan: CutPlan, mask: SlideMask | None
 ) -> dict[str, Any]:
     """All that decides the patches, as plain data: a file made from the same still holds."""
+    choice = {k: v for k, v in asdict(options.choice).items() if k != "sam2"}
+    if tissue_file(options.choice, source) is not None:
+        choice["tissue"] = "file"  # tissue_file says which, wherever it was named from
     data: dict[str, Any] = {
         "format": h5file.FORMAT,
         "slide": None if source.path is None else file_mark(source.path),
         "mpp": plan.scale.mpp,
         "size": asdict(plan.size),
         "edge": options.grid.edge,
-        "choice": {k: v for k, v in asdict(options.choice).items() if k != "sam2"},
+        "choice": choice,
         "tissue_file": _tissue_mark(options.choice, source),
         "mask": None if mask is None else mask.fingerprint,
         "labels": options.labels,

@@ -97,7 +97,9 @@ def test_geojson_of_an_image_of_a_project_is_in_its_pixels(tmp_path: Path) -> No
     np.testing.assert_allclose(patches.tissue, [share(inside, *c) for c in expected], atol=1e-6)
 
 
-def test_a_folder_tells_the_tissue_of_each_slide(tmp_path: Path, slide: Path) -> None:
+def test_a_folder_tells_the_tissue_of_each_slide(
+    tmp_path: Path, slide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = slide_file(tmp_path / "b.tif", PIXELS, um=2.0)
     folder = tmp_path / "tissue"
     folder.mkdir()
@@ -108,6 +110,9 @@ def test_a_folder_tells_the_tissue_of_each_slide(tmp_path: Path, slide: Path) ->
     report = run([slide, other], tmp_path, tissue=str(folder))
     found = [open_patches(tmp_path / "out" / r.file).coords.tolist() for r in report]
     assert found == [[[64, 64]], [[640, 64]]]
+    monkeypatch.chdir(tmp_path)
+    again = run([slide, other], tmp_path, tissue="tissue")
+    assert [r.status for r in again] == ["skipped"] * 2, "the same files, named from elsewhere"
     (folder / "b.geojson").unlink()
     report = run([slide, other], tmp_path, tissue=str(folder))
     assert [r.status for r in report] == ["skipped", "failed"]
