@@ -8,6 +8,7 @@ check what lies behind an address, so types, dimensions and layout are checked h
 from __future__ import annotations
 
 import ctypes
+import functools
 import struct
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, TypeVar, cast, get_type_hints
@@ -160,6 +161,7 @@ def types_of(annotated: Any) -> tuple[Argument, ...]:
     return tuple(map(_argument, hints.values()))
 
 
+@functools.cache
 def _argument(hint: Any) -> Argument:
     if hint in _NUMBERS:
         return Number(_NUMBERS[hint])

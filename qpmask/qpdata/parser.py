@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qpmask.errors import DataFileError, TruncatedDataError
+from qpmask.jit import packed
 from qpmask.qpdata.classforms import form_of, steps_of
 from qpmask.qpdata.columns import StoredClass, image_objects, named_classes
 from qpmask.qpdata.kernel import library as k
@@ -85,6 +86,7 @@ class Parser:
         self._classes = np.zeros((0, k.N_CLASS_COLUMNS), np.int64)
         self._descs: list[ClassDesc] = []
         self._steps = [(0, 0), (0, 0)]
+        self._columns: k.Columns | None = None  # as they are now, put together for many calls
 
     def read(self) -> ImageObjects:
         """Read it.
@@ -107,16 +109,19 @@ class Parser:
                 raise error
             steps[status]()
         self._window = self._buffer = np.zeros(0, np.uint8)
+        self._columns = None
         return self._finished()
 
     def _parse(self) -> int:
         arrays = self._arrays
-        columns = {name: arrays[name] for name in k.Columns._fields if name in arrays}
+        if self._columns is None:
+            columns = {name: arrays[name] for name in k.Columns._fields if name in arrays}
+            self._columns = packed(k.Columns(open_objects=self._open_objects, **columns))
         stream = k.Stream(
             self._window, self._n, arrays["handles"], self._classes,
             np.array(self._steps, np.int64), self._frames,
         )  # fmt: skip
-        return parse(stream, k.Columns(open_objects=self._open_objects, **columns))
+        return parse(stream, self._columns)
 
     def _read_more(self) -> None:
         """Move the window on, or let it grow if it holds nothing but what is being read."""
@@ -156,6 +161,7 @@ class Parser:
             old = self._arrays[name]
             self._arrays[name] = np.empty(room * width, dtype)
             self._arrays[name][: len(old)] = old
+        self._columns = None
 
     def _describe(self) -> None:
         """Read the class descriptor that the parser has met."""

@@ -10,9 +10,10 @@ from unittest.mock import patch
 
 import numpy as np
 
+from qpmask.jit.arguments import Packed
 from qpmask.qpdata import ImageObjects, parser
 from qpmask.qpdata.kernel.datafile import parse
-from qpmask.qpdata.kernel.library import Columns, Stream
+from qpmask.qpdata.kernel.library import Stream
 from qpmask.qpdata.parser import NotKnownError, Parser
 from qpmask.qpdata.plain.file import read_file
 from qpmask.qpdata.plain.javastream import JavaStream
@@ -63,8 +64,8 @@ class Checked(np.ndarray):
 def checked(data: bytes, *, details: bool = False) -> ImageObjects:
     """Read with the parser as plain Python, which raises where an index is outside an array."""
 
-    def run(stream: Stream, columns: Columns) -> int:
-        views = [type(r)(*(a.view(Checked) for a in r)) for r in (stream, columns)]
+    def run(stream: Stream, columns: Packed) -> int:
+        views = [type(r)(*(a.view(Checked) for a in r)) for r in (stream, columns.value)]
         return int(parse.function(*views))  # type: ignore[attr-defined]
 
     with patch.object(parser, "parse", run):
