@@ -87,6 +87,7 @@ class TableWork:
     def do(self, item: TableFile, reporter: Reporter) -> ObjectFileRecord:
         """Make it."""
         began = time.monotonic()
+        made_from = self._made_from()
         warnings: list[str] = []
         measured: dict[str, None] = {}
         has_nuclei = False
@@ -118,12 +119,16 @@ class TableWork:
                 n_vertices += len(kept.table.geometries.xy_px0)
                 classes.update(count_classes(kept.table))
                 reporter.done(n)
+            if self._made_from() != made_from:  # the columns are of the first time
+                raise ObjectFileError(
+                    "The project was changed while it was read.", hint="Run the same command again."
+                )
             said = {
                 "version": __version__,
                 "objects": n_objects,
                 "vertices": n_vertices,
                 "classes": dict(classes.most_common()),
-                "made_from": self._made_from(),
+                "made_from": made_from,
             }
             writer.finish({_MEMBER: said})
         record = _described(item, "done", said)

@@ -103,6 +103,7 @@ class ObjectFileWork(Generic[SourceT]):
         """Make one file."""
         began = time.monotonic()
         target = self.targets[source.key]
+        made_from = self._made_from(source)  # what is changed while it is read is made again
         made = self.maker.make(source, reporter)
         member = {
             "version": __version__,
@@ -110,7 +111,7 @@ class ObjectFileWork(Generic[SourceT]):
             "objects": len(made.table),
             "vertices": len(made.table.geometries.xy_px0),
             "classes": count_classes(made.table),
-            "made_from": self._made_from(source),
+            "made_from": made_from,
         }
         reporter.phase("writing")
         target.parent.mkdir(parents=True, exist_ok=True)

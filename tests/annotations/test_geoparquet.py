@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,6 +130,39 @@ def test_what_must_not_be(qpmask_cli: Cli, tmp_path: Path) -> None:
     assert code == 1
     assert "Prostate A" in said
     assert not list(tmp_path.glob("*c.parquet*"))
+
+
+def test_a_project_that_is_saved_meanwhile(
+    qpmask_cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read of the older file is not taken for what is in the newer one."""
+    project = Path(shutil.copytree(DEMO, tmp_path / "project"))
+    newer = data_file(project, "Prostate B").read_bytes()
+
+    def read_and_save(path: Path, colors: Any) -> Any:
+        found = read_objects(path, colors)
+        if path == data_file(project, "Prostate A"):
+            path.write_bytes(newer)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr("qpmask.annotations.images.read_objects", read_and_save)
+        assert qpmask_cli("annotations", project, "-o", "all", "--images", "Prostate A")[0] == 0
+    (line,) = [
+        one
+        for one in qpmask_cli("annotations", project, "-o", "all", "--dry-run")[1].splitlines()
+        if "Prostate A" in one
+    ]
+    assert "planned" in line
+
+    shutil.rmtree(project)
+    shutil.copytree(DEMO, project)
+    with monkeypatch.context() as patch:
+        patch.setattr("qpmask.annotations.images.read_objects", read_and_save)
+        code, _, said = qpmask_cli("annotations", project, "-o", "all.parquet")
+    assert code == 1
+    assert "changed while it was read" in said
+    assert not list(tmp_path.glob("*all.parquet*"))
 
 
 def test_geopandas_reads_it(tmp_path: Path) -> None:
