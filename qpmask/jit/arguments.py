@@ -140,7 +140,8 @@ class Packed:
         self.cls = type(value)
         self.value = value  # keeps the arrays alive
         self.words: list[int] = []
-        _argument(self.cls).put(value, self.words)
+        kind: Any = self.cls
+        _argument(kind).put(value, self.words)
 
 
 def packed(value: Value) -> Value:
