@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from qpmask.annotations.exact import exact_geometries_of, what_differs
 from qpmask.annotations.rings import geometries_of
 from qpmask.geojson import Measurements, ObjectClass, ObjectTable
 from qpmask.polygons.meaning import packed
@@ -16,7 +17,7 @@ Color = tuple[int, int, int]
 
 
 def read_objects(
-    path: Path, colors: Mapping[str, Color | None] | None = None
+    path: Path, colors: Mapping[str, Color | None] | None = None, *, exact: bool = False
 ) -> tuple[ObjectTable, tuple[str, ...]]:
     """All objects of a data file.
 
@@ -26,6 +27,9 @@ def read_objects(
         The file.
     colors : mapping of str to (int, int, int) or None
         Colours of the project's class list, which go before those of the file.
+    exact : bool
+        Geometries as they are stored, from which an import makes the same ROIs; or as QuPath
+        exports them, on a grid of 0.01 pixels.
 
     Returns
     -------
@@ -39,25 +43,26 @@ def read_objects(
     DataFileError
         The file cannot be trusted.
     """
-    return table_of(read_qpdata(path, details=True), colors or {})
+    return table_of(read_qpdata(path, details=True), colors or {}, exact=exact)
 
 
 def table_of(
-    objects: ImageObjects, colors: Mapping[str, Color | None]
+    objects: ImageObjects, colors: Mapping[str, Color | None], *, exact: bool = False
 ) -> tuple[ObjectTable, tuple[str, ...]]:
     """Objects, read with their details, as a table; see :func:`read_objects`."""
     details = objects.details
     assert details is not None
-    shapes, number, n_mended = geometries_of(objects.rois)
+    shapes, number, n_mended = (exact_geometries_of if exact else geometries_of)(objects.rois)
     number = np.append(number, -1)  # for no ROI
     classes = tuple(
         ObjectClass(c.name, _color(c.color_argb, colors.get(c.name))) for c in objects.classes
     )
-    warnings = []
+    warnings = [*what_differs(objects.rois)] if exact else []
     if n_mended:
+        how = "which masks may show in a pixel" if exact else "as QuPath does"
         warnings.append(
             f"{n_mended:,} outlines cross themselves; they are written as the areas inside them, "
-            "as QuPath does."
+            f"{how}."
         )
     n_unknown = int((shapes.type == 0).sum())
     if n_unknown:

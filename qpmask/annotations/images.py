@@ -56,10 +56,13 @@ class ObjectReader:
         What is taken: keys of :data:`KINDS`.
     colors : dict of str to (int, int, int) or None
         Colours of the project's class list.
+    exact : bool
+        Geometries as they are stored, or as QuPath exports them.
     """
 
     kinds: tuple[str, ...] = ("annotations",)
     colors: tuple[tuple[str, Color | None], ...] = ()
+    exact: bool = False
 
     def __post_init__(self) -> None:
         for name in self.kinds:
@@ -73,6 +76,7 @@ class ObjectReader:
             "data": file_sha256(path) if path.is_file() else None,
             "objects": list(self.kinds),
             "colors": self.colors,
+            "exact": self.exact,
         }
 
     def make(self, source: ImageSource, reporter: Reporter) -> Made:
@@ -88,7 +92,7 @@ class ObjectReader:
             if not entry.data_dir.is_dir():
                 raise DataFileMissingError(f"{entry.label} has no folder {entry.data_dir}.")
             return Made(_no_objects(), about, ("It was never saved in QuPath: it has no objects.",))
-        table, warnings = read_objects(entry.data_path, dict(self.colors))
+        table, warnings = read_objects(entry.data_path, dict(self.colors), exact=self.exact)
         wanted = [kind for name in self.kinds for kind in KINDS[name]]
         if len(set(wanted)) < len(ObjectKind):
             table = table.take(np.flatnonzero(np.isin(table.kind, wanted)))
@@ -99,7 +103,7 @@ class ObjectReader:
 
 def images_of(
     project: Path, *, patterns: Sequence[str] = (), kinds: Sequence[str] = ("annotations",),
-    use_backup: bool = False,
+    use_backup: bool = False, exact: bool = False,
 ) -> tuple[ObjectReader, tuple[ImageSource, ...]]:  # fmt: skip
     """The images of a project, and what reads their objects. Nothing in it is ever changed.
 
@@ -113,7 +117,7 @@ def images_of(
     if use_backup:
         entries = tuple(replace(entry, data_name=BACKUP_FILE) for entry in entries)
     colors = tuple((c.name, c.color) for c in opened.classes)
-    return ObjectReader(tuple(kinds), colors), tuple(ImageSource(entry) for entry in entries)
+    return ObjectReader(tuple(kinds), colors, exact), tuple(ImageSource(entry) for entry in entries)
 
 
 def _no_objects() -> ObjectTable:

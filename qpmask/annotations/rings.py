@@ -111,7 +111,7 @@ def geometries_of(rois: Rois) -> tuple[Geometries, Ints, int]:
     _boxes(columns, rois)
     _points_and_lines(columns, rois)
     n_mended = _polygons(columns, rois)
-    _geometries(columns, rois)
+    add_geometries(columns, rois)
     return columns.finish(), columns.number, n_mended
 
 
@@ -198,7 +198,7 @@ def _polygons(columns: GeometryColumns, rois: Rois) -> int:
     columns.add(which[n_made > 0], GeometryType.POLYGON, (one, one, n_made[n_made > 0]), made[:n])
     which, rings = which[n_made == 0], rings[n_made == 0]
     sizes = rois.ring_size[rings]
-    stored = rois.vertices32_px0[_taken(rois.ring_first[rings], sizes)]
+    stored = rois.vertices32_px0[taken(rois.ring_first[rings], sizes)]
     xy, sizes = _without_middles(stored.astype(np.float64), sizes)
     xy, sizes = _without_repeats(on_grid(xy), sizes)
     plain = sizes >= 3
@@ -206,17 +206,17 @@ def _polygons(columns: GeometryColumns, rois: Rois) -> int:
     first = offsets_of(sizes)[:-1]
     chosen = np.flatnonzero(good)
     one = np.ones(len(chosen), np.int64)
-    ring_xy, ring_sizes = _normalised(xy[_taken(first[chosen], sizes[chosen])], sizes[chosen])
+    ring_xy, ring_sizes = _normalised(xy[taken(first[chosen], sizes[chosen])], sizes[chosen])
     columns.add(which[chosen], GeometryType.POLYGON, (one, one, ring_sizes), ring_xy)
     for i in np.flatnonzero(~good).tolist():
-        _mended(columns, int(which[i]), [xy[first[i] : first[i] + sizes[i]]], nonzero=True)
+        add_area_inside(columns, int(which[i]), [xy[first[i] : first[i] + sizes[i]]], nonzero=True)
     areas = np.flatnonzero(rois.kind == RoiKind.AREA)
     for roi in areas.tolist():
-        _mended(columns, roi, [on_grid(ring) for ring in rois.rings(roi)], nonzero=False)
+        add_area_inside(columns, roi, [on_grid(ring) for ring in rois.rings(roi)], nonzero=False)
     return int((plain & ~good).sum())
 
 
-def _taken(first: Ints, sizes: Ints) -> Ints:
+def taken(first: Ints, sizes: Ints) -> Ints:
     """Numbers of the vertices of rings, one ring behind the other."""
     return np.repeat(first - offsets_of(sizes)[:-1], sizes) + np.arange(int(sizes.sum()))
 
@@ -256,7 +256,7 @@ def _are_simple(xy: XY, sizes: Ints) -> NDArray[np.bool_]:
     first = offsets_of(sizes)[:-1]
     if len(enough):
         n = sizes[enough]
-        closed = _closing(first[enough], n)
+        closed = closing(first[enough], n)
         offsets = offsets_of(n + 1)
         made = shapely.from_ragged_array(
             shapely.GeometryType.POLYGON, xy[closed], (offsets, np.arange(len(n) + 1))
@@ -265,7 +265,7 @@ def _are_simple(xy: XY, sizes: Ints) -> NDArray[np.bool_]:
     return simple
 
 
-def _closing(first: Ints, sizes: Ints) -> Ints:
+def closing(first: Ints, sizes: Ints) -> Ints:
     """Numbers of the vertices of rings, each ring with its first vertex once more at the end."""
     n = np.repeat(sizes, sizes + 1)
     at = np.arange(int((sizes + 1).sum())) - np.repeat(offsets_of(sizes + 1)[:-1], sizes + 1)
@@ -294,7 +294,7 @@ def _normalised(xy: XY, sizes: Ints) -> tuple[XY, Ints]:
     return xy[np.repeat(first, sizes + 1) + picked], sizes + 1
 
 
-def _mended(columns: GeometryColumns, roi: int, rings: list[XY], *, nonzero: bool) -> None:
+def add_area_inside(columns: GeometryColumns, roi: int, rings: list[XY], *, nonzero: bool) -> None:
     """The area inside rings that may cross, as polygons that do not."""
     import shapely
 
@@ -339,19 +339,28 @@ def _is_inside(point: Any, rings: list[XY], nonzero: bool) -> bool:
 # ------------------------------------------------------------- geometries
 
 
-def _geometries(columns: GeometryColumns, rois: Rois) -> None:
-    """Geometries as they were stored, on the grid."""
+def add_geometries(columns: GeometryColumns, rois: Rois, *, exact: bool = False) -> None:
+    """Geometries as they were stored, on the grid; ``exact``: if they are read as geometries again.
+
+    Those of one ring, lines and points are read as other ROIs, which QuPath does not bring to the
+    grid that it brings geometries to.
+    """
     which = np.flatnonzero(rois.kind == RoiKind.GEOMETRY)
     if not len(which):
         return
     n_rings = np.diff(rois.ring_offsets)[which]
-    rings = _taken(rois.ring_offsets[which], n_rings)
+    rings = taken(rois.ring_offsets[which], n_rings)
     owner = np.repeat(np.arange(len(which)), n_rings)
     sizes = rois.ring_size[rings]
-    xy = on_grid(rois.vertices64_px0[_taken(rois.ring_first[rings], sizes)])
+    stored = rois.vertices64_px0[taken(rois.ring_first[rings], sizes)]
+    xy = on_grid(stored)
     begins = np.ones(len(rings), np.bool_)
     begins[1:] = (owner[1:] != owner[:-1]) | (np.diff(rois.ring_part[rings]) != 0)
     types = rois.geometry_type[which]
+    if exact:
+        stays = (types >= 5) | ((types == 3) & (n_rings > 1))
+        kept = np.repeat(stays[owner], sizes)
+        xy[kept] = stored[kept]
     begins |= np.isin(types, (2, 5))[owner]
     part = np.cumsum(begins) - 1
     rings_of_part = np.bincount(part, minlength=0)

@@ -172,6 +172,7 @@ class TableWork:
             "objects": list(self.reader.kinds),
             "colors": colors,
             "measurements": self.measurements,
+            "exact": self.reader.exact,
         }
 
 

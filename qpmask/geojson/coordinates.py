@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask import jit
-from qpmask.geojson.numbers import put_hundredths
+from qpmask.geojson.numbers import LEAST, put_double, put_hundredths
 from qpmask.jit import kernel
 
 U8 = NDArray[np.uint8]
@@ -20,10 +20,17 @@ ROOM = 64
 """Bytes of a vertex and of what may stand around it, at most."""
 LARGEST = 1e15
 """A coordinate, in pixels."""
+TINY_BYTES = 24
+"""Of the text of a double, at most."""
 
 
 class Shapes(NamedTuple):
-    """As :class:`~qpmask.geojson.Geometries`; ``xy_px0`` begins with vertex ``base``."""
+    """As :class:`~qpmask.geojson.Geometries`; ``xy_px0`` begins with vertex ``base``.
+
+    For all digits of the coordinates ``bits`` are theirs, else there are none; ``tiny`` are those
+    below ``LEAST``, sorted, with their texts, and ``fives`` and ``tens`` powers: see
+    :mod:`.numbers`.
+    """
 
     type: jit.U8_1D
     parts: jit.I64_1D
@@ -31,6 +38,11 @@ class Shapes(NamedTuple):
     vertices: jit.I64_1D
     xy_px0: jit.F64_2D
     base: int
+    bits: jit.I64_2D
+    tiny: jit.F64_1D
+    tiny_text: jit.U8_2D
+    fives: jit.I64_1D
+    tens: jit.F64_1D
 
 
 @kernel
@@ -88,14 +100,37 @@ def _ring(shapes: Shapes, ring: int, in_array: bool, out: U8, n: int) -> int:
             out[n] = _COMMA
             n += 1
         out[n] = _OPEN
-        n = put_hundredths(_rounded(x * 100), out, n + 1)
+        n = _put_coordinate(shapes, v, 0, out, n + 1)
         out[n] = _COMMA
-        n = put_hundredths(_rounded(y * 100), out, n + 1)
+        n = _put_coordinate(shapes, v, 1, out, n + 1)
         out[n] = _CLOSE
         n += 1
     if in_array:
         out[n] = _CLOSE
         n += 1
+    return n
+
+
+@kernel
+def _put_coordinate(shapes: Shapes, v: int, axis: int, out: U8, n: int) -> int:
+    value = shapes.xy_px0[v, axis]
+    if len(shapes.bits) == 0:
+        return put_hundredths(_rounded(value * 100), out, n)
+    if value == np.floor(value):
+        return put_hundredths(100 * np.int64(value), out, n)
+    if abs(value) >= LEAST:
+        return put_double(value, shapes.bits[v, axis], shapes.fives, shapes.tens, out, n)
+    i, end = 0, len(shapes.tiny)
+    while i + 1 < end:
+        middle = (i + end) // 2
+        if shapes.tiny[middle] <= value:
+            i = middle
+        else:
+            end = middle
+    for j in range(TINY_BYTES):
+        if shapes.tiny_text[i, j] != 0:
+            out[n] = shapes.tiny_text[i, j]
+            n += 1
     return n
 
 

@@ -1,8 +1,8 @@
 """Objects as GeoJSON text, as QuPath 0.4 to 0.7 write it, or so that 0.3 reads it too.
 
 The keys and their values are those of QuPath's ``QuPathTypeAdapters`` and ``ROITypeAdapters``
-(0.6.0; 0.7.0 writes the same): coordinates with two decimals at most, ``plane`` and ``isEllipse``
-inside the geometry, ``nucleusGeometry`` beside it.
+(0.6.0; 0.7.0 writes the same): coordinates with two decimals at most unless all digits are asked
+for, ``plane`` and ``isEllipse`` inside the geometry, ``nucleusGeometry`` beside it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.errors import OptionsError
-from qpmask.geojson.coordinates import NO_NUMBER, NO_ROOM, Shapes
+from qpmask.geojson.coordinates import NO_NUMBER, NO_ROOM, TINY_BYTES, Shapes
 from qpmask.geojson.features import (
     CLOSE,
     COMMA,
@@ -80,6 +80,9 @@ class WriteOptions:
         Children inside their parents (``childObjects``), which QuPath 0.4 and later read.
     measurements : bool
         Whether measurements are written.
+    exact : bool
+        Coordinates with all the digits that it takes to read the same doubles again, or with two
+        decimals at most, as QuPath writes them.
     members : mapping
         Further members of the FeatureCollection, before its features.
     """
@@ -88,6 +91,7 @@ class WriteOptions:
     dialect: Dialect = "qupath"
     nested: bool = False
     measurements: bool = True
+    exact: bool = False
     members: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -237,9 +241,16 @@ class _Features:
         if len(numbers):
             base = int(self._first_vertex[numbers].min())
             stop = int(self._first_vertex[numbers + 1].max())
+        xy = np.ascontiguousarray(shapes.xy_px0[base:stop], np.float64)
+        bits, tiny = np.empty((0, 2), np.int64), np.empty(0)
+        if self._options.exact:
+            bits = xy.view(np.int64)
+            tiny = np.unique(xy[(xy != 0) & (np.abs(xy) < LEAST)])
+        texts = np.array([repr(value) for value in tiny.tolist()], f"S{TINY_BYTES}")
         return Shapes(
             np.ascontiguousarray(shapes.type), shapes.part_offsets, shapes.ring_offsets,
-            shapes.vertex_offsets, np.ascontiguousarray(shapes.xy_px0[base:stop], np.float64), base,
+            shapes.vertex_offsets, xy, base, bits, tiny,
+            texts.view(np.uint8).reshape(-1, TINY_BYTES), POWERS_OF_5, POWERS_OF_10,
         )  # fmt: skip
 
     def _geometry_numbers(

@@ -141,7 +141,7 @@ class ObjectFileWork(Generic[SourceT]):
         options = self.options
         made_from = {
             **self.maker.made_from(source),
-            "written": [options.dialect, options.nested, options.measurements],
+            "written": [options.dialect, options.nested, options.measurements, options.exact],
         }
         plain: dict[str, Any] = json.loads(json.dumps(made_from))
         return plain

@@ -27,6 +27,7 @@ def write_geojson(
     nested: bool = False,
     measurements: bool = True,
     dialect: Dialect = "qupath",
+    exact: bool = False,
 ) -> Path:
     """Write objects as GeoJSON, which QuPath opens by dragging the file onto the image.
 
@@ -45,6 +46,8 @@ def write_geojson(
         Whether measurements are written.
     dialect : {"qupath", "portable"}
         As QuPath 0.4 and later write it, or so that QuPath 0.3 reads it too.
+    exact : bool
+        Coordinates with all their digits, or with two decimals at most, as QuPath writes them.
 
     Raises
     ------
@@ -56,7 +59,7 @@ def write_geojson(
     target = path_of(path, "path").expanduser()
     check_suffix(target)
     check_kind(objects, ObjectTable, "objects", "an ObjectTable, as qpmask.trace makes")
-    options = WriteOptions(collection, dialect, nested, measurements)
+    options = WriteOptions(collection, dialect, nested, measurements, exact)
     return write_objects(target, objects, options)
 
 

@@ -139,8 +139,8 @@ def test_a_project_that_is_saved_meanwhile(
     project = Path(shutil.copytree(DEMO, tmp_path / "project"))
     newer = data_file(project, "Prostate B").read_bytes()
 
-    def read_and_save(path: Path, colors: Any) -> Any:
-        found = read_objects(path, colors)
+    def read_and_save(path: Path, *colors: Any, **how: Any) -> Any:
+        found = read_objects(path, *colors, **how)
         if path == data_file(project, "Prostate A"):
             path.write_bytes(newer)
         return found

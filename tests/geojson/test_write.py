@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 from unittest.mock import patch
 
@@ -164,6 +165,22 @@ def test_coordinates_have_two_decimals(values: list[float]) -> None:
     assert all(round(number, 2) == number for point in found for number in point)
 
 
+coordinates = st.floats(-9e14, 9e14) | st.floats(-1e6, 1e6, width=32) | st.floats(-1e-4, 1e-4)
+
+
+@given(st.lists(st.tuples(coordinates, coordinates), min_size=1))
+@example([(1e-5, -5e-324), (9.999999999999999e-06, 0.1), (-0.0, 123456789012345.6), (-3.0, 7.0)])
+def test_exact_coordinates_are_read_back_as_they_were(points: list[tuple[float, float]]) -> None:
+    objects = plain_objects(shapes_of([(GeometryType.MULTI_POINT, [list(xy) for xy in points])]))
+    expected = [list(xy) for xy in points]
+
+    (found,) = written(objects, exact=True)["features"]
+
+    assert found["geometry"]["coordinates"] == expected
+    for value in chain.from_iterable(found["geometry"]["coordinates"]):
+        assert isinstance(value, int) == float(value).is_integer()
+
+
 @given(st.integers(1, 60), st.integers(1, 4000))
 def test_many_objects_are_the_same_as_few(n_objects: int, n_vertices: int) -> None:
     ring = [[i, i % 7] for i in range(n_vertices)]
@@ -207,6 +224,8 @@ def test_the_kernel_stays_inside_its_arrays() -> None:
     expected = b"".join(geojson_of(objects))
     with patch.object(write, "write_features", write.write_features.function):  # type: ignore[attr-defined]
         assert b"".join(geojson_of(objects)) == expected
+        exact = b"".join(geojson_of(objects, WriteOptions(exact=True)))
+        assert exact == expected  # no coordinate needs more
     with patch.object(write, "_FIRST_ROOM", 70):
         assert b"".join(geojson_of(objects)) == expected
 

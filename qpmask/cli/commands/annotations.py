@@ -32,6 +32,10 @@ _PATH = click.Path(path_type=Path)
     "--measurements/--no-measurements", default=True, show_default=True,
     help="Write what was measured of the objects.",
 )  # fmt: skip
+@click.option(
+    "--exact", is_flag=True,
+    help="Geometries as they are stored, not rounded: imported again, they give the same masks.",
+)  # fmt: skip
 @click.option("--portable", is_flag=True, help="In a form that QuPath 0.3 reads too.")
 @click.option("--gzip", is_flag=True, help="Files of a folder end in .geojson.gz.")
 @click.option("--use-backup", is_flag=True, help="Read QuPath's backups of the data files.")
@@ -48,9 +52,10 @@ def command(
     """Write the objects of a QuPath project as GeoJSON, one file an image, or as GeoParquet.
 
     The values are those of QuPath's own export (0.6 and 0.7): ids, names, colours, classes,
-    measurements, nuclei, planes, cores. The project is only read, and neither QuPath nor the slides
-    are needed. A second run skips files that still hold. -o FILE.parquet is one table of all
-    images, for millions of objects: one row each, measurements as columns.
+    measurements, nuclei, planes, cores; coordinates to 0.01 pixels, unless --exact. The project is
+    only read, and neither QuPath nor the slides are needed. A second run skips files that still
+    hold. -o FILE.parquet is one table of all images, for millions of objects: one row each,
+    measurements as columns.
     """
     exits.set_up_logging(verbose)
     from qpmask.annotations.images import images_of
@@ -61,7 +66,11 @@ def command(
     from qpmask.objectfiles.geoparquet import PARQUET_SUFFIXES
 
     reader, sources = images_of(
-        project, patterns=images, kinds=kinds, use_backup=values["use_backup"]
+        project,
+        patterns=images,
+        kinds=kinds,
+        use_backup=values["use_backup"],
+        exact=values["exact"],
     )
     if out is not None and out.name.lower().endswith(PARQUET_SUFFIXES):
         if array or portable or values["nested"] or values["gzip"]:
@@ -78,5 +87,6 @@ def command(
         dialect="portable" if portable else "qupath",
         nested=values["nested"],
         measurements=values["measurements"],
+        exact=values["exact"],
     )
     return run_objects(reader, sources, out, write, values, "image")
