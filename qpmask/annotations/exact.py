@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qpmask.annotations.rings import (
     ELLIPSE_VERTICES,
@@ -24,6 +23,7 @@ from qpmask.annotations.rings import (
     Ints,
     add_area_inside,
     add_geometries,
+    are_rectangles,
     offsets_of,
     taken,
 )
@@ -34,7 +34,8 @@ from qpmask.qpdata import RoiKind, Rois
 
 def what_differs(rois: Rois) -> tuple[str, ...]:
     """What people should know of ROIs that an import does not make again as they were."""
-    of_two = (rois.kind == RoiKind.POLYLINE) & (np.diff(rois.ring_offsets) == 1)
+    is_line = (rois.kind == RoiKind.POLYLINE) | (rois.geometry_type == GeometryType.LINE)
+    of_two = is_line & (np.diff(rois.ring_offsets) == 1)
     of_two[of_two] = rois.ring_size[rois.ring_offsets[:-1][of_two]] == 2
     found = (
         (
@@ -118,7 +119,9 @@ def _polygons(columns: GeometryColumns, rois: Rois) -> int:
     has_area = sizes >= 3
     first, sizes, plain = first[has_area], sizes[has_area], which[has_area]
     n = sizes + 1
-    begin = _are_rectangles(rois, first, sizes).astype(np.int64)
+    begin = np.zeros(len(n), np.int64)  # a polygon that would be read as a rectangle: at the second
+    fours = np.flatnonzero(sizes == 4)
+    begin[fours] = are_rectangles(pool[first[fours][:, None] + np.arange(4)])
     at = np.arange(int(n.sum())) - np.repeat(offsets_of(n)[:-1], n)
     at = np.repeat(first, n) + (at + np.repeat(begin, n)) % np.repeat(sizes, n)
     xy = pool[at].astype(np.float64)
@@ -146,14 +149,3 @@ def _polygons(columns: GeometryColumns, rois: Rois) -> int:
 
 def _stored(rois: Rois, roi: int) -> list[XY]:
     return [ring.astype(np.float64) for ring in rois.rings(roi)]
-
-
-def _are_rectangles(rois: Rois, first: Ints, sizes: Ints) -> NDArray[np.bool_]:
-    """Which polygons would be read as rectangles if they began where they do."""
-    found: NDArray[np.bool_] = sizes == 4
-    rows = np.flatnonzero(found)
-    if len(rows):
-        a, b, c, d = (rois.vertices32_px0[first[rows] + i] for i in range(4))
-        sides = (a[:, 1] == b[:, 1]) & (b[:, 0] == c[:, 0]) & (c[:, 1] == d[:, 1])
-        found[rows] = sides & (d[:, 0] == a[:, 0]) & (a < c).all(axis=1)
-    return found

@@ -343,7 +343,7 @@ def add_geometries(columns: GeometryColumns, rois: Rois, *, exact: bool = False)
     """Geometries as they were stored, on the grid; ``exact``: if they are read as geometries again.
 
     Those of one ring, lines and points are read as other ROIs, which QuPath does not bring to the
-    grid that it brings geometries to.
+    grid that it brings geometries to; those that would be read as rectangles begin elsewhere.
     """
     which = np.flatnonzero(rois.kind == RoiKind.GEOMETRY)
     if not len(which):
@@ -361,6 +361,10 @@ def add_geometries(columns: GeometryColumns, rois: Rois, *, exact: bool = False)
         stays = (types >= 5) | ((types == 3) & (n_rings > 1))
         kept = np.repeat(stays[owner], sizes)
         xy[kept] = stored[kept]
+        first = offsets_of(sizes)[:-1]
+        fours = first[(sizes == 5) & ~stays[owner] & (types[owner] == 3)]
+        fours = fours[are_rectangles(xy[fours[:, None] + np.arange(4)])][:, None]
+        xy[fours + np.arange(5)] = xy[fours + np.array([1, 2, 3, 0, 1])]
     begins |= np.isin(types, (2, 5))[owner]
     part = np.cumsum(begins) - 1
     rings_of_part = np.bincount(part, minlength=0)
@@ -371,3 +375,14 @@ def add_geometries(columns: GeometryColumns, rois: Rois, *, exact: bool = False)
         kinds = rois.ring_kind[rings[owner == i]]
         known[i] = GeometryType.MULTI_POLYGON if (kinds == RingKind.POLYGON).all() else 0
     columns.add(which, known, (parts_of, rings_of_part, sizes), xy)
+
+
+def are_rectangles(corners: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which rings, of shape (n, 4, 2), are read as rectangles: from the upper left, rightwards.
+
+    Java fills a rectangle by another rule than a polygon.
+    """
+    a, b, c, d = (corners[:, i] for i in range(4))
+    upright = (a[:, 1] == b[:, 1]) & (b[:, 0] == c[:, 0]) & (c[:, 1] == d[:, 1])
+    found: NDArray[np.bool_] = upright & (d[:, 0] == a[:, 0]) & (a < c).all(axis=1)
+    return found

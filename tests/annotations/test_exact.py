@@ -84,6 +84,19 @@ def rectangle_of_four(rng: np.random.Generator, x: float, y: float) -> Roi:
     return Roi("PolygonROI", ((x1, x2, x2, x1), (y1, y1, y2, y2)))
 
 
+def geometry_of_four(rng: np.random.Generator, x: float, y: float) -> Roi:
+    x1, y1, x2, y2 = by_box("RectangleROI")(rng, x, y).values  # type: ignore[misc]
+    return wkb(shapely.Polygon([(x1, y1), (x2, y1), (x2, y2), (x1, y2)]))
+
+
+def touching_itself(rng: np.random.Generator, x: float, y: float) -> Roi:
+    return Roi(
+        "PolygonROI",
+        ([x + v for v in (1.3, 10.7, 20.1, 30.9, 20.1, 10.7)],
+         [y + v for v in (5.2, 2.1, 5.2, 9.9, 5.2, 15.3)]),
+    )  # fmt: skip
+
+
 MAKERS: dict[str, Make] = {
     "polygon": by_vertices("PolygonROI"),
     "closed polygon": lambda rng, x, y: Roi(
@@ -97,6 +110,9 @@ MAKERS: dict[str, Make] = {
     "points": by_vertices("PointsROI"),
     "point": by_vertices("PointsROI", 1),
     "geometry": lambda rng, x, y: wkb(odd_area(rng, x, y)),
+    "geometry of four": geometry_of_four,
+    "touching itself": touching_itself,
+    "line geometry": lambda rng, x, y: wkb(shapely.LineString(around(rng, x, y)[:5] + 0.001)),
     "geometry with a hole": with_hole,
     "geometry of two": in_two_parts,
     "lines": lambda rng, x, y: wkb(
@@ -104,7 +120,7 @@ MAKERS: dict[str, Make] = {
     ),
 }
 #: Kinds that come back as ROIs of another kind, in which the same is drawn.
-OTHERS = {"closed polygon", "geometry"}
+OTHERS = {"closed polygon", "geometry", "geometry of four", "line geometry"}
 
 
 def objects(n: int, far: float = 0.0) -> tuple[list[Obj], list[str]]:
@@ -164,7 +180,7 @@ def n_different(project: Path, copy: Path, folder: Path, engine: Any = "native",
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    return with_objects(tmp_path / "project", objects(12)[0], (STEP * 13, STEP * 16))
+    return with_objects(tmp_path / "project", objects(12)[0], (STEP * 13, STEP * 19))
 
 
 @pytest.mark.parametrize("engine", ["native", pytest.param("qupath", marks=pytest.mark.qupath)])
@@ -254,9 +270,10 @@ def test_what_does_not_come_back_is_told(tmp_path: Path) -> None:
     line = Roi("PolylineROI", ((0.1, 9.3), (0.1, 9.7)))
     area = Roi("AreaROI", [((0.1, 9.3, 9.3), (0.1, 9.7, 0.1))])
     longer = Roi("PolylineROI", ((0.1, 9.3, 4), (0.1, 9.7, 4)))
-    path.write_bytes(data_file([Obj(roi=roi) for roi in (line, area, longer)]))
+    of_two = wkb(shapely.LineString([(0, 0), (3, 4)]))
+    path.write_bytes(data_file([Obj(roi=roi) for roi in (line, area, longer, of_two)]))
     first, second = read_objects(path, exact=True)[1]
-    assert "1 polylines of two vertices" in first
+    assert "2 polylines of two vertices" in first
     assert "1 areas of QuPath 0.1" in second
     assert not read_objects(path)[1]
 
