@@ -17,7 +17,10 @@ from qpmask.cluster import plan_status
 
 NATIVE = qpmask.export_options(engine="native")
 
-pytestmark = pytest.mark.skipif(why_not() is not None, reason=f"no SLURM: {why_not()}")
+pytestmark = [
+    pytest.mark.slow,  # it waits for minutes; .ci/run does it beside the rest
+    pytest.mark.skipif(why_not() is not None, reason=f"no SLURM: {why_not()}"),
+]
 
 
 @pytest.fixture(scope="module")

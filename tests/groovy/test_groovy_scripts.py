@@ -368,6 +368,7 @@ def test_a_mask_is_not_put_into_an_image_that_is_turned(runs: Runs) -> None:
 # -- QuPath's own command -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_without_a_project_ends_with_an_error(tmp_path: Path) -> None:
     done = run_qupath(GROOVY / "export_masks.groovy")
     assert done.returncode == 1

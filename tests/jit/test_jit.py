@@ -119,7 +119,10 @@ class TestKeeping:
         again.load()
         assert sample.count(np.ones((2, 2), np.uint8), 1) == 4
 
-    @pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])
+    @pytest.mark.parametrize(
+        "damage",
+        ["cut", *(pytest.param(name, marks=pytest.mark.slow) for name in ("flipped", "empty"))],
+    )
     def test_damaged_code_is_compiled_again(self, cache: Path, damage: str) -> None:
         loaded_anew().load()
         (path,) = cache.iterdir()
@@ -283,6 +286,8 @@ class TestShipped:
     ) -> None:
         go_on = threading.Event()
         monkeypatch.setattr(machine, "_object_of", lambda bitcode: go_on.wait(60))
+        # What runs in the background of a shell may have been told to pass over interrupts.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         threading.Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
         try:
             with pytest.raises(KeyboardInterrupt):
@@ -290,6 +295,7 @@ class TestShipped:
             assert not go_on.is_set()
         finally:
             go_on.set()
+            signal.signal(signal.SIGINT, before)
 
 
 class TestWhatKernelsMayNotDo:

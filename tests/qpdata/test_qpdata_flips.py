@@ -11,7 +11,9 @@ from qpmask.errors import DataFileError
 from qpmask.qpdata import read_qpdata_bytes
 
 
-@pytest.mark.parametrize("start", range(4))
+@pytest.mark.parametrize(
+    "start", [0, 1, *(pytest.param(start, marks=pytest.mark.slow) for start in (2, 3))]
+)
 @pytest.mark.parametrize(
     "path", [DEMO / "data" / "1", TINY / "data" / "1", TINY / "data" / "2"], ids=str
 )
