@@ -25,27 +25,10 @@ from qpmask.events import BatchListener, BatchStarted
 from qpmask.geojson import ObjectTable, no_measurements
 from qpmask.objectfiles.geoparquet import TableWriter, read_members
 from qpmask.objectfiles.record import ObjectFileRecord, ObjectFileReport
-from qpmask.objectfiles.work import Made, count_classes
+from qpmask.objectfiles.work import FileItem, Made, count_classes
 from qpmask.objectfiles.writing import new_file
 
 _MEMBER = "qpmask"
-
-
-@dataclass(frozen=True)
-class TableFile:
-    """The file, as what a batch works on."""
-
-    path: Path
-
-    @property
-    def key(self) -> str:
-        """Its path."""
-        return str(self.path)
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self.path.name
 
 
 @dataclass(frozen=True)
@@ -69,7 +52,7 @@ class TableWork:
     measurements: bool = True
     force: bool = False
 
-    def standing(self, item: TableFile) -> ObjectFileRecord | None:
+    def standing(self, item: FileItem) -> ObjectFileRecord | None:
         """The record of a file that still holds, or must not be replaced."""
         if self.force or not item.path.exists():
             return None
@@ -84,7 +67,7 @@ class TableWork:
             return None
         return _described(item, "skipped", said)
 
-    def do(self, item: TableFile, reporter: Reporter) -> ObjectFileRecord:
+    def do(self, item: FileItem, reporter: Reporter) -> ObjectFileRecord:
         """Make it."""
         began = time.monotonic()
         made_from = self._made_from()
@@ -149,12 +132,12 @@ class TableWork:
             made = replace(made, table=bare)
         return made
 
-    def record(self, item: TableFile, status: str, error: QpmaskError | str) -> ObjectFileRecord:
+    def record(self, item: FileItem, status: str, error: QpmaskError | str) -> ObjectFileRecord:
         """Record of a file that came to nothing."""
         kind = type(error).__name__ if isinstance(error, QpmaskError) else None
         return ObjectFileRecord(item.key, item.name, status, error=str(error), error_type=kind)
 
-    def plan(self, item: TableFile) -> ObjectFileRecord:
+    def plan(self, item: FileItem) -> ObjectFileRecord:
         """What a run would do. Writes nothing."""
         try:
             self._made_from()
@@ -176,7 +159,7 @@ class TableWork:
         }
 
 
-def _described(item: TableFile, status: str, said: dict[str, Any]) -> ObjectFileRecord:
+def _described(item: FileItem, status: str, said: dict[str, Any]) -> ObjectFileRecord:
     return ObjectFileRecord(
         item.key, item.name, status,
         file=str(item.path),
@@ -197,8 +180,8 @@ def make_table(
     started, clock = datetime.now(timezone.utc), time.monotonic()
     emit = progress or (lambda event: None)
     emit(BatchStarted(f"Objects of {len(work.sources)} images to {path}", 1, "file"))
-    items: Sequence[TableFile] = [TableFile(path)]
-    batch: Batch[TableFile, ObjectFileRecord] = Batch(
+    items: Sequence[FileItem] = [FileItem(path)]
+    batch: Batch[FileItem, ObjectFileRecord] = Batch(
         work, items, 1, emit, stop or threading.Event()
     )
     records = batch.run()

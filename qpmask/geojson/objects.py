@@ -9,7 +9,7 @@ Coordinates are (x, y) in px0, the pixels of the image at full resolution.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, Final
@@ -222,6 +222,29 @@ class ObjectTable:
 
     def __repr__(self) -> str:
         return f"<ObjectTable: {len(self):,} of {len(self.classes):,} classes>"
+
+    def parts(self, most_vertices: int, most_objects: int) -> Iterator[tuple[int, int]]:
+        """Cut it into runs of rows that are written at a time, so that memory is bounded.
+
+        Yields
+        ------
+        (int, int)
+            First row and the one after the last: at most `most_objects`, with at most
+            `most_vertices` of ROIs and nuclei unless a single object has more.
+        """
+        sizes = np.zeros(len(self), np.int64)
+        if len(self.geometries):
+            n_vertices = np.diff(self.geometries.first_vertex)
+            for column in (self.geometry, self.nucleus):
+                sizes += np.where(column >= 0, n_vertices[column], 0)
+        until = np.cumsum(sizes)
+        first = 0
+        while first < len(self):
+            before = until[first - 1] if first else 0
+            end = int(np.searchsorted(until, before + most_vertices, "right"))
+            end = min(max(end, first + 1), first + most_objects, len(self))
+            yield first, end
+            first = end
 
     def take(self, chosen: NDArray[np.int64]) -> ObjectTable:
         """Some of the objects, each after its parent; geometries stay where they are.

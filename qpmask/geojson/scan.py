@@ -16,15 +16,40 @@ from qpmask.geojson import scanrecord as k
 from qpmask.geojson.decimals import decimal
 from qpmask.geojson.library import LIBRARY
 from qpmask.geojson.scanrecord import U8, Scan
+from qpmask.geojson.scantext import (
+    BRACE,
+    CLOSE,
+    COMMA,
+    DASH,
+    END_BRACE,
+    MINUS,
+    NEWLINE,
+    NINE,
+    OPEN,
+    QUOTE,
+    RETURN,
+    SLOW,
+    SMALL_A,
+    SMALL_F,
+    SMALL_Z,
+    SPACE,
+    TAB,
+    UPPER_A,
+    UPPER_F,
+    ZERO,
+    behind_value,
+    copy,
+    ends_number,
+    key,
+    put,
+    skip,
+    text_end,
+    value_end,
+    verbatim,
+)  # fmt: skip
 from qpmask.jit import U8_1D, kernel
 
-_OPEN, _CLOSE, _BRACE, _END_BRACE = 91, 93, 123, 125  # [ ] { }
-_COMMA, _COLON, _QUOTE, _BACKSLASH, _MINUS, _DASH = 44, 58, 34, 92, 45, 45
-_SPACE, _TAB, _NEWLINE, _RETURN = 32, 9, 10, 13
-_ZERO, _NINE, _UPPER_A, _UPPER_F, _SMALL_A, _SMALL_F, _SMALL_Z = 48, 57, 65, 70, 97, 102, 122
 _ID_SIZE: Final = 36
-#: No place in the text: the feature must be read as JSON.
-_SLOW: Final = -1
 
 
 @LIBRARY.entry
@@ -49,11 +74,11 @@ def scan_features(data: U8_1D, pos: int, stop: int, scan: Scan) -> int:
     """
     n = scan.counts
     while True:
-        at = _skip(data, pos, stop)
+        at = skip(data, pos, stop)
         if at >= stop:
             n[k.STATUS] = k.MORE
             return pos
-        if data[at] == _CLOSE:
+        if data[at] == CLOSE:
             # An empty list; after a comma the list would have to go on.
             n[k.STATUS] = k.END
             return at + 1
@@ -63,19 +88,19 @@ def scan_features(data: U8_1D, pos: int, stop: int, scan: Scan) -> int:
                   n[k.NAMES], n[k.HARD])  # fmt: skip
         end = _feature(data, at, stop, scan)
         skeleton = -1
-        if end != _SLOW:
+        if end != SLOW:
             skeleton = _number_of_skeleton(scan)
         if skeleton < 0:
             (n[k.GEOMETRIES], n[k.PARTS], n[k.RINGS], n[k.VERTICES], n[k.VALUES], n[k.IDS],
              n[k.NAMES], n[k.HARD]) = before  # fmt: skip
             n[k.ARENA] = 0 if n[k.SKELETONS] == 0 else scan.skeletons[n[k.SKELETONS] - 1]
-            end = _whole(data, first, stop)
-        at = _skip(data, end, stop) if end != _SLOW else stop
+            end = value_end(data, first, stop)
+        at = skip(data, end, stop) if end != SLOW else stop
         if at >= stop:
             _take_back(n, before)
             n[k.STATUS] = k.MORE
             return pos
-        if data[at] != _COMMA and data[at] != _CLOSE:
+        if data[at] != COMMA and data[at] != CLOSE:
             _take_back(n, before)
             n[k.STATUS] = k.DAMAGED
             return first
@@ -83,12 +108,12 @@ def scan_features(data: U8_1D, pos: int, stop: int, scan: Scan) -> int:
         row[0], row[1], row[2] = first, end, skeleton
         row[3], row[4], row[5], row[6] = before[0], before[4], before[5], before[6]
         n[k.FEATURES] = f + 1
-        if data[at] == _CLOSE:
+        if data[at] == CLOSE:
             n[k.STATUS] = k.END
             return at + 1
         pos = at + 1
-        at = _skip(data, pos, stop)
-        if at < stop and data[at] == _CLOSE:
+        at = skip(data, pos, stop)
+        if at < stop and data[at] == CLOSE:
             n[k.STATUS] = k.DAMAGED
             return at
 
@@ -101,180 +126,47 @@ def _take_back(n: np.ndarray, before: tuple[int, ...]) -> None:
 
 
 @kernel
-def _skip(data: U8, pos: int, stop: int) -> int:
-    """The next place that is no white space."""
-    while pos < stop and (
-        data[pos] == _SPACE or data[pos] == _NEWLINE or data[pos] == _RETURN or data[pos] == _TAB
-    ):
-        pos += 1
-    return pos
-
-
-@kernel
-def _put(scan: Scan, byte: int) -> None:
-    """Write a byte of a skeleton; where there is no room, only count it."""
-    at = scan.counts[k.ARENA]
-    if at < len(scan.arena):
-        scan.arena[at] = byte
-    scan.counts[k.ARENA] = at + 1
-
-
-@kernel
-def _copy(data: U8, pos: int, end: int, scan: Scan) -> None:
-    for i in range(pos, end):
-        _put(scan, data[i])
-
-
-@kernel
-def _text(data: U8, pos: int, stop: int) -> tuple[int, bool]:
-    """Where a text that begins with a quote ends, and whether it is plain: ASCII without escapes.
-
-    -1 where that cannot be told.
-    """
-    is_plain = True
-    pos += 1
-    while pos < stop:
-        byte = data[pos]
-        if byte == _QUOTE:
-            return pos + 1, is_plain
-        if byte < _SPACE:
-            return _SLOW, False
-        if byte == _BACKSLASH:
-            is_plain = False
-            pos += 1
-        elif byte >= 127:
-            is_plain = False
-        pos += 1
-    return _SLOW, False
-
-
-@kernel
-def _whole(data: U8, pos: int, stop: int) -> int:
-    """Where a value ends, whatever it is; -1 if that is not before ``stop``."""
-    depth = 0
-    while pos < stop:
-        byte = data[pos]
-        if byte == _QUOTE:
-            pos, _ = _text(data, pos, stop)
-            if pos < 0:
-                return _SLOW
-            if depth == 0:
-                return pos
-            continue
-        if byte in (_BRACE, _OPEN):
-            depth += 1
-        elif byte in (_END_BRACE, _CLOSE):
-            if depth == 0:
-                return pos  # a number or a word ended
-            depth -= 1
-            if depth == 0:
-                return pos + 1
-        elif depth == 0 and (byte == _COMMA or byte <= _SPACE):
-            return pos
-        elif byte < _TAB:
-            return _SLOW
-        pos += 1
-    return _SLOW
-
-
-@kernel
-def _verbatim(data: U8, pos: int, stop: int, scan: Scan) -> int:
-    """Keep a value as it stands."""
-    end = _whole(data, pos, stop)
-    if end > pos:
-        _copy(data, pos, end, scan)
-        return end
-    return _SLOW
-
-
-@kernel
-def _word(data: U8, pos: int, end: int, scan: Scan) -> int:
-    """Which of the known words a text between quotes is; -1 for none."""
-    size = end - pos
-    start = 0
-    for i in range(len(scan.word_ends)):
-        stop = scan.word_ends[i]
-        if stop - start == size:
-            same = 0
-            while same < size and scan.words[start + same] == data[pos + same]:
-                same += 1
-            if same == size:
-                return i
-        start = stop
-    return -1
-
-
-@kernel
-def _key(data: U8, pos: int, stop: int, scan: Scan) -> tuple[int, int]:
-    """Keep a key and its colon; where the value begins (-1 if that cannot be told) and its word."""
-    at = _skip(data, pos, stop)
-    if at >= stop or data[at] != _QUOTE:
-        return _SLOW, -1
-    end, is_plain = _text(data, at, stop)
-    if end < 0 or not is_plain:
-        return _SLOW, -1
-    _copy(data, at, end, scan)
-    _put(scan, _COLON)
-    word = _word(data, at + 1, end - 1, scan)
-    at = _skip(data, end, stop)
-    if at >= stop or data[at] != _COLON:
-        return _SLOW, -1
-    at = _skip(data, at + 1, stop)
-    return (at, word) if at < stop else (_SLOW, -1)
-
-
-@kernel
-def _next(data: U8, pos: int, stop: int, scan: Scan) -> tuple[int, bool]:
-    """Behind a value of an object: where it goes on, and whether it has ended."""
-    at = _skip(data, pos, stop) if pos >= 0 else stop
-    if at >= stop or (data[at] != _COMMA and data[at] != _END_BRACE):
-        return _SLOW, True
-    _put(scan, data[at])
-    return at + 1, data[at] == _END_BRACE
-
-
-@kernel
 def _feature(data: U8, pos: int, stop: int, scan: Scan) -> int:
     """Read a feature; where it ends."""
-    if data[pos] != _BRACE:
-        return _SLOW
-    _put(scan, _BRACE)
+    if data[pos] != BRACE:
+        return SLOW
+    put(scan, BRACE)
     pos += 1
     is_done = False
     while not is_done:
-        pos, word = _key(data, pos, stop, scan)
+        pos, word = key(data, pos, stop, scan)
         if pos < 0 or word == k.W_COORDINATES or word == k.W_GEOMETRIES:
-            return _SLOW
-        if (word == k.W_GEOMETRY or word == k.W_NUCLEUS) and data[pos] == _BRACE:
+            return SLOW
+        if (word == k.W_GEOMETRY or word == k.W_NUCLEUS) and data[pos] == BRACE:
             pos = _geometry(data, pos, stop, scan)
         elif word == k.W_ID:
             pos = _id(data, pos, stop, scan)
-        elif word == k.W_PROPERTIES and data[pos] == _BRACE:
+        elif word == k.W_PROPERTIES and data[pos] == BRACE:
             pos = _properties(data, pos, stop, scan)
         elif word < 0:
             pos = _ignored(data, pos, stop, scan)
         else:
-            pos = _verbatim(data, pos, stop, scan)
+            pos = verbatim(data, pos, stop, scan)
         if pos < 0:
-            return _SLOW
-        pos, is_done = _next(data, pos, stop, scan)
+            return SLOW
+        pos, is_done = behind_value(data, pos, stop, scan)
     return pos
 
 
 @kernel
 def _properties(data: U8, pos: int, stop: int, scan: Scan) -> int:
     """Read the properties of a feature."""
-    _put(scan, _BRACE)
-    at = _skip(data, pos + 1, stop)
-    if at < stop and data[at] == _END_BRACE:
-        _put(scan, _END_BRACE)
+    put(scan, BRACE)
+    at = skip(data, pos + 1, stop)
+    if at < stop and data[at] == END_BRACE:
+        put(scan, END_BRACE)
         return at + 1
     pos += 1
     is_done = False
     while not is_done:
-        pos, word = _key(data, pos, stop, scan)
+        pos, word = key(data, pos, stop, scan)
         if pos < 0 or word == k.W_CHILD_OBJECTS or word == k.W_CHILDREN:
-            return _SLOW
+            return SLOW
         if word == k.W_MEASUREMENTS:
             pos = _measurements(data, pos, stop, scan)
         elif word == k.W_NAME:
@@ -282,38 +174,38 @@ def _properties(data: U8, pos: int, stop: int, scan: Scan) -> int:
         elif word < 0 or word == k.W_ID:
             pos = _ignored(data, pos, stop, scan)
         else:
-            pos = _verbatim(data, pos, stop, scan)
+            pos = verbatim(data, pos, stop, scan)
         if pos < 0:
-            return _SLOW
-        pos, is_done = _next(data, pos, stop, scan)
+            return SLOW
+        pos, is_done = behind_value(data, pos, stop, scan)
     return pos
 
 
 @kernel
 def _id(data: U8, pos: int, stop: int, scan: Scan) -> int:
     """Read an id: cut out a UUID, drop a number, keep what else there is."""
-    if data[pos] == _OPEN or data[pos] == _BRACE:
-        return _SLOW
-    if data[pos] != _QUOTE:
+    if data[pos] == OPEN or data[pos] == BRACE:
+        return SLOW
+    if data[pos] != QUOTE:
         return _ignored(data, pos, stop, scan)
-    end, is_plain = _text(data, pos, stop)
+    end, is_plain = text_end(data, pos, stop)
     if end < 0:
-        return _SLOW
+        return SLOW
     if is_plain and end - pos == _ID_SIZE + 2 and _is_uuid(data, pos + 1):
         n = scan.counts[k.IDS]
         for i in range(_ID_SIZE):
             byte = data[pos + 1 + i]
-            scan.ids[n, i] = byte + 32 if _UPPER_A <= byte <= _UPPER_F else byte
+            scan.ids[n, i] = byte + 32 if UPPER_A <= byte <= UPPER_F else byte
         scan.counts[k.IDS] = n + 1
-        _put(scan, k.CUT_ID)
+        put(scan, k.CUT_ID)
         return end
     is_number = end - pos > 2
     for i in range(pos + 1, end - 1):
-        is_number &= _ZERO <= data[i] <= _NINE
+        is_number &= ZERO <= data[i] <= NINE
     if is_number:
-        _put(scan, _ZERO)
+        put(scan, ZERO)
     else:
-        _copy(data, pos, end, scan)
+        copy(data, pos, end, scan)
     return end
 
 
@@ -322,11 +214,9 @@ def _is_uuid(data: U8, pos: int) -> bool:
     for i in range(_ID_SIZE):
         byte = data[pos + i]
         if i == 8 or i == 13 or i == 18 or i == 23:
-            if byte != _DASH:
+            if byte != DASH:
                 return False
-        elif not (
-            _ZERO <= byte <= _NINE or _UPPER_A <= byte <= _UPPER_F or _SMALL_A <= byte <= _SMALL_F
-        ):
+        elif not (ZERO <= byte <= NINE or UPPER_A <= byte <= UPPER_F or SMALL_A <= byte <= SMALL_F):
             return False
     return True
 
@@ -334,20 +224,20 @@ def _is_uuid(data: U8, pos: int) -> bool:
 @kernel
 def _name(data: U8, pos: int, stop: int, scan: Scan) -> int:
     """Read a name: cut it out if it is plain."""
-    if data[pos] == _OPEN or data[pos] == _BRACE:
-        return _SLOW
-    if data[pos] != _QUOTE:
-        return _verbatim(data, pos, stop, scan)
-    end, is_plain = _text(data, pos, stop)
+    if data[pos] == OPEN or data[pos] == BRACE:
+        return SLOW
+    if data[pos] != QUOTE:
+        return verbatim(data, pos, stop, scan)
+    end, is_plain = text_end(data, pos, stop)
     if end < 0:
-        return _SLOW
+        return SLOW
     if not is_plain:
-        _copy(data, pos, end, scan)
+        copy(data, pos, end, scan)
         return end
     n = scan.counts[k.NAMES]
     scan.names[n, 0], scan.names[n, 1] = pos + 1, end - 1
     scan.counts[k.NAMES] = n + 1
-    _put(scan, k.CUT_NAME)
+    put(scan, k.CUT_NAME)
     return end
 
 
@@ -355,29 +245,29 @@ def _name(data: U8, pos: int, stop: int, scan: Scan) -> int:
 def _ignored(data: U8, pos: int, stop: int, scan: Scan) -> int:
     """Drop what no one asks for: a plain text, a number, a list of numbers; keep what else is."""
     byte = data[pos]
-    end = _SLOW
-    if byte == _QUOTE:
-        end, is_plain = _text(data, pos, stop)
+    end = SLOW
+    if byte == QUOTE:
+        end, is_plain = text_end(data, pos, stop)
         if not is_plain:
-            end = _SLOW
-    elif byte == _OPEN:
+            end = SLOW
+    elif byte == OPEN:
         at = pos + 1
         while True:
-            at, _, _ = decimal(data, _skip(data, at, stop), stop, scan)
+            at, _, _ = decimal(data, skip(data, at, stop), stop, scan)
             if at < 0:
                 break
-            at = _skip(data, at, stop)
-            if at < stop and data[at] == _CLOSE:
+            at = skip(data, at, stop)
+            if at < stop and data[at] == CLOSE:
                 end = at + 1
                 break
-            if at >= stop or data[at] != _COMMA:
+            if at >= stop or data[at] != COMMA:
                 break
             at += 1
-    elif byte == _MINUS or _ZERO <= byte <= _NINE:
+    elif byte == MINUS or ZERO <= byte <= NINE:
         end, _, _ = decimal(data, pos, stop, scan)
     if end < 0:
-        return _verbatim(data, pos, stop, scan)
-    _put(scan, _ZERO)
+        return verbatim(data, pos, stop, scan)
+    put(scan, ZERO)
     return end
 
 
@@ -388,57 +278,52 @@ def _measurements(data: U8, pos: int, stop: int, scan: Scan) -> int:
     n = scan.counts
     while pos < stop:
         byte = data[pos]
-        if byte == _QUOTE:
-            end, _ = _text(data, pos, stop)
+        if byte == QUOTE:
+            end, _ = text_end(data, pos, stop)
             if end < 0:
-                return _SLOW
-            _copy(data, pos, end, scan)
+                return SLOW
+            copy(data, pos, end, scan)
             pos = end
-        elif byte == _MINUS or _ZERO <= byte <= _NINE:
+        elif byte == MINUS or ZERO <= byte <= NINE:
             end, value, is_told = decimal(data, pos, stop, scan)
             # A number has to be one for JSON: followed by what may follow one.
-            if end < 0 or end >= stop or end - pos > 300 or not _ends_number(data[end]):
-                return _SLOW
+            if end < 0 or end >= stop or end - pos > 300 or not ends_number(data[end]):
+                return SLOW
             at = n[k.VALUES]
             if not is_told:
                 _note_hard(scan, ~at, pos, end)
             scan.values[at] = value
             n[k.VALUES] = at + 1
-            _put(scan, k.CUT_VALUE)
+            put(scan, k.CUT_VALUE)
             pos = end
-        elif byte > _SPACE:
-            if byte in (_BRACE, _OPEN):
+        elif byte > SPACE:
+            if byte in (BRACE, OPEN):
                 depth += 1
-            elif byte in (_END_BRACE, _CLOSE):
+            elif byte in (END_BRACE, CLOSE):
                 depth -= 1
                 if depth < 0:
-                    return _SLOW
-            elif _SMALL_A <= byte <= _SMALL_Z or _UPPER_A <= byte <= _UPPER_A + 25:
+                    return SLOW
+            elif SMALL_A <= byte <= SMALL_Z or UPPER_A <= byte <= UPPER_A + 25:
                 # null, true, false; NaN and Infinity, which Python takes
-                while pos + 1 < stop and not _ends_number(data[pos + 1]):
-                    _put(scan, data[pos])
+                while pos + 1 < stop and not ends_number(data[pos + 1]):
+                    put(scan, data[pos])
                     pos += 1
-                _put(scan, data[pos])
+                put(scan, data[pos])
                 pos += 1
-                _put(scan, _SPACE)
+                put(scan, SPACE)
                 if depth == 0:
                     return pos
                 continue
-            _put(scan, data[pos])
+            put(scan, data[pos])
             pos += 1
-        elif byte in (_SPACE, _NEWLINE, _RETURN, _TAB):
+        elif byte in (SPACE, NEWLINE, RETURN, TAB):
             pos += 1
             continue
         else:
-            return _SLOW
+            return SLOW
         if depth == 0:
             return pos
-    return _SLOW
-
-
-@kernel
-def _ends_number(byte: int) -> bool:
-    return byte in (_COMMA, _CLOSE, _END_BRACE, _SPACE, _NEWLINE, _RETURN, _TAB)
+    return SLOW
 
 
 @kernel
@@ -451,22 +336,22 @@ def _note_hard(scan: Scan, place: int, pos: int, end: int) -> None:
 @kernel
 def _geometry(data: U8, pos: int, stop: int, scan: Scan) -> int:
     """Read a geometry."""
-    _put(scan, _BRACE)
+    put(scan, BRACE)
     pos += 1
     is_done = False
     while not is_done:
-        pos, word = _key(data, pos, stop, scan)
+        pos, word = key(data, pos, stop, scan)
         if pos < 0 or word == k.W_GEOMETRIES:
-            return _SLOW
+            return SLOW
         if word == k.W_COORDINATES:
             pos = _coordinates(data, pos, stop, scan)
         elif word < 0:
             pos = _ignored(data, pos, stop, scan)
         else:
-            pos = _verbatim(data, pos, stop, scan)
+            pos = verbatim(data, pos, stop, scan)
         if pos < 0:
-            return _SLOW
-        pos, is_done = _next(data, pos, stop, scan)
+            return SLOW
+        pos, is_done = behind_value(data, pos, stop, scan)
     return pos
 
 
@@ -476,31 +361,31 @@ def _coordinates(data: U8, pos: int, stop: int, scan: Scan) -> int:
     n = scan.counts
     n_vertices, n_rings, n_parts = n[k.VERTICES], n[k.RINGS], n[k.PARTS]
     depth = 0
-    while pos < stop and data[pos] == _OPEN:
+    while pos < stop and data[pos] == OPEN:
         depth += 1
-        pos = _skip(data, pos + 1, stop)
+        pos = skip(data, pos + 1, stop)
     if depth < 1 or depth > 4:
-        return _SLOW
+        return SLOW
     while True:
         for axis in range(2):
             end, value, is_told = decimal(data, pos, stop, scan)
             if end < 0 or end - pos > 300:
-                return _SLOW
+                return SLOW
             if not is_told:
                 _note_hard(scan, 2 * n_vertices + axis, pos, end)
             scan.xy[2 * n_vertices + axis] = value
-            pos = _skip(data, end, stop)
-            if pos >= stop or data[pos] != (_CLOSE if axis else _COMMA):
-                return _SLOW
+            pos = skip(data, end, stop)
+            if pos >= stop or data[pos] != (CLOSE if axis else COMMA):
+                return SLOW
             pos += 1
             if axis == 0:
-                pos = _skip(data, pos, stop)
+                pos = skip(data, pos, stop)
         n_vertices += 1
         level = depth - 1
         # Brackets that close, then those that open again.
         while level > 0:
-            pos = _skip(data, pos, stop)
-            if pos >= stop or data[pos] != _CLOSE:
+            pos = skip(data, pos, stop)
+            if pos >= stop or data[pos] != CLOSE:
                 break
             pos += 1
             if level == depth - 1:
@@ -512,14 +397,14 @@ def _coordinates(data: U8, pos: int, stop: int, scan: Scan) -> int:
             level -= 1
         if level == 0:
             break
-        if pos >= stop or data[pos] != _COMMA:
-            return _SLOW
-        pos = _skip(data, pos + 1, stop)
+        if pos >= stop or data[pos] != COMMA:
+            return SLOW
+        pos = skip(data, pos + 1, stop)
         while level < depth:
-            if pos >= stop or data[pos] != _OPEN:
-                return _SLOW
+            if pos >= stop or data[pos] != OPEN:
+                return SLOW
             level += 1
-            pos = _skip(data, pos + 1, stop)
+            pos = skip(data, pos + 1, stop)
     if depth == 1:
         scan.rings[n_rings] = n_vertices
         n_rings += 1
@@ -530,8 +415,8 @@ def _coordinates(data: U8, pos: int, stop: int, scan: Scan) -> int:
     row[0], row[1] = depth, n_parts
     n[k.GEOMETRIES] += 1
     n[k.VERTICES], n[k.RINGS], n[k.PARTS] = n_vertices, n_rings, n_parts
-    _put(scan, k.CUT_GEOMETRY)
-    _put(scan, _ZERO + depth)
+    put(scan, k.CUT_GEOMETRY)
+    put(scan, ZERO + depth)
     return pos
 
 

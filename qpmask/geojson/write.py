@@ -141,7 +141,7 @@ class _Features:
 
     def flat(self) -> Iterator[bytes]:
         """Yield some features at a time."""
-        for first, end in _chunks(self._table):
+        for first, end in self._table.parts(_AT_ONCE, _MOST_OBJECTS):
             text, _ = self._text(first, end)
             yield text[: -len(_BETWEEN)]
 
@@ -153,7 +153,7 @@ class _Features:
         for i, parent in enumerate(table.parent.tolist()):
             (tops if parent < 0 else children[parent]).append(i)
         heads: list[bytes] = []
-        for first, end in _chunks(table):
+        for first, end in table.parts(_AT_ONCE, _MOST_OBJECTS):
             text, ends = self._text(first, end)
             begins = [0, *(end + len(_TAIL + _BETWEEN) for end in ends)]
             heads += [text[a:b] for a, b in zip(begins, ends, strict=False)]
@@ -339,24 +339,6 @@ def _offsets(texts: list[bytes]) -> NDArray[np.int64]:
     offsets = np.zeros(len(texts) + 1, np.int64)
     np.cumsum([len(text) for text in texts], out=offsets[1:])
     return offsets
-
-
-def _chunks(table: ObjectTable) -> Iterator[tuple[int, int]]:
-    """Cut objects into some that are written at a time."""
-    shapes = table.geometries
-    sizes = np.zeros(len(table), np.int64)
-    if len(shapes):
-        n_vertices = np.diff(shapes.first_vertex)
-        for column in (table.geometry, table.nucleus):
-            sizes += np.where(column >= 0, n_vertices[column], 0)
-    until = np.cumsum(sizes)
-    first = 0
-    while first < len(table):
-        before = until[first - 1] if first else 0
-        end = int(np.searchsorted(until, before + _AT_ONCE, "right"))
-        end = min(max(end, first + 1), first + _MOST_OBJECTS)
-        yield first, end
-        first = end
 
 
 def _odd_number(value: float) -> str:

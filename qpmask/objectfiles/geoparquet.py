@@ -141,7 +141,8 @@ class TableWriter:
 
     def write(self, table: ObjectTable, image: str = "", entry_id: str = "") -> Iterator[int]:
         """Write objects of an image; yield how many are written, group by group."""
-        for first, end in _groups(table, len(self._measured)):
+        most = max(1, min(_ROWS, _CELLS // max(1, len(self._measured))))
+        for first, end in table.parts(_VERTICES, most):
             self._writer.write_table(
                 self._arrow.table(self._columns(table, first, end, image, entry_id),
                                   schema=self._writer.schema)
@@ -293,25 +294,6 @@ def read_members(path: Path) -> dict[str, Any]:
         except ValueError:
             continue
     return found
-
-
-def _groups(table: ObjectTable, n_columns: int) -> Iterator[tuple[int, int]]:
-    """Rows that are written at a time, so that memory is bounded."""
-    most = max(1, min(_ROWS, _CELLS // max(1, n_columns)))
-    shapes = table.geometries
-    until = np.zeros(len(table), np.int64)
-    if len(shapes):
-        vertices = np.diff(shapes.first_vertex)
-        for column in (table.geometry, table.nucleus):
-            until += np.where(column >= 0, vertices[column], 0)
-    until = np.cumsum(until)
-    first = 0
-    while first < len(table):
-        before = until[first - 1] if first else 0
-        end = int(np.searchsorted(until, before + _VERTICES, "right"))
-        end = min(max(end, first + 1), first + most, len(table))
-        yield first, end
-        first = end
 
 
 def _hex(argb: int | None) -> str | None:

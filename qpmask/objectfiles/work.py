@@ -33,6 +33,23 @@ SourceT = TypeVar("SourceT", bound=Item)
 _In = TypeVar("_In", contravariant=True)
 
 
+@dataclass(frozen=True)
+class FileItem:
+    """A file, as what a batch works on."""
+
+    path: Path
+
+    @property
+    def key(self) -> str:
+        """Its path."""
+        return str(self.path)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.path.name
+
+
 @dataclass(frozen=True, eq=False)
 class Made:
     """Objects that are to be written.

@@ -12,30 +12,13 @@ from qpmask.collection import MaskCollection
 from qpmask.collection.opening import is_collection, open_mask
 from qpmask.errors import OptionsError
 from qpmask.mask import Mask
-from qpmask.objectfiles.work import Made
+from qpmask.objectfiles.work import FileItem, Made
 from qpmask.outputs import INSTANCES_SUFFIX, SIDECAR_SUFFIX, file_mark
 from qpmask.polygons.trace import TraceOptions, trace_file
 from qpmask.report.foldercheck import mask_files
 
 
-@dataclass(frozen=True)
-class MaskSource:
-    """A mask file."""
-
-    path: Path
-
-    @property
-    def key(self) -> str:
-        """Its path."""
-        return str(self.path)
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self.path.name
-
-
-def masks_of(inputs: Sequence[Path]) -> tuple[MaskSource, ...]:
+def masks_of(inputs: Sequence[Path]) -> tuple[FileItem, ...]:
     """The masks that files and folders name, each once.
 
     Raises
@@ -43,7 +26,7 @@ def masks_of(inputs: Sequence[Path]) -> tuple[MaskSource, ...]:
     OptionsError
         There is no such file, or a folder holds none.
     """
-    found: dict[Path, MaskSource] = {}
+    found: dict[Path, FileItem] = {}
     for path in inputs:
         if path.suffix.lower() == ".qpproj":
             raise OptionsError(
@@ -60,7 +43,7 @@ def masks_of(inputs: Sequence[Path]) -> tuple[MaskSource, ...]:
         if not many:
             raise OptionsError(f"{path} is a folder, and there are no masks in it.")
         for one in many:
-            found.setdefault(one.resolve(), MaskSource(one))
+            found.setdefault(one.resolve(), FileItem(one))
     return tuple(found.values())
 
 
@@ -70,7 +53,7 @@ class MaskTracer:
 
     options: TraceOptions
 
-    def made_from(self, source: MaskSource) -> dict[str, Any]:
+    def made_from(self, source: FileItem) -> dict[str, Any]:
         """The mask, the tables beside it, the options."""
         beside = {}
         for suffix in (SIDECAR_SUFFIX, INSTANCES_SUFFIX):
@@ -83,7 +66,7 @@ class MaskTracer:
                 return {"mask": [source.name, masks.fingerprint], "options": options}
         return {"mask": file_mark(source.path), "beside": beside, "options": options}
 
-    def make(self, source: MaskSource, reporter: Reporter) -> Made:
+    def make(self, source: FileItem, reporter: Reporter) -> Made:
         """Trace one."""
         with open_mask(source.path) as mask:
             reporter.phase("tracing", mask.levels[0].size.height_px * mask.n_planes)

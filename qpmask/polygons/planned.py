@@ -24,9 +24,9 @@ from qpmask.errors import OptionsError
 from qpmask.geojson.write import WriteOptions
 from qpmask.objectfiles.record import ObjectFileRecord, ObjectFileReport
 from qpmask.objectfiles.run import RunOptions, work_of
-from qpmask.objectfiles.work import ObjectFileWork
+from qpmask.objectfiles.work import FileItem, ObjectFileWork
 from qpmask.outputs import REPORT_JSON, OutputWriter, path_bytes
-from qpmask.polygons.masks import MaskSource, MaskTracer
+from qpmask.polygons.masks import MaskTracer
 from qpmask.polygons.trace import TraceOptions
 
 
@@ -77,13 +77,13 @@ class PlannedPolygons(PlannedRun[ObjectFileReport]):
             RunOptions(folders[0], write, data["suffix"], data["force"], word=cls.word),
         )
 
-    def _sources(self) -> list[MaskSource]:
-        return [MaskSource(path) for path in self.masks]
+    def _sources(self) -> list[FileItem]:
+        return [FileItem(path) for path in self.masks]
 
-    def _by_key(self) -> dict[str, MaskSource]:
+    def _by_key(self) -> dict[str, FileItem]:
         return {i.key: source for i, source in zip(self.items, self._sources(), strict=True)}
 
-    def _work(self) -> ObjectFileWork[MaskSource]:
+    def _work(self) -> ObjectFileWork[FileItem]:
         return work_of(MaskTracer(self.trace), self._sources(), self.options)
 
     def maker(self, desk: Desk) -> ItemMaker:
@@ -115,12 +115,12 @@ class PlannedPolygons(PlannedRun[ObjectFileReport]):
         return report
 
 
-def _record(source: MaskSource, status: str, why: str) -> ObjectFileRecord:
+def _record(source: FileItem, status: str, why: str) -> ObjectFileRecord:
     return ObjectFileRecord(source.key, source.name, status, error=why)
 
 
 def plan_polygons_run(
-    masks: Sequence[MaskSource], trace: TraceOptions, options: RunOptions
+    masks: Sequence[FileItem], trace: TraceOptions, options: RunOptions
 ) -> PlannedPolygons:
     """Plan polygons for tasks. Writes nothing.
 

@@ -59,11 +59,12 @@ def command(
     """
     exits.set_up_logging(verbose)
     from qpmask.annotations.images import images_of
-    from qpmask.annotations.tables import TableFile, TableWork, make_table
+    from qpmask.annotations.tables import TableWork, make_table
     from qpmask.cli.objectrun import run_and_show, run_objects
     from qpmask.errors import OptionsError
     from qpmask.geojson.write import WriteOptions
     from qpmask.objectfiles.geoparquet import PARQUET_SUFFIXES
+    from qpmask.objectfiles.work import FileItem
 
     reader, sources = images_of(
         project,
@@ -78,7 +79,7 @@ def command(
         path = out.expanduser()
         work = TableWork(reader, sources, values["measurements"], values["force"])
         return run_and_show(
-            lambda: [work.plan(TableFile(path))],
+            lambda: [work.plan(FileItem(path))],
             lambda listen, stop: make_table(work, path, listen, stop),
             path, values, "file",
         )  # fmt: skip
