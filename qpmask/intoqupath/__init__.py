@@ -6,7 +6,13 @@ from the bottom up::
     options      what becomes of what comes, and of what is there
     javabytes    Java Object Serialization, as far as it is needed
     javarois     geometries -> QuPath's ROIs
-    javaobjects  objects in columns -> the bytes that Java reads at once
+    objectids    the ids of objects, new where they must be
+    objecttree   objects below objects, in Java's order
+    objectforms  QuPath's classes as Java describes them
+    sharedparts  what objects refer to: classes, metadata, names
+    objectbytes  single objects as bytes
+    javaobjects  objects in columns -> a stream that Java reads at once
+    insertion    the same as they stand in a data file that holds others
     splice       these bytes put into a data file without Java
     arrays       objects from Python
     inputs       files, and which image each goes to

@@ -30,7 +30,8 @@ from qpmask.geojson.reader import read_objects
 from qpmask.intoqupath.backups import Replacing
 from qpmask.intoqupath.classlist import missing_classes, palette_colors, with_project_colors
 from qpmask.intoqupath.inputs import Input
-from qpmask.intoqupath.javaobjects import no_objects, object_streams, with_ids
+from qpmask.intoqupath.javaobjects import no_objects, object_streams
+from qpmask.intoqupath.objectids import with_ids
 from qpmask.intoqupath.options import KINDS, MARK, ImportOptions
 from qpmask.intoqupath.placing import (
     Placement,

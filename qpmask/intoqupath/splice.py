@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from qpmask.errors import DataFileError
 from qpmask.geojson.objects import ObjectTable
+from qpmask.intoqupath.insertion import insertion
 from qpmask.intoqupath.javabytes import (
     END,
     EXTERNALIZABLE,
@@ -28,7 +29,7 @@ from qpmask.intoqupath.javabytes import (
     class_description,
     string,
 )
-from qpmask.intoqupath.javaobjects import HIERARCHY_FIELDS, insertion
+from qpmask.intoqupath.objectforms import HIERARCHY_FIELDS
 from qpmask.outputs import read_json
 from qpmask.project import ImageEntry, Project
 from qpmask.qpdata.plain.javastream import JavaStream

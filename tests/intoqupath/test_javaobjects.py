@@ -20,7 +20,8 @@ from intoqupath.import_samples import (
 import qpmask.intoqupath.javaobjects as javaobjects
 from qpmask.geojson.objects import ObjectTable
 from qpmask.intoqupath.javabytes import utf
-from qpmask.intoqupath.javaobjects import object_streams, with_ids
+from qpmask.intoqupath.javaobjects import object_streams
+from qpmask.intoqupath.objectids import with_ids
 from qpmask.qpdata import ImageObjects, ObjectKind, RoiKind, read_qpdata_bytes
 
 

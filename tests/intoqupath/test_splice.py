@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from intoqupath.import_samples import varied
 
 from qpmask.geojson.objects import NO_COLOR, ObjectTable
-from qpmask.intoqupath.javaobjects import with_ids
+from qpmask.intoqupath.objectids import with_ids
 from qpmask.intoqupath.splice import new_data_file, splice
 from qpmask.qpdata import ImageObjects, read_qpdata_bytes
 
