@@ -44,6 +44,9 @@ OBJECT_KINDS: Mapping[str, tuple[ObjectKind, ...]] = {
 }
 
 
+_TAKES = {name: np.isin(np.arange(256), kinds) for name, kinds in OBJECT_KINDS.items()}
+
+
 def takes_part(
     objects: str, kind: NDArray[np.uint8], missing: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
@@ -58,7 +61,7 @@ def takes_part(
     missing : ndarray of bool, shape (n,)
         Whether it is a TMA core that is marked as missing.
     """
-    taken: NDArray[np.bool_] = np.isin(kind, OBJECT_KINDS[objects])
+    taken: NDArray[np.bool_] = _TAKES[objects][kind]
     return taken & ~missing if objects == "cores" else taken
 
 

@@ -5,8 +5,12 @@ A file describes some twenty classes, and millions of objects: the parser asks f
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import accumulate
 from typing import Final
+
+import numpy as np
+import numpy.typing as npt
 
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.model import RoiKind
@@ -41,6 +45,20 @@ from qpmask.qpdata.plain.values import (
 )
 
 _MAX_FIELDS: Final = 15  # hexadecimal digits in a number
+
+
+@lru_cache(maxsize=4096)
+def numbers_of(desc: ClassDesc) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The row of a class, see :mod:`.kernel.library`, and its steps, which FIRST_STEP is to name.
+
+    Kept for each descriptor; not to be written to.
+    """
+    steps = steps_of(desc)
+    row = np.zeros(k.N_CLASS_COLUMNS, np.int64)
+    row[[k.AT, k.FIRST_STEP]] = -1
+    form = form_of(desc)
+    row[list(form)] = list(form.values())
+    return row, np.array(steps, np.int64).reshape(-1, 2)
 
 
 def steps_of(desc: ClassDesc) -> list[tuple[int, int]]:

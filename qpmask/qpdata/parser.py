@@ -15,21 +15,22 @@ import numpy.typing as npt
 
 from qpmask.errors import DataFileError, TruncatedDataError
 from qpmask.jit import packed
-from qpmask.qpdata.classforms import form_of, steps_of
+from qpmask.qpdata.classforms import numbers_of
 from qpmask.qpdata.columns import StoredClass, image_objects, named_classes
+from qpmask.qpdata.descriptors import described
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.datafile import parse
 from qpmask.qpdata.model import ImageObjects, ObjectDetails
 from qpmask.qpdata.names import VERSIONS, stored_id, version_of
-from qpmask.qpdata.plain.bytereader import I4
 from qpmask.qpdata.plain.javastream import STREAM_HEADER, JavaStream
 from qpmask.qpdata.plain.values import ClassDesc
 
 WINDOW_BYTES: Final = 2 << 20
 """How much of a file is looked at at a time, unless something in it is longer."""
 MAX_CLASSES: Final = 1000  # each is looked for among all
-_FIRST_ROOM: Final = 256
+_FIRST_ROOM: Final = 2048
 _CLASS_BYTES: Final = 1 << 16
+_PLACE_COLUMNS: Final = 4  # AT, LENGTH, FIRST_HANDLE, N_HANDLES
 
 
 class NotKnownError(Exception):
@@ -83,10 +84,13 @@ class Parser:
         self._arrays["ring_offsets"][0] = 0
         self._open_objects = np.zeros((k.MAX_LEVELS + 2, 3), np.int64)
         self._frames = np.zeros((k.MAX_DEPTH + 1, 3), np.int64)
-        self._classes = np.zeros((0, k.N_CLASS_COLUMNS), np.int64)
+        self._classes = np.zeros((32, k.N_CLASS_COLUMNS), np.int64)
         self._descs: list[ClassDesc] = []
-        self._steps = [(0, 0), (0, 0)]
-        self._columns: k.Columns | None = None  # as they are now, put together for many calls
+        self._steps = np.zeros((64, 2), np.int64)
+        self._n_steps = 2
+        # As they are now, put together for many calls.
+        self._stream: k.Stream | None = None
+        self._columns: k.Columns | None = None
 
     def read(self) -> ImageObjects:
         """Read it.
@@ -109,7 +113,7 @@ class Parser:
                 raise error
             steps[status]()
         self._window = self._buffer = np.zeros(0, np.uint8)
-        self._columns = None
+        self._stream = self._columns = None
         return self._finished()
 
     def _parse(self) -> int:
@@ -117,11 +121,11 @@ class Parser:
         if self._columns is None:
             columns = {name: arrays[name] for name in k.Columns._fields if name in arrays}
             self._columns = packed(k.Columns(open_objects=self._open_objects, **columns))
-        stream = k.Stream(
-            self._window, self._n, arrays["handles"], self._classes,
-            np.array(self._steps, np.int64), self._frames,
-        )  # fmt: skip
-        return parse(stream, self._columns)
+        if self._stream is None:
+            self._stream = packed(k.Stream(
+                self._window, self._n, arrays["handles"], self._classes, self._steps, self._frames
+            ))  # fmt: skip
+        return parse(self._stream, self._columns)
 
     def _read_more(self) -> None:
         """Move the window on, or let it grow if it holds nothing but what is being read."""
@@ -146,6 +150,7 @@ class Parser:
             n[k.POS] = 0
         self._n_read += len(window) - len(kept)
         self._window = window
+        self._stream = None
 
     def _make_room(self) -> None:
         """Let columns grow: as the file goes on, if it goes on as it began."""
@@ -161,7 +166,7 @@ class Parser:
             old = self._arrays[name]
             self._arrays[name] = np.empty(room * width, dtype)
             self._arrays[name][: len(old)] = old
-        self._columns = None
+        self._stream = self._columns = None
 
     def _describe(self) -> None:
         """Read the class descriptor that the parser has met."""
@@ -169,25 +174,23 @@ class Parser:
         at = int(n[k.ASK_AT] - n[k.BASE])
         first = int(n[k.ASK_HANDLE])
         try:
-            described = _Descriptor(self, self._window[at : at + _CLASS_BYTES], first)
+            found = described(self._window[at : at + _CLASS_BYTES].tobytes(), first, self.entry)
         except DataFileError as error:
             if isinstance(error, TruncatedDataError) and len(self._window) - at < _CLASS_BYTES:
                 self._read_more()
                 return
             raise NotKnownError from None
-        rows = []
-        for handle, value in enumerate(described.values, first):
+        while first + len(found.values) > len(self._arrays["handles"]):
+            n[k.FULL], n[k.WANTED] = k.HANDLES, first + len(found.values)
+            self._make_room()
+        row = len(self._descs)
+        for handle, value in enumerate(found.values, first):
             entry = k.TEXT_AT
             if isinstance(value, ClassDesc):
                 entry = k.CLASS_ROW | self._add_class(value) << 4
-                rows.append(entry >> 4)
-            while handle >= len(self._arrays["handles"]):
-                n[k.FULL], n[k.WANTED] = k.HANDLES, handle + 1
-                self._make_room()
             self._arrays["handles"][handle] = entry
-        columns = [k.AT, k.LENGTH, k.FIRST_HANDLE, k.N_HANDLES]
-        self._classes[rows[0], columns] = (
-            n[k.ASK_AT], described.pos, first, len(described.values)
+        self._classes[row, :_PLACE_COLUMNS] = (
+            n[k.ASK_AT], len(found.data), first, len(found.values)
         )  # fmt: skip
 
     def _add_class(self, desc: ClassDesc) -> int:
@@ -196,14 +199,19 @@ class Parser:
             raise NotKnownError
         self._descs.append(desc)
         self._n[k.N_CLASSES] = row + 1
+        numbers, steps = numbers_of(desc)
+        n_steps = self._n_steps + len(steps)
         if row >= len(self._classes):
-            more = np.zeros((row + 32, k.N_CLASS_COLUMNS), np.int64)
-            more[: len(self._classes)] = self._classes
-            self._classes = more
-        steps = steps_of(desc)
-        numbers = {k.AT: -1, k.FIRST_STEP: len(self._steps) if steps else -1, **form_of(desc)}
-        self._steps += steps
-        self._classes[row, list(numbers)] = list(numbers.values())
+            self._classes = _grown(self._classes, row + 1)
+            self._stream = None
+        if n_steps > len(self._steps):
+            self._steps = _grown(self._steps, n_steps)
+            self._stream = None
+        self._classes[row] = numbers
+        if len(steps):
+            self._classes[row, k.FIRST_STEP] = self._n_steps
+            self._steps[self._n_steps : n_steps] = steps
+            self._n_steps = n_steps
         return row
 
     def entry(self, handle: int) -> object:
@@ -317,38 +325,8 @@ def _details(
     return ObjectDetails(arrays["color"], tuple(numbers), offsets, name[stored], value, metadata)
 
 
-class _Descriptor(JavaStream):
-    """Reads a class descriptor, with what the parser knows of handles.
-
-    Attributes
-    ----------
-    values : list
-        What takes the handles from the first one on.
-    """
-
-    def __init__(self, parser: Parser, window: npt.NDArray[np.uint8], first: int) -> None:
-        super().__init__(window.tobytes(), source="")
-        self._parser = parser
-        self._first = first
-        self.values: list[object] = []
-        self.read_class_desc()
-
-    def new_handle(self, value: object) -> int:
-        """Give the next handle to a value."""
-        self.values.append(value)
-        return self._first + len(self.values) - 1
-
-    def set_handle(self, handle: int, value: object) -> None:
-        """Let a handle stand for something that was not complete when it was given."""
-        self.values[handle - self._first] = value
-
-    def reference(self) -> object:
-        """Read a reference, after its code."""
-        self.need(4, "a reference")
-        handle: int = I4.unpack_from(self.data, self.pos)[0] - k.FIRST_REFERENCE
-        if not 0 <= handle < self._first + len(self.values):
-            raise self.corrupt("a reference points at nothing")
-        self.pos += 4
-        if handle >= self._first:
-            return self.values[handle - self._first]
-        return self._parser.entry(handle)
+def _grown(table: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.int64]:
+    """A table with room for so many rows, and for as many again."""
+    more = np.zeros((2 * rows, table.shape[1]), np.int64)
+    more[: len(table)] = table
+    return more
