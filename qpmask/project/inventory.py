@@ -168,7 +168,7 @@ def read_inventory(entry: ImageEntry) -> Inventory:
         _classes=names,
         _ids=objects.ids,
         _missing=objects.missing,
-        _empty={kind: _is_empty(objects, kind) for kind in ("objects", "nuclei")},
+        _empty=_empty(objects),
     )
 
 
@@ -245,11 +245,13 @@ def instance_table(
         ]
 
 
-def _is_empty(objects: ImageObjects, kind: str) -> npt.NDArray[np.bool_]:
-    """Objects without a ROI, or with one that has no point; ``kind`` as in the options."""
-    roi = drawn_rois(objects, np.arange(len(objects)), kind)
+def _empty(objects: ImageObjects) -> dict[str, npt.NDArray[np.bool_]]:
+    """Objects without a ROI, or with one that has no point; and so where nuclei are drawn."""
     without = np.append(np.isnan(objects.rois.bounds_px0).any(axis=1), True)  # -1 is the last
-    return np.asarray(without[roi], np.bool_)
+    found = dict.fromkeys(("objects", "nuclei"), without[objects.roi])
+    if (objects.nucleus_roi >= 0).any():
+        found["nuclei"] = without[drawn_rois(objects, np.arange(len(objects)), "nuclei")]
+    return found
 
 
 def _planes(objects: ImageObjects) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:

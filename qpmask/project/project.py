@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +156,12 @@ class Project:
         """The folder of the project."""
         return self.path.parent
 
+    @cached_property
+    def _moved_from(self) -> Path | None:
+        """The folder in which QuPath last saved it, if that is another one."""
+        old = path_from_uri(self.uri) if self.uri else None
+        return None if old is None or old.parent == self.folder else old.parent
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -205,10 +211,10 @@ class Project:
             if path is None:
                 continue
             candidates = [path]
-            old = path_from_uri(self.uri) if self.uri else None
-            if old is not None and old.parent != self.folder:
+            moved_from = self._moved_from
+            if moved_from is not None:
                 with contextlib.suppress(ValueError):  # two Windows drives: no relative path
-                    one, other = (composed_form(str(p)) for p in (path, old.parent))
+                    one, other = (composed_form(str(p)) for p in (path, moved_from))
                     candidates.append(self.folder / os.path.relpath(one, other))
             if path.name in ("", ".."):
                 continue

@@ -71,6 +71,8 @@ def named_classes(
 def corners_as_read(kind: npt.NDArray[np.uint8], box_px0: npt.NDArray[np.float64]) -> None:
     """Do to the stored corners (x, y, x2, y2) what QuPath does to them while it reads."""
     which = np.flatnonzero((kind == RoiKind.RECTANGLE) | (kind == RoiKind.ELLIPSE))
+    if not len(which):
+        return
     boxes = box_px0[which]
     with np.errstate(all="ignore"):
         ends = boxes[:, :2] + (boxes[:, 2:] - boxes[:, :2])
