@@ -12,7 +12,7 @@ from conftest import ROOT
 EXPECTED = {
     "01_export.py": "all done in",
     "02_own_classes.py": "Prostate A 750 550",
-    "03_read_a_mask.py": "Bening gland",
+    "03_read_with_tifffile.py": "Bening gland",
     "04_watch_a_run.py": "interrupted: True",
     "05_read_a_mask.py": "an overview of",
     "06_write_predictions.py": "2  Tumor         1,023,231 pixels",
