@@ -171,7 +171,7 @@ class TestKeeping:
         (tmp_path / "edited_kernels.py").write_text(text)
         import edited_kernels
 
-        (tmp_path / "edited_kernels.py").write_text(text.replace("n + 1", "n + 2"))
+        (tmp_path / "edited_kernels.py").write_text(text.replace("n + 1", "n + 22"))
         with pytest.raises(KernelsUnavailableError, match="start again"):
             edited_kernels.answer(1)
         again = (
@@ -179,7 +179,7 @@ class TestKeeping:
             "print(e.answer(1))"
         )
         printed = subprocess.run([sys.executable, "-c", again], capture_output=True, text=True)
-        assert printed.stdout == "3\n", printed.stderr
+        assert printed.stdout == "23\n", printed.stderr
 
     def test_settings_for_debugging_numba_change_nothing(
         self, cache: Path, monkeypatch: pytest.MonkeyPatch

@@ -221,7 +221,7 @@ def test_regions_beyond_the_mask(path: Path, data: st.DataObject) -> None:
     fill = data.draw(st.integers(0, 255))
     d = data.draw(st.sampled_from([1, 2, 5, 7.5]))
     is_inside = x >= 0 and y >= 0 and x + w <= 330 and y + h <= 200
-    padded = np.full((1000, 1200), fill, np.uint8)
+    padded = np.full((1000, 1300), fill, np.uint8)
     padded[400:600, 400:730] = BASE
     with open_mask(path) as mask:
         found = mask.region(x, y, w, h, fill=fill)
