@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.geojson.featurerules import FeatureRules, kind_of, properties_of
+from qpmask.geojson.featurerules import FeatureRules, id_of, kind_of, properties_of
 from qpmask.geojson.objects import Geometries, Measurements, ObjectTable, joined_geometries
 from qpmask.geojson.problems import FeatureProblem
 from qpmask.geojson.shapes import NoGeometryError, ShapeColumns, offsets
@@ -148,7 +148,7 @@ class Columns:
         described = self.rules.describe(feature, properties)
         for mend in described.mends:
             self.mend(where, *mend)
-        given = feature.get("id")
+        given = id_of(feature, properties)
         self._feature.append(feature_number)
         self._where.append(where)
         self._kind.append(kind)

@@ -30,6 +30,7 @@ _KINDS: Final = {
     "TMACoreObject": ObjectKind.TMA_CORE,
 }
 _SKIPPED: Final = frozenset({"root", "PathRootObject"})
+_TRUE: Final = (True, 1.0)  # GDAL writes a number where some features do not say it
 
 
 @dataclass(eq=False)
@@ -94,6 +95,12 @@ def kind_of(feature: dict[str, Any], properties: dict[str, Any]) -> tuple[Object
     return ObjectKind.ANNOTATION, True
 
 
+def id_of(feature: dict[str, Any], properties: dict[str, Any]) -> Any:
+    """What stands there for an object's id: GDAL puts that of the feature among its properties."""
+    own = feature.get("id")
+    return properties.get("id") if own is None else own
+
+
 class FeatureRules:
     """Describes features, and numbers the classes of a file.
 
@@ -121,8 +128,8 @@ class FeatureRules:
             class_index=-1,
             name=properties.get("name", feature.get("name")),
             color_argb=NO_COLOR if own_color is None else own_color,
-            locked=properties.get("isLocked") is True,
-            missing=properties.get("isMissing") is True,
+            locked=properties.get("isLocked") in _TRUE,
+            missing=properties.get("isMissing") in _TRUE,
             metadata=metadata_of(properties.get("metadata")),
             measured={},
         )

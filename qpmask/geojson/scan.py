@@ -171,7 +171,9 @@ def _properties(data: U8, pos: int, stop: int, scan: Scan) -> int:
             pos = _measurements(data, pos, stop, scan)
         elif word == k.W_NAME:
             pos = _name(data, pos, stop, scan)
-        elif word < 0 or word == k.W_ID:
+        elif word == k.W_ID:
+            pos = _id(data, pos, stop, scan)
+        elif word < 0:
             pos = _ignored(data, pos, stop, scan)
         else:
             pos = verbatim(data, pos, stop, scan)

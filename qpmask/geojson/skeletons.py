@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from qpmask.errors import ObjectFileError
 from qpmask.geojson import scanrecord as k
 from qpmask.geojson.columns import NO_NUMBER, UNKNOWN_KIND, Columns, ManyObjects
-from qpmask.geojson.featurerules import Described, kind_of, properties_of
+from qpmask.geojson.featurerules import Described, id_of, kind_of, properties_of
 from qpmask.geojson.objects import Geometries, GeometryType
 from qpmask.geojson.scan import scan_features
 from qpmask.geojson.shapes import NoGeometryError, offsets, plane_of
@@ -237,7 +237,7 @@ def _template(skeleton: bytes, columns: Columns) -> _Template | None:
         nucleus = _shape(feature["nucleusGeometry"], properties, depths)
         if nucleus is None:
             return None
-    given = feature.get("id")
+    given = id_of(feature, properties)
     if isinstance(given, str) and stored_id(given):
         return None  # of one feature alone
     if isinstance(properties.get("measurements"), int | float | str):

@@ -128,6 +128,10 @@ DIALECTS = {
         ),
         {"kind": "DETECTION", "class": "Tumor", "class_color": RED, "measurements": {"Area": 3.5}},
     ),
+    "QuPath's, written again by GDAL": (
+        feature(id=ID, objectType="cell", classification=None, isLocked=1.0, measurements=None),
+        {"kind": "CELL", "class": None, "id": ID, "locked": True, "nucleus": False},
+    ),
     "a class as text": (feature(classification="Tumor:Positive"), {"class": "Tumor: Positive"}),
     "no class": (feature(classification=None), {"class": None}),
     "a class without a name": (feature(classification={"name": None}), {"class": None}),
