@@ -37,15 +37,17 @@ class RunStrip(NamedTuple):
     @property
     def has_mixed(self) -> bool:
         """Whether any tile has more than one run."""
-        return bool((self.start[1:] > self.start[:-1] + 1).any())
+        n_tiles = len(self.start) - 1
+        return bool(self.start[-1] > n_tiles or (self.start[1:] > self.start[:-1] + 1).any())
 
     def labels(self) -> NDArray[np.int64]:
         """State of each tile: its only label, `MIXED` or `UNKNOWN`; shape (n_tiles,)."""
-        n_runs = np.diff(self.start)
-        labels = np.full(len(n_runs), MIXED, np.int64)
+        n_runs = self.start[1:] - self.start[:-1]
+        if not len(self.values):
+            return np.full(len(n_runs), UNKNOWN, np.int64)
+        labels = self.values.take(self.start[:-1], mode="clip").astype(np.int64)
+        labels[n_runs > 1] = MIXED
         labels[n_runs == 0] = UNKNOWN
-        alone = n_runs == 1
-        labels[alone] = self.values[self.start[:-1][alone]]
         return labels
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
+from qpmask.common.machine import n_cores
 from qpmask.ometiff.pyramid import Above, Pyramid
 from qpmask.ometiff.strips import StripGrid, StripPlace
 
@@ -37,7 +37,7 @@ class StripQueue(Generic[_Source, _Result]):
         The same where it is no work, so that a thread would cost more than it saves; else None.
         On the caller's thread.
     threads : int, optional
-        All processors by default, four at most.
+        All processors by default, four at most. A single one is the caller's.
     """
 
     def __init__(
@@ -50,16 +50,17 @@ class StripQueue(Generic[_Source, _Result]):
         self._pyramid = Pyramid(grids)
         self._work = work
         self._at_once = at_once
-        threads = threads or min(4, os.cpu_count() or 1)
+        threads = threads or min(4, n_cores())
         self._n_ahead = _STRIPS_PER_THREAD * threads
-        self._pool = ThreadPoolExecutor(threads, "qpmask-strips")
+        self._pool = ThreadPoolExecutor(threads, "qpmask-strips") if threads > 1 else None
         self._queue: deque[tuple[StripPlace, Above | None, _Result | Future[_Result]]] = deque()
 
     def __enter__(self) -> StripQueue[_Source, _Result]:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *args: object) -> None:
-        self._pool.shutdown(cancel_futures=kind is not None)
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=kind is not None)
 
     def results(
         self, strips: Iterable[tuple[StripPlace, _Source]]
@@ -85,8 +86,10 @@ class StripQueue(Generic[_Source, _Result]):
         """Let a strip queue up."""
         above = self._pyramid.above(place.level, place.row, place.number)
         job: _Result | Future[_Result] | None = self._at_once(place, source, above)
-        if job is None:
+        if job is None and self._pool is not None:
             job = self._pool.submit(self._work, place, source, above)
+        elif job is None:
+            job = self._work(place, source, above)
         self._queue.append((place, above, job))
 
     def _take(self, *, rest: bool = False) -> Iterator[tuple[StripPlace, _Result]]:

@@ -64,19 +64,17 @@ class StripReader:
 
         None if it has others. Costs no reading.
         """
-        shape, _, keys = self._locate(level, plane, row, number)
-        labels = [self._constants.get(key, MIXED) for key in keys]
-        if MIXED in labels:
+        shape, _, kinds = self._locate(level, plane, row, number)
+        labels = kinds.labels(self._constants)
+        if (labels == MIXED).any():
             return None
-        runs = constant_runs(shape, np.array(labels, np.int64))
-        return StripRead(TileRuns(shape, runs, self._mask.dtype), {})
+        return StripRead(TileRuns(shape, constant_runs(shape, labels), self._mask.dtype), {})
 
     def read(self, level: int, plane: int, row: int, number: int) -> StripRead:
         """Read strip ``number`` of a tile row."""
-        shape, segments, keys = self._locate(level, plane, row, number)
-        known = [self._constants.get(key, MIXED) for key in keys]
-        labels = np.array(known, np.int64)
-        unread = [k for k, label in enumerate(known) if label == MIXED]
+        shape, segments, kinds = self._locate(level, plane, row, number)
+        labels = kinds.labels(self._constants)
+        unread = np.flatnonzero(labels == MIXED).tolist()
         errors: dict[int, str] = {}
         runs = self._decode_runs(shape, labels, segments, unread)
         if runs is None:
@@ -93,13 +91,15 @@ class StripReader:
                 parts.append(runs)
             runs = joined(parts)
         if unread and len(self._constants) < _MAX_REMEMBERED:
-            settled = runs.labels().tolist()
-            self._constants.update({keys[k]: settled[k] for k in unread if settled[k] >= 0})
+            read = np.array(unread, np.int64)
+            constant = read[runs.start[read + 1] - runs.start[read] == 1]
+            settled = runs.values[runs.start[constant]].tolist()
+            self._constants.update(zip(kinds.keys_of(constant), settled, strict=True))
         return StripRead(TileRuns(shape, runs, self._mask.dtype), errors)
 
     def _locate(
         self, level: int, plane: int, row: int, number: int
-    ) -> tuple[StripShape, _Segments, list[tuple[int, ...]]]:
+    ) -> tuple[StripShape, _Segments, _Kinds]:
         """Sizes and places of the tiles, and what decides, for each, which pixels it has."""
         grid = self.grids[level]
         shape = grid.shape(row, number)
@@ -107,13 +107,11 @@ class StripReader:
         image = self._mask.structure.images[page][level]
         first = row * grid.n_cols + number * grid.tiles_per_strip
         first += sample * grid.n_rows * grid.n_cols if image.is_planar else 0
-        offsets = image.offsets[first : first + shape.n_tiles].tolist()
-        lengths = image.bytecounts[first : first + shape.n_tiles].tolist()
-        widths = [shape.tile_width] * (shape.n_tiles - 1) + [shape.last_width]
-        rest = repeat(shape.height), repeat(sample)
-        keys: list[tuple[int, ...]] = list(zip(offsets, lengths, widths, *rest, strict=False))
-        segments = _Segments(image, offsets, lengths, self._mask.structure.file_bytes)
-        return shape, segments, keys
+        offsets = image.offsets[first : first + shape.n_tiles]
+        lengths = image.bytecounts[first : first + shape.n_tiles]
+        kinds = _kinds(shape, offsets, lengths, sample)
+        file_bytes = self._mask.structure.file_bytes
+        return shape, _Segments(image, offsets.tolist(), lengths.tolist(), file_bytes), kinds
 
     def _decode_runs(
         self, shape: StripShape, labels: NDArray[np.int64], segments: _Segments, unread: list[int]
@@ -240,6 +238,40 @@ class StripReader:
             n_bytes += part.size
         data = parts[0] if len(parts) == 1 else np.concatenate([*parts, np.empty(0, np.uint8)])
         return data, np.array([starts[k] for k in tiles], np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class _Kinds:
+    """What decides which pixels tiles have; alike for neighbours that share their bytes.
+
+    ``keys`` are the place of their bytes, their size and sample; ``which`` is each tile's key.
+    """
+
+    keys: list[tuple[int, ...]]
+    which: NDArray[np.int64]
+
+    def labels(self, constants: dict[tuple[int, ...], int]) -> NDArray[np.int64]:
+        """The label of each tile whose key is known, else `MIXED`."""
+        return np.array([constants.get(key, MIXED) for key in self.keys], np.int64)[self.which]
+
+    def keys_of(self, tiles: NDArray[np.int64]) -> list[tuple[int, ...]]:
+        """Keys of some tiles."""
+        return [self.keys[at] for at in self.which[tiles].tolist()]
+
+
+def _kinds(
+    shape: StripShape, offsets: NDArray[np.int64], lengths: NDArray[np.int64], sample: int
+) -> _Kinds:
+    """Most tiles of a strip are like their neighbours: looked at once, not tile by tile."""
+    starts = np.ones(shape.n_tiles, np.bool_)
+    starts[1:] = (offsets[1:] != offsets[:-1]) | (lengths[1:] != lengths[:-1])
+    starts[-1] |= shape.last_width != shape.tile_width
+    first = np.flatnonzero(starts)
+    widths = np.full(len(first), shape.tile_width)
+    widths[first == shape.n_tiles - 1] = shape.last_width
+    columns = offsets[first].tolist(), lengths[first].tolist(), widths.tolist()
+    keys = list(zip(*columns, repeat(shape.height), repeat(sample), strict=False))
+    return _Kinds(keys, np.cumsum(starts) - 1)
 
 
 @dataclass(frozen=True, eq=False)

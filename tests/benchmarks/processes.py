@@ -52,6 +52,7 @@ def measured(arguments: list[str], *, tree: Path | None = None, cores: int = 0) 
     """
     command = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(cores), sys.executable, *arguments]
     environment = dict(os.environ) if tree is None else {**os.environ, "PYTHONPATH": str(tree)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # users have their modules compiled
     done = subprocess.run(
         command, stderr=subprocess.PIPE, text=True, check=True, cwd=tree, env=environment
     )

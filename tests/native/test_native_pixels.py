@@ -37,6 +37,24 @@ def test_a_tile_that_happens_to_be_filled_by_several_shapes_is_an_int() -> None:
     assert list(Plane(shapes, PlaneOptions(Size(4, 4), tile_px=4)).tiles()) == [1]
 
 
+@pytest.mark.parametrize("upon_another", [False, True])
+def test_a_comb_of_more_spans_than_a_tile_has_room_for(upon_another: bool) -> None:
+    teeth = [[(x, 0), (x + 1, 0), (x + 1, 16), (x, 16)] for x in range(1, 16, 2)]
+    rings = np.array(teeth, np.float32).reshape(-1, 2)
+    comb = Shapes.rings(
+        Kind.GEOMETRY, rings, np.arange(0, 33, 4), label=2, order=9, ring_start=[0, 8]
+    )
+    beneath = to_shapes([polygon(7, (0, 0), (5, 0), (5, 3), (0, 3))] if upon_another else [])
+    shapes = Shapes.concatenate([beneath, comb])
+    plane = Plane(shapes, PlaneOptions(Size(16, 16), tile_px=16))
+    (tile,) = plane.tiles()
+    expected = np.zeros((16, 16), np.uint8)
+    expected[:3, :5] = 7 if upon_another else 0
+    expected[:, 1::2] = 2
+    np.testing.assert_array_equal(tile, expected)
+    assert plane.found()[2].all()
+
+
 def test_edge_tiles_are_cropped() -> None:
     shapes = to_shapes([polygon(1, (0, 0), (30, 5), (0, 5))])
     tiles = list(Plane(shapes, PlaneOptions(Size(10, 6), tile_px=8)).tiles())

@@ -91,63 +91,7 @@ def same_everywhere(left: I64, row0: int, row1: int) -> bool:
 
 
 @kernel
-def fill_crossers(
-    pixels: Pixels,
-    width: int,
-    first_row: int,
-    end_row: int,
-    left: I64,
-    crossers: I64,
-    n: int,
-    shift: int,
-    rule: int,
-    label: int,
-    rows: I64,
-    keys: I64,
-) -> int:
-    """Fill pixel rows ``first_row`` to ``end_row`` of a tile between crossings; a pixel of these.
-
-    It is -1 where none is filled. A run that no crossing ends reaches the right edge: what lies
-    right of the tile was dropped.
-    ``rows``, shape (2, at least height + 1), and ``keys``, with room for the crossings of a row or
-    ``MOST_CROSSINGS``, are room to work in.
-    """
-    n_rows = end_row - first_row
-    count, place = rows[0], rows[1]
-    clear(count, np.int64(0), n_rows + 1)
-    for i in range(n):
-        count[crossers[i, 2] - first_row] += 1
-        count[crossers[i, 3] - first_row] -= 1
-    for row in range(1, n_rows):
-        count[row] += count[row - 1]
-    band_start = np.int64(0)
-    winding = np.int64(0)
-    filled = np.int64(-1)
-    while band_start < n_rows:
-        band_end = band_start + 1
-        total = count[band_start]
-        while band_end < n_rows and total + count[band_end] <= MOST_CROSSINGS:
-            total += count[band_end]
-            band_end += 1
-        place[band_start] = 0
-        for row in range(band_start, band_end):
-            place[row + 1] = place[row] + count[row]
-        _place_crossings(keys, place, crossers, n, first_row, band_start, band_end, shift, width)
-        start = np.int64(0)
-        for row in range(band_start, band_end):
-            # Placing moved place[row] from the start of the row's crossings to their end.
-            end = start + count[row]
-            winding += left[first_row + row]
-            base = (first_row + row) * width
-            at = _fill_row(pixels, base, width, keys[start:end], winding, rule, label)
-            filled = max(filled, at)
-            start = end
-        band_start = band_end
-    return int(filled)
-
-
-@kernel
-def _place_crossings(
+def place_crossings(
     keys: I64,
     place: I64,
     crossers: I64,
@@ -179,21 +123,9 @@ def _place_crossings(
 
 
 @kernel
-def _fill_row(
-    pixels: Pixels,
-    base: int,
-    width: int,
-    keys: I64,
-    winding: int,
-    rule: int,
-    label: int,
-) -> int:
-    """Sort the crossings of a row (Shell's way: they are few, and nearly sorted) and fill it.
-
-    The last of the pixels that are filled, or -1.
-    """
+def sort_crossings(keys: I64) -> None:
+    """Sort the crossings of a row, Shell's way: they are few, and nearly sorted."""
     n = len(keys)
-    filled = np.int64(-1)
     gap = np.int64(1)
     while 3 * gap + 1 < n:
         gap = 3 * gap + 1
@@ -206,18 +138,6 @@ def _fill_row(
                 j -= gap
             keys[j] = key
         gap //= 3
-    start = np.int64(0)
-    for i in range(n):
-        column = keys[i] >> 1
-        if column > start and inside(winding, rule):
-            paint(pixels, base + start, base + column, label)
-            filled = base + column - 1
-        winding += ((keys[i] & 1) << 1) - 1
-        start = column
-    if start < width and inside(winding, rule):
-        paint(pixels, base + start, base + width, label)
-        filled = base + width - 1
-    return int(filled)
 
 
 @kernel

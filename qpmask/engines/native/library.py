@@ -6,7 +6,7 @@ from qpmask.jit import Library
 
 _MODULES = (
     "crossings", "ellipses", "polygonfill", "shapes", "stripdraw", "thinrule",
-    "tilerows", "widerule",
+    "tilecanvas", "tilerows", "widerule",
 )  # fmt: skip
 
 _STRIPS = ("kernels.library", "kernels.pixels", "runs", "strips")  # what is used of these

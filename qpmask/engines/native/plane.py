@@ -158,6 +158,9 @@ class Plane:
         threads = self.options.n_threads or n_cores()
         grid = self._strip_grid
         places = ((row, number) for row in range(grid.n_rows) for number in range(grid.n_strips))
+        if threads == 1:
+            yield from (self._blank(*place) or self.strip(*place) for place in places)
+            return
         yield from in_threads(
             lambda place: self.strip(*place),
             places,

@@ -16,15 +16,12 @@ from qpmask.engines.native.crossings import (
     THIN_SHIFT,
     WIDE_SHIFT,
     clear,
-    fill_crossers,
     inside,
-    paint,
     same_everywhere,
     to_device,
 )
+from qpmask.engines.native.tilecanvas import Canvas, fill_crossers
 from qpmask.engines.native.tilerows import (
-    DRAWN,
-    Canvas,
     Grid,
     Part,
     Rings,
@@ -35,14 +32,6 @@ from qpmask.engines.native.tilerows import (
     tile_size,
 )
 from qpmask.jit import kernel
-
-
-@kernel
-def open_tile(canvas: Canvas, k: int, n_pixels: int) -> None:
-    """Make sure that a tile has pixels."""
-    if canvas.state[k] != DRAWN:
-        paint(canvas.pixels[k], np.int64(0), n_pixels, canvas.state[k])
-        canvas.state[k] = DRAWN
 
 
 @kernel
@@ -71,10 +60,9 @@ def fill_tile(
             canvas.state[k] = label
             room.spot[0], room.spot[1] = k, 0
             return
-    open_tile(canvas, k, width * height)
     shift = THIN_SHIFT if grid.thin else WIDE_SHIFT
     filled = fill_crossers(
-        canvas.pixels[k], width, row0, row1, left, room.crossers, n, np.int64(shift), rule, label,
+        canvas, k, width, height, row0, row1, left, room.crossers, n, np.int64(shift), rule, label,
         room.rows[2:], room.keys,
     )  # fmt: skip
     if filled >= 0:

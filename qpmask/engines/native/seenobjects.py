@@ -137,9 +137,9 @@ class Watcher:
         around = 2 * (bounds[:, 2:] - bounds[:, :2]).sum(axis=1) / downsample
         inside = areas(self._objects.rois)[drawn.roi] / (_STEPS_PER_PX2 * downsample**2)
         most = inside + np.nan_to_num(around) + 1
-        for value in np.unique(group[self._has_pixel]).tolist():
+        for value in _distinct(group[self._has_pixel]):
             mine = np.flatnonzero((group == value) & self._has_pixel)
-            labels = np.unique(drawn.label[mine]).tolist()
+            labels = _distinct(drawn.label[mine])
             left = sum(left_px.get(label, 0) for label in labels)
             if 2 * left >= most[mine].sum():
                 continue
@@ -153,7 +153,7 @@ class Watcher:
     def _alone(self, at: NDArray[np.int64]) -> tuple[int, Counter[int]]:
         """Pixels that objects would have alone, and labels of the mask in these places."""
         upon: Counter[int] = Counter()
-        for number in np.unique(self._plane[at]).tolist():
+        for number in _distinct(self._plane[at]):
             mine = _taken(self._drawn, at[self._plane[at] == number])
             alone = self._draw(replace(mine, label=np.ones_like(mine.label)), number)
             mask = self._draw_mask(number)
@@ -169,7 +169,8 @@ def _joint(one: TileRuns, other: TileRuns) -> list[tuple[int, int, int]]:
     for strip in (one, other):
         before = np.concatenate([[0], np.cumsum(strip.shape.areas())[:-1]])
         ends.append(strip.runs.ends + np.repeat(before, np.diff(strip.runs.start)))
-    both = np.union1d(*ends)
+    both = np.sort(np.concatenate(ends))
+    both = both[np.append(both[1:] != both[:-1], True)]
     first, second = (
         strip.runs.values[np.searchsorted(end, both)].astype(np.uint64)
         for strip, end in zip((one, other), ends, strict=True)
@@ -181,6 +182,11 @@ def _joint(one: TileRuns, other: TileRuns) -> list[tuple[int, int, int]]:
         for pair, n in zip(pairs.tolist(), n_pixels.tolist(), strict=True)
         if pair >> 32
     ]
+
+
+def _distinct(numbers: NDArray[np.int32]) -> list[int]:
+    """Each number once, ascending; ``np.unique`` first loads ``numpy.ma``, a tenth of a start."""
+    return sorted(set(numbers.tolist()))
 
 
 def _taken(drawn: Drawn, at: NDArray[np.int64]) -> Drawn:

@@ -1,8 +1,7 @@
 """Kernels that draw a strip chunk by chunk: a few neighbouring tiles of a row, shape by shape.
 
-Out: ``state[k]``, the label of a tile that is all one label, or ``DRAWN``; only then are its
-pixels in ``pixels[k]``. A tile is drawn only once a shape covers part of it; a shape that covers
-all of it turns it back into a label.
+A tile is drawn only once a shape covers part of it, and has pixels only once a second one does (see
+:mod:`.tilecanvas`); a shape that covers all of it turns it back into a label.
 """
 
 from __future__ import annotations
@@ -26,11 +25,17 @@ from qpmask.engines.native.crossings import (
     to_device,
 )
 from qpmask.engines.native.library import LIBRARY
-from qpmask.engines.native.polygonfill import fill_rings, fill_tile, open_tile
+from qpmask.engines.native.polygonfill import fill_rings, fill_tile
 from qpmask.engines.native.shapes import NO_FILL, Kind
-from qpmask.engines.native.tilerows import (
+from qpmask.engines.native.tilecanvas import (
     DRAWN,
+    SPANNED,
     Canvas,
+    add_spanned,
+    label_at,
+    open_tile,
+)
+from qpmask.engines.native.tilerows import (
     Grid,
     Part,
     Rings,
@@ -100,31 +105,35 @@ def draw_strip(
         for runs, or a larger ``room``.
     """
     first, n_runs = np.int64(0), np.int64(0)
+    canvas = Canvas(pixels, state, room.spans, room.spanned)
     while first < shape.n_tiles:
         last = min(first + len(pixels), shape.n_tiles)
-        if not _draw_chunk(scene, grid, row, col + first, col + last, pixels, state, room):
+        if not _draw_chunk(scene, grid, row, col + first, col + last, canvas, room):
             return LACKS_ROOM
-        if not _look(scene, grid, row, col + first, col + last, pixels, state, room, alone, found):
+        if not _look(scene, grid, row, col + first, col + last, canvas, room, alone, found):
             return LACKS_ROOM
-        n_runs = add_runs(pixels, words, state, shape, first, last, out)
-        if n_runs < 0:
-            return LACKS_RUNS
+        for k in range(last - first):
+            at = first + k
+            if state[k] == SPANNED:
+                width, height = tile_size(grid, row, col + at)
+                n_runs = add_spanned(canvas, k, width * height, out.values, out.ends, n_runs)
+                out.start[at + 1] = n_runs
+            else:
+                n_runs = add_runs(pixels[k:], words[k:], state[k:], shape, at, at + 1, out)
+            if n_runs < 0:
+                return LACKS_RUNS
         first = last
     return int(n_runs)
 
 
 @kernel
 def _draw_chunk(
-    scene: Scene, grid: Grid, row: int, col0: int, col1: int, pixels: Pixels, state: I64, room: Room
+    scene: Scene, grid: Grid, row: int, col0: int, col1: int, canvas: Canvas, room: Room
 ) -> bool:
-    """Draw tiles (row, col0) to (row, col1 - 1); False where there was not room for that.
-
-    Of a drawn tile, the first height * width values are its pixels, row by row.
-    """
+    """Draw tiles (row, col0) to (row, col1 - 1); False where there was not room for that."""
     room.lacking[0] = 0
     for k in range(col1 - col0):
-        state[k] = grid.background
-    canvas = Canvas(pixels, state)
+        canvas.state[k] = grid.background
     for turn in range(2 if grid.boundary >= 0 else 1):
         outline = turn == 1
         for at in range(scene.row_start[row], scene.row_start[row + 1]):
@@ -145,7 +154,7 @@ def _draw_chunk(
                 spot = room.spots[at - scene.row_start[row]]
                 spot[0], spot[1] = room.spot[0], room.spot[1]
     for k in range(col1 - col0):
-        if state[k] == DRAWN:
+        if canvas.state[k] == DRAWN:
             _settle(grid, row, col0 + k, canvas, k)
     return True
 
@@ -187,8 +196,7 @@ def _look(
     row: int,
     col0: int,
     col1: int,
-    pixels: Pixels,
-    state: I64,
+    canvas: Canvas,
     room: Room,
     alone: NDArray[np.uint8],
     found: NDArray[np.uint8],
@@ -211,15 +219,20 @@ def _look(
         spot = room.spots[at - scene.row_start[row]]
         if spot[0] >= 0:
             found[shape, 0] = 1
-            k = spot[0]
-            if (pixels[k, spot[1]] if state[k] == DRAWN else state[k]) == label:
+            if label_at(canvas, spot[0], spot[1]) == label:
                 found[shape, 1] = 1
                 continue
         for col in range(first, last + 1):
             k = col - col0
-            if found[shape, 0] != 0 and state[k] != DRAWN and state[k] != label:
+            state = canvas.state[k]
+            if found[shape, 0] != 0 and state >= 0 and state != label:
                 continue
-            _look_in_tile(scene, grid, at, col, row, pixels[k], state[k], room, alone, found)
+            if state == SPANNED:
+                width, height = tile_size(grid, row, col)
+                open_tile(canvas, k, width * height)
+            _look_in_tile(
+                scene, grid, at, col, row, canvas.pixels[k], canvas.state[k], room, alone, found
+            )
             if room.lacking[0] != 0:
                 return False
             if found[shape, 1] != 0:
@@ -252,7 +265,9 @@ def _look_in_tile(
     states = room.lacking[1:]
     states[0] = DRAWN
     part = Part(row, col, col, col)
-    _draw_shape(scene, grid, at, np.int64(1), False, part, room, Canvas(alone, states))
+    last = len(room.spans) - 1
+    mine = Canvas(alone, states, room.spans[last:], room.spanned[last:])
+    _draw_shape(scene, grid, at, np.int64(1), False, part, room, mine)
     is_full = states[0] != DRAWN
     for y in range(y0, y1):
         for i in range(y * width + x0, y * width + x1):

@@ -7,7 +7,7 @@ points) that come near that row. Runs cost little memory, since neighbouring edg
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,9 @@ from qpmask.engines.native.crossings import F64, I64, MOST_CROSSINGS
 from qpmask.engines.native.library import LIBRARY
 from qpmask.engines.native.shapes import Kind, Shapes
 from qpmask.jit import kernel
-from qpmask.ometiff.strips import MIXED
 
 POLYLINE = int(Kind.POLYLINE)
 POINTS = int(Kind.POINTS)
-
-DRAWN = MIXED
-"""State of a tile that has pixels."""
 
 
 class Grid(NamedTuple):
@@ -47,13 +43,6 @@ class Part(NamedTuple):
     col0: int
     first: int
     last: int
-
-
-class Canvas(NamedTuple):
-    """Tiles of a chunk: pixels (tile, height * width), and a label or :data:`DRAWN` for each."""
-
-    pixels: NDArray[Any]
-    state: I64
 
 
 class Room(NamedTuple):
@@ -81,6 +70,8 @@ class Room(NamedTuple):
         where that is not known.
     spots : int64 array (most shapes of a tile row, 2)
         The same of all shapes of the row.
+    spans, spanned : int64 arrays (tiles of a chunk + 1, 8 * tile) and (tiles of a chunk + 1, 3)
+        See :class:`~.tilecanvas.Canvas`; the last ones are of a tile that a shape is looked for in.
     """
 
     edges: jit.I64_2D
@@ -96,6 +87,8 @@ class Room(NamedTuple):
     lacking: jit.I64_1D
     spot: jit.I64_1D
     spots: jit.I64_2D
+    spans: jit.I64_2D
+    spanned: jit.I64_2D
 
 
 class Rings(NamedTuple):
@@ -154,6 +147,8 @@ def new_room(scene: Scene, grid: Grid, chunk_tiles: int, more: int = 1) -> Room:
         lacking=np.zeros(2, np.int64),
         spot=np.empty(2, np.int64),
         spots=np.empty((int(np.diff(scene.row_start).max(initial=0)), 2), np.int64),
+        spans=np.empty((chunk_tiles + 1, 8 * grid.tile), np.int64),
+        spanned=np.empty((chunk_tiles + 1, 3), np.int64),
     )
 
 

@@ -102,48 +102,47 @@ def _encode_tile(values: U32, ends: I32, period: int, out: U8, room: EncoderRoom
         alike = label == first * repeats  # all its bytes
         end = np.int64(ends[i]) * period
         at = start
+        slot = np.int64(slot_of[low])
+        clears = n_slots == MAX_SLOTS if slot < 0 else label_of[slot] != label
         while at < end:
-            slot = slot_of[low]
-            is_taken = n_slots == MAX_SLOTS if slot < 0 else label_of[slot] != label
-            clears = next_code == 4094 or is_taken
-            length = 0
-            code = 256
-            key = 0
-            if not clears:
-                if slot < 0:
-                    slot = n_slots
-                    slot_of[low] = slot
-                    label_of[slot] = label
-                    for phase in range(period):
-                        longest[slot * period + phase] = 1
-                    n_slots += 1
-                key = slot * period
-                phase = (at - start) & (period - 1)
-                if not alike:
-                    key += phase
-                length = min(np.int64(longest[key]), end - at)
-                if length > 1:
-                    code = np.int64(codes[key, length])
-                else:
-                    code = label >> (8 * phase) & 255
-
-            buffer = (buffer << np.uint64(width)) | np.uint64(code)
-            n_bits += width
-            while n_bits >= 8:
-                n_bits -= 8
-                out[n_out] = np.uint8(buffer >> np.uint64(n_bits))
-                n_out += 1
-
-            is_full = n_out + 8 > len(out)
-            if clears or is_full:
+            if n_bits >= 32:
+                if n_out + 16 > len(out):
+                    _free_slots(slot_of, label_of, n_slots)
+                    return -1
+                n_bits -= 32
+                word = np.int64(buffer >> np.uint64(n_bits) & np.uint64(0xFFFFFFFF))
+                out[n_out] = word >> 24 & 255
+                out[n_out + 1] = word >> 16 & 255
+                out[n_out + 2] = word >> 8 & 255
+                out[n_out + 3] = word & 255
+                n_out += 4
+            if clears or next_code == 4094:
+                buffer = (buffer << np.uint64(width)) | np.uint64(256)
+                n_bits += width
                 width = 9
                 next_code = 258
-                for s in range(n_slots):
-                    slot_of[label_of[s] & 65535] = -1
+                _free_slots(slot_of, label_of, n_slots)
                 n_slots = 0
-                if is_full:
-                    return -1
+                slot = np.int64(-1)
+                clears = False
                 continue
+            if slot < 0:
+                slot = np.int64(n_slots)
+                slot_of[low] = slot
+                label_of[slot] = label
+                for phase in range(period):
+                    longest[slot * period + phase] = 1
+                n_slots += 1
+            phase = np.int64(0)
+            if not alike:
+                phase = (at - start) & (period - 1)
+            key = slot * period + phase
+            length = min(np.int64(longest[key]), end - at)
+            code = label >> (8 * phase) & 255
+            if length > 1:
+                code = np.int64(codes[key, length])
+            buffer = (buffer << np.uint64(width)) | np.uint64(code)
+            n_bits += width
             # The decoder makes an entry of this phrase and the byte that follows.
             at += length
             if at < end and length < MAX_PHRASE:
@@ -163,9 +162,15 @@ def _encode_tile(values: U32, ends: I32, period: int, out: U8, room: EncoderRoom
         else:
             out[n_out] = np.uint8(buffer << np.uint64(-n_bits))
         n_out += 1
+    _free_slots(slot_of, label_of, n_slots)
+    return n_out
+
+
+@kernel
+def _free_slots(slot_of: I32, label_of: I64, n_slots: int) -> None:
+    """Forget which labels have phrases."""
     for s in range(n_slots):
         slot_of[label_of[s] & 65535] = -1
-    return n_out
 
 
 @LIBRARY.entry
@@ -219,6 +224,13 @@ def _next_code(
     packed: U8, at: int, buffer: np.uint64, n_bits: int, width: int
 ) -> tuple[int, int, np.uint64, int]:
     """Take the next code, -1 at the end; where to read on, bits that were read and not taken."""
+    if n_bits < width and at + 4 <= len(packed):
+        word = np.uint64(0)
+        for i in range(4):
+            word = word << np.uint64(8) | np.uint64(packed[at + i])
+        buffer = buffer << np.uint64(32) | word
+        at += 4
+        n_bits += 32
     while n_bits < width:
         if at == len(packed):
             return -1, at, buffer, n_bits
