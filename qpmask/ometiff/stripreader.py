@@ -9,6 +9,7 @@ two always agree on what a tile holds.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any
@@ -247,7 +248,7 @@ class _Kinds:
     ``keys`` are the place of their bytes, their size and sample; ``which`` is each tile's key.
     """
 
-    keys: list[tuple[int, ...]]
+    keys: Sequence[tuple[int, ...]]
     which: NDArray[np.int64]
 
     def labels(self, constants: dict[tuple[int, ...], int]) -> NDArray[np.int64]:
