@@ -201,6 +201,14 @@ class ClassMap:
         aliases = tuple(n for n in dict.fromkeys(names[1:]) if n != names[0])
         return replace(given, name=names[0], aliases=aliases)
 
+    def with_choices(
+        self, unclassified: Unclassified | None, row: UnclassifiedRow | None, order: Order
+    ) -> ClassMap:
+        """The map with other choices; itself, which has been checked, where it has these."""
+        if (unclassified, row, order) == (self.unclassified, self.unclassified_row, self.order):
+            return self
+        return replace(self, unclassified=unclassified, unclassified_row=row, order=order)
+
     @cached_property
     def _by_name(self) -> dict[str, ClassEntry]:
         return {n: e for e in self.entries for n in (e.name, *e.aliases)}

@@ -73,8 +73,8 @@ def write_record(
         part = records / f".{secrets.token_hex(8)}.part"
         path = _path(folder, key, status, number)
         try:
-            with part.open("w", encoding="utf-8") as file:
-                json.dump(dict(data), file, ensure_ascii=False)  # if it is lost, it is looked again
+            # If it is lost, it is looked again.
+            part.write_text(json.dumps(dict(data), ensure_ascii=False), encoding="utf-8")
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)

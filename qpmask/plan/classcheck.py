@@ -222,10 +222,9 @@ def settled_map(
     choice = _choice(class_map, options)
     row = class_map.unclassified_row
     if not isinstance(choice, int):
-        made = replace(class_map, unclassified_row=None, order=order)
-        return replace(made, unclassified=choice), findings
+        return class_map.with_choices(choice, None, order), findings
     if options.render.instances:
-        return replace(class_map, order=order), findings
+        return class_map.with_choices(class_map.unclassified, row, order), findings
     if row is None:
         row = UnclassifiedRow(choice)
         if order == "classes" and class_map.entries and used.get(None, (0, 0))[0]:
@@ -234,9 +233,7 @@ def settled_map(
                 "classes. A row 'unclassified: true' among the classes of the map gives them "
                 "another place; --order area draws larger objects first."
             )
-    return replace(
-        class_map, unclassified=None, unclassified_row=replace(row, label=choice), order=order
-    ), findings
+    return class_map.with_choices(None, replace(row, label=choice), order), findings
 
 
 def _free(taken: Mapping[int, str]) -> int:
