@@ -20,6 +20,7 @@ from qpmask.cli.signals import stop_signals
 from qpmask.cluster import PlanFile, PlanStatus, write_plan
 from qpmask.cluster.slurm import Submitted
 from qpmask.events import ItemFinished
+from qpmask.outputs import json_text
 
 
 def planned(
@@ -32,7 +33,7 @@ def planned(
 ) -> int:
     """Write the plan of a command, or do it on a Dask cluster; the exit code."""
     if plan is not None:
-        show_plan_file(write_plan(plan, run()), plan)
+        show_plan_file(write_plan(plan, run()), plan, as_json=as_json, quiet=quiet)
         return exits.OK
     assert dask is not None
     from qpmask.cluster.dasktasks import run_on_dask
@@ -66,8 +67,16 @@ def show_any_report(command: str, report: Any, *, as_json: bool, quiet: bool) ->
     getattr(import_module(f"qpmask.cli.{module}"), name)(report, as_json=as_json, quiet=quiet)
 
 
-def show_plan_file(plan: PlanFile, path: Path) -> None:
+def show_plan_file(plan: PlanFile, path: Path, *, as_json: bool, quiet: bool) -> None:
     """What was planned, and what comes next."""
+    if as_json:
+        found = {"plan": str(path.absolute()), "command": plan.run.command,
+                 "output": str(plan.out), "items": len(plan.items),
+                 "warnings": list(plan.run.warnings)}  # fmt: skip
+        click.echo(json_text(found, indent=2))
+        return
+    if quiet:
+        return
     for warning in plan.run.warnings:
         error_console().print(Text(f"warning: {warning}", "yellow"))
     name, run = shlex.quote(str(path)), plan.run

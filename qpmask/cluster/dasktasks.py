@@ -34,7 +34,13 @@ from qpmask.cluster.records import (
     write_record,
 )
 from qpmask.cluster.work import Bench, check_alone, outcome_in, record_data
-from qpmask.errors import MissingExtraError, OptionsError, OutputError, QpmaskError
+from qpmask.errors import (
+    EngineUnavailableError,
+    MissingExtraError,
+    OptionsError,
+    OutputError,
+    QpmaskError,
+)
 from qpmask.events import BatchStarted, ItemFinished, ignore
 from qpmask.outputs import write_file
 from qpmask.outputs.claims import Claims, claimed, live_claims
@@ -177,6 +183,8 @@ class _Coordinator:
                 yield item, Outcome(**future.result())
             elif isinstance(error, EndsRun):
                 raise error.error
+            elif isinstance(error, EngineUnavailableError | MissingExtraError):
+                raise error  # no item of the plan can be done there
             elif isinstance(error, KilledWorker):
                 yield item, self._given_up(item, f"The workers that were at this {self._word} "
                                            "died, again and again. They may have run out of "
@@ -236,7 +244,9 @@ class _connected:  # noqa: N801 - used as a function
             if local is not None:
                 self._cluster = distributed.LocalCluster(
                     n_workers=max(1, int(local.group(1))), threads_per_worker=1, processes=True,
-                    dashboard_address=None, silence_logs=50,
+                    # Without an address it takes port 8787, and warns where that is taken.
+                    dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False},
+                    silence_logs=50,
                 )  # fmt: skip
             elif where.endswith((".yaml", ".yml")):
                 self._cluster = _cluster_of(Path(where))

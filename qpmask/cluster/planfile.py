@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -15,7 +16,7 @@ from typing import Any
 from qpmask._version import __version__
 from qpmask.batch.planned import PlanItem, PlannedRun
 from qpmask.errors import OptionsError, QpmaskError
-from qpmask.outputs import OutputFolder, write_file
+from qpmask.outputs import OutputFolder, json_text, write_file, writing
 from qpmask.outputs.claims import CLAIMS_FOLDER, PLANS_FOLDER
 
 _FORMAT = 2
@@ -74,11 +75,14 @@ class PlanFile:
 
     def text(self) -> str:
         """What its file holds."""
-        return json.dumps(_as_dict(self.run), indent=1, ensure_ascii=False) + "\n"
+        return json_text(_as_dict(self.run), indent=1) + "\n"
 
 
 def write_plan(path: Path, run: PlannedRun[Any]) -> PlanFile:
     """Write a plan to a file, JSON; nothing of it is done.
+
+    What tasks told of an earlier plan that was the same goes: nothing of this one is done yet. What
+    they made stays, and is skipped where it holds.
 
     Raises
     ------
@@ -89,6 +93,8 @@ def write_plan(path: Path, run: PlannedRun[Any]) -> PlanFile:
     with ExitStack() as stack:  # nobody else is writing there, and it can be written
         first, *_ = [stack.enter_context(OutputFolder(folder)) for folder in run.folders]
         run.prepare(first)
+        with writing(plan.folder, "The folder"), suppress(FileNotFoundError):
+            shutil.rmtree(plan.folder)
     write_file(path, plan.text())
     return plan
 

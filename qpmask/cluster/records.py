@@ -9,7 +9,6 @@ everything is looked at once more.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
-from qpmask.outputs import read_json, writing
+from qpmask.outputs import json_text, read_json, writing
 from qpmask.outputs.claims import any_live
 
 _RECORDS_FOLDER, _ROUNDS_FOLDER = "records", "rounds"
@@ -74,7 +73,7 @@ def write_record(
         path = _path(folder, key, status, number)
         try:
             # If it is lost, it is looked again.
-            part.write_text(json.dumps(dict(data), ensure_ascii=False), encoding="utf-8")
+            part.write_text(json_text(dict(data)), encoding="utf-8")
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)

@@ -131,7 +131,8 @@ class _Queue:
         while True:
             self.before = latest_records(self._plan.folder)
             left = list(self._open(self._plan.items))
-            taken = {key for key, lives in claimed(self._plan.claims_folder).items() if lives}
+            claims = self._plan.claims_folder
+            taken = {key for key, lives in claimed(claims, ask=True).items() if lives}
             free = [item for item in left if file_key(item.claimed_as) not in taken]
             self.elsewhere = [item for item in left if file_key(item.claimed_as) in taken]
             if not free or in_vain == _LOOKS:

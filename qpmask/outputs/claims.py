@@ -18,7 +18,9 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 from qpmask.outputs.files import read_json, writing
@@ -87,7 +89,7 @@ class Claims:
         generation = 1
         while (handle := self._new(key, generation)) is None:
             path = self._path(key, generation)
-            if not is_stale(path, self._folder):
+            if not is_stale(path, partial(_now, self._folder)):
                 return False
             generation = generation + 1 if _is_there(path) else 1  # 1: given back just now
         if not all(_is_there(self._path(key, older)) for older in range(1, generation)):
@@ -131,16 +133,15 @@ class Claims:
                     os.utime(claim.path)
 
 
-def is_stale(path: Path, folder: Path | None = None) -> bool:
+def is_stale(path: Path, now: Callable[[], float]) -> bool:
     """Whether nobody holds a claim any more.
 
     Parameters
     ----------
     path : Path
         The claim.
-    folder : Path, optional
-        Where to ask for the time as the file system has it, by writing a file there. Without it,
-        this machine's clock counts.
+    now : callable
+        Tells the time; asked only if the holder is on another machine.
     """
     holder = read_json(path) or {}
     try:
@@ -149,36 +150,42 @@ def is_stale(path: Path, folder: Path | None = None) -> bool:
         return True  # given back just now
     if holder.get("host") == socket.gethostname() and holder.get("boot") == _boot():
         return not _is_alive(holder.get("pid"))
-    now = time.time() if folder is None else _now(folder)
-    return now - touched > STALE_S
+    return now() - touched > STALE_S
 
 
 def live_claims(out: Path) -> list[str]:
     """Who works on a plan in an output folder now."""
     found = []
     for path in sorted((out / PLANS_FOLDER).glob(f"*/{CLAIMS_FOLDER}/*.claim")):
-        if not is_stale(path, path.parent):
+        if not is_stale(path, partial(_now, path.parent)):
             found.append(_words(read_json(path) or {}))
     return list(dict.fromkeys(found))
 
 
 def any_live(folder: Path) -> bool:
     """Whether somebody holds a claim in a folder; reads no more of them than it takes."""
-    return any(not is_stale(path, folder) for path in folder.glob("*.claim"))
+    return any(not is_stale(path, partial(_now, folder)) for path in folder.glob("*.claim"))
 
 
-def claimed(folder: Path) -> dict[str, bool]:
-    """What is claimed in a folder, and whether a holder lives, by this machine's clock.
+def claimed(folder: Path, *, ask: bool = False) -> dict[str, bool]:
+    """What is claimed in a folder, and whether a holder lives.
 
-    Writes nothing.
+    Parameters
+    ----------
+    folder : Path
+        Where claims are.
+    ask : bool
+        Whether to ask the file system for its time, by writing a file there, once at most.
+        Otherwise this machine's clock counts, and nothing is written.
     """
     found: dict[str, bool] = {}
+    now = cache(partial(_now, folder)) if ask else time.time
     with contextlib.suppress(FileNotFoundError):
         for path in folder.iterdir():
             match = _NAME.fullmatch(path.name)
             if match:
                 key = match.group(1)
-                found[key] = found.get(key, False) or not is_stale(path)
+                found[key] = found.get(key, False) or not is_stale(path, now)
     return found
 
 

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from qpmask.errors import OptionsError, OutputError, QpmaskError
 from qpmask.outputs.names import INSTANCES_SUFFIX, SIDECAR_SUFFIX
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _HASHED = 1 << 20  # bytes at either end of a file that stand for all of it
 
 
@@ -26,6 +28,12 @@ def csv_text(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     writer.writerow(header)
     writer.writerows(rows)
     return text.getvalue()
+
+
+def json_text(data: object, indent: int | None = None) -> str:
+    """JSON with letters as they are, and bytes of a path that are no text as escapes."""
+    text = json.dumps(data, indent=indent, ensure_ascii=False)
+    return text if text.isascii() else _SURROGATE.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
 
 
 def write_file(path: Path, text: str) -> None:

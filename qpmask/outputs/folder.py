@@ -9,7 +9,6 @@ killed one and is removed.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +17,7 @@ from typing import Any
 
 from qpmask.errors import OutputError
 from qpmask.outputs.claims import live_claims
-from qpmask.outputs.files import csv_text, sync_folder, writing
+from qpmask.outputs.files import csv_text, json_text, sync_folder, writing
 
 _WORK_FOLDER = ".qpmask"
 
@@ -75,7 +74,7 @@ class OutputWriter:
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> Path:
         """Write a JSON file, whole or not at all."""
-        return self.write_text(name, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+        return self.write_text(name, json_text(data, indent=2) + "\n")
 
     def write_csv(self, name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
         """Write a CSV file, whole or not at all."""

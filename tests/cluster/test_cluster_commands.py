@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -286,3 +287,27 @@ def pickling_as_it_was() -> Iterator[None]:
     yield
     copyreg.dispatch_table.clear()
     copyreg.dispatch_table.update(before)
+
+
+def test_quiet_and_json(tmp_path: Path, qpmask_cli: Cli) -> None:
+    asked = ("export", DEMO, "-o", tmp_path / "masks", "--engine", "native")
+    plan = tmp_path / "plan.json"
+    assert qpmask_cli(*asked, "--plan", plan, "-q")[:2] == (0, "")
+    code, said, _ = qpmask_cli(*asked, "--plan", plan, "--json")
+    assert code == 0
+    told = json.loads(said)
+    assert (told["plan"], told["items"]) == (str(plan), 3)
+    assert told["command"] == "export"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text here")
+def test_a_folder_whose_name_is_no_text(tmp_path: Path, qpmask_cli: Cli) -> None:
+    out = tmp_path / os.fsdecode(b"mask\xe9s")
+    plan = tmp_path / "plan.json"
+    asked = ("export", DEMO, "-o", out, "--engine", "native", "--plan", plan)
+    assert qpmask_cli(*asked)[0] == 0
+    assert read_plan_file(plan).out == out
+    assert qpmask_cli("work", plan)[0] == 0
+    assert qpmask_cli("collect", plan)[0] == 0
+    assert len(list(out.glob("*.ome.tif"))) == 3
+    assert json.loads((out / "report.json").read_text())["output"] == str(out)

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ from conftest import DEMO, ROOT, Cli
 
 import qpmask
 import qpmask.cluster
+from qpmask.cluster import PlanFile
 from qpmask.cluster.records import latest_records, read_record
-from qpmask.errors import OptionsError, OutputError
+from qpmask.errors import EngineUnavailableError, OptionsError, OutputError
 from qpmask.events import ItemFinished
 from qpmask.outputs.claims import Claims
 
@@ -207,6 +209,14 @@ def test_a_worker_keeps_its_jvm(tmp_path: Path, at_once: Path) -> None:
     for mask in at_once.glob("*.ome.tif"):
         with qpmask.open_mask(mask) as one, qpmask.open_mask(plan.out / mask.name) as other:
             assert (one[:] == other[:]).all()
+
+
+def test_an_engine_that_workers_lack_ends_the_run(tmp_path: Path) -> None:
+    plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+    other = PlanFile(replace(plan.run, pixel_rules="0.1"))
+    with pytest.raises(EngineUnavailableError, match="draws other pixels"):
+        run_on_dask(other, "local:1")
+    assert not latest_records(other.folder)
 
 
 def test_beside_a_task(tmp_path: Path) -> None:

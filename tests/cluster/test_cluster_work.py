@@ -365,3 +365,31 @@ def test_the_second_job_is_refused(
     assert "submitted as job 77" in said
     assert "no such queue" in said
     assert "scancel 77" in said
+
+
+def test_a_new_plan_begins_anew(tmp_path: Path) -> None:
+    """What was told of an earlier plan, the same, is told no more; what was made holds."""
+    out, path = tmp_path / "masks", tmp_path / "plan.json"
+    first = plan_to_file(path, DEMO, out, None, NATIVE)
+    assert work_on(first).ok
+    plan = plan_to_file(path, DEMO, out, None, NATIVE)
+    assert plan.digest == first.digest
+    assert plan_status(plan).left == 3
+    assert not collect(plan).ok
+    assert work_on(plan).ok
+    assert [record.status for record in collect(plan)] == ["skipped"] * 3
+
+
+def test_a_claim_that_is_stale_by_this_clock_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file system's time counts: what another machine is at is left to it, and told so."""
+    plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+    plan.claims_folder.mkdir(parents=True)
+    holder = {"host": "elsewhere", "pid": 1, "boot": "other"}
+    (plan.claims_folder / "2.1.claim").write_text(json.dumps(holder))
+    now = time.time
+    monkeypatch.setattr("qpmask.outputs.claims.time.time", lambda: now() + 1000)
+    done = work_on(plan)
+    assert sorted(done.outcomes) == ["1", "3"]
+    assert done.elsewhere == ("2",)
