@@ -108,10 +108,11 @@ class _NativeRendering(Rendering):
         self._grid = grid
         self._watch = watch
         self._watcher: Watcher | None = None
+        self._first: Plane | None = None
         if objects is not None:
             if grid is None:
                 self._refuse_multipolygons()
-            self._plane(0)  # what the engine cannot draw is said before the first tile
+            self._first = self._plane(0)  # what cannot be drawn is said before the first tile
 
     def tiles(self) -> Iterator[Tiles]:
         """Strips of tiles plane by plane, row by row."""
@@ -126,7 +127,7 @@ class _NativeRendering(Rendering):
         watcher = Watcher(objects, drawn, self._other_plane, self._plane)
         for number in range(job.n_planes):
             self._watch.check()
-            plane = self._plane(number)
+            plane, self._first = self._first or self._plane(number), None
             yield from plane.strips()
             watcher.plane_done(plane, number)
         self._watcher = watcher
@@ -204,4 +205,4 @@ class _NativeRendering(Rendering):
 
     def close(self) -> None:
         """Let go of the objects."""
-        self._objects = self._drawn = self._watcher = None
+        self._objects = self._drawn = self._watcher = self._first = None
