@@ -152,6 +152,13 @@ class BatchStarted:
 
 
 @dataclass(frozen=True)
+class BatchWarning:
+    """What people should know while it goes on."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class ItemStarted:
     """Work on an item begins."""
 
@@ -186,7 +193,7 @@ class ItemFinished:
     summary: str
 
 
-BatchEvent = BatchStarted | ItemStarted | StepsStarted | StepsDone | ItemFinished
+BatchEvent = BatchStarted | BatchWarning | ItemStarted | StepsStarted | StepsDone | ItemFinished
 BatchListener = Callable[[BatchEvent], None]
 
 

@@ -23,6 +23,7 @@ from qpmask.cli.console import count_of, error_console, shortened
 from qpmask.events import (
     BatchEvent,
     BatchStarted,
+    BatchWarning,
     ItemFinished,
     ItemStarted,
     StepsDone,
@@ -86,6 +87,8 @@ class BatchDisplay:
             return
         if isinstance(event, BatchStarted):
             self._on_start(event)
+        elif isinstance(event, BatchWarning):
+            self._warn(event.text)
         elif isinstance(event, ItemStarted):
             self._on_item(event)
         elif isinstance(event, StepsStarted):
@@ -99,11 +102,14 @@ class BatchDisplay:
         text = text if isinstance(text, Text) else Text(text)
         self._console.print(text, soft_wrap=not self._console.is_terminal)
 
+    def _warn(self, warning: str) -> None:
+        self._console.print(Text("warning: ", "yellow") + Text(warning, "not bold default"))
+
     def _on_start(self, event: BatchStarted) -> None:
         self._n_items, self._word = event.n_items, event.word
         self._say(f"{event.title}: {count_of(event.n_items, event.word)}")
         for warning in event.warnings:
-            self._console.print(Text("warning: ", "yellow") + Text(warning, "not bold default"))
+            self._warn(warning)
         if self._fancy:
             self._run = self._overall.add_task(f"{event.word}s", total=event.n_items)
             self._live = Live(

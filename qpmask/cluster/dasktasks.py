@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import importlib
+import math
 import re
 import threading
 import time
@@ -41,7 +42,7 @@ from qpmask.errors import (
     OutputError,
     QpmaskError,
 )
-from qpmask.events import BatchStarted, ItemFinished, ignore
+from qpmask.events import BatchStarted, BatchWarning, ItemFinished, ignore
 from qpmask.outputs import write_file
 from qpmask.outputs.claims import Claims, claimed, live_claims
 
@@ -51,6 +52,7 @@ _CONNECT_S = 30.0
 _DEATHS = 1  # of workers, that an item may cost before it is given up
 _TRY_AGAIN_S = 1.0
 _ASK_EVERY_S = 1.0  # how many workers there are
+_ALONE_S = 60.0  # without any, before it is said
 _ENDING_S = 60.0  # how long what is being done may take to see that it should end
 
 
@@ -73,7 +75,8 @@ def run_on_dask(
     where : str
         ``local:N`` for N processes of this machine, the address of a scheduler
         (``tcp://host:8786``), or a YAML file with ``class`` (such as
-        ``dask_jobqueue.SLURMCluster``), ``options`` for it and ``scale``, the number of workers.
+        ``dask_jobqueue.SLURMCluster``), ``options`` for it, and ``scale``, the number of workers,
+        or ``adapt``, what its method of that name takes: it replaces jobs that ran out of time.
     progress : callable, optional
         Called with an event for each item that ends.
     stop : threading.Event, optional
@@ -129,6 +132,7 @@ class _Coordinator:
         self._queue = deque(largest_first(plan.items))
         self._waiting: dict[str, list[PlanItem]] = {}  # for one that writes the same file
         self._workers, self._asked = 1, 0.0
+        self._alone_since: float | None = None
 
     def run(self) -> None:
         """Have all items done."""
@@ -149,8 +153,10 @@ class _Coordinator:
     def _hand_out(self) -> None:
         """Give each worker an item, and no more: one that dies with it would cost others a try."""
         if time.monotonic() - self._asked > _ASK_EVERY_S:
-            self._workers = max(1, len(self._client.nthreads()))
             self._asked = time.monotonic()
+            n_workers = len(self._client.nthreads())
+            self._say_if_alone(n_workers)
+            self._workers = max(1, n_workers)
         under_way = {item.claimed_as for item in self._pending.values()}
         while self._queue and len(self._pending) < self._workers:
             item = self._queue.popleft()
@@ -159,6 +165,20 @@ class _Coordinator:
                 continue
             under_way.add(item.claimed_as)
             self._submit(item)
+
+    def _say_if_alone(self, n_workers: int) -> None:
+        """Warn of no worker for long: jobs wait, were refused, or their time is over."""
+        if n_workers:
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = self._asked
+        elif self._asked - self._alone_since > _ALONE_S:
+            self._emit(BatchWarning(
+                f"The Dask cluster has had no worker for {_ALONE_S:.0f} s. Look whether its jobs "
+                "wait, were refused, or ran out of time; Ctrl-C ends the run, and what is done "
+                "is kept."
+            ))  # fmt: skip
+            self._alone_since = math.inf  # it is said once
 
     def _submit(self, item: PlanItem) -> None:
         future = self._client.submit(
@@ -284,12 +304,20 @@ def _cluster_of(path: Path) -> Any:
             raise KeyError(f"class {said['class']!r} is none of dask_jobqueue, distributed, "
                              "dask_kubernetes")  # fmt: skip
         cluster = getattr(importlib.import_module(module), name)(**(said.get("options") or {}))
-        cluster.scale(int(said.get("scale", 1)))
+        if said.get("adapt"):
+            cluster.adapt(**said["adapt"])
+        else:
+            cluster.scale(int(said.get("scale", 1)))
         return cluster
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{path} needs {error.name}, which is not installed.",
+            hint=f"Install it: pip install {str(error.name).replace('_', '-')}.",
+        ) from error
     except (OSError, KeyError, TypeError, AttributeError, ImportError, yaml.YAMLError) as error:
         raise OptionsError(
             f"{path} describes no cluster: {error}.",
-            hint="It needs class (dask_jobqueue.SLURMCluster), options and scale.",
+            hint="It needs class (dask_jobqueue.SLURMCluster), options, and scale or adapt.",
         ) from error
 
 

@@ -11,7 +11,9 @@ from qpmask.common.machine import n_cores
 from qpmask.ometiff.pyramid import Above, Pyramid
 from qpmask.ometiff.strips import StripGrid, StripPlace
 
-_STRIPS_PER_THREAD = 2  # under way at one time
+# Strips under way at one time, two for each of four threads. The order of strips depends on it, and
+# so do the bytes of a file: it is the same on machines with fewer processors.
+_AHEAD = 8
 
 _Source = TypeVar("_Source")
 _Result = TypeVar("_Result")
@@ -21,7 +23,8 @@ class StripQueue(Generic[_Source, _Result]):
     """Strips under way.
 
     A strip of the next level joins the queue when the last one of those that it is made of was
-    taken out. So the order depends on their numbers alone, never on which thread is faster.
+    taken out. So the order depends on their numbers alone, never on how many threads there are nor
+    on which one is faster.
 
     It is a context manager. An exception in its block ends what is under way.
 
@@ -51,7 +54,6 @@ class StripQueue(Generic[_Source, _Result]):
         self._work = work
         self._at_once = at_once
         threads = threads or min(4, n_cores())
-        self._n_ahead = _STRIPS_PER_THREAD * threads
         self._pool = ThreadPoolExecutor(threads, "qpmask-strips") if threads > 1 else None
         self._queue: deque[tuple[StripPlace, Above | None, _Result | Future[_Result]]] = deque()
 
@@ -94,7 +96,7 @@ class StripQueue(Generic[_Source, _Result]):
 
     def _take(self, *, rest: bool = False) -> Iterator[tuple[StripPlace, _Result]]:
         """Take strips out, until a few are left for the threads to work on, or none."""
-        while len(self._queue) > (0 if rest else self._n_ahead):
+        while len(self._queue) > (0 if rest else _AHEAD):
             place, above, job = self._queue.popleft()
             yield place, job.result() if isinstance(job, Future) else job
             if above is not None and self._pyramid.arrived(above):

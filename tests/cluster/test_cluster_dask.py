@@ -25,8 +25,8 @@ import qpmask
 import qpmask.cluster
 from qpmask.cluster import PlanFile
 from qpmask.cluster.records import latest_records, read_record
-from qpmask.errors import EngineUnavailableError, OptionsError, OutputError
-from qpmask.events import ItemFinished
+from qpmask.errors import EngineUnavailableError, MissingExtraError, OptionsError, OutputError
+from qpmask.events import BatchWarning, ItemFinished
 from qpmask.outputs.claims import Claims
 
 if find_spec("distributed") is None:
@@ -217,6 +217,45 @@ def test_an_engine_that_workers_lack_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(EngineUnavailableError, match="draws other pixels"):
         run_on_dask(other, "local:1")
     assert not latest_records(other.folder)
+
+
+def local_cluster(folder: Path, more: str) -> str:
+    path = folder / "cluster.yaml"
+    path.write_text(
+        "class: distributed.LocalCluster\n"
+        'options: {n_workers: 0, threads_per_worker: 1, dashboard_address: "127.0.0.1:0"}\n' + more
+    )
+    return str(path)
+
+
+def test_a_cluster_that_adapts(tmp_path: Path, at_once: Path) -> None:
+    plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+    where = local_cluster(tmp_path, "adapt: {minimum: 1, maximum: 1}\n")
+    assert run_on_dask(plan, where).ok
+    assert files_of(tmp_path / "masks") == files_of(at_once)
+
+
+def test_no_worker_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dasktasks, "_ALONE_S", 0.5)
+    plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+    stop, said = threading.Event(), []
+
+    def listen(event: Any) -> None:
+        if isinstance(event, BatchWarning):
+            said.append(event.text)
+            stop.set()
+
+    report = run_on_dask(plan, local_cluster(tmp_path, "scale: 0\n"), listen, stop)
+    assert report.interrupted
+    assert "no worker" in said[0]
+
+
+def test_a_kind_of_cluster_that_is_not_installed(tmp_path: Path) -> None:
+    plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+    (tmp_path / "cluster.yaml").write_text("class: dask_kubernetes.operator.KubeCluster\n")
+    with pytest.raises(MissingExtraError, match="dask_kubernetes") as caught:
+        run_on_dask(plan, str(tmp_path / "cluster.yaml"))
+    assert "pip install dask-kubernetes" in str(caught.value.hint)
 
 
 def test_beside_a_task(tmp_path: Path) -> None:

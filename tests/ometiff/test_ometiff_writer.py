@@ -195,6 +195,18 @@ def test_same_tiles_same_file(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_same_file_whatever_the_number_of_threads(tmp_path: Path) -> None:
+    """Machines of one cluster differ in it."""
+    base = blobs(700, 300)
+    layout = MaskLayout(size_of(base), 16)
+    metadata = MaskMetadata("m", size_of(base))
+    made = set()
+    for threads in (1, 2, 4, 7):
+        write_mask(tmp_path / "m", layout, metadata, cut(base, 16), threads=threads)
+        made.add((tmp_path / "m").read_bytes())
+    assert len(made) == 1
+
+
 def test_progress_counts_tiles_of_level_0(tmp_path: Path) -> None:
     seen: list[int] = []
     base = blobs(100, 130)
