@@ -1,11 +1,12 @@
 """From a class descriptor to the numbers that tell the parser how to read an object of the class.
 
-A file describes some twenty classes, and millions of objects: the parser asks for each class once.
+A file describes some thirty classes, and millions of objects: the parser asks for a class when it
+is met first, and what was found out serves for the files that are read later as well.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
@@ -36,6 +37,7 @@ from qpmask.qpdata.names import (
     WRAPPED_LISTS,
     kind_of,
 )
+from qpmask.qpdata.plain.javastream import JavaStream
 from qpmask.qpdata.plain.values import (
     FLAG_BLOCK_DATA,
     FLAG_EXTERNALIZABLE,
@@ -47,18 +49,60 @@ from qpmask.qpdata.plain.values import (
 _MAX_FIELDS: Final = 15  # hexadecimal digits in a number
 
 
-@lru_cache(maxsize=4096)
-def numbers_of(desc: ClassDesc) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The row of a class, see :mod:`.kernel.library`, and its steps, which FIRST_STEP is to name.
+@dataclass(frozen=True, eq=False)
+class KnownClasses:
+    """Classes that were described, as the parser takes them (:class:`~.kernel.library.Stream`)."""
 
-    Kept for each descriptor; not to be written to.
-    """
-    steps = steps_of(desc)
-    row = np.zeros(k.N_CLASS_COLUMNS, np.int64)
-    row[[k.AT, k.FIRST_STEP]] = -1
-    form = form_of(desc)
-    row[list(form)] = list(form.values())
-    return row, np.array(steps, np.int64).reshape(-1, 2)
+    classes: npt.NDArray[np.int64]
+    keys: npt.NDArray[np.uint8]
+    steps: npt.NDArray[np.int64]
+    descs: tuple[ClassDesc, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.descs)
+
+    def with_class(self, key: bytes, parent: int) -> KnownClasses:
+        """Add a class by its descriptor, as in ``keys``, and the number of its super class.
+
+        Raises
+        ------
+        DataFileError
+            The descriptor makes no sense.
+        """
+        stream = _Key(key + b"xp", source="")  # and the end, no super class
+        desc = stream.read_class_desc()
+        if desc is None or stream.pos != stream.size:
+            raise stream.corrupt("a class description was expected")
+        if parent >= 0:
+            desc.chain += self.descs[parent].chain
+            desc.levels = (*self.descs[parent].levels, desc)
+        if len(desc.levels) > k.MAX_SUPER_CLASSES:
+            raise stream.corrupt("a class has too many super classes")
+        steps = steps_of(desc)
+        row = np.zeros((1, k.N_CLASS_COLUMNS), np.int64)
+        row[0, [k.KEY_AT, k.KEY_SIZE, k.PARENT]] = len(self.keys), len(key), parent
+        row[0, k.FIRST_STEP] = len(self.steps) if steps else -1
+        form = form_of(desc)
+        row[0, list(form)] = list(form.values())
+        return KnownClasses(
+            np.concatenate([self.classes, row]),
+            np.concatenate([self.keys, np.frombuffer(key, np.uint8)]),
+            np.concatenate([self.steps, np.array(steps, np.int64).reshape(-1, 2)]),
+            (*self.descs, desc),
+        )
+
+
+class _Key(JavaStream):
+    """Reads a class descriptor without the types of fields of objects."""
+
+    def _read_string(self, missing: str) -> str:
+        return ""
+
+
+#: Steps 0 and 1 are those of arrays.
+NO_CLASSES: Final = KnownClasses(
+    np.zeros((0, k.N_CLASS_COLUMNS), np.int64), np.zeros(0, np.uint8), np.zeros((2, 2), np.int64)
+)
 
 
 def steps_of(desc: ClassDesc) -> list[tuple[int, int]]:

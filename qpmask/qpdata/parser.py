@@ -13,24 +13,21 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from qpmask.errors import DataFileError, TruncatedDataError
+from qpmask.errors import DataFileError
 from qpmask.jit import packed
-from qpmask.qpdata.classforms import numbers_of
+from qpmask.qpdata.classforms import NO_CLASSES
 from qpmask.qpdata.columns import StoredClass, image_objects, named_classes
-from qpmask.qpdata.descriptors import described
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.datafile import parse
 from qpmask.qpdata.model import ImageObjects, ObjectDetails
 from qpmask.qpdata.names import VERSIONS, stored_id, version_of
 from qpmask.qpdata.plain.javastream import STREAM_HEADER, JavaStream
-from qpmask.qpdata.plain.values import ClassDesc
 
 WINDOW_BYTES: Final = 2 << 20
 """How much of a file is looked at at a time, unless something in it is longer."""
 MAX_CLASSES: Final = 1000  # each is looked for among all
+_MAX_SHARED: Final = 200
 _FIRST_ROOM: Final = 2048
-_CLASS_BYTES: Final = 1 << 16
-_PLACE_COLUMNS: Final = 4  # AT, LENGTH, FIRST_HANDLE, N_HANDLES
 
 
 class NotKnownError(Exception):
@@ -62,6 +59,8 @@ class Parser:
         Whether colours, measurements and metadata are read.
     """
 
+    _shared = NO_CLASSES  # those of files that were read, for those that follow
+
     def __init__(
         self, file: RawIOBase | None, size: int, data: bytes = b"", *, details: bool = False
     ) -> None:
@@ -82,15 +81,11 @@ class Parser:
             for name, dtype, width in group.items:
                 self._arrays[name] = np.empty(room * width, dtype)
         self._arrays["ring_offsets"][0] = 0
-        self._open_objects = np.zeros((k.MAX_LEVELS + 2, 3), np.int64)
-        self._frames = np.zeros((k.MAX_DEPTH + 1, 3), np.int64)
-        self._classes = np.zeros((32, k.N_CLASS_COLUMNS), np.int64)
-        self._descs: list[ClassDesc] = []
-        self._steps = np.zeros((64, 2), np.int64)
-        self._n_steps = 2
-        # As they are now, put together for many calls.
-        self._stream: k.Stream | None = None
-        self._columns: k.Columns | None = None
+        self._open_objects = np.empty((k.MAX_LEVELS + 2, 3), np.int64)
+        self._frames = np.empty((k.N_FRAMES, 3), np.int64)
+        self._key = np.empty(k.KEY_BYTES, np.uint8)
+        self._known = Parser._shared
+        self._columns: k.Columns | None = None  # as they are now, put together for many calls
 
     def read(self) -> ImageObjects:
         """Read it.
@@ -113,7 +108,9 @@ class Parser:
                 raise error
             steps[status]()
         self._window = self._buffer = np.zeros(0, np.uint8)
-        self._stream = self._columns = None
+        self._columns = None
+        if len(Parser._shared) < len(self._known) <= _MAX_SHARED:
+            Parser._shared = self._known
         return self._finished()
 
     def _parse(self) -> int:
@@ -121,11 +118,12 @@ class Parser:
         if self._columns is None:
             columns = {name: arrays[name] for name in k.Columns._fields if name in arrays}
             self._columns = packed(k.Columns(open_objects=self._open_objects, **columns))
-        if self._stream is None:
-            self._stream = packed(k.Stream(
-                self._window, self._n, arrays["handles"], self._classes, self._steps, self._frames
-            ))  # fmt: skip
-        return parse(self._stream, self._columns)
+        known = self._known
+        stream = k.Stream(
+            self._window, self._n, arrays["handles"], known.classes, known.keys, self._key,
+            known.steps, self._frames,
+        )  # fmt: skip
+        return parse(stream, self._columns)
 
     def _read_more(self) -> None:
         """Move the window on, or let it grow if it holds nothing but what is being read."""
@@ -150,7 +148,6 @@ class Parser:
             n[k.POS] = 0
         self._n_read += len(window) - len(kept)
         self._window = window
-        self._stream = None
 
     def _make_room(self) -> None:
         """Let columns grow: as the file goes on, if it goes on as it began."""
@@ -166,61 +163,17 @@ class Parser:
             old = self._arrays[name]
             self._arrays[name] = np.empty(room * width, dtype)
             self._arrays[name][: len(old)] = old
-        self._stream = self._columns = None
+        self._columns = None
 
     def _describe(self) -> None:
-        """Read the class descriptor that the parser has met."""
-        n = self._n
-        at = int(n[k.ASK_AT] - n[k.BASE])
-        first = int(n[k.ASK_HANDLE])
-        try:
-            found = described(self._window[at : at + _CLASS_BYTES].tobytes(), first, self.entry)
-        except DataFileError as error:
-            if isinstance(error, TruncatedDataError) and len(self._window) - at < _CLASS_BYTES:
-                self._read_more()
-                return
-            raise NotKnownError from None
-        while first + len(found.values) > len(self._arrays["handles"]):
-            n[k.FULL], n[k.WANTED] = k.HANDLES, first + len(found.values)
-            self._make_room()
-        row = len(self._descs)
-        for handle, value in enumerate(found.values, first):
-            entry = k.TEXT_AT
-            if isinstance(value, ClassDesc):
-                entry = k.CLASS_ROW | self._add_class(value) << 4
-            self._arrays["handles"][handle] = entry
-        self._classes[row, :_PLACE_COLUMNS] = (
-            n[k.ASK_AT], len(found.data), first, len(found.values)
-        )  # fmt: skip
-
-    def _add_class(self, desc: ClassDesc) -> int:
-        row = len(self._descs)
-        if row >= MAX_CLASSES:
+        """Take up the class that the parser has met."""
+        start, end, parent = self._n[[k.KEY_START, k.KEY_END, k.ROW]].tolist()
+        if len(self._known) >= MAX_CLASSES:
             raise NotKnownError
-        self._descs.append(desc)
-        self._n[k.N_CLASSES] = row + 1
-        numbers, steps = numbers_of(desc)
-        n_steps = self._n_steps + len(steps)
-        if row >= len(self._classes):
-            self._classes = _grown(self._classes, row + 1)
-            self._stream = None
-        if n_steps > len(self._steps):
-            self._steps = _grown(self._steps, n_steps)
-            self._stream = None
-        self._classes[row] = numbers
-        if len(steps):
-            self._classes[row, k.FIRST_STEP] = self._n_steps
-            self._steps[self._n_steps : n_steps] = steps
-            self._n_steps = n_steps
-        return row
-
-    def entry(self, handle: int) -> object:
-        """What a handle stands for, as far as a class descriptor may refer to it."""
-        entry = int(self._arrays["handles"][handle])
-        kind = entry & 15
-        if kind == k.CLASS_ROW:
-            return self._descs[entry >> 4]
-        return "" if kind in (k.TEXT_AT, k.ID_KEY, k.POOLED) else None
+        try:
+            self._known = self._known.with_class(self._key[start:end].tobytes(), parent)
+        except DataFileError:
+            raise NotKnownError from None
 
     # ------------------------------------------------------------------- the end
 
@@ -323,10 +276,3 @@ def _details(
     value = bits.view(np.float64)
     value[single] = bits[single].astype(np.uint32).view(np.float32)
     return ObjectDetails(arrays["color"], tuple(numbers), offsets, name[stored], value, metadata)
-
-
-def _grown(table: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.int64]:
-    """A table with room for so many rows, and for as many again."""
-    more = np.zeros((2 * rows, table.shape[1]), np.int64)
-    more[: len(table)] = table
-    return more

@@ -65,7 +65,7 @@ def checked(data: bytes, *, details: bool = False) -> ImageObjects:
     """Read with the parser as plain Python, which raises where an index is outside an array."""
 
     def run(stream: Stream, columns: Packed) -> int:
-        views = [type(r)(*(a.view(Checked) for a in r)) for r in (stream.value, columns.value)]
+        views = [type(r)(*(a.view(Checked) for a in r)) for r in (stream, columns.value)]
         return int(parse.function(*views))  # type: ignore[attr-defined]
 
     with patch.object(parser, "parse", run):

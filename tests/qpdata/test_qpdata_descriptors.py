@@ -1,79 +1,68 @@
-"""Class descriptors are read once for all files, where what they refer to is the same."""
+"""Classes are described once for all files, and told apart by all that a descriptor says."""
 
 from __future__ import annotations
 
-import struct
+from collections.abc import Iterator
+from unittest.mock import patch
 
 import pytest
+from qpdata.qpdata_builder import SERIALIZABLE, QuPathWriter
+from qpdata.qpdata_samples import SAMPLES, check_agreement, columns, parsed
+from qpdata.test_qpdata_parser import written
 
-from qpmask.errors import CorruptDataError, DataFileError
-from qpmask.qpdata.descriptors import described
-from qpmask.qpdata.plain.values import ClassDesc
+from qpmask.qpdata import parser
+from qpmask.qpdata.classforms import NO_CLASSES, KnownClasses
+from qpmask.qpdata.parser import MAX_CLASSES, NotKnownError, Parser
 
-FIRST = 7
-REFERRED = 3
-REFERENCE = b"\x71" + struct.pack(">I", 0x7E0000 + REFERRED)
-
-
-def text(value: str) -> bytes:
-    return struct.pack(">H", len(value)) + value.encode()
+STRING = "Ljava/lang/String;"
 
 
-def descriptor(name: str, fields: bytes = b"\0\0", parent: bytes = b"\x70") -> bytes:
-    return b"\x72" + text(name) + bytes(8) + b"\x02" + fields + b"\x78" + parent
+@pytest.fixture(autouse=True)
+def nothing_known() -> Iterator[None]:
+    with patch.object(Parser, "_shared", NO_CLASSES):
+        yield
 
 
-def desc(name: str) -> ClassDesc:
-    found = ClassDesc(name, 2, (), "", ())
-    found.chain, found.levels = (name,), (found,)
-    return found
+def test_a_second_file_asks_for_no_class() -> None:
+    data = SAMPLES[0].read_bytes()
+    first = columns(parsed(data))
+    with patch.object(KnownClasses, "with_class", side_effect=AssertionError):
+        assert columns(parsed(data)) == first
 
 
-def nothing(handle: int) -> object:
-    raise AssertionError(handle)
+def test_one_name_with_other_fields() -> None:
+    """In one file after the other, in one process."""
+    for fields in ([("I", "x")], [("J", "x")], [("I", "y")], [("I", "x"), (STRING, "name")]):
+
+        def measured(writer: QuPathWriter, i: int, fields: list = fields) -> None:  # type: ignore[type-arg]
+            writer.object("test.Measured", SERIALIZABLE, fields)
+            writer.raw(bytes(8 if fields[0][0] == "J" else 4))
+            if len(fields) > 1:
+                writer.string("a name")
+
+        check_agreement(written(3, measured), 3)
 
 
-def test_read_once() -> None:
-    data = descriptor("test.ReadOnce")
-    first = described(data + b"behind it", FIRST, nothing)
-    assert described(data, FIRST, nothing) is first
-    assert first.data == data
-    (value,) = first.values
-    assert isinstance(value, ClassDesc)
-    assert value.chain == ("test.ReadOnce",)
+def test_one_name_with_other_super_classes() -> None:
+    for base in ("test.One", "test.Other", "test.One"):
+        for field in ("I", "D"):
+
+            def measured(writer: QuPathWriter, i: int, base: str = base, code: str = field) -> None:
+                writer.object("test.Child", SERIALIZABLE, (), (base, SERIALIZABLE, [(code, "x")]))
+                writer.raw(bytes(8 if code == "D" else 4))
+
+            check_agreement(written(3, measured), 3)
 
 
-def test_other_handles_are_read_anew() -> None:
-    data = descriptor("test.Handles")
-    assert described(data, FIRST, nothing) is not described(data, FIRST + 1, nothing)
+def test_a_file_of_many_classes_leaves_the_next_ones_alone() -> None:
+    def many(writer: QuPathWriter, i: int) -> None:
+        writer.object(f"test.Class{i}", SERIALIZABLE)
 
-
-def test_same_bytes_with_another_super_class() -> None:
-    data = descriptor("test.Child", parent=REFERENCE)
-    one, other = desc("test.One"), desc("test.Other")
-    for parent in (one, other, one):
-        (value,) = described(data, FIRST, lambda _, parent=parent: parent).values  # type: ignore[misc]
-        assert isinstance(value, ClassDesc)
-        assert value.levels == (parent, value)
-        assert value.chain == ("test.Child", parent.name)
-
-
-def test_same_bytes_that_refer_to_no_class() -> None:
-    data = descriptor("test.Orphan", parent=REFERENCE)
-    described(data, FIRST, lambda _: desc("test.Parent"))
-    with pytest.raises(CorruptDataError):
-        described(data, FIRST, lambda _: "")
-
-
-def test_same_name_with_other_fields() -> None:
-    fields = b"\0\1" + b"I" + text("x")
-    assert described(descriptor("test.Fields"), FIRST, nothing).values[0].object_fields == ()  # type: ignore[attr-defined]
-    found = described(descriptor("test.Fields", fields), FIRST, nothing).values[0]
-    assert found.primitive_names == ("x",)  # type: ignore[attr-defined]
-
-
-def test_cut_short_after_it_was_read_whole() -> None:
-    data = descriptor("test.Cut")
-    described(data, FIRST, nothing)
-    with pytest.raises(DataFileError):
-        described(data[:-1], FIRST, nothing)
+    check_agreement(written(300, many), 300)
+    assert not len(Parser._shared)
+    with pytest.raises(NotKnownError):
+        parsed(written(MAX_CLASSES, many))
+    with patch.object(parser, "_MAX_SHARED", 1000):
+        parsed(written(300, many))
+    assert len(Parser._shared) > 300
+    check_agreement(SAMPLES[0].read_bytes())

@@ -22,8 +22,8 @@ from qpmask.errors import (
     TruncatedDataError,
     UnsupportedDataError,
 )
-from qpmask.qpdata.kernel.library import MAX_DEPTH
-from qpmask.qpdata.plain.javastream import MAX_SUPER_CLASSES, JavaStream
+from qpmask.qpdata.kernel.library import MAX_DEPTH, MAX_SUPER_CLASSES
+from qpmask.qpdata.plain.javastream import JavaStream
 from qpmask.qpdata.plain.values import (
     Block,
     ClassDesc,

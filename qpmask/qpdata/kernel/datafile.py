@@ -13,18 +13,9 @@ from qpmask.jit import kernel
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import LIBRARY, Columns, Stream
 from qpmask.qpdata.kernel.objects import read_head, read_tail
-from qpmask.qpdata.kernel.stream import (
-    form_at,
-    is_modified_utf8,
-    lacking,
-    open_object,
-    read_enum,
-    skip_value,
-    text_end,
-    text_start,
-    u2,
-)
+from qpmask.qpdata.kernel.stream import is_modified_utf8, lacking, text_end, text_start, u2
 from qpmask.qpdata.kernel.texts import keep_text, pool_handle, pool_text
+from qpmask.qpdata.kernel.values import form_at, open_object, read_enum, skip_value
 
 FIRST_LINE, SERVER_TEXT, ENTRIES, TREE, AFTER_ROOT = range(5)
 """Phases."""
@@ -76,13 +67,11 @@ def _entry(stream: Stream, columns: Columns, pos: int) -> int:
             return _open_hierarchy(stream, pos)
         if form == k.AN_IMAGE_TYPE and code == k.TC_ENUM:
             pos = read_enum(stream, pos)
-            if pos >= 0 and pos < len(data) and data[pos] == k.TC_NULL:
-                return k.UNKNOWN
             if pos >= 0:
                 pos = keep_text(stream, columns, pos)
             if pos >= 0:
                 n[k.IMAGE_TYPE] = n[k.TEXT]
-            return pos
+            return pos if pos < 0 or n[k.TEXT] >= 0 else k.UNKNOWN
         return skip_value(stream, pos)
     return skip_value(stream, pos) if code in (k.TC_NULL, k.TC_ARRAY) else k.UNKNOWN
 

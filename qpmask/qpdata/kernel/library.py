@@ -13,8 +13,8 @@ import numpy as np
 from qpmask import jit
 
 _MODULES = (
-    "library", "stream", "texts", "wkb", "rois", "metadata", "measured", "pathclass", "objects",
-    "datafile",
+    "library", "stream", "values", "texts", "wkb", "rois", "metadata", "measured", "pathclass",
+    "objects", "datafile",
 )  # fmt: skip
 LIBRARY = jit.Library("qpdata", [f"{__package__}.{name}" for name in _MODULES])
 
@@ -44,7 +44,7 @@ MORE: Final = -1
 ROOM: Final = -2
 """``n[FULL]`` has room for fewer than ``n[WANTED]``."""
 CLASS: Final = -3
-"""A class descriptor that nobody has read yet is at ``n[ASK_AT]``."""
+"""A class that is not among ``classes``: see KEY_START."""
 BACK: Final = -4
 """A text is needed that is no longer in the window."""
 UNKNOWN: Final = -5
@@ -65,31 +65,33 @@ N_COUNTS: Final = 15
 """Counts, which go back to what they were where a unit is left off."""
 KEPT: Final = 15
 """Where they are kept meanwhile."""
-POS, BASE, SIZE, PHASE, DEPTH, N_CLASSES, HIERARCHY_ROW = range(30, 37)
-"""Place in the window; offsets of the window and of the end of the file; open objects; classes."""
-FULL, WANTED, ASK_AT, ASK_HANDLE = range(37, 41)
-ROW, TEXT, ROI, NAMES = range(41, 45)
-"""Second results: a row of ``classes``, a text, a ROI, a list of names."""
-SERVER, IMAGE_TYPE, HAS_HIERARCHY, DETAILS = range(45, 49)
+POS, BASE, SIZE, PHASE, DEPTH, HIERARCHY_ROW = range(30, 36)
+"""Place in the window; offsets of the window and of the end of the file; open objects."""
+FULL, WANTED, KEY_START, KEY_END = range(36, 40)
+"""The last two: where in ``key`` a class descriptor is, whose super class is ``n[ROW]``."""
+HANDLE, ENTRY, ROW, TEXT, ROI, NAMES = range(40, 46)
+"""Second results: a handle and what it stands for, a row of ``classes``, a text, a ROI, a list of
+names."""
+SERVER, IMAGE_TYPE, HAS_HIERARCHY, DETAILS = range(46, 50)
 """DETAILS is not 0 if colours, measurements and metadata are wanted."""
-N_NUMBERS: Final = 49
+N_NUMBERS: Final = 50
 
 # ------------------------------------------------------------ handles: kind | payload << 4
 
 OTHER, TEXT_AT, ID_KEY, POOLED, CLASS_ROW, OBJECT_OF, TRUE_OR_FALSE, INTEGER = range(8)
 """Payloads: nothing; offset of a text's code (0: unknown), also if it is the key of an object's id;
 number of a text; row of a class; row of an object's class; the value (of two)."""
-PATH_CLASS, ROI_NUMBER, OBJECT_ARRAY, NAME_LIST = range(8, 12)
+PATH_CLASS, ROI_NUMBER, OBJECT_ARRAY, NAME_LIST, NULL = range(8, 13)
 
 # ------------------------------------------------------------------- columns of classes
 
-AT, LENGTH, FIRST_HANDLE, N_HANDLES, FORM, FIRST_STEP, ITEM_BYTES, ITEM_CODE = range(8)
-"""Where the descriptor is, its bytes, its first handle and their number; what its objects are and
-their first step, -1 for none; bytes of an array's item (0: values, -1: no array), its type code."""
-KIND, FLAGS, N_BYTES, FIELDS, N_FIELDS, PLACES = range(8, 14)
+KEY_AT, KEY_SIZE, PARENT, FORM, FIRST_STEP, ITEM_BYTES, ITEM_CODE = range(7)
+"""Where its descriptor is in ``keys``, its bytes, the row of its super class; what its objects are
+and their first step, -1 for none; bytes of an array's item (0: values, -1: no array), its type."""
+KIND, FLAGS, N_BYTES, FIELDS, N_FIELDS, PLACES = range(7, 13)
 """Kind of object or ROI; flags of an object; bytes of the primitive fields; a hexadecimal digit for
 what each of the other fields is; four places of numbers among the primitive ones, PLACES and on."""
-N_CLASS_COLUMNS: Final = 17
+N_CLASS_COLUMNS: Final = 16
 
 ODD, PLAIN, A_PATH_OBJECT, A_BOOLEAN, AN_INTEGER, A_UUID, A_METADATA = range(7)
 A_PATH_CLASS, A_ROI, A_HIERARCHY, AN_IMAGE_TYPE = range(7, 11)
@@ -110,6 +112,10 @@ MAX_DEPTH: Final = 1000
 """Levels of objects inside objects. Java's own writer recurses and does not get this far."""
 MAX_LEVELS: Final = 10_000
 """Levels of the hierarchy."""
+MAX_SUPER_CLASSES: Final = 64
+KEY_BYTES: Final = 1 << 16
+"""Of a class descriptor."""
+N_FRAMES: Final = MAX_DEPTH + 1 + MAX_SUPER_CLASSES
 
 U8 = jit.U8_1D
 I32 = jit.I32_1D
@@ -141,6 +147,8 @@ class Stream(NamedTuple):
     n: I64
     handles: I64
     classes: jit.I64_2D
+    keys: U8
+    key: U8
     steps: jit.I64_2D
     frames: jit.I64_2D
 

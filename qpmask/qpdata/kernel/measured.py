@@ -11,19 +11,16 @@ from __future__ import annotations
 from qpmask.jit import kernel
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import Columns, Stream
-from qpmask.qpdata.kernel.stream import (
+from qpmask.qpdata.kernel.stream import full, i8, lacking, u4
+from qpmask.qpdata.kernel.texts import keep_text
+from qpmask.qpdata.kernel.values import (
     form_at,
-    full,
-    i8,
-    lacking,
     open_object,
     read_array,
-    reference,
+    read_entry,
     skip_block,
     skip_value,
-    u4,
 )
-from qpmask.qpdata.kernel.texts import keep_text
 
 _FLOAT, _DOUBLE = 0x46, 0x44
 
@@ -98,15 +95,11 @@ def _names(stream: Stream, columns: Columns, pos: int) -> int:
 @kernel
 def _known_names(stream: Stream, pos: int) -> int:
     """Read a reference to a list of names."""
-    if pos >= len(stream.data):
-        return lacking(stream, pos + 1)
-    if stream.data[pos] != k.TC_REFERENCE:
-        return k.UNKNOWN
-    entry = reference(stream, pos + 1)
-    if entry < 0:
-        return entry
-    stream.n[k.NAMES] = entry >> 4
-    return pos + 5 if entry & 15 == k.NAME_LIST else k.UNKNOWN
+    pos = read_entry(stream, pos)
+    if pos < 0:
+        return pos
+    stream.n[k.NAMES] = stream.n[k.ENTRY] >> 4
+    return pos if stream.n[k.ENTRY] & 15 == k.NAME_LIST else k.UNKNOWN
 
 
 @kernel
@@ -180,10 +173,6 @@ def _measurement(stream: Stream, columns: Columns, pos: int) -> int:
 def _values(stream: Stream, columns: Columns, pos: int, number: int) -> int:
     """Read an array of numbers, one for each name and perhaps more."""
     data, n = stream.data, stream.n
-    if pos >= len(data):
-        return lacking(stream, pos + 1)
-    if data[pos] != k.TC_ARRAY:
-        return k.UNKNOWN
     items = stream.frames[0]
     pos = read_array(stream, pos, items)
     if pos < 0:

@@ -11,20 +11,17 @@ from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import U8, Columns, Stream
 from qpmask.qpdata.kernel.measured import read_measured
 from qpmask.qpdata.kernel.stream import (
-    form_at,
+    expect,
     full,
     i4,
     is_text,
     lacking,
-    open_object,
-    read_array,
-    read_text,
-    reference,
-    skip_value,
+    read_block,
     text_end,
     text_start,
 )
 from qpmask.qpdata.kernel.texts import keep_text, pool_text
+from qpmask.qpdata.kernel.values import array_of, form_at, open_object, read_entry, skip_value
 
 ID_BYTES: Final = 36
 
@@ -48,33 +45,22 @@ def _put_id(data: U8, start: int, size: int, columns: Columns, number: int) -> b
 
 @kernel
 def _read_id(stream: Stream, columns: Columns, pos: int, number: int) -> int:
-    """Read the id of an object: a text, or a reference to one."""
-    data, n = stream.data, stream.n
-    if pos >= len(data):
-        return lacking(stream, pos + 1)
-    after = pos + 5
-    at = pos
-    if data[pos] == k.TC_REFERENCE:
-        entry = reference(stream, pos + 1)
-        if entry < 0:
-            return entry
-        if not is_text(entry) or entry & 15 == k.POOLED or entry >> 4 == 0:
-            return k.UNKNOWN
-        at = (entry >> 4) - n[k.BASE]
-        if at < 0:
-            return k.BACK
-    elif data[pos] == k.TC_STRING:
-        after = read_text(stream, pos)
-        if after < 0:
-            return after
-    else:
+    """Read the id of an object."""
+    n = stream.n
+    pos = read_entry(stream, pos)
+    if pos < 0:
+        return pos
+    entry = n[k.ENTRY]
+    at = (entry >> 4) - n[k.BASE]
+    if not is_text(entry) or entry & 15 == k.POOLED:
         return k.UNKNOWN
-    end = text_end(stream, at)
+    if at < 0:
+        return k.BACK
+    start, end = text_start(stream, at), text_end(stream, at)
     if end < 0:
         return end
-    start = text_start(stream, at)
-    if _put_id(data, start, end - start, columns, number):
-        return after
+    if _put_id(stream.data, start, end - start, columns, number):
+        return pos
     text = pool_text(stream, columns, start, end)
     if text < 0:
         return text
@@ -82,7 +68,7 @@ def _read_id(stream: Stream, columns: Columns, pos: int, number: int) -> int:
     if row < 0:
         return row
     columns.metadata[3 * row + 2] = text
-    return after
+    return pos
 
 
 @kernel
@@ -103,79 +89,57 @@ def _metadata(stream: Stream, columns: Columns, pos: int, number: int) -> int:
 
     ``n[NAMES]`` is which of them is the id, -1 for none.
     """
-    data, n, items = stream.data, stream.n, stream.frames[0]
-    if pos < len(data) and data[pos] == k.TC_ARRAY:
+    n, items = stream.n, stream.frames[0]
+    pos = read_entry(stream, pos)
+    if pos >= 0 and n[k.ENTRY] & 15 == k.OBJECT_ARRAY:
         return k.UNKNOWN
-    if pos + 5 <= len(data) and data[pos] == k.TC_REFERENCE:
-        entry = reference(stream, pos + 1)
-        if entry < 0 or entry & 15 == k.OBJECT_ARRAY:
-            return k.UNKNOWN
-    pos = skip_value(stream, pos)
-    n_entries = np.int64(-1)
     which = np.int64(-1)
     row = n[k.METADATA]
-    for array in range(2):
+    if pos >= 0:
+        pos = array_of(stream, pos, 0, items)
+    if pos < 0:
+        return pos
+    n_entries = items[1]
+    for i in range(n_entries):
+        handle, at = n[k.HANDLES], pos
+        pos = read_entry(stream, pos)
+        if pos >= 0 and n[k.ENTRY] & 15 == k.ID_KEY:
+            if which >= 0:
+                return k.UNKNOWN
+            which = i
+        elif pos >= 0 and n[k.DETAILS]:
+            n[k.HANDLES] = handle
+            pos = keep_text(stream, columns, at)
+            if pos >= 0 and n[k.TEXT] < 0:
+                return k.UNKNOWN
+            if pos >= 0 and _add_entry(stream, columns, number, n[k.TEXT]) < 0:
+                return k.ROOM
         if pos < 0:
             return pos
-        if pos >= len(data):
-            return lacking(stream, pos + 1)
-        if data[pos] != k.TC_ARRAY:
-            return k.UNKNOWN
-        pos = read_array(stream, pos, items)
+    pos = array_of(stream, pos, 0, items)
+    if pos >= 0 and items[1] != n_entries:
+        return k.UNKNOWN
+    for i in range(n_entries):
         if pos < 0:
             return pos
-        if stream.classes[n[k.ROW], k.ITEM_BYTES] != 0 or (array and items[1] != n_entries):
-            return k.UNKNOWN
-        n_entries = items[1]
-        for i in range(n_entries):
-            if array == 1 and i == which:
-                pos = _read_id(stream, columns, pos, number)
-            elif array == 1 and n[k.DETAILS]:
-                pos = keep_text(stream, columns, pos)
-                columns.metadata[3 * row + 2] = n[k.TEXT]
-                row += 1
-            elif array == 1:
-                pos = skip_value(stream, pos)
-            else:
-                at, handle = pos, n[k.HANDLES]
-                pos = skip_value(stream, pos)
-                if pos >= 0 and _is_id_key_at(stream, at, handle):
-                    if which >= 0:
-                        return k.UNKNOWN
-                    which = i
-                elif pos >= 0 and n[k.DETAILS]:
-                    n[k.HANDLES] = handle
-                    pos = keep_text(stream, columns, at)
-                    if pos >= 0 and n[k.TEXT] < 0:
-                        return k.UNKNOWN
-                    if pos >= 0:
-                        entry = _add_entry(stream, columns, number, n[k.TEXT])
-                        if entry < 0:
-                            return entry
-            if pos < 0:
-                return pos
-    if pos >= len(data):
-        return lacking(stream, pos + 1)
+        if i == which:
+            pos = _read_id(stream, columns, pos, number)
+        elif n[k.DETAILS]:
+            pos = keep_text(stream, columns, pos)
+            columns.metadata[3 * row + 2] = n[k.TEXT]
+            row += 1
+        else:
+            pos = skip_value(stream, pos)
     n[k.NAMES] = which
-    return pos + 1 if data[pos] == k.TC_ENDBLOCKDATA else k.UNKNOWN
-
-
-@kernel
-def _is_id_key_at(stream: Stream, pos: int, handle: int) -> bool:
-    """Whether the value at ``pos``, which was passed over, is the key of the id."""
-    code = stream.data[pos]
-    if code == k.TC_REFERENCE:
-        return reference(stream, pos + 1) & 15 == k.ID_KEY
-    is_inside = code in (k.TC_STRING, k.TC_LONGSTRING)
-    return is_inside and stream.handles[handle] & 15 == k.ID_KEY
+    return pos if pos < 0 else expect(stream, pos, k.TC_ENDBLOCKDATA)
 
 
 @kernel
 def _uuid(stream: Stream, columns: Columns, pos: int, row: int, number: int) -> int:
     """Read an id of version 4, behind the head; then a number of fields, and as many fields."""
     data, n, classes = stream.data, stream.n, stream.classes
-    if pos + classes[row, k.N_BYTES] + 6 > len(data):
-        return lacking(stream, pos + classes[row, k.N_BYTES] + 6)
+    if pos + classes[row, k.N_BYTES] > len(data):
+        return lacking(stream, pos + classes[row, k.N_BYTES])
     to = ID_BYTES * number
     for half in range(2):
         at = pos + classes[row, k.PLACES + half]
@@ -186,13 +150,11 @@ def _uuid(stream: Stream, columns: Columns, pos: int, row: int, number: int) -> 
                 to += 1
             columns.ids[to] = digit + (0x30 if digit < 10 else 0x57)
             to += 1
-    pos += classes[row, k.N_BYTES]
-    if data[pos] != k.TC_BLOCKDATA or data[pos + 1] != 4:
-        return k.UNKNOWN
-    n_fields = i4(data, pos + 2)
-    pos += 6
+    pos = read_block(stream, pos + classes[row, k.N_BYTES], 4)
+    if pos < 0:
+        return pos
     n_maps = 0
-    for _ in range(n_fields):
+    for _ in range(i4(data, pos - 4)):
         if pos >= len(data):
             return lacking(stream, pos + 1)
         if data[pos] == k.TC_BLOCKDATA:

@@ -19,22 +19,15 @@ from qpmask.qpdata.kernel.library import Columns, Stream
 from qpmask.qpdata.kernel.metadata import ID_BYTES, read_fields
 from qpmask.qpdata.kernel.pathclass import read_color, read_path_class, use_class
 from qpmask.qpdata.kernel.rois import read_roi
-from qpmask.qpdata.kernel.stream import (
-    form_at,
-    full,
-    i4,
-    lacking,
-    open_object,
-    reference,
-    skip_value,
-)
+from qpmask.qpdata.kernel.stream import expect, full, i4, read_block
 from qpmask.qpdata.kernel.texts import keep_text
+from qpmask.qpdata.kernel.values import form_at, open_object, read_entry, skip_value
 
 
 @kernel
 def read_head(stream: Stream, columns: Columns, pos: int) -> int:
     """Read an object up to its children, and open it."""
-    data, n = stream.data, stream.n
+    n = stream.n
     depth, number = n[k.DEPTH], n[k.OBJECTS]
     if depth > k.MAX_LEVELS:
         return k.UNKNOWN
@@ -67,14 +60,11 @@ def read_head(stream: Stream, columns: Columns, pos: int) -> int:
     for i in range(ID_BYTES):
         columns.ids[ID_BYTES * number + i] = 0
     pos = read_fields(stream, columns, pos, number)
+    if pos >= 0:
+        pos = read_block(stream, pos, 4)
     if pos < 0:
         return pos
-    if pos + 6 > len(data):
-        return lacking(stream, pos + 6)
-    if data[pos] != k.TC_BLOCKDATA or data[pos + 1] != 4:
-        return k.UNKNOWN
-    n_children = i4(data, pos + 2)
-    pos += 6
+    n_children = i4(stream.data, pos - 4)
     if n_children < 0 or n_children > n[k.SIZE] - n[k.BASE] - pos:
         return k.UNKNOWN
     opened = columns.open_objects[depth]
@@ -102,45 +92,32 @@ def read_head(stream: Stream, columns: Columns, pos: int) -> int:
 @kernel
 def _lock_or_class(stream: Stream, columns: Columns, pos: int, number: int, is_first: bool) -> int:
     """Read a lock (the first time) or a class; ``n[ROW]`` is -2 after a lock."""
-    data, n = stream.data, stream.n
-    if pos >= len(data):
-        return lacking(stream, pos + 1)
-    code = data[pos]
-    if code == k.TC_NULL:
-        n[k.ROW] = -1
-        return pos + 1
-    if code == k.TC_REFERENCE:
-        entry = reference(stream, pos + 1)
-        if entry < 0:
-            return entry
-        pos += 5
-        if entry & 15 == k.PATH_CLASS:
-            n[k.ROW] = entry >> 4
-            return pos
-        if not is_first or entry & 15 != k.TRUE_OR_FALSE:
-            return k.UNKNOWN
-        columns.locked[number] = entry >> 4
-        n[k.ROW] = -2
-        return pos
+    n = stream.n
     form = form_at(stream, pos)
     if form < 0:
         return form
     if form == k.A_PATH_CLASS:
         return read_path_class(stream, columns, pos)
-    if not is_first or form != k.A_BOOLEAN:
-        return k.UNKNOWN
-    pos = skip_value(stream, pos)
+    pos = read_entry(stream, pos)
     if pos < 0:
         return pos
-    columns.locked[number] = stream.handles[n[k.HANDLES] - 1] >> 4
-    n[k.ROW] = -2
+    kind, payload = n[k.ENTRY] & 15, n[k.ENTRY] >> 4
+    if kind == k.PATH_CLASS:
+        n[k.ROW] = payload
+    elif kind == k.NULL:
+        n[k.ROW] = -1
+    elif is_first and kind == k.TRUE_OR_FALSE:
+        columns.locked[number] = payload
+        n[k.ROW] = -2
+    else:
+        return k.UNKNOWN
     return pos
 
 
 @kernel
 def read_tail(stream: Stream, columns: Columns, pos: int) -> int:
     """Read what comes after an object's children, and close it."""
-    data, n = stream.data, stream.n
+    n = stream.n
     opened = columns.open_objects[n[k.DEPTH] - 1]
     flags, number = stream.classes[opened[0], k.FLAGS], opened[1]
     if flags & k.HAS_ROI:
@@ -156,25 +133,20 @@ def read_tail(stream: Stream, columns: Columns, pos: int) -> int:
             if status < 0:
                 return status
         pos = read_roi(stream, columns, pos)
-        if pos < 0:
-            return pos
         columns.roi[number] = n[k.ROI]
         size = 9 if flags & (k.IS_CORE | k.IS_CELL) == k.IS_CORE else 8
-        if pos + 2 + size > len(data):
-            return lacking(stream, pos + 2 + size)
-        if data[pos] != k.TC_BLOCKDATA or data[pos + 1] != size:
-            return k.UNKNOWN
-        pos += 2 + size
+        if pos >= 0:
+            pos = read_block(stream, pos, size)
+        if pos < 0:
+            return pos
         if size == 9:
-            columns.missing[number] = 1 if data[pos - 1] else 0
+            columns.missing[number] = 1 if stream.data[pos - 1] else 0
         if flags & k.IS_CELL:
             pos = read_roi(stream, columns, pos)
             if pos < 0:
                 return pos
             columns.nucleus_roi[number] = n[k.ROI]
-    if pos >= len(data):
-        return lacking(stream, pos + 1)
-    if data[pos] != k.TC_ENDBLOCKDATA:
-        return k.UNKNOWN
-    n[k.DEPTH] -= 1
-    return pos + 1
+    pos = expect(stream, pos, k.TC_ENDBLOCKDATA)
+    if pos >= 0:
+        n[k.DEPTH] -= 1
+    return pos

@@ -7,38 +7,20 @@ import numpy as np
 from qpmask.jit import kernel
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import Columns, Stream
-from qpmask.qpdata.kernel.stream import form_at, full, lacking, open_object, reference, skip_value
+from qpmask.qpdata.kernel.stream import full, lacking
 from qpmask.qpdata.kernel.texts import keep_text
+from qpmask.qpdata.kernel.values import open_object, read_entry, skip_value
 
 
 @kernel
 def read_color(stream: Stream, pos: int) -> int:
     """Read a colour into ``n[TEXT]``: -1 for none, else 32 bits."""
-    data, n = stream.data, stream.n
-    n[k.TEXT] = -1
-    if pos >= len(data):
-        return lacking(stream, pos + 1)
-    if data[pos] == k.TC_NULL:
-        return pos + 1
-    if data[pos] == k.TC_REFERENCE:
-        entry = reference(stream, pos + 1)
-        pos += 5
-    else:
-        form = form_at(stream, pos)
-        if form < 0:
-            return form
-        if form != k.AN_INTEGER:
-            return k.UNKNOWN
-        pos = skip_value(stream, pos)
-        if pos < 0:
-            return pos
-        entry = stream.handles[n[k.HANDLES] - 1]
-    if entry < 0:
-        return entry
-    if entry & 15 != k.INTEGER:
-        return k.UNKNOWN
-    n[k.TEXT] = entry >> 4
-    return pos
+    n = stream.n
+    pos = read_entry(stream, pos)
+    if pos < 0:
+        return pos
+    n[k.TEXT] = -1 if n[k.ENTRY] == k.NULL else n[k.ENTRY] >> 4
+    return pos if n[k.TEXT] < 0 or n[k.ENTRY] & 15 == k.INTEGER else k.UNKNOWN
 
 
 @kernel
@@ -81,21 +63,13 @@ def read_path_class(stream: Stream, columns: Columns, pos: int) -> int:
                 return pos
         if pos >= len(data):
             return lacking(stream, pos + 1)
-        code = data[pos]
-        if code == k.TC_OBJECT:
+        if data[pos] == k.TC_OBJECT:
             child = number
             continue
-        if code == k.TC_REFERENCE:
-            entry = reference(stream, pos + 1)
-            if entry < 0:
-                return entry
-            if entry & 15 != k.PATH_CLASS:
-                return k.UNKNOWN
-            columns.path_classes[to + 2] = entry >> 4
-            pos += 5
-        elif code == k.TC_NULL:
-            pos += 1
-        else:
+        pos = read_entry(stream, pos)
+        if pos >= 0 and n[k.ENTRY] & 15 == k.PATH_CLASS:
+            columns.path_classes[to + 2] = n[k.ENTRY] >> 4
+        elif pos >= 0 and n[k.ENTRY] != k.NULL:
             return k.UNKNOWN
         n[k.ROW] = first
         return pos

@@ -13,17 +13,8 @@ import numpy as np
 from qpmask.jit import kernel
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import U8, U32, Columns, Stream
-from qpmask.qpdata.kernel.stream import (
-    array_of,
-    full,
-    i4,
-    i8,
-    lacking,
-    open_object,
-    reference,
-    skip_value,
-    u4,
-)
+from qpmask.qpdata.kernel.stream import full, i4, i8, lacking, u4
+from qpmask.qpdata.kernel.values import array_of, open_object, read_entry, skip_value
 from qpmask.qpdata.kernel.wkb import LINE_STRING, POINT, POLYGON, Rings, geometry
 
 RECTANGLE, LINE, POLYLINE, POINTS, AREA = 1, 3, 4, 5, 7
@@ -137,15 +128,11 @@ def read_roi(stream: Stream, columns: Columns, pos: int) -> int:
     data, n, classes = stream.data, stream.n, stream.classes
     if pos >= len(data):
         return lacking(stream, pos + 1)
-    if data[pos] == k.TC_NULL:
-        n[k.ROI] = -1
-        return pos + 1
-    if data[pos] == k.TC_REFERENCE:
-        entry = reference(stream, pos + 1)
-        if entry < 0:
-            return entry
-        n[k.ROI] = entry >> 4
-        return pos + 5 if entry & 15 == k.ROI_NUMBER else k.UNKNOWN
+    if data[pos] != k.TC_OBJECT:
+        pos = read_entry(stream, pos)
+        n[k.ROI] = -1 if n[k.ENTRY] == k.NULL else n[k.ENTRY] >> 4
+        is_roi = n[k.ROI] < 0 or n[k.ENTRY] & 15 == k.ROI_NUMBER
+        return pos if pos < 0 or is_roi else k.UNKNOWN
     pos = open_object(stream, pos, k.A_ROI)
     if pos < 0:
         return pos

@@ -91,37 +91,6 @@ def reference(stream: Stream, pos: int) -> int:
 
 
 @kernel
-def read_class(stream: Stream, pos: int) -> int:
-    """Read a class descriptor or a reference to one; its row is ``n[ROW]``."""
-    n, classes = stream.n, stream.classes
-    if pos >= len(stream.data):
-        return lacking(stream, pos + 1)
-    code = stream.data[pos]
-    if code == k.TC_REFERENCE:
-        entry = reference(stream, pos + 1)
-        if entry < 0:
-            return entry
-        if entry & 15 != k.CLASS_ROW:
-            return k.UNKNOWN
-        n[k.ROW] = entry >> 4
-        return pos + 5
-    if code != k.TC_CLASSDESC:
-        return k.UNKNOWN
-    at = n[k.BASE] + pos
-    for row in range(n[k.N_CLASSES] - 1, -1, -1):
-        if classes[row, k.AT] == at and classes[row, k.FIRST_HANDLE] == n[k.HANDLES]:
-            pos += classes[row, k.LENGTH]
-            if pos > len(stream.data):
-                return lacking(stream, pos)
-            n[k.HANDLES] += classes[row, k.N_HANDLES]
-            n[k.ROW] = row
-            return pos
-    n[k.ASK_AT] = at
-    n[k.ASK_HANDLE] = n[k.HANDLES]
-    return k.CLASS
-
-
-@kernel
 def is_modified_utf8(data: U8, start: int, end: int) -> bool:
     """Whether bytes are a text as Java writes it: NUL as two bytes, nothing above three."""
     seen = np.uint8(0)
@@ -198,219 +167,34 @@ def is_text(entry: int) -> bool:
 
 
 @kernel
-def read_array(stream: Stream, pos: int, items: I64) -> int:
-    """Read the head of the array at ``pos``; ``items[1]`` is the number of its items.
-
-    It ends before its first item. Its items are in the window if they are numbers.
-    """
-    pos = read_class(stream, pos + 1)
-    if pos < 0:
-        return pos
-    item_bytes = stream.classes[stream.n[k.ROW], k.ITEM_BYTES]
-    if item_bytes < 0:
-        return k.UNKNOWN
-    if pos + 4 > len(stream.data):
-        return lacking(stream, pos + 4)
-    n_items = i4(stream.data, pos)
-    pos += 4
-    if n_items < 0 or stream.n[k.BASE] + pos + n_items > stream.n[k.SIZE]:
-        return k.UNKNOWN
-    if pos + n_items * item_bytes > len(stream.data):
-        return lacking(stream, pos + n_items * item_bytes)
-    handle = new_handle(stream, k.OTHER if item_bytes else k.OBJECT_ARRAY)
-    if handle < 0:
-        return handle
-    items[0], items[1] = 0, n_items
-    return pos
-
-
-@kernel
-def array_of(stream: Stream, pos: int, code: int, items: I64) -> int:
-    """Read the head of an array of numbers of one type, or (code 0) of objects."""
+def skip_text(stream: Stream, pos: int) -> int:
+    """Pass over a text, or a reference to one."""
     if pos >= len(stream.data):
         return lacking(stream, pos + 1)
-    if stream.data[pos] != k.TC_ARRAY:
-        return k.UNKNOWN
-    pos = read_array(stream, pos, items)
-    if pos >= 0 and stream.classes[stream.n[k.ROW], k.ITEM_CODE] != code:
-        return k.UNKNOWN
-    return pos
-
-
-@kernel
-def read_enum(stream: Stream, pos: int) -> int:
-    """Read the head of the enum constant at ``pos``; its name comes next."""
-    pos = read_class(stream, pos + 1)
-    if pos < 0:
-        return pos
-    handle = new_handle(stream, k.OTHER)
-    return handle if handle < 0 else pos
-
-
-@kernel
-def skip_enum_name(stream: Stream, pos: int) -> int:
-    """Pass over the name of an enum constant."""
-    if pos >= len(stream.data):
-        return lacking(stream, pos + 1)
-    code = stream.data[pos]
-    if code in (k.TC_STRING, k.TC_LONGSTRING):
-        return read_text(stream, pos)
-    if code != k.TC_REFERENCE:
-        return k.UNKNOWN
-    entry = reference(stream, pos + 1)
-    if entry < 0:
-        return entry
-    return pos + 5 if is_text(entry) else k.UNKNOWN
-
-
-@kernel
-def form_at(stream: Stream, pos: int) -> int:
-    """The form of the object at ``pos``, or that is referred to there, without reading it.
-
-    Its class is ``n[ROW]``. PLAIN for whatever else stands there.
-    """
-    n = stream.n
-    if pos >= len(stream.data):
-        return lacking(stream, pos + 1)
-    code = stream.data[pos]
-    if code == k.TC_REFERENCE:
+    if stream.data[pos] == k.TC_REFERENCE:
         entry = reference(stream, pos + 1)
         if entry < 0:
             return entry
-        if entry & 15 != k.OBJECT_OF:
-            return k.PLAIN
-        n[k.ROW] = entry >> 4
-    elif code in (k.TC_OBJECT, k.TC_ENUM):
-        n_handles = n[k.HANDLES]
-        inside = read_class(stream, pos + 1)
-        if inside < 0:
-            return inside
-        n[k.HANDLES] = n_handles
-    else:
-        return k.PLAIN
-    form: int = stream.classes[n[k.ROW], k.FORM]
-    return form
+        return pos + 5 if is_text(entry) else k.UNKNOWN
+    if stream.data[pos] in (k.TC_STRING, k.TC_LONGSTRING):
+        return read_text(stream, pos)
+    return k.UNKNOWN
 
 
 @kernel
-def open_object(stream: Stream, pos: int, form: int) -> int:
-    """Read the head of an object of this form; its class is ``n[ROW]``, its handle the last one."""
-    n = stream.n
+def expect(stream: Stream, pos: int, code: int) -> int:
+    """Pass over a byte that must be this one."""
     if pos >= len(stream.data):
         return lacking(stream, pos + 1)
-    if stream.data[pos] != k.TC_OBJECT:
-        return k.UNKNOWN
-    pos = read_class(stream, pos + 1)
-    if pos < 0:
-        return pos
-    if stream.classes[n[k.ROW], k.FORM] != form:
-        return k.UNKNOWN
-    handle = new_handle(stream, k.OBJECT_OF | n[k.ROW] << 4)
-    return handle if handle < 0 else pos
+    return pos + 1 if stream.data[pos] == code else k.UNKNOWN
 
 
 @kernel
-def read_object(stream: Stream, pos: int) -> int:
-    """Read the head of the object at ``pos``, whatever it is, and give it its handle."""
-    pos = read_class(stream, pos + 1)
-    if pos < 0:
-        return pos
-    row = stream.n[k.ROW]
-    form = stream.classes[row, k.FORM]
-    entry = k.OBJECT_OF | row << 4
-    if form in (k.A_BOOLEAN, k.AN_INTEGER):
-        n_bytes = 1 if form == k.A_BOOLEAN else 4
-        if pos + n_bytes > len(stream.data):
-            return lacking(stream, pos + n_bytes)
-        if form == k.A_BOOLEAN:
-            entry = k.TRUE_OR_FALSE | (16 if stream.data[pos] else 0)
-        else:
-            entry = k.INTEGER | u4(stream.data, pos) << 4
-    handle = new_handle(stream, entry)
-    return handle if handle < 0 else pos
-
-
-@kernel
-def skip_block(stream: Stream, pos: int) -> int:
-    """Pass over the block of raw data at ``pos``."""
-    start = pos + (2 if stream.data[pos] == k.TC_BLOCKDATA else 5)
-    if start > len(stream.data):
-        return lacking(stream, start)
-    size = np.int64(stream.data[pos + 1])
-    if stream.data[pos] == k.TC_BLOCKDATALONG:
-        size = i4(stream.data, pos + 1)
-    if size < 0:
+def read_block(stream: Stream, pos: int, size: int) -> int:
+    """Pass over a block of raw data that must be of this size."""
+    end = pos + 2 + size
+    if end > len(stream.data):
+        return lacking(stream, end)
+    if stream.data[pos] != k.TC_BLOCKDATA or stream.data[pos + 1] != size:
         return k.UNKNOWN
-    return start + size if start + size <= len(stream.data) else lacking(stream, start + size)
-
-
-@kernel
-def skip_value(stream: Stream, pos: int) -> int:
-    """Pass over a value, whatever it is, with all that it holds; what it holds takes handles."""
-    data, steps, frames = stream.data, stream.steps, stream.frames
-    depth = 0
-    while True:
-        if pos >= len(data):
-            return lacking(stream, pos + 1)
-        code = data[pos]
-        in_contents = depth > 0 and frames[depth - 1, 1] == k.UNTIL_END
-        is_done = True  # a value of the innermost object is complete
-        if code == k.TC_NULL:
-            pos += 1
-        elif code == k.TC_REFERENCE:
-            entry = reference(stream, pos + 1)
-            pos = entry if entry < 0 else pos + 5
-        elif code in (k.TC_STRING, k.TC_LONGSTRING):
-            pos = read_text(stream, pos)
-        elif code in (k.TC_OBJECT, k.TC_ARRAY):
-            if depth >= k.MAX_DEPTH:
-                return k.UNKNOWN
-            frame = frames[depth]
-            if code == k.TC_OBJECT:
-                pos = read_object(stream, pos)
-                if pos < 0:
-                    return pos
-                step = stream.classes[stream.n[k.ROW], k.FIRST_STEP]
-                if step < 0:
-                    return k.UNKNOWN
-                frame[0], frame[1] = step, steps[step, 1]
-                pos += steps[step, 0]
-            else:
-                pos = read_array(stream, pos, frame)
-                if pos < 0:
-                    return pos
-                item_bytes = stream.classes[stream.n[k.ROW], k.ITEM_BYTES]
-                if item_bytes > 0:
-                    pos += frame[1] * item_bytes
-                    frame[1] = 0
-            if frame[1] != 0:
-                depth += 1
-                is_done = False
-        elif code == k.TC_ENUM:
-            pos = read_enum(stream, pos)
-            if pos >= 0:
-                pos = skip_enum_name(stream, pos)
-        elif in_contents and code == k.TC_ENDBLOCKDATA:
-            frames[depth - 1, 1] = 1
-            pos += 1
-        elif in_contents and (code in (k.TC_BLOCKDATA, k.TC_BLOCKDATALONG)):
-            pos = skip_block(stream, pos)
-        else:
-            return k.UNKNOWN
-        if pos < 0:
-            return pos
-        while is_done and depth > 0:
-            frame = frames[depth - 1]
-            if frame[1] == k.UNTIL_END:
-                break
-            frame[1] -= 1
-            if frame[1] > 0:
-                break
-            frame[0] += 1
-            frame[1] = steps[frame[0], 1]
-            pos += steps[frame[0], 0]
-            if frame[1] != 0:
-                break
-            depth -= 1
-        if depth == 0:
-            return pos if pos <= len(data) else lacking(stream, pos)
+    return end

@@ -5,16 +5,8 @@ from __future__ import annotations
 from qpmask.jit import kernel
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import Columns, Stream
-from qpmask.qpdata.kernel.stream import (
-    full,
-    is_text,
-    lacking,
-    read_text,
-    reference,
-    text_end,
-    text_start,
-    u4,
-)
+from qpmask.qpdata.kernel.stream import full, is_text, text_end, text_start
+from qpmask.qpdata.kernel.values import read_entry
 
 
 @kernel
@@ -37,37 +29,22 @@ def pool_text(stream: Stream, columns: Columns, start: int, end: int) -> int:
 @kernel
 def keep_text(stream: Stream, columns: Columns, pos: int) -> int:
     """Read a text, a reference to one, or null; its number is ``n[TEXT]``, -1 for null."""
-    data, n = stream.data, stream.n
-    n[k.TEXT] = -1
-    if pos >= len(data):
-        return lacking(stream, pos + 1)
-    code = data[pos]
-    if code == k.TC_NULL:
-        return pos + 1
-    handle = n[k.HANDLES]
-    after = pos + 5
-    if code in (k.TC_STRING, k.TC_LONGSTRING):
-        after = read_text(stream, pos)
-        if after < 0:
-            return after
-    elif code == k.TC_REFERENCE:
-        entry = reference(stream, pos + 1)
-        if entry < 0:
-            return entry
-        if entry & 15 == k.POOLED:
-            n[k.TEXT] = entry >> 4
-            return after
-        if not is_text(entry):
-            return k.UNKNOWN
-        handle = u4(data, pos + 1) - k.FIRST_REFERENCE
-        if handle < n[k.KEPT + k.HANDLES] and entry & 15 == k.TEXT_AT:
-            n[k.WANTED] = handle
-            return k.POOL
-    else:
+    n = stream.n
+    pos = read_entry(stream, pos)
+    if pos < 0:
+        return pos
+    handle, entry = n[k.HANDLE], n[k.ENTRY]
+    if entry == k.NULL or entry & 15 == k.POOLED:
+        n[k.TEXT] = -1 if entry == k.NULL else entry >> 4
+        return pos
+    if not is_text(entry):
         return k.UNKNOWN
+    if handle < n[k.KEPT + k.HANDLES] and entry & 15 == k.TEXT_AT:
+        n[k.WANTED] = handle
+        return k.POOL
     text = pool_handle(stream, columns, handle)
     n[k.TEXT] = text
-    return text if text < 0 else after
+    return text if text < 0 else pos
 
 
 @kernel

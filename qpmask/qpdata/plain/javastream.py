@@ -35,8 +35,6 @@ from qpmask.qpdata.plain.values import (
 )
 
 STREAM_HEADER: Final = b"\xac\xed\x00\x05"
-#: Levels of super classes.
-MAX_SUPER_CLASSES: Final = 64
 
 _Items = Generator[None, object, None]
 """Asks for the values of an object or an array one by one."""
@@ -75,10 +73,6 @@ class JavaStream(ByteReader):
         """Give the next handle to a value."""
         self.handles.append(value)
         return len(self.handles) - 1
-
-    def set_handle(self, handle: int, value: object) -> None:
-        """Let a handle stand for something that was not complete when it was given."""
-        self.handles[handle] = value
 
     def reference(self) -> object:
         """Read a reference, after its code; give the value."""
@@ -119,7 +113,7 @@ class JavaStream(ByteReader):
         parent: ClassDesc | None = None
         while (code := self.byte("a class")) == k.TC_CLASSDESC:
             pending.append(self._new_class_desc())
-            if len(pending) > MAX_SUPER_CLASSES:
+            if len(pending) > k.MAX_SUPER_CLASSES:
                 raise self.corrupt("a class has too many super classes")
         if code == k.TC_REFERENCE:
             found = self.reference()
@@ -134,7 +128,7 @@ class JavaStream(ByteReader):
         for desc in reversed(pending):
             desc.chain = (desc.name, *(parent.chain if parent else ()))
             desc.levels = (*(parent.levels if parent else ()), desc)
-            if len(desc.levels) > MAX_SUPER_CLASSES:
+            if len(desc.levels) > k.MAX_SUPER_CLASSES:
                 raise self.corrupt("a class has too many super classes")
             parent = desc
         return parent
@@ -167,7 +161,7 @@ class JavaStream(ByteReader):
         self.pos += 1
         fields = tuple(primitive_names), "".join(codes), tuple(object_fields)
         desc = ClassDesc(name, flags, *fields)
-        self.set_handle(handle, desc)
+        self.handles[handle] = desc
         return desc
 
     def check_externalizable(self, desc: ClassDesc) -> None:
@@ -281,7 +275,7 @@ class JavaStream(ByteReader):
             desc = self._class_of("an enum")
             handle = self.new_handle(Mark.PENDING)
             constant = EnumConstant(desc, self._read_string("an enum has no name"))
-            self.set_handle(handle, constant)
+            self.handles[handle] = constant
             return constant, None
         if code == k.TC_CLASS:
             class_value = ClassValue(self._class_of("a class value"))
