@@ -27,7 +27,7 @@ WINDOW_BYTES: Final = 2 << 20
 """How much of a file is looked at at a time, unless something in it is longer."""
 MAX_CLASSES: Final = 1000  # each is looked for among all
 _MAX_SHARED: Final = 200
-_FIRST_ROOM: Final = 2048
+_FIRST_ROOM: Final = 512
 
 
 class NotKnownError(Exception):
