@@ -13,19 +13,27 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qpmask.classes.classmap import QUPATH_IGNORED, ClassEntry, ClassMap, Color, UnclassifiedRow
 from qpmask.common.arguments import check_kind, path_of
 from qpmask.errors import ClassMapError
 from qpmask.options import check_unclassified
 
+if TYPE_CHECKING:
+    from importlib.abc import Traversable
+
 
 def preset_names() -> tuple[str, ...]:
     """Names of the class maps that come with qpmask."""
-    folder = resources.files("qpmask.classes") / "presets"
+    folder = _presets()
     return tuple(sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".yaml")))
+
+
+def _presets() -> Traversable:
+    from importlib import resources
+
+    return resources.files("qpmask.classes") / "presets"
 
 
 def load_preset(name: str) -> ClassMap:
@@ -41,7 +49,7 @@ def load_preset(name: str) -> ClassMap:
         raise ClassMapError(
             f"There is no preset {name!r}.", hint=f"There are: {', '.join(preset_names())}."
         )
-    text = (resources.files("qpmask.classes") / "presets" / f"{name}.yaml").read_text("utf-8")
+    text = (_presets() / f"{name}.yaml").read_text("utf-8")
     return replace(_parse_yaml(text, f"preset {name}"), origin=f"preset {name}")
 
 

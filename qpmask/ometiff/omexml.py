@@ -32,7 +32,8 @@ LEVELS_NAMESPACE = "openmicroscopy.org/PyramidResolution"
 
 Color = tuple[int, int, int]
 
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Those that XML has not; to name those that it has instead takes 5 ms of each start.
+_NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 # A line break or tab in an attribute would come back as a space anyway.
 _BREAKS = re.compile("[\t\n\r]")
 _HEX_COLOR = re.compile("#[0-9a-fA-F]{6}")
