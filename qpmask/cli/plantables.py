@@ -82,10 +82,14 @@ def show_plan_file(plan: PlanFile, path: Path, *, as_json: bool, quiet: bool) ->
     name, run = shlex.quote(str(path)), plan.run
     of = f" of {run.source}" if run.source else ""
     click.echo(f"{path}: {run.command}, {count_of(len(plan.items), run.word)}{of}, into {plan.out}")
-    click.echo(f"  on any machine, in any number:  qpmask work {name} --task 1/4, 2/4, ...")
-    click.echo(f"  or by SLURM:                    qpmask submit {name} --slurm --array-size 4")
-    click.echo(f"  how far it is:                  qpmask status {name}")
-    click.echo(f"  the report, at the end:         qpmask collect {name}")
+    for what, command in (  # a line each, to be copied whole from a narrow window too
+        ("Nothing is done yet. On each of two machines, or terminals:", f"work {name} --task 1/2"),
+        ("", f"work {name} --task 2/2"),
+        ("Or by SLURM:", f"submit {name} --slurm --array-size 4"),
+        ("How far it is:", f"status {name}"),
+        ("The report, at the end:", f"collect {name}"),
+    ):
+        click.echo((f"{what}\n" if what else "") + f"  qpmask {command}")
 
 
 def item_shower(*, quiet: bool) -> Callable[[Any], None]:
@@ -108,7 +112,7 @@ def show_status(status: PlanStatus, plan: PlanFile) -> None:
     click.echo(f"{finished:,} of {count_of(status.total, word)} finished{share}")
     for what, n in (("done", status.done), ("skipped", status.skipped), ("failed", status.failed),
                     ("running", status.running), ("left", status.left)):  # fmt: skip
-        if n or what in ("done", "left"):
+        if n or what in ("done", "left") or (what == "running" and status.left):
             lost = f", {status.lost:,} of them begun by a task that died" if status.lost else ""
             click.echo(f"  {what:<8} {n:>9,}" + (lost if what == "left" else ""))
     if status.rate_per_hour is not None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -15,8 +14,9 @@ from typing import Any
 
 from qpmask._version import __version__
 from qpmask.batch.planned import PlanItem, PlannedRun
+from qpmask.cluster.records import forget_records
 from qpmask.errors import OptionsError, QpmaskError
-from qpmask.outputs import OutputFolder, json_text, write_file, writing
+from qpmask.outputs import OutputFolder, json_text, write_file
 from qpmask.outputs.claims import CLAIMS_FOLDER, PLANS_FOLDER
 
 _FORMAT = 2
@@ -93,8 +93,7 @@ def write_plan(path: Path, run: PlannedRun[Any]) -> PlanFile:
     with ExitStack() as stack:  # nobody else is writing there, and it can be written
         first, *_ = [stack.enter_context(OutputFolder(folder)) for folder in run.folders]
         run.prepare(first)
-        with writing(plan.folder, "The folder"), suppress(FileNotFoundError):
-            shutil.rmtree(plan.folder)
+        forget_records(plan.folder)
     write_file(path, plan.text())
     return plan
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,6 +124,19 @@ def record_of_round(folder: Path, key: str, number: int) -> dict[str, Any] | Non
         if found is not None:
             return found
     return None
+
+
+def forget_records(folder: Path) -> None:
+    """Remove what was told of a plan; claims stay, since a task may be between two of them.
+
+    Raises
+    ------
+    OutputError
+        It cannot be removed.
+    """
+    for name in (_RECORDS_FOLDER, _ROUNDS_FOLDER):
+        with writing(folder / name, "The folder"), contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(folder / name)
 
 
 def _path(folder: Path, key: str, status: str, number: int) -> Path:

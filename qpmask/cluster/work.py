@@ -30,6 +30,7 @@ from qpmask.outputs import writing
 from qpmask.outputs.claims import Claims, claimed
 
 _LOOKED_AT_S = 1.0  # other tasks that look at the lock hold it for a moment
+_PATIENCE_S = 60.0  # while somebody collects, or is told that tasks are at work
 _LOOKS, _LOOK_AGAIN_S = 4, 0.25
 
 
@@ -201,12 +202,25 @@ class Bench:
         if not self._claims.take(key):
             return None
         try:
-            check_alone(self.plan)  # a run looks for claims once it has its lock
+            if not self._is_alone():  # a run looks for claims once it has its lock
+                return None
             if record_of_round(self.plan.folder, item.key, self.round) is not None:
                 return None
             return self._make(item, before)
         finally:
             self._claims.give_back(key)
+
+    def _is_alone(self) -> bool:
+        """Whether no run holds a folder; one that does not last is waited for. False to stop."""
+        end = time.monotonic() + _PATIENCE_S
+        while not self.stop.is_set():
+            try:
+                check_alone(self.plan)
+                return True
+            except OutputError:
+                if time.monotonic() > end:
+                    raise
+        return False
 
     def _make(self, item: PlanItem, before: Found | None) -> Outcome:
         started = time.time()

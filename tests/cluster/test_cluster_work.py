@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ import qpmask
 from qpmask.cluster import collect, plan_status, read_plan_file, work_on
 from qpmask.cluster.records import join_round, latest_records, write_record
 from qpmask.errors import OptionsError, OutputError
-from qpmask.events import ImageStarted
+from qpmask.events import ImageStarted, ItemFinished
+from qpmask.outputs import OutputFolder
 from qpmask.outputs.claims import Claims
 
 NATIVE = qpmask.export_options(engine="native")
@@ -393,3 +395,44 @@ def test_a_claim_that_is_stale_by_this_clock_alone(
     done = work_on(plan)
     assert sorted(done.outcomes) == ["1", "3"]
     assert done.elsewhere == ("2",)
+
+
+def between_items(do: Callable[[], None]) -> Callable[[Any], None]:
+    """A listener that does something once, while a task has no claim."""
+    done: list[None] = []
+
+    def listen(event: Any) -> None:
+        if isinstance(event, ItemFinished) and not done:
+            done.append(do())
+
+    return listen
+
+
+def test_a_new_plan_while_a_task_is_between_two_items(tmp_path: Path) -> None:
+    path, out = tmp_path / "plan.json", tmp_path / "masks"
+    plan = plan_to_file(path, DEMO, out, None, NATIVE)
+    done = work_on(plan, (1, 1), between_items(lambda: _planned_again(path, out)))
+    assert done.ok
+    assert len(done.outcomes) == 3
+    assert collect(plan).ok
+
+
+def _planned_again(path: Path, out: Path) -> None:
+    plan_to_file(path, DEMO, out, None, NATIVE)
+
+
+def test_a_task_waits_for_one_who_collects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+    held: list[OutputFolder] = []
+
+    def collecting() -> None:
+        held.append(OutputFolder(plan.out))
+        threading.Timer(1.5, lambda: held[0].__exit__()).start()
+
+    assert work_on(plan, (1, 1), between_items(collecting)).ok
+
+    monkeypatch.setattr("qpmask.cluster.work._PATIENCE_S", 0)
+    with pytest.raises(OutputError, match="A run of qpmask"):
+        work_on(plan, (1, 1), between_items(lambda: held.append(OutputFolder(plan.out))))
+    held[1].__exit__()
+    assert not list(plan.claims_folder.iterdir())

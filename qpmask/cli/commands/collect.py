@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -27,9 +28,11 @@ def command(plan: Path, as_json: bool, quiet: bool, verbose: int) -> int:
 
     found = read_plan_file(plan)
     report = collect(found)
-    show_any_report(found.run.command, report, as_json=as_json, quiet=quiet)
+    # That it was interrupted would be told with "the same command goes on", which here is another.
+    shown = report if as_json else replace(report, interrupted=False)
+    show_any_report(found.run.command, shown, as_json=as_json, quiet=quiet)
     left = [i.name for i, record in zip(found.items, report, strict=True) if not record.ok]
-    if left and not (quiet or as_json):
+    if left and not as_json:
         more = f" and {len(left) - 3} more" if len(left) > 3 else ""
         error_console().print(
             f"{count_of(len(left), found.run.word)} left: {', '.join(left[:3])}{more}. "

@@ -49,6 +49,7 @@ def command(plan: Path, task: str, quiet: bool, verbose: int) -> int:
         words = [f"task {task}: {count_of(ok, found.run.word)} done"]
         words += [f"{n - ok} failed"] if ok < n else []
         words += [f"{len(done.elsewhere)} left to other tasks"] if done.elsewhere else []
+        words += ["interrupted; the same command goes on"] if done.interrupted else []
         error_console().print(", ".join(words))
     if done.interrupted:
         return exits.INTERRUPTED
