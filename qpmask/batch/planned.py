@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from qpmask.batch.batch import ItemT, Record, Work, settle
+from qpmask.batch.report import record_from
 from qpmask.outputs import OutputWriter
 
 
@@ -220,9 +221,51 @@ class _AnyRecord(Record, Protocol):
     def as_dict(self) -> dict[str, Any]: ...
 
 
+SourceT = TypeVar("SourceT")
+RecordT = TypeVar("RecordT", bound=_AnyRecord)
+
+
 def outcome_of(record: _AnyRecord) -> Outcome:
     """A record as an outcome; its data is the record's."""
     return Outcome(record.status, record.ok, record.summary, record.as_dict())
+
+
+def by_key(items: Sequence[PlanItem], sources: Iterable[SourceT]) -> dict[str, SourceT]:
+    """What is worked on, by the keys of the plan's items; both in one order."""
+    return {item.key: source for item, source in zip(items, sources, strict=True)}
+
+
+def records_of(
+    found: Sequence[Mapping[str, Any] | None],
+    sources: Iterable[SourceT],
+    kind: type[RecordT],
+    came_to_nothing: Callable[[SourceT, str, str], RecordT],
+    gone: Callable[[SourceT, RecordT], str | None],
+) -> tuple[RecordT, ...]:
+    """The records of a report, from what tasks told.
+
+    Parameters
+    ----------
+    found : sequence of mapping or None
+        As :meth:`PlannedRun.report` gets it.
+    sources : iterable
+        What was worked on, in the same order.
+    kind : type
+        Of the records.
+    came_to_nothing : callable
+        Makes a record of a source, a status and why.
+    gone : callable
+        Says why what a task made is not there any more; None where it is.
+    """
+    records = []
+    for source, data in zip(sources, found, strict=True):
+        if data is None:
+            records.append(came_to_nothing(source, "interrupted", NOT_DONE))
+            continue
+        record = record_from(kind, data)
+        why = gone(source, record) if record.ok else None
+        records.append(record if why is None else came_to_nothing(source, "failed", why))
+    return tuple(records)
 
 
 def plain(value: Any) -> Any:

@@ -11,6 +11,17 @@ def count_text(count: int, word: str) -> str:
     return f"{count:,} {word if count == 1 else plural}"
 
 
+def value_text(value: object, between: str = ", ") -> str:
+    """A value of an option: ``none``, ``yes``, ``0.5``, ``512 x 512``."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return between.join(value_text(one, between) for one in value) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def objects_text(count: int) -> str:
     """``1 object``, ``2,000 objects``."""
     return count_text(count, "object")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from qpmask.batch.planned import (
-    NOT_DONE,
     Desk,
     ItemMaker,
     Outcome,
@@ -16,11 +15,12 @@ from qpmask.batch.planned import (
     PlannedRun,
     Times,
     WorkMaker,
+    by_key,
     flat,
     outcome_of,
     plain,
+    records_of,
 )
-from qpmask.batch.report import record_from
 from qpmask.errors import OptionsError
 from qpmask.features.job import FeatureItem, FeatureWork
 from qpmask.features.options import FeatureOptions, feature_options
@@ -68,41 +68,36 @@ class PlannedFeatures(PlannedRun[FeatureReport]):
             for path in self.files:
                 yield FeatureItem(path, choice)
 
-    def _by_key(self) -> dict[str, FeatureItem]:
-        return {i.key: source for i, source in zip(self.items, self._sources(), strict=True)}
-
     def maker(self, desk: Desk) -> ItemMaker:
         """What makes features in this process, by the model that it loaded last."""
         options = feature_options(**flat(self.options, "how"))
-        return WorkMaker(FeatureWork(options, desk.scratch), self._by_key(), desk)
+        return WorkMaker(
+            FeatureWork(options, desk.scratch), by_key(self.items, self._sources()), desk
+        )
 
     def lost(self, item: PlanItem, why: str) -> Outcome:
         """The outcome of features whose process died."""
-        return outcome_of(_record(self._by_key()[item.key], "failed", why))
+        return outcome_of(_record(by_key(self.items, self._sources())[item.key], "failed", why))
 
     def report(
         self, folder: OutputWriter, found: Sequence[Mapping[str, Any] | None], times: Times
     ) -> FeatureReport:
         """Write features.json and features.csv."""
-        records = []
-        for source, data in zip(self._sources(), found, strict=True):
-            if data is None:
-                records.append(_record(source, "interrupted", NOT_DONE))
-                continue
-            record = record_from(FeatureRecord, data)
-            if record.ok and not source.path.is_file():
-                record = _record(source, "failed", f"The patch file {source.path} is gone.")
-            records.append(record)
+        records = records_of(found, self._sources(), FeatureRecord, _record, _gone)
         report = FeatureReport(
             output=self.out,
             started=times.started,
             seconds=times.seconds,
             options=dict(self.options),
-            records=tuple(records),
+            records=records,
             interrupted=any(record.status == "interrupted" for record in records),
         )
         write_report(folder, report)
         return report
+
+
+def _gone(source: FeatureItem, record: FeatureRecord) -> str | None:
+    return None if source.path.is_file() else f"The patch file {source.path} is gone."
 
 
 def _record(source: FeatureItem, status: str, why: str) -> FeatureRecord:

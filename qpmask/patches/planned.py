@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from qpmask.batch.batch import settle
 from qpmask.batch.planned import (
-    NOT_DONE,
     Desk,
     ItemMaker,
     Outcome,
     PlanItem,
     PlannedRun,
     Times,
+    by_key,
     flat,
     plain,
+    records_of,
 )
-from qpmask.batch.report import record_from
 from qpmask.outputs import OutputWriter
 from qpmask.patches.h5file import require_h5py
 from qpmask.patches.job import PatchWork
@@ -122,7 +122,8 @@ class PlannedPatches(PlannedRun[PatchReport]):
 
     def lost(self, item: PlanItem, why: str) -> Outcome:
         """The outcome of a slide whose process died."""
-        return _outcome(self._work().record(self._source_of(item), "failed", why), None)
+        source = by_key(self.items, self.sources)[item.key]
+        return _outcome(self._work().record(source, "failed", why), None)
 
     def report(
         self, folder: OutputWriter, found: Sequence[Mapping[str, Any] | None], times: Times
@@ -130,16 +131,12 @@ class PlannedPatches(PlannedRun[PatchReport]):
         """Write report.json and report.csv, and those of the masks."""
         warnings: tuple[str, ...] = ()
         if self.masks is not None:
-            by_key = {
-                item.key: None if data is None else data["mask"]
-                for item, data in zip(self.items, found, strict=True)
-            }
-            of_masks = [by_key[item.key] for item in self.masks.items]
+            of_key = by_key(self.items, (None if data is None else data["mask"] for data in found))
+            of_masks = [of_key[item.key] for item in self.masks.items]
             writer = OutputWriter(self.masks.out)
             warnings = self.masks.report(writer, of_masks, times).warnings
-        records = tuple(
-            self._record(source, data) for source, data in zip(self.sources, found, strict=True)
-        )
+        told = [None if data is None else data["record"] for data in found]
+        records = records_of(told, self.sources, PatchRecord, self._work().record, self._gone)
         report = PatchReport(
             output=self.out,
             started=times.started,
@@ -152,20 +149,13 @@ class PlannedPatches(PlannedRun[PatchReport]):
         write_report(folder, report)
         return report
 
-    def _record(self, source: SlideSource, data: Mapping[str, Any] | None) -> PatchRecord:
-        if data is None:
-            return self._work().record(source, "interrupted", NOT_DONE)
-        record = record_from(PatchRecord, data["record"])
-        if record.ok and record.file is not None and not (self.out / record.file).is_file():
-            gone = f"Its patch file {record.file} is gone; it was made."
-            return self._work().record(source, "failed", gone)
-        return record
+    def _gone(self, source: SlideSource, record: PatchRecord) -> str | None:
+        if record.file is None or (self.out / record.file).is_file():
+            return None
+        return f"Its patch file {record.file} is gone; it was made."
 
     def _work(self, scratch: Path | None = None) -> PatchWork:
         return PatchWork(self.options, self.out, scratch)
-
-    def _source_of(self, item: PlanItem) -> SlideSource:
-        return next(s for i, s in zip(self.items, self.sources, strict=True) if i.key == item.key)
 
 
 def plan_patches_run(

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from qpmask.common.words import value_text
+
 _READ = "it cannot be read, or does not say what it was made from"
 
 #: How messages call what decides patches, where its key would not do.
@@ -80,7 +82,7 @@ def changes_of(there: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> It
         elif key in ("size", "choice") and isinstance(a, dict) and isinstance(b, dict):
             yield from _inner_changes(a, b)
         else:
-            yield f"{_WORDS.get(key, key.replace('_', ' '))} {_text(a)} -> {_text(b)}"
+            yield f"{_WORDS.get(key, key.replace('_', ' '))} {value_text(a)} -> {value_text(b)}"
 
 
 def _file_changes(what: str, a: object, b: object) -> Iterator[str]:
@@ -96,18 +98,8 @@ def _inner_changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:
     said = [key for key in changed if key not in _FOLLOWS]
     for key in said or changed[:1]:
         what = _WORDS.get(key, key.replace("_", " "))
-        yield f"{what} {_text(a.get(key))} -> {_text(b.get(key))}"
+        yield f"{what} {value_text(a.get(key))} -> {value_text(b.get(key))}"
 
 
 _FOLLOWS = {"patch_px0", "step_px0", "mpp", "target_magnification", "level", "read_px",
             "level_scale"}  # fmt: skip
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "none"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from qpmask.classes import ClassMap, format_color
+from qpmask.common.words import value_text
 from qpmask.options import ORDERS
 from qpmask.outputs import (
     INSTANCES_SUFFIX,
@@ -29,6 +31,7 @@ _MAX_CLASSES = 4  # changes of classes that are said
 _CLASS_MAP = "the class map"  # where nothing more is known of what changed in it
 
 #: How messages call what decides a mask, where its key would not do.
+_text = partial(value_text, between=" x ")
 _WORDS = {
     "tile_px": "tile size",
     "image": "size of the image",
@@ -176,16 +179,6 @@ def _color_changes(old: object, legend: Iterable[LegendRow]) -> Iterator[str]:
         color = None if row.color is None else format_color(row.color)
         if row.name in before and before[row.name] != color:
             yield f"colour of {row.name!r} {_text(before[row.name])} -> {_text(color)}"
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return " x ".join(map(_text, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def blanked_masks(folder: Path, images: Iterable[ImagePlan]) -> list[ImagePlan]:

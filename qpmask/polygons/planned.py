@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from qpmask.batch.planned import (
-    NOT_DONE,
     Desk,
     ItemMaker,
     Outcome,
@@ -16,10 +15,11 @@ from qpmask.batch.planned import (
     PlannedRun,
     Times,
     WorkMaker,
+    by_key,
     outcome_of,
     plain,
+    records_of,
 )
-from qpmask.batch.report import record_from
 from qpmask.errors import OptionsError
 from qpmask.geojson.write import WriteOptions
 from qpmask.objectfiles.record import ObjectFileRecord, ObjectFileReport
@@ -80,39 +80,32 @@ class PlannedPolygons(PlannedRun[ObjectFileReport]):
     def _sources(self) -> list[FileItem]:
         return [FileItem(path) for path in self.masks]
 
-    def _by_key(self) -> dict[str, FileItem]:
-        return {i.key: source for i, source in zip(self.items, self._sources(), strict=True)}
-
     def _work(self) -> ObjectFileWork[FileItem]:
         return work_of(MaskTracer(self.trace), self._sources(), self.options)
 
     def maker(self, desk: Desk) -> ItemMaker:
         """What traces masks in this process."""
-        return WorkMaker(self._work(), self._by_key(), desk)
+        return WorkMaker(self._work(), by_key(self.items, self._sources()), desk)
 
     def lost(self, item: PlanItem, why: str) -> Outcome:
         """The outcome of a mask whose process died."""
-        return outcome_of(_record(self._by_key()[item.key], "failed", why))
+        return outcome_of(_record(by_key(self.items, self._sources())[item.key], "failed", why))
 
     def report(
         self, folder: OutputWriter, found: Sequence[Mapping[str, Any] | None], times: Times
     ) -> ObjectFileReport:
         """Write report.json."""
-        records = []
-        for source, data in zip(self._sources(), found, strict=True):
-            if data is None:
-                records.append(_record(source, "interrupted", NOT_DONE))
-                continue
-            record = record_from(ObjectFileRecord, data)
-            if record.ok and record.file is not None and not Path(record.file).is_file():
-                record = _record(source, "failed", f"Its file {record.file} is gone; it was made.")
-            records.append(record)
+        records = records_of(found, self._sources(), ObjectFileRecord, _record, _gone)
         interrupted = any(record.status == "interrupted" for record in records)
-        report = ObjectFileReport(
-            self.out, times.started, times.seconds, tuple(records), interrupted
-        )
+        report = ObjectFileReport(self.out, times.started, times.seconds, records, interrupted)
         folder.write_json(REPORT_JSON, report.as_dict())
         return report
+
+
+def _gone(source: FileItem, record: ObjectFileRecord) -> str | None:
+    if record.file is None or Path(record.file).is_file():
+        return None
+    return f"Its file {record.file} is gone; it was made."
 
 
 def _record(source: FileItem, status: str, why: str) -> ObjectFileRecord:
