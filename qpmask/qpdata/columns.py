@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qpmask.classes.names import class_name
-from qpmask.qpdata.model import ImageObjects, ObjectDetails, PathClassName, RoiKind, Rois
+from qpmask.qpdata.model import ImageObjects, PathClassName, RoiKind, Rois
 from qpmask.qpdata.names import MAX_CLASS_PARTS
 
 
@@ -81,33 +81,12 @@ def corners_as_read(kind: npt.NDArray[np.uint8], box_px0: npt.NDArray[np.float64
     box_px0[which, 2:] = np.where(turned, boxes[:, :2], ends)
 
 
-def image_objects(
-    columns: dict[str, npt.NDArray[Any]],
-    *,
-    version: int,
-    server: str,
-    image_type: str | None,
-    names: tuple[str | None, ...],
-    classes: tuple[PathClassName, ...],
-    details: ObjectDetails | None,
-) -> ImageObjects:
+def image_objects(columns: dict[str, npt.NDArray[Any]], **others: Any) -> ImageObjects:
     """Make the columns; ``columns`` has those of objects, ROIs and rings by their names."""
-    roi_columns = {name: columns[name] for name in Rois.__dataclass_fields__ if name != "kind"}
     corners_as_read(columns["roi_kind"], columns["box_px0"])
-    return ImageObjects(
-        version=version,
-        server=server,
-        image_type=image_type,
-        kind=columns["kind"],
-        parent=columns["parent"],
-        class_index=columns["class_index"],
-        locked=columns["locked"],
-        roi=columns["roi"],
-        nucleus_roi=columns["nucleus_roi"],
-        missing=columns["missing"],
-        names=names,
-        ids=columns["ids"],
-        classes=classes,
-        rois=Rois(kind=columns["roi_kind"], **roi_columns),
-        details=details,
+    of_objects, of_rois = (
+        {name: columns[name] for name in part.__dataclass_fields__ if name in columns}
+        for part in (ImageObjects, Rois)
     )
+    of_rois["kind"] = columns["roi_kind"]
+    return ImageObjects(rois=Rois(**of_rois), **of_objects, **others)

@@ -79,8 +79,8 @@ N_NUMBERS: Final = 50
 # ------------------------------------------------------------ handles: kind | payload << 4
 
 OTHER, TEXT_AT, ID_KEY, POOLED, CLASS_ROW, OBJECT_OF, TRUE_OR_FALSE, INTEGER = range(8)
-"""Payloads: nothing; offset of a text's code (0: unknown), also if it is the key of an object's id;
-number of a text; row of a class; row of an object's class; the value (of two)."""
+"""Payloads: nothing; offset of a text's code, also if it is the key of an object's id; number of a
+text; row of a class; row of an object's class; the value (of two)."""
 PATH_CLASS, ROI_NUMBER, OBJECT_ARRAY, NAME_LIST, NULL = range(8, 13)
 
 # ------------------------------------------------------------------- columns of classes

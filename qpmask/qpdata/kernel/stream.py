@@ -1,4 +1,4 @@
-"""The grammar of a Java Object Serialization stream, compiled: values of any kind.
+"""What a Java Object Serialization stream is made of, compiled: numbers, handles, texts, blocks.
 
 https://docs.oracle.com/en/java/javase/21/docs/specs/serialization/protocol.html. Every place is
 compared with the end of the window before it is looked at.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeGuard
+from typing import Any, Final, TypeGuard
 
 import numpy as np
 
@@ -214,16 +214,18 @@ class Hierarchy:
 
     def columns(self) -> dict[str, np.ndarray]:
         """All columns but the classes of the objects."""
-        found = self.objects
+        ids = np.array([item.id for item in self.objects], "S36")
         columns = {
-            "kind": np.array([item.kind for item in found], np.uint8),
-            "ids": np.array([item.id for item in found], "S36"),
+            name: np.array([getattr(item, name) for item in self.objects], dtype)
+            for name, dtype in _COLUMNS.items()
         }
-        for name in ("parent", "roi", "nucleus_roi"):
-            columns[name] = np.array([getattr(item, name) for item in found], np.int32)
-        for name in ("locked", "missing"):
-            columns[name] = np.array([getattr(item, name) for item in found], np.bool_)
-        return columns | self.rois.columns()
+        return columns | {"ids": ids} | self.rois.columns()
+
+
+_COLUMNS: Final = {
+    "kind": np.uint8, "parent": np.int32, "roi": np.int32, "nucleus_roi": np.int32,
+    "locked": np.bool_, "missing": np.bool_,
+}  # fmt: skip
 
 
 def _is_a(value: object, class_name: str) -> TypeGuard[JavaObject]:
