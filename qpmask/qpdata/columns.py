@@ -84,9 +84,6 @@ def corners_as_read(kind: npt.NDArray[np.uint8], box_px0: npt.NDArray[np.float64
 def image_objects(columns: dict[str, npt.NDArray[Any]], **others: Any) -> ImageObjects:
     """Make the columns; ``columns`` has those of objects, ROIs and rings by their names."""
     corners_as_read(columns["roi_kind"], columns["box_px0"])
-    of_objects, of_rois = (
-        {name: columns[name] for name in part.__dataclass_fields__ if name in columns}
-        for part in (ImageObjects, Rois)
-    )
-    of_rois["kind"] = columns["roi_kind"]
-    return ImageObjects(rois=Rois(**of_rois), **of_objects, **others)
+    of_rois = {name: columns[name] for name in Rois.__dataclass_fields__ if name != "kind"}
+    others |= {name: columns[name] for name in ImageObjects.__dataclass_fields__ if name in columns}
+    return ImageObjects(rois=Rois(kind=columns["roi_kind"], **of_rois), **others)

@@ -215,14 +215,14 @@ class Hierarchy:
     def columns(self) -> dict[str, np.ndarray]:
         """All columns but the classes of the objects."""
         ids = np.array([item.id for item in self.objects], "S36")
-        columns = {
+        columns: dict[str, np.ndarray] = {
             name: np.array([getattr(item, name) for item in self.objects], dtype)
             for name, dtype in _COLUMNS.items()
         }
         return columns | {"ids": ids} | self.rois.columns()
 
 
-_COLUMNS: Final = {
+_COLUMNS: Final[dict[str, type[np.generic]]] = {
     "kind": np.uint8, "parent": np.int32, "roi": np.int32, "nucleus_roi": np.int32,
     "locked": np.bool_, "missing": np.bool_,
 }  # fmt: skip
