@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 
 from qpmask.collection import chunkbits
 from qpmask.collection.arrays import THREADS
-from qpmask.collection.grid import Grid, Position
+from qpmask.collection.grid import STEP, Grid, Position
+from qpmask.collection.picked import packed
+from qpmask.collection.sources import Added
 from qpmask.collection.spool import Spool, SpooledMask
 from qpmask.errors import OptionsError, OutsideMaskError, WrongTypeError
 from qpmask.ometiff.regiontiles import cut_axis
 from qpmask.ometiff.threads import in_threads
 
 _WAITING_BYTES = 64 << 20
+_SMALL_BYTES = 1 << 20  # chunks of no more are done in less time than threads are given them
 
 
 class BlockWriter:
@@ -134,6 +137,10 @@ class BlockWriter:
                 inside = (slice(None), *(slice(r.start, r.stop) for r in grid.box(at)[1:]))
                 self.write_chunk(at, band[inside])
 
+            if math.prod(grid.chunk) <= _SMALL_BYTES:
+                for at in below:
+                    do(at)
+                continue
             for _ in in_threads(do, below, THREADS):
                 pass
 
@@ -144,12 +151,10 @@ class BlockWriter:
             if held is None:
                 pixels = np.zeros(self._grid.chunk, self._dtype)
             else:
-                blob, chunk = self._spool.blob(held), self._grid.chunk
-                if self._mask.dtype == "bool":
-                    n_bytes = math.prod(chunk) // 8
-                    pixels = chunkbits.unpack(chunkbits.from_block(blob, n_bytes), chunk)
-                else:
-                    pixels = self._mask.codec.decode(blob, chunk, self._dtype).copy()
+                mask = Added(self._spool, self._mask, self._grid)
+                found = mask.pixels(at)
+                assert found is not None
+                pixels = found if found.flags.writeable else found.copy()
         self._waiting[at] = pixels
         return pixels
 
@@ -159,22 +164,34 @@ class BlockWriter:
         if self._mask.dtype == "bool":
             bits = chunkbits.pack(pixels, chunk)
             n_pixels = chunkbits.count(bits)
-            inside = chunkbits.extent(bits, chunk) if n_pixels else ()
-            blob = chunkbits.to_block(bits) if n_pixels else b""
         else:
             n_pixels = int(np.count_nonzero(pixels))
-            inside = chunkbits.extent_of(pixels) if n_pixels else ()
-            full = np.zeros(chunk, self._dtype)
-            full[tuple(slice(0, n) for n in pixels.shape)] = pixels
-            blob = self._mask.codec.encode(full) if n_pixels else b""
         if not n_pixels:
             self._spool.drop(self._number, at)
             return
+        codec, picked = self._mask.codec, b""
+        if self._mask.dtype == "bool":
+            inside = chunkbits.extent(bits, chunk)
+            if codec is None:
+                blob = chunkbits.to_block(bits)
+            else:
+                one = np.dtype(np.uint8)
+                blob = codec.encode_mask(
+                    bits, 1, one, lambda: chunkbits.unpack(bits, chunk).view(one)
+                )
+                small = chunkbits.picked(bits, chunk, STEP[len(chunk)])
+                picked = packed(small.view(np.uint8)) or b""
+        else:
+            inside = chunkbits.extent_of(pixels)
+            full = np.zeros(chunk, self._dtype)
+            full[tuple(slice(0, n) for n in pixels.shape)] = pixels
+            assert codec is not None
+            blob = codec.encode(full)
         box = tuple(
             (first * side + low, first * side + high)
             for first, side, (low, high) in zip(at, chunk, inside, strict=True)
         )
-        self._spool.put(self._number, at, blob, n_pixels, box)
+        self._spool.put(self._number, at, blob, n_pixels, box, picked)
 
 
 def checked_type(pixels: NDArray[Any], mask: SpooledMask) -> NDArray[Any]:

@@ -52,7 +52,7 @@ class Layer:
     step, first : int
         Scale of each level to the one before, and scale of the first.
     only : int, optional
-        The label of a true-or-false mask that is alone in it.
+        What a true-or-false mask is that is alone in it.
     """
 
     def __init__(
@@ -216,10 +216,13 @@ class Layer:
         level: int,
         where: tuple[Positions, ...],
         out: NDArray[Any],
-        put: Callable[[NDArray[Any], NDArray[np.bool_]], None],
+        put: Callable[[NDArray[Any], NDArray[np.bool_]], None] | None = None,
         within: Box | None = None,
     ) -> None:
-        """As :meth:`read`, of an array of a single mask: `put` is told where the mask is."""
+        """As :meth:`read`, of an array of a single mask: `put` is told where the mask is.
+
+        Without `put`, `out` is of booleans, which become true there.
+        """
         grid, label = self.arrays[level].grid, self.only
         assert label is not None
 
@@ -227,13 +230,22 @@ class Layer:
             bits = self.bits(level, share.at, label)
             if bits is None:
                 return
-            box = tuple(map(_bounds, share.inside))
-            pixels = chunkbits.part(bits, grid.chunk, [slice(*pair) for pair in box])
+            box = [range(*_bounds(inside)) for inside in share.inside]
+            if put is None and all(map(_is_plain, (*share.inside, *share.out))):
+                at = [part.start for part in share.out]
+                chunkbits.mark(bits, grid.chunk, box, out, at)
+                return
+            pixels = chunkbits.part(bits, grid.chunk, box)
             inside = tuple(
-                slice(i.start - b[0], i.stop - b[0], i.step) if isinstance(i, slice) else i - b[0]
+                slice(i.start - b.start, i.stop - b.start, i.step) if isinstance(i, slice)
+                else i - b.start
                 for i, b in zip(share.inside, box, strict=True)
-            )
-            put(out[share.out], _picked(pixels, inside))
+            )  # fmt: skip
+            found = _picked(pixels, inside)
+            if put is None:
+                out[share.out] |= found
+            else:
+                put(out[share.out], found)
 
         _all(bring, list(_shares(grid, where, within)), _FEW_MASKS)
 
@@ -275,6 +287,11 @@ def _all(bring: Callable[[_Share], None], shares: list[_Share], few: int = _FEW_
     else:
         for _ in in_threads(bring, shares, THREADS):
             pass
+
+
+def _is_plain(part: Any) -> bool:
+    """Whether it is a slice of neighbours, the lowest first."""
+    return isinstance(part, slice) and part.step in (None, 1)
 
 
 def _bounds(inside: Any) -> tuple[int, int]:

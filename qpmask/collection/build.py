@@ -40,11 +40,16 @@ class _Planned:
     codec: ChunkCodec
 
     @property
+    def only(self) -> int | None:
+        """What a true-or-false mask is in an array of its own; None of several, and of integers."""
+        return metadata.only_value(self.path, self.rows)
+
+    @property
     def copied(self) -> Layer | None:
         """The array of before, where it goes over as it is."""
         (first, *more) = self.sources
         if isinstance(first, Kept) and not more and not first.gone:
-            return first.layer
+            return first.layer if first.layer.only == self.only else None
         return None
 
 
@@ -95,7 +100,8 @@ def build(
         if one.copied is not None:
             _copy(out, one.copied, path)
         else:
-            _write(out, path, _Painter(one.sources, one.rows, one.dtype, one.codec), grids, grids)
+            painter = _Painter(one.sources, one.rows, one.dtype, one.codec, only=one.only)
+            _write(out, path, painter, grids, grids)
     if not is_root:
         below = list(sources)
         if before is not None:
@@ -117,17 +123,11 @@ def _plan(about: About, sources: Sequence[Source]) -> list[_Planned]:
                 rows += [replace(row, layer="") for row in source.rows]
             else:
                 assert isinstance(source, Added)
-                mask = source.mask
-                rows.append(
-                    MaskRow(
-                        mask.name, mask.label, mask.dtype, "", mask.n_pixels, mask.box(n_axes),
-                        mask.color, mask.group,
-                    )
-                )  # fmt: skip
+                rows.append(source.mask.row(n_axes))
         if not rows:
             continue
         first = members[0]
-        label = max(row.label for row in rows)
+        label = max(row.label for row in rows) if len(rows) > 1 or len(groups) == 1 else 1
         dtype = stored_type(rows[0].dtype, label)
         codec = of_many(n_axes) if len(rows) > 1 else of_one(n_axes)
         if rows[0].dtype != "bool":
@@ -203,6 +203,8 @@ class _Painter:
         Of the array.
     is_flat : bool
         Whether it is all masks, flattened.
+    only : int, optional
+        What the only mask is in it, of an array of a single one that is true or false.
     """
 
     def __init__(
@@ -212,8 +214,10 @@ class _Painter:
         dtype: np.dtype[Any],
         codec: ChunkCodec,
         is_flat: bool = False,
+        only: int | None = None,
     ) -> None:
         self.dtype, self.codec = dtype, codec
+        self._only = only
         self._is_flat = is_flat
         self._rank = np.zeros(max((row.label for row in rows), default=0) + 1, np.uint32)
         self._rank[[row.label for row in rows]] = np.arange(1, len(rows) + 1)
@@ -221,7 +225,6 @@ class _Painter:
         self._added = [s for s in sources if isinstance(s, Added)]
         self._added.sort(key=lambda source: int(self._rank[source.mask.label]))
         self._at = {id(s): s.positions() for s in sources}
-        self._only = rows[0].label if len(rows) == 1 and rows[0].dtype == "bool" else None
         self._is_integers = not is_flat and bool(rows) and rows[0].dtype != "bool"
 
     def chunk(self, at: Position, grid: Grid, step: int | None) -> _Chunk:
@@ -231,17 +234,19 @@ class _Painter:
         if not kept and not added:
             return None, None
         if self._is_integers and added:
-            labels = added[0].labels(at)
+            if step is None:
+                return added[0].blob(at), None
+            labels = added[0].pixels(at)
             assert labels is not None
             return added[0].blob(at), every(labels, step)
         if self._only is not None and not kept:
+            small = None if step is None else added[0].picked(at)
+            small_labels = None if small is None else packed(small * self.dtype.type(self._only))
+            if self._only == 1 and added[0].mask.codec == self.codec and self.dtype == np.uint8:
+                return added[0].blob(at), small_labels
             bits = added[0].bits(at)
             assert bits is not None
-            blob = self._encoded(bits, grid.chunk)
-            if step is None:
-                return blob, None
-            small = chunkbits.picked(bits, grid.chunk, step)
-            return blob, packed(small * self.dtype.type(self._only))
+            return self._encoded(bits, grid.chunk), small_labels
         if len(kept) == 1 and not added and not kept[0].gone:
             same = self._same(kept[0], at)
             if same is not None:
@@ -266,9 +271,9 @@ class _Painter:
             if at in self._at[id(source)]:
                 self._lay(small, source, at, each)
         for added in self._added:
-            bits = added.bits(at)
-            if bits is not None:
-                small[chunkbits.picked(bits, grid.chunk, step)] = added.mask.label
+            where = added.picked(at)
+            if where is not None:
+                small[where] = added.mask.label
         return packed(small)
 
     def encode(self, labels: NDArray[Any]) -> bytes:
@@ -287,6 +292,8 @@ class _Painter:
     def _same(self, source: Kept, at: Position) -> bytes | None:
         """A chunk of an array of before that can stay as it is."""
         if self._is_flat and source.rows[0].dtype != "bool":
+            return None
+        if source.layer.only not in (None, self._only or source.rows[0].label):
             return None
         info = source.layer.arrays[0]
         if (info.dtype, info.codec.kind, info.codec.has_crc) != (self.dtype, self.codec.kind, True):

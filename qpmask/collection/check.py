@@ -117,7 +117,7 @@ class _Check:
             for level in range(1, len(layer.grids)):
                 picked[level] += yield from _against_level(layer, level, at, inside, _names(rows))
         for row in rows:
-            label = row.label if row.dtype == "bool" else 1
+            label = (layer.only or row.label) if row.dtype == "bool" else 1
             n = counts.pop(label, 0)
             if n != row.n_pixels:
                 yield f"the mask {row.name!r} has {n:,} pixels, and should have {row.n_pixels:,}"

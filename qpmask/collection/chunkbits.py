@@ -6,6 +6,7 @@ lowest bit. A chunk is a multiple of 64 pixels.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +15,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.collection import runkernels
+from qpmask.collection import bitkernels, runkernels
 from qpmask.collection.blosc import CodecError
 
 Bits = NDArray[np.uint8]
@@ -46,17 +47,43 @@ def unpack(bits: Bits, chunk: tuple[int, ...]) -> NDArray[np.bool_]:
     return np.unpackbits(bits, bitorder="little").view(bool).reshape(chunk)
 
 
-def part(bits: Bits, chunk: tuple[int, ...], inside: Sequence[slice]) -> NDArray[np.bool_]:
-    """Some of a chunk, as :func:`unpack` followed by slices without steps."""
+def mark(
+    bits: Bits,
+    chunk: tuple[int, ...],
+    box: Sequence[range],
+    out: NDArray[np.bool_],
+    at: Sequence[int],
+) -> None:
+    """Set pixels where a box of a chunk is set.
+
+    Parameters
+    ----------
+    bits : ndarray of uint8
+        The chunk.
+    chunk : tuple of int
+        Its shape.
+    box : sequence of range
+        Pixels of the chunk, along each axis.
+    out : ndarray of bool
+        Gets the pixels; C-contiguous.
+    at : tuple of int
+        Where in `out` the first of them goes.
+    """
     *before, width = chunk
-    if width % 8:
-        return unpack(bits, chunk)[tuple(inside)]
-    *outer, last = inside
-    first = last.start // 8
-    where = (*outer, slice(first, -(-last.stop // 8)))
-    some = bits.reshape(*before, width // 8)[where]
-    pixels = np.unpackbits(some, axis=-1, bitorder="little").view(bool)
-    return pixels[..., last.start - first * 8 : last.stop - first * 8]
+    if width % 64:
+        pixels = unpack(bits, chunk)[tuple(slice(r.start, r.stop) for r in box)]
+        out[tuple(slice(a, a + len(r)) for a, r in zip(at, box, strict=True))] |= pixels
+        return
+    words = bits.view(np.uint64).reshape(math.prod(before), width // 64)
+    first = np.array((0,) * (3 - len(at)) + tuple(at), np.int64)
+    bitkernels.mark(words, _shape(chunk), _ends(box), _three(out).view(np.uint8), first)
+
+
+def part(bits: Bits, chunk: tuple[int, ...], box: Sequence[range]) -> NDArray[np.bool_]:
+    """Some of a chunk."""
+    out = np.zeros(tuple(map(len, box)), bool)
+    mark(bits, chunk, box, out, (0,) * len(chunk))
+    return out
 
 
 def picked(bits: Bits, chunk: tuple[int, ...], step: int) -> NDArray[np.bool_]:
@@ -82,12 +109,12 @@ def extent(bits: Bits, chunk: tuple[int, ...]) -> Block:
     if width % 8:
         return extent_of(unpack(bits, chunk))
     cells = bits.reshape(*before, width // 8)
-    found = list(extent_of(cells))
-    low, high = found[-1]
-    ends = np.bitwise_or.reduce(cells[..., [low, high - 1]].reshape(-1, 2), axis=0)
-    first, last = (np.flatnonzero(b) for b in np.unpackbits(ends, bitorder="little").reshape(2, 8))
-    found[-1] = low * 8 + int(first[0]), (high - 1) * 8 + int(last[-1]) + 1
-    return tuple(found)
+    found = []
+    while cells.ndim > 1:
+        rest = cells.reshape(len(cells), -1)
+        found.append(_ends_of(rest.any(axis=1)))
+        cells = np.bitwise_or.reduce(cells, axis=0)
+    return (*found, _ends_of(np.unpackbits(cells, bitorder="little")))
 
 
 def extent_of(pixels: NDArray[Any]) -> Block:
@@ -95,14 +122,13 @@ def extent_of(pixels: NDArray[Any]) -> Block:
     found = []
     for axis in range(pixels.ndim):
         others = tuple(a for a in range(pixels.ndim) if a != axis)
-        at = np.flatnonzero(pixels.any(axis=others))
-        found.append((int(at[0]), int(at[-1]) + 1))
+        found.append(_ends_of(pixels.any(axis=others)))
     return tuple(found)
 
 
 def paint(labels: NDArray[Any], bits: Bits, label: int) -> None:
     """Give the pixels of a chunk that the mask has its label."""
-    runkernels.paint(labels.reshape(-1), bits.view(np.uint64), label)
+    bitkernels.paint(labels.reshape(-1), bits.view(np.uint64), label)
 
 
 def to_block(bits: Bits) -> bytes:
@@ -143,6 +169,25 @@ def runs_block(planes: NDArray[np.uint8], chosen: Sequence[int], record: int) ->
         room = _rooms.out = np.empty(n_bytes + _MARGIN, np.uint8)
     n = runkernels.encode(planes, planes.view(np.uint64), np.array(chosen, np.int64), record, room)
     return None if n < 0 or n >= n_bytes else room[:n].tobytes()
+
+
+def _ends_of(line: NDArray[Any]) -> tuple[int, int]:
+    at = np.flatnonzero(line)
+    return int(at[0]), int(at[-1]) + 1
+
+
+def _three(pixels: NDArray[Any]) -> NDArray[Any]:
+    return pixels.reshape((1,) * (3 - pixels.ndim) + pixels.shape)
+
+
+def _shape(chunk: tuple[int, ...]) -> NDArray[np.int64]:
+    return np.array((1,) * (3 - len(chunk)) + tuple(chunk), np.int64)
+
+
+def _ends(box: Sequence[range]) -> NDArray[np.int64]:
+    """First pixel and the one after the last, along three axes."""
+    pairs = [(0, 1)] * (3 - len(box)) + [(r.start, r.stop) for r in box]
+    return np.array(pairs, np.int64).reshape(-1)
 
 
 _ONES = np.array([bin(n).count("1") for n in range(256)], np.uint8)

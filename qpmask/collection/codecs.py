@@ -195,6 +195,16 @@ def of_integers(n_axes: int) -> ChunkCodec:
     return ChunkCodec("zstd", 9 if n_axes == 2 else 17)
 
 
+def of_added(n_axes: int, dtype: str) -> ChunkCodec | None:
+    """For a mask that waits for its array; None: bits, as long as it is not known which that is.
+
+    In planes most have an array of their own, for which this is done already then.
+    """
+    if dtype != "bool":
+        return of_integers(n_axes)
+    return of_one(n_axes) if n_axes == 2 else None
+
+
 _KINDS: dict[tuple[Any, ...], str] = {
     (): "none", ("blosc",): "blosc", ("zstd",): "zstd", ("gzip",): "gzip",
     ("blosc", "zstd"): "runs", ("blosc", "blosc"): "bits",

@@ -16,11 +16,11 @@ from numpy.typing import ArrayLike
 from qpmask.collection.adding import BlockWriter
 from qpmask.collection.arrays import Layer
 from qpmask.collection.build import Flat, build
-from qpmask.collection.codecs import of_integers
+from qpmask.collection.codecs import of_added
 from qpmask.collection.container import ROOT, Container, open_container, read_document
 from qpmask.collection.given import about_from, about_json, color_of, shape_of, spacing_of
 from qpmask.collection.grid import STEP, first_grid, pyramid
-from qpmask.collection.metadata import DTYPES, About, MaskRow, from_bytes, read_root
+from qpmask.collection.metadata import DTYPES, About, MaskRow, from_bytes, only_value, read_root
 from qpmask.collection.output import ZIP_SUFFIX, open_output, restore
 from qpmask.collection.sources import Added, Kept
 from qpmask.collection.spool import SUFFIX, Spool, SpooledMask
@@ -250,10 +250,7 @@ class MaskCollection:
         if self._spool is None:
             return tuple(self._stored)
         kept = [row for row in self._stored if row.name not in self._spool.deleted]
-        added = [
-            MaskRow(m.name, m.label, m.dtype, "", m.n_pixels, m.box(self.ndim), m.color, m.group)
-            for m in self._spool.masks.values()
-        ]
+        added = [mask.row(self.ndim) for mask in self._spool.masks.values()]
         return (*kept, *added)
 
     def row(self, name: str) -> MaskRow:
@@ -366,7 +363,7 @@ class MaskCollection:
             for row in near:
                 if row.dtype != "bool" and value:
                     found[row.name] = value
-                elif row.label == value:
+                elif (self.layer(path).only or row.label) == value:
                     found[row.name] = 1
         return {name: found[name] for name in self.names() if name in found}
 
@@ -470,7 +467,7 @@ class MaskCollection:
             raise OptionsError(f"The label of {name!r} is {label}; it must be 1 to {MAX_LABEL:,}.")
         if label in others:
             raise OptionsError(f"Another mask of {self.path} has the label {label}.")
-        mask = SpooledMask(name, label, dtype, of_integers(self.ndim), color_of(color), group)
+        mask = SpooledMask(name, label, dtype, of_added(self.ndim, dtype), color_of(color), group)
         return BlockWriter(spool, first_grid(self.shape), mask, name in self)
 
     def delete(self, name: str) -> None:
@@ -631,8 +628,7 @@ class MaskCollection:
         with self._lock:
             if path not in self._layers:
                 assert self._container is not None
-                (row, *more) = self.by_layer()[path]
-                only = row.label if not more and row.dtype == "bool" else None
+                only = only_value(path, self.by_layer()[path])
                 self._layers[path] = Layer(
                     self._container, path, self._cache, STEP[self.ndim], only=only
                 )

@@ -20,7 +20,7 @@ from qpmask.collection.grid import Grid
 from qpmask.errors import MaskError
 from qpmask.ometiff.omexml import Color
 
-FORMAT = 2
+FORMAT = 3
 OME_VERSION = "0.5"
 DTYPES = tuple(f"{kind}int{bits}" for kind in ("u", "") for bits in (8, 16, 32, 64))
 ATTRIBUTE = "qpmask"
@@ -133,7 +133,20 @@ def labels_document(paths: Iterable[str]) -> Json:
 def layer_document(about: About, grids: Sequence[Grid], rows: Sequence[MaskRow]) -> Json:
     """A label image in ``labels``."""
     name = rows[0].name if len(rows) == 1 else ""
+    only = only_value("labels", rows)
+    if only is not None:
+        rows = [replace(rows[0], label=only)]
     return _group({"ome": image_document(replace(about, name=name), grids, rows)})
+
+
+def only_value(path: str, rows: Sequence[MaskRow]) -> int | None:
+    """What a true-or-false mask is where it has an array to itself: 1, at the root its label.
+
+    None of an array of several masks, or of integers.
+    """
+    if len(rows) > 1 or rows[0].dtype != "bool":
+        return None
+    return 1 if path else rows[0].label
 
 
 def array_document(grid: Grid, dtype: np.dtype[Any], codec: ChunkCodec, axes: str) -> Json:

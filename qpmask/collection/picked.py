@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,12 @@ def packed(small: NDArray[Any]) -> bytes | None:
     if not small.any():
         return None
     return bytes(imagecodecs.zstd_encode(np.ascontiguousarray(small).tobytes(), 1))
+
+
+def unpacked(small: bytes, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Pixels again that were packed."""
+    raw = imagecodecs.zstd_decode(small, out=math.prod(shape) * dtype.itemsize)
+    return np.frombuffer(raw, dtype).reshape(shape)
 
 
 class Picked:
@@ -57,16 +64,11 @@ class Picked:
             # The last chunk of a level may be padded by more than the next level has room for.
             room = [min(n, c - s) for s, n, c in zip(start, self._side, full.shape, strict=True)]
             target = tuple(slice(s, s + r) for s, r in zip(start, room, strict=True))
-            full[target] = self._unpacked(small)[tuple(slice(0, r) for r in room)]
+            full[target] = unpacked(small, self._side, self.dtype)[tuple(slice(0, r) for r in room)]
         return full
 
     def _into(self, at: Position) -> Position:
         return tuple(a * n // c for a, n, c in zip(at, self._side, self._target.chunk, strict=True))
-
-    def _unpacked(self, small: bytes) -> NDArray[Any]:
-        n_bytes = int(np.prod(self._side)) * self.dtype.itemsize
-        raw = imagecodecs.zstd_decode(small, out=n_bytes)
-        return np.frombuffer(raw, self.dtype).reshape(self._side)
 
 
 def picked_from(grids: Sequence[Grid], level: int, dtype: np.dtype[Any]) -> Picked | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from qpmask import jit
 from qpmask.jit import kernel
 
-LIBRARY = jit.Library("collection", [__name__])
+LIBRARY = jit.Library("collection", [__name__, "qpmask.collection.bitkernels"])
 
 _LEAST_RUN: Final = 8  # a shorter one is cheaper as literals
 _LEAST_MATCH: Final = 4  # of LZ4
@@ -88,6 +88,13 @@ def _end_of_run(plane: U8, words: U64, at: int) -> int:
         at += 1
     pattern = np.uint64(value) * np.uint64(0x0101010101010101)
     word, n_words = at // 8, n_bytes // 8
+    while word + 8 <= n_words:
+        different = np.uint64(0)
+        for i in range(8):
+            different |= words[word + i] ^ pattern
+        if different != 0:
+            break
+        word += 8
     while word < n_words and words[word] == pattern:
         word += 1
     at = max(at, word * 8)
@@ -99,7 +106,7 @@ def _end_of_run(plane: U8, words: U64, at: int) -> int:
 @kernel
 def _literals(before: int, end: int, latest: int, record: int) -> int:
     """How many literals a sequence has that covers ``before`` bytes and a run; 0 if none fits."""
-    for n in range(before + 1, before + 1 + record):
+    for n in range(before + 1, before + 1 + 2 * record):  # one more literal may be two bytes more
         match = end - n
         if n > latest or match < _LEAST_MATCH:
             return 0
@@ -186,8 +193,11 @@ def decode(block: jit.U8_1D, first: int, out: jit.U8_1D) -> int:
             at, length = _read_length(block, at, length)
         if at + length > n:
             return -1
-        for place_out in range(max(place, first), min(place + length, stop)):
-            out[place_out - first] = block[at + place_out - place]
+        begin, end = max(place, first), min(place + length, stop)
+        if begin < end:
+            some, literals = out[begin - first : end - first], block[at + begin - place :]
+            for i in range(len(some)):
+                some[i] = literals[i]
         at += length
         place += length
         if length > 0:
@@ -201,34 +211,13 @@ def decode(block: jit.U8_1D, first: int, out: jit.U8_1D) -> int:
         if length == 15:
             at, length = _read_length(block, at, length)
         length += _LEAST_MATCH
-        for place_out in range(max(place, first), min(place + length, stop)):
-            out[place_out - first] = value
+        begin, end = max(place, first), min(place + length, stop)
+        if begin < end:
+            some = out[begin - first : end - first]
+            for i in range(len(some)):
+                some[i] = value
         place += length
     return 0 if place >= stop else -1
-
-
-@LIBRARY.entry
-def paint(pixels: jit.PIXELS_1D, bits: jit.U64_1D, label: int) -> None:
-    """Give the pixels whose bit is set a label.
-
-    Parameters
-    ----------
-    pixels : ndarray of an unsigned type
-        Labels.
-    bits : ndarray of uint64
-        A bit a pixel, the first in the lowest.
-    label : int
-        The label.
-    """
-    for word in range(len(bits)):
-        rest, at = bits[word], word * 64
-        if rest == np.uint64(0xFFFFFFFFFFFFFFFF):
-            for i in range(64):
-                pixels[at + i] = label
-        elif rest != 0:
-            for i in range(64):
-                if rest >> np.uint64(i) & np.uint64(1):
-                    pixels[at + i] = label
 
 
 @kernel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from qpmask.collection import chunkbits
 from qpmask.collection.arrays import Layer
 from qpmask.collection.chunkbits import Bits
-from qpmask.collection.grid import Grid, Position
+from qpmask.collection.grid import STEP, Grid, Position
 from qpmask.collection.metadata import MaskRow
+from qpmask.collection.picked import unpacked
 from qpmask.collection.spool import Spool, SpooledMask
 
 
@@ -67,21 +69,42 @@ class Added:
         held = self.mask.chunks.get(at)
         if held is None:
             return None
+        blob, chunk, codec = self.spool.blob(held), self.grid.chunk, self.mask.codec
+        if codec is None:
+            return chunkbits.from_block(blob, math.prod(chunk) // 8)
         if self.mask.dtype == "bool":
-            n_bytes = int(np.prod(self.grid.chunk)) // 8
-            return chunkbits.from_block(self.spool.blob(held), n_bytes)
-        return np.packbits(self._integers(at) != 0, bitorder="little")
+            return codec.decode_mask(blob, chunk, np.dtype(np.uint8), 1)
+        return np.packbits(self._integers(blob) != 0, bitorder="little")
 
-    def labels(self, at: Position) -> NDArray[Any] | None:
-        """A chunk of a mask of integers."""
-        return self._integers(at) if at in self.mask.chunks else None
+    def pixels(self, at: Position) -> NDArray[Any] | None:
+        """A chunk of the mask, of its own type."""
+        if self.mask.dtype == "bool":
+            bits = self.bits(at)
+            return None if bits is None else chunkbits.unpack(bits, self.grid.chunk)
+        blob = self.blob(at)
+        return None if blob is None else self._integers(blob)
 
-    def blob(self, at: Position) -> bytes:
-        """A chunk of a mask of integers as it is stored."""
-        return self.spool.blob(self.mask.chunks[at])
+    def picked(self, at: Position) -> NDArray[np.bool_] | None:
+        """Every n-th pixel of a chunk, those of the next level; None where all is background."""
+        held, step = self.mask.chunks.get(at), STEP[len(self.grid.chunk)]
+        if held is None:
+            return None
+        if held.n_picked:
+            side = tuple(-(-n // step) for n in self.grid.chunk)
+            return unpacked(self.spool.picked(held), side, np.dtype(np.uint8)) != 0
+        if self.mask.dtype == "bool" and self.mask.codec is not None:
+            return None  # they were looked at when it was written
+        bits = self.bits(at)
+        return None if bits is None else chunkbits.picked(bits, self.grid.chunk, step)
 
-    def _integers(self, at: Position) -> NDArray[Any]:
-        return self.mask.codec.decode(self.blob(at), self.grid.chunk, np.dtype(self.mask.dtype))
+    def blob(self, at: Position) -> bytes | None:
+        """A chunk as it is stored."""
+        held = self.mask.chunks.get(at)
+        return None if held is None else self.spool.blob(held)
+
+    def _integers(self, blob: bytes) -> NDArray[Any]:
+        assert self.mask.codec is not None
+        return self.mask.codec.decode(blob, self.grid.chunk, np.dtype(self.mask.dtype))
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +134,12 @@ class Kept:
     def labels(self, at: Position) -> NDArray[Any] | None:
         """Labels of a chunk."""
         pixels = self.layer.chunk(0, at)
-        if pixels is None or not self.gone:
+        if pixels is None:
+            return None
+        label = self.rows[0].label
+        if self.layer.only not in (None, label):  # a mask with an array of its own is 1 there
+            return (pixels != 0) * stored_type("bool", label).type(label)
+        if not self.gone:
             return pixels
         return np.where(np.isin(pixels, self.gone), pixels.dtype.type(0), pixels)
 

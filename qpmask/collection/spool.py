@@ -8,6 +8,7 @@ it was in the middle of leaves no trace. Opened again, the file is read up to it
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import struct
@@ -19,49 +20,78 @@ from typing import Any
 
 from qpmask.collection.codecs import ChunkCodec, checksum
 from qpmask.collection.grid import Position
+from qpmask.collection.metadata import MaskRow
 from qpmask.errors import MaskError, OutputError
 from qpmask.outputs.files import sync_folder, writing
 
 SUFFIX = ".writing"
-_MAGIC = b"qpmC"
+_MAGIC = b"qpm3"
 _HEAD = struct.Struct("<4sIQI")  # magic, bytes of JSON, bytes of chunk, checksum of these three
 
 
 @dataclass(frozen=True)
 class SpooledChunk:
-    """Where a chunk stands in the spool, and what it holds."""
+    """Where a chunk stands in the spool, and what it holds.
+
+    Parameters
+    ----------
+    offset, n_bytes : int
+        Where it is stored.
+    n_pixels : int
+        Pixels that are not 0.
+    box : tuple of (int, int)
+        Their bounding box in the mask: first pixel and the one after the last along each axis.
+    n_picked : int
+        Bytes behind it that hold its pixels for smaller levels, if they were picked already.
+    """
 
     offset: int
     n_bytes: int
     n_pixels: int
     box: tuple[tuple[int, int], ...]
+    n_picked: int = 0
 
 
 @dataclass
 class SpooledMask:
-    """A mask in the spool."""
+    """A mask in the spool.
+
+    Parameters
+    ----------
+    name, label, dtype, color, group
+        As :class:`.metadata.MaskRow` has them.
+    codec : ChunkCodec, optional
+        How its chunks are stored, true as 1; None: as bits, to be packed when the collection is.
+    chunks : dict
+        What it holds, by position.
+    """
 
     name: str
     label: int
     dtype: str
-    codec: ChunkCodec
+    codec: ChunkCodec | None
     color: tuple[int, int, int] | None = None
     group: str | None = None
     chunks: dict[Position, SpooledChunk] = field(default_factory=dict)
 
-    @property
+    @functools.cached_property  # nobody asks before it is complete
     def n_pixels(self) -> int:
         """Pixels that are not 0."""
         return sum(chunk.n_pixels for chunk in self.chunks.values())
 
-    def box(self, n_axes: int) -> tuple[tuple[int, int], ...]:
-        """Bounding box: first pixel and the one after the last along each axis."""
-        boxes = [chunk.box for chunk in self.chunks.values() if chunk.n_pixels]
-        if not boxes:
-            return ((0, 0),) * n_axes
+    @functools.cached_property
+    def box(self) -> tuple[tuple[int, int], ...]:
+        """Bounding box: first pixel and the one after the last along each axis; () if empty."""
+        boxes = [chunk.box for chunk in self.chunks.values()]
         return tuple(
-            (min(box[a][0] for box in boxes), max(box[a][1] for box in boxes))
-            for a in range(n_axes)
+            (min(a for a, _ in axis), max(b for _, b in axis)) for axis in zip(*boxes, strict=True)
+        )
+
+    def row(self, n_axes: int) -> MaskRow:
+        """What is known of it, as of a mask of the collection."""
+        box = self.box or ((0, 0),) * n_axes
+        return MaskRow(
+            self.name, self.label, self.dtype, "", self.n_pixels, box, self.color, self.group
         )
 
 
@@ -131,11 +161,12 @@ class Spool:
         blob: bytes,
         n_pixels: int,
         box: tuple[tuple[int, int], ...],
+        picked: bytes = b"",
     ) -> None:
         """A chunk of a mask; a later one replaces it."""
-        record = {"m": number, "at": list(at), "n": n_pixels, "box": box}
-        offset = self._append(record, blob)
-        self._open[number].chunks[at] = SpooledChunk(offset, len(blob), n_pixels, box)
+        record = {"m": number, "at": list(at), "n": n_pixels, "box": box, "picked": len(picked)}
+        offset = self._append(record, blob + picked)
+        self._open[number].chunks[at] = SpooledChunk(offset, len(blob), n_pixels, box, len(picked))
 
     def drop(self, number: int, at: Position) -> None:
         """A chunk that holds nothing any more."""
@@ -149,8 +180,8 @@ class Spool:
         self._append(
             {
                 "done": number, "name": mask.name, "label": mask.label, "dtype": mask.dtype,
-                "codec": [codec.kind, codec.level], "color": mask.color, "group": mask.group,
-                "replaces": replaces,
+                "codec": codec and [codec.kind, codec.level], "color": mask.color,
+                "group": mask.group, "replaces": replaces,
             }
         )  # fmt: skip
         self.sync()
@@ -176,13 +207,20 @@ class Spool:
 
     def blob(self, chunk: SpooledChunk) -> bytes:
         """Bytes of a chunk."""
+        return self._read_at(chunk.offset, chunk.n_bytes)
+
+    def picked(self, chunk: SpooledChunk) -> bytes:
+        """What was picked of a chunk for smaller levels."""
+        return self._read_at(chunk.offset + chunk.n_bytes, chunk.n_picked)
+
+    def _read_at(self, offset: int, n_bytes: int) -> bytes:
         if hasattr(os, "pread"):
-            data = os.pread(self._file.fileno(), chunk.n_bytes, chunk.offset)
+            data = os.pread(self._file.fileno(), n_bytes, offset)
         else:
             with self._lock:
-                self._file.seek(chunk.offset)
-                data = self._file.read(chunk.n_bytes)
-        if len(data) != chunk.n_bytes:
+                self._file.seek(offset)
+                data = self._file.read(n_bytes)
+        if len(data) != n_bytes:
             raise OutputError(f"{self.path} was cut off by another program.")
         return data
 
@@ -212,20 +250,22 @@ class Spool:
                 self.header = record["collection"]
             elif "m" in record:
                 number, at = record["m"], tuple(record["at"])
-                mask = self._open.setdefault(number, SpooledMask("", 0, "bool", ChunkCodec()))
+                mask = self._open.setdefault(number, SpooledMask("", 0, "bool", None))
                 self._next = max(self._next, number)
                 if not n_bytes:
                     mask.chunks.pop(at, None)
                     continue
-                box = tuple((a, b) for a, b in record["box"])
-                mask.chunks[at] = SpooledChunk(offset, n_bytes, record["n"], box)
+                box, n_picked = tuple((a, b) for a, b in record["box"]), record["picked"]
+                mask.chunks[at] = SpooledChunk(
+                    offset, n_bytes - n_picked, record["n"], box, n_picked
+                )
             elif "done" in record:
-                mask = self._open.pop(record["done"], SpooledMask("", 0, "bool", ChunkCodec()))
+                mask = self._open.pop(record["done"], SpooledMask("", 0, "bool", None))
                 self._next = max(self._next, record["done"])
                 mask.name, mask.label = record["name"], record["label"]
                 mask.dtype, mask.group = record["dtype"], record["group"]
                 mask.color = None if record["color"] is None else tuple(record["color"])
-                mask.codec = ChunkCodec(*record["codec"])
+                mask.codec = record["codec"] and ChunkCodec(*record["codec"])
                 if record["replaces"]:
                     self.deleted.add(mask.name)
                 self.masks[mask.name] = mask

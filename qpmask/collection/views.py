@@ -78,8 +78,7 @@ class MaskPixels(Pixels):
         for layer, rows in self._layers:
             box = _box(rows, self.grids[level])
             if layer.only is not None:
-                put = _mark_any if self.dtype == np.bool_ else _copy
-                layer.read_mask(level, where, out, put, box)
+                layer.read_mask(level, where, out, within=box)
             else:
                 layer.read(level, where, out, self._putter(rows), box)
         return out
@@ -142,7 +141,7 @@ class FlatPixels(Pixels):
             put: Put
             box = _box(rows, self.grids[level])
             if layer.only is not None:
-                layer.read_mask(level, where, out, partial(self._lay_one, layer.only), box)
+                layer.read_mask(level, where, out, partial(self._lay_one, rows[0].label), box)
                 continue
             if rows[0].dtype != "bool":
                 put = partial(self._lay_one, rows[0].label)
