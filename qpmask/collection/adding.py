@@ -95,11 +95,12 @@ class BlockWriter:
                     continue
                 self._chunk(at)[tuple(c.inside for c in cuts)] = part
             while len(self._waiting) > self._most:
-                self._flush(*self._waiting.popitem(last=False))
+                self._flush_whole(self._waiting.popitem(last=False))
 
     def write_chunk(self, at: Position, pixels: NDArray[Any]) -> None:
         """Write all of a chunk at once, cropped to the collection; nothing waits in memory."""
-        self._flush(at, checked_type(pixels, self._mask))
+        pixels = checked_type(pixels, self._mask)
+        self._flush(at, pixels, tuple(slice(0, n) for n in pixels.shape))
 
     def close(self) -> None:
         """Complete the mask; what is on the disk when this returns stays."""
@@ -107,7 +108,7 @@ class BlockWriter:
             return
         with self._lock:
             self._is_open = False
-            for _ in in_threads(lambda item: self._flush(*item), self._waiting.items(), THREADS):
+            for _ in in_threads(self._flush_whole, self._waiting.items(), THREADS):
                 pass
             self._waiting.clear()
             self._spool.commit(self._number, self._replaces)
@@ -127,15 +128,15 @@ class BlockWriter:
         for first in range(grid.n_chunks[0]):
             head = grid.box((first, *(0,) * (len(grid.shape) - 1)))[0]
             band = array[head.start : head.stop]
-            band = np.asarray(band) if is_lazy else band
+            band = checked_type(np.asarray(band) if is_lazy else band, self._mask)
             below = [
                 (first, *rest[1:])
                 for rest in grid.chunks_in((range(1), *map(range, grid.shape[1:])))
             ]
 
             def do(at: Position, band: NDArray[Any] = band) -> None:
-                inside = (slice(None), *(slice(r.start, r.stop) for r in grid.box(at)[1:]))
-                self.write_chunk(at, band[inside])
+                inside = (slice(0, len(band)), *(slice(r.start, r.stop) for r in grid.box(at)[1:]))
+                self._flush(at, band, inside)
 
             if math.prod(grid.chunk) <= _SMALL_BYTES:
                 for at in below:
@@ -158,20 +159,24 @@ class BlockWriter:
         self._waiting[at] = pixels
         return pixels
 
-    def _flush(self, at: Position, pixels: NDArray[Any]) -> None:
-        """Bring a chunk, which may be cropped, into the spool."""
+    def _flush_whole(self, item: tuple[Position, NDArray[Any]]) -> None:
+        at, pixels = item
+        self._flush(at, pixels, tuple(slice(0, n) for n in pixels.shape))
+
+    def _flush(self, at: Position, array: NDArray[Any], box: tuple[slice, ...]) -> None:
+        """Bring a chunk, which may be cropped, into the spool: a box of an array."""
         chunk = self._grid.chunk
         if self._mask.dtype == "bool":
-            bits = chunkbits.pack(pixels, chunk)
-            n_pixels = chunkbits.count(bits)
+            bits, n_pixels, within = chunkbits.measured(array, box, chunk)
         else:
+            pixels = array[box]
             n_pixels = int(np.count_nonzero(pixels))
         if not n_pixels:
             self._spool.drop(self._number, at)
             return
         codec, picked = self._mask.codec, b""
         if self._mask.dtype == "bool":
-            inside = chunkbits.extent(bits, chunk)
+            assert bits is not None
             if codec is None:
                 blob = chunkbits.to_block(bits)
             else:
@@ -182,16 +187,16 @@ class BlockWriter:
                 small = chunkbits.picked(bits, chunk, STEP[len(chunk)])
                 picked = packed(small.view(np.uint8)) or b""
         else:
-            inside = chunkbits.extent_of(pixels)
+            within = chunkbits.extent_of(pixels)
             full = np.zeros(chunk, self._dtype)
             full[tuple(slice(0, n) for n in pixels.shape)] = pixels
             assert codec is not None
             blob = codec.encode(full)
-        box = tuple(
+        place = tuple(
             (first * side + low, first * side + high)
-            for first, side, (low, high) in zip(at, chunk, inside, strict=True)
+            for first, side, (low, high) in zip(at, chunk, within, strict=True)
         )
-        self._spool.put(self._number, at, blob, n_pixels, box, picked)
+        self._spool.put(self._number, at, blob, n_pixels, place, picked)
 
 
 def checked_type(pixels: NDArray[Any], mask: SpooledMask) -> NDArray[Any]:

@@ -1,4 +1,7 @@
-"""Kernels: pixels set, or given a label, where bits are set; a bit a pixel, 64 a word."""
+"""Kernels: pixels to bits, and pixels set or given a label where bits are set.
+
+Words are 64-bit numbers: eight pixels, or 64 bits, the first in the lowest.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,61 @@ _FULL: Final = 0xFFFFFFFFFFFFFFFF
 
 U8 = NDArray[np.uint8]
 U64 = NDArray[np.uint64]
+
+
+@LIBRARY.entry
+def pack(
+    words: jit.U64_2D, top: int, left: int, bits: jit.U8_2D, columns: jit.U8_1D, found: jit.I64_1D
+) -> int:
+    """Bring pixels of a plane into bits.
+
+    Parameters
+    ----------
+    words : ndarray of uint64, shape (rows, columns / 8)
+        The plane, a byte a pixel, not 0 where the mask is.
+    top, left : int
+        First row, and first column as a word of it.
+    bits : ndarray of uint8, shape (rows, columns / 8)
+        Holds zeros, and gets the bits of as many pixels as there are from there.
+    columns : ndarray of uint8, shape (columns / 8,)
+        Holds zeros, and gets the bits of all rows together.
+    found : ndarray of int64, shape (2,)
+        Gets the first row of `bits` that has any, and the one after the last.
+
+    Returns
+    -------
+    int
+        How many pixels are set; `found` means nothing where that is 0.
+    """
+    ones, most = np.uint64(0x0101010101010101), np.uint64(0x7F7F7F7F7F7F7F7F)
+    total = 0
+    found[0], found[1] = -1, -1
+    n_words = min(len(columns), words.shape[1] - left)
+    for y in range(min(bits.shape[0], words.shape[0] - top)):
+        row, into, before, at = words[top + y], bits[y], total, 0
+        some = row[left : left + n_words]
+        while at < n_words:
+            if at + 8 <= n_words:
+                any_set = np.uint64(0)
+                for i in range(8):
+                    any_set |= some[at + i]
+                if any_set == 0:
+                    at += 8
+                    continue
+            for i in range(at, min(at + 8, n_words)):
+                word = some[i]
+                if word != 0:  # each byte becomes 0 or 1, and eight of them one byte
+                    word = (((word & most) + most) | word) >> np.uint64(7) & ones
+                    byte = np.uint8((word * np.uint64(0x0102040810204080)) >> np.uint64(56))
+                    into[i] = byte
+                    columns[i] |= byte
+                    total += np.int64((word * ones) >> np.uint64(56))
+            at += 8
+        if total > before:
+            if found[0] < 0:
+                found[0] = y
+            found[1] = y + 1
+    return total
 
 
 @LIBRARY.entry

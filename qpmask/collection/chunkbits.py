@@ -42,6 +42,48 @@ def pack(pixels: NDArray[Any], chunk: tuple[int, ...]) -> Bits:
     return np.packbits(whole, bitorder="little")
 
 
+def measured(
+    pixels: NDArray[np.bool_], box: Sequence[slice], chunk: tuple[int, ...]
+) -> tuple[Bits | None, int, Block]:
+    """A box of pixels as the beginning of a chunk: its bits, how many are set, and where they are.
+
+    Parameters
+    ----------
+    pixels : ndarray of bool
+        An array that holds the box.
+    box : sequence of slice
+        Which of its pixels, along each axis.
+    chunk : tuple of int
+        Shape of the chunk.
+
+    Returns
+    -------
+    bits : ndarray of uint8, or None
+        None where no pixel is set.
+    n_pixels : int
+        How many are.
+    extent : tuple of (int, int)
+        Their bounding box in the chunk; () if there are none.
+    """
+    words = _words(pixels)
+    if words is None or chunk[-1] % 8 or box[1].start % 8:
+        bits = pack(pixels[tuple(box)], chunk)
+        n_pixels = count(bits)
+        return (bits, n_pixels, extent(bits, chunk)) if n_pixels else (None, 0, ())
+    table, columns = (
+        np.zeros((chunk[0], chunk[1] // 8), np.uint8),
+        np.zeros(chunk[1] // 8, np.uint8),
+    )
+    rows = np.empty(2, np.int64)
+    top, left = box[0].start, box[1].start // 8
+    n_pixels = bitkernels.pack(words, top, left, table, columns, rows)
+    if not n_pixels:
+        return None, 0, ()
+    first, end = rows.tolist()
+    across = _ends_of(np.unpackbits(columns, bitorder="little"))
+    return table.reshape(-1), n_pixels, ((first, end), across)
+
+
 def unpack(bits: Bits, chunk: tuple[int, ...]) -> NDArray[np.bool_]:
     """The chunk, true where the mask is."""
     return np.unpackbits(bits, bitorder="little").view(bool).reshape(chunk)
@@ -171,9 +213,18 @@ def runs_block(planes: NDArray[np.uint8], chosen: Sequence[int], record: int) ->
     return None if n < 0 or n >= n_bytes else room[:n].tobytes()
 
 
-def _ends_of(line: NDArray[Any]) -> tuple[int, int]:
+def _ends_of(line: Any) -> tuple[int, int]:
     at = np.flatnonzero(line)
     return int(at[0]), int(at[-1]) + 1
+
+
+def _words(pixels: NDArray[Any]) -> NDArray[np.uint64] | None:
+    """The pixels of a plane, eight a number; None where they do not lie so in memory."""
+    if pixels.ndim != 2 or not pixels.flags.c_contiguous or pixels.shape[1] % 8:
+        return None
+    if not pixels.size or pixels.ctypes.data % 8:
+        return None
+    return pixels.view(np.uint8).view(np.uint64)
 
 
 def _three(pixels: NDArray[Any]) -> NDArray[Any]:

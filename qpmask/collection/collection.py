@@ -120,6 +120,7 @@ class MaskCollection:
         self._layers: dict[str, Layer] = {}
         self._stored: list[MaskRow] = []
         self._root_scale = 1
+        self._known: tuple[int, tuple[MaskRow, ...]] = -1, ()
         self._spool: Spool | None = None
         self._file_lock: Any = None
         self._is_closed = False
@@ -249,9 +250,14 @@ class MaskCollection:
         """What is known of each mask without reading pixels, those that lie on top last."""
         if self._spool is None:
             return tuple(self._stored)
+        n_changes, known = self._known
+        if n_changes == self._spool.n_changes:
+            return known
         kept = [row for row in self._stored if row.name not in self._spool.deleted]
         added = [mask.row(self.ndim) for mask in self._spool.masks.values()]
-        return (*kept, *added)
+        rows = (*kept, *added)
+        self._known = self._spool.n_changes, rows
+        return rows
 
     def row(self, name: str) -> MaskRow:
         """What is known of a mask without reading pixels.

@@ -7,18 +7,21 @@ or that leave the archive, entries that are compressed, encrypted, or lie upon o
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import struct
 import threading
 import weakref
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from qpmask.errors import MaskError
 
 ROOT = "zarr.json"
+COMMENT_KEY = "qpmask"
 _LOCAL_HEADER_BYTES = 30
 _END_BYTES = 22
 _BLOCK_BYTES = 1 << 20
@@ -89,8 +92,11 @@ class Zip:
             with zipfile.ZipFile(path) as archive:
                 self._check_end(archive.comment)
                 self._entries = _checked(path, archive.infolist(), os.fstat(self._file.fileno()))
-            for name, entry in self._entries.items():
-                self._check_name(name, entry)
+            if _said(archive.comment) != self.mark():
+                # The directory has no checksum itself, and an entry whose name is damaged there
+                # would be missed by nobody: chunks that are not there are empty.
+                for name, entry in self._entries.items():
+                    self._start(name, entry)
         except MaskError:
             self.close()
             raise
@@ -122,14 +128,7 @@ class Zip:
     def read(self, name: str, start: int = 0, n_bytes: int | None = None) -> bytes:
         """Bytes of an entry."""
         entry = self._entries[name]
-        head = self._read_at(entry.header_offset, _LOCAL_HEADER_BYTES, name)
-        if head[:4] != b"PK\x03\x04":
-            raise MaskError(f"The entry {name!r} of {self.path} does not begin where it should.")
-        n_name, n_extra = (
-            int.from_bytes(head[26:28], "little"),
-            int.from_bytes(head[28:30], "little"),
-        )
-        at = entry.header_offset + _LOCAL_HEADER_BYTES + n_name + n_extra
+        at = self._start(name, entry)
         length = entry.file_size - start if n_bytes is None else n_bytes
         if not 0 <= start <= start + length <= entry.file_size:
             raise MaskError(f"The entry {name!r} of {self.path} is shorter than it should be.")
@@ -144,23 +143,22 @@ class Zip:
 
     def mark(self) -> str:
         """What tells this collection from others: names, sizes and CRCs of its entries."""
-        digest = hashlib.blake2b(digest_size=16)
-        for entry in self._entries.values():
-            digest.update(f"{entry.orig_filename}\0{entry.file_size}\0{entry.CRC}\n".encode())
-        return digest.hexdigest()
+        return mark_of(self._entries.values())
 
-    def _check_name(self, name: str, entry: zipfile.ZipInfo) -> None:
-        """The name before an entry must be that of the directory, which has no checksum itself.
-
-        An entry of another name would be missed by nobody: chunks that are not there are empty.
-        """
+    def _start(self, name: str, entry: zipfile.ZipInfo) -> int:
+        """Where the bytes of an entry begin; its name there must be that of the directory."""
         wanted = name.encode("utf-8" if entry.flag_bits & 0x800 else "cp437")
-        at = entry.header_offset + _LOCAL_HEADER_BYTES
-        if self._read_at(at, len(wanted), name) != wanted:
+        n_head = _LOCAL_HEADER_BYTES + len(wanted)
+        head = self._read_at(entry.header_offset, n_head, name)
+        if head[:4] != b"PK\x03\x04":
+            raise MaskError(f"The entry {name!r} of {self.path} does not begin where it should.")
+        n_name, n_extra = struct.unpack_from("<2H", head, 26)
+        if head[_LOCAL_HEADER_BYTES:] != wanted or n_name != len(wanted):
             raise MaskError(
                 f"The entry {name!r} of {self.path} has another name in the archive's directory.",
                 hint="It is damaged; make it again.",
             )
+        return int(entry.header_offset + n_head + n_extra)
 
     def _check_end(self, comment: bytes) -> None:
         """The comment at the very end must be as long as it says."""
@@ -275,6 +273,22 @@ def read_document(container: Container, name: str) -> bytes:
     return container.read(name)
 
 
+def mark_of(entries: Iterable[zipfile.ZipInfo]) -> str:
+    """A digest of names, sizes and CRCs, as the comment of a zip holds it too."""
+    digest = hashlib.blake2b(digest_size=16)
+    for entry in entries:
+        digest.update(f"{entry.orig_filename}\0{entry.file_size}\0{entry.CRC}\n".encode())
+    return digest.hexdigest()
+
+
+def _said(comment: bytes) -> object:
+    """The digest in a comment; None where there is none."""
+    try:
+        return json.loads(comment)[COMMENT_KEY]["entries"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
 def _checked(
     path: Path, entries: list[zipfile.ZipInfo], stat: os.stat_result
 ) -> dict[str, zipfile.ZipInfo]:
@@ -286,8 +300,7 @@ def _checked(
         name = entry.orig_filename
         if entry.is_dir():
             continue
-        parts = PurePosixPath(name).parts
-        if not parts or parts[0] == "/" or ".." in parts or "\\" in name or ":" in name:
+        if not name or name[0] == "/" or ".." in name.split("/") or "\\" in name or ":" in name:
             raise MaskError(f"{path} has an entry {name!r}, whose name leads out of the archive.")
         other = folded.setdefault(name.casefold(), name)
         if name in found or other != name:

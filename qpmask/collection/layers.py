@@ -1,17 +1,21 @@
 """Which masks share an array: the overlap graph, and a first fit on it.
 
 Masks that do not overlap fit one label image. Where that needs at most half as many arrays as there
-are masks, they share; else each has its own, which then is two-valued and small.
+are masks, they share; else each has its own, which then is two-valued and small. Mostly the pixels
+of a smaller level show that many masks overlap one another; only if not, all pixels are looked at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from qpmask.collection.arrays import THREADS
 from qpmask.collection.chunkbits import Bits
 from qpmask.collection.grid import Position
-from qpmask.collection.sources import Source
+from qpmask.collection.sources import Added, Source
 from qpmask.ometiff.threads import in_threads
 
 
@@ -25,11 +29,13 @@ def share(sources: Sequence[Source]) -> list[list[int]]:
     """
     shared = [i for i, s in enumerate(sources) if s.can_share]
     alone = [[i] for i, s in enumerate(sources) if not s.can_share]
+    rest = [i for i in shared if not sources[i].is_layer]
+    if len(rest) == len(shared) > 1 and _crowd([sources[i] for i in rest]) > len(rest) / 2:
+        return [[i] for i in rest] + alone
     overlaps = overlapping([sources[i] for i in shared])
     clash = {(shared[a], shared[b]) for a, b in overlaps}
     layers = [[i] for i in shared if sources[i].is_layer]
     n_before = len(layers)
-    rest = [i for i in shared if not sources[i].is_layer]
     for i in sorted(rest, key=lambda i: -sources[i].n_pixels):
         for group in layers:
             if all((min(i, j), max(i, j)) not in clash for j in group):
@@ -41,6 +47,31 @@ def share(sources: Sequence[Source]) -> list[list[int]]:
         layers = layers[:n_before]
         layers = [[group[0]] for group in layers] + [[i] for i in rest]
     return [sorted(group) for group in layers + alone]
+
+
+def _crowd(sources: Sequence[Source]) -> int:
+    """Of how many sources it is quickly seen that each overlaps each: as many arrays they need."""
+    seen: dict[Position, tuple[list[int], list[NDArray[np.bool_]]]] = {}
+    for number, source in enumerate(sources):
+        assert isinstance(source, Added)
+        for at in source.positions():
+            pixels = source.picked(at) if source.has_picked else None
+            if pixels is not None:
+                numbers, parts = seen.setdefault(at, ([], []))
+                numbers.append(number)
+                parts.append(pixels.reshape(-1))
+    clash = np.zeros((len(sources),) * 2, bool)
+    for numbers, parts in seen.values():
+        together = np.asarray(parts, np.float32)
+        clash[np.ix_(numbers, numbers)] |= together @ together.T > 0
+    most = 0
+    for first in np.argsort(-clash.sum(axis=1), kind="stable")[:8]:
+        crowd: list[int] = [int(first)]
+        for other in sorted(np.flatnonzero(clash[first]), key=lambda n: -int(clash[n].sum())):
+            if other != first and clash[other, crowd].all():
+                crowd.append(int(other))
+        most = max(most, len(crowd))
+    return most
 
 
 def overlapping(sources: Sequence[Source]) -> set[tuple[int, int]]:

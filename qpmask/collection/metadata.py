@@ -8,6 +8,7 @@ OME-Zarr has no words for stands in the root's attribute ``qpmask``: a row a mas
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from qpmask.collection.codecs import ChunkCodec, codec_from_json, index_bytes
+from qpmask.collection.codecs import MAX_CHUNK_BYTES, ChunkCodec, codec_from_json, index_bytes
 from qpmask.collection.grid import Grid
 from qpmask.errors import MaskError
 from qpmask.ometiff.omexml import Color
@@ -26,6 +27,8 @@ DTYPES = tuple(f"{kind}int{bits}" for kind in ("u", "") for bits in (8, 16, 32, 
 ATTRIBUTE = "qpmask"
 _MAX_JSON = 64 << 20
 _MAX_MASKS = 1 << 24
+_MAX_CHUNKS = 1 << 24  # with those of this qpmask, 70 million pixels a side
+_UNITS = {"micrometer", "millimeter", None}
 _ODD = re.compile(r"[^A-Za-z0-9_.-]+")
 
 Json = dict[str, Any]
@@ -309,7 +312,7 @@ def read_root(document: Json, where: str) -> tuple[About, list[MaskRow], int]:
     try:
         about, rows = _about(attributes, mine), _rows(attributes, mine)
         return about, rows, _whole(mine["root_scale"], 1)
-    except (KeyError, TypeError, ValueError, LookupError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, LookupError, OverflowError, AttributeError) as error:
         raise MaskError(
             f"What {where} says of its masks contradicts itself ({error!r}).",
             hint="It is damaged; make it again.",
@@ -325,6 +328,8 @@ def _about(attributes: Json, mine: Json) -> About:
     scale = image["datasets"][0]["coordinateTransformations"][0]["scale"]
     ratio = _whole(mine["root_scale"], 1)
     spacing = tuple(float(n) / ratio for n in scale) if unit is not None else None
+    if unit not in _UNITS or not isinstance(mine.get("extra", {}), dict):
+        raise ValueError("its unit, or what is kept with it, makes no sense")
     if spacing is not None and not (
         len(spacing) == len(shape) and all(0 < n < float("inf") for n in spacing)
     ):
@@ -335,44 +340,64 @@ def _about(attributes: Json, mine: Json) -> About:
 
 
 def _rows(attributes: Json, mine: Json) -> list[MaskRow]:
-    label = attributes["ome"]["image-label"]
-    names = {row["label-value"]: row["name"] for row in label.get("properties", [])}
-    colors = {row["label-value"]: tuple(row["rgba"][:3]) for row in label.get("colors", [])}
-    n, n_box = _whole(mine["n"], 0), 2 * len(mine["shape"])
+    label, shape = attributes["ome"]["image-label"], mine["shape"]
+    n, n_axes = _whole(mine["n"], 0), len(mine["shape"])
     if n > _MAX_MASKS:
         raise ValueError(f"it cannot have {n} masks")
-    labels = mine.get("labels", range(1, n + 1))
-    boxes = [mine["boxes"][i : i + n_box] for i in range(0, len(mine["boxes"]), n_box)]
-    dtypes, groups = mine.get("dtypes", [None] * n), mine.get("groups", [None] * n)
-    columns = labels, mine["layer"], mine["pixels"], boxes, dtypes, groups
-    rows = []
-    for number, layer, n_pixels, box, dtype, group in zip(*columns, strict=True):
-        flat = [_whole(i, 0) for i in box]
-        pairs = tuple(zip(flat[::2], flat[1::2], strict=True))
-        shape = mine["shape"]
-        if len(pairs) != len(shape) or any(
-            not a <= b <= m for (a, b), m in zip(pairs, shape, strict=True)
-        ):
-            raise ValueError(f"the bounding box of {names[number]!r} lies outside")
-        if dtype is not None and dtype not in DTYPES:
-            raise ValueError(f"the type {dtype!r} of {names[number]!r} is not known")
-        path = mine["layers"][_whole(layer, 0)]
-        if path and (
-            not isinstance(path, str) or not re.fullmatch(r"labels/[^/\\]+", path) or ".." in path
-        ):
-            raise ValueError(f"the path of {names[number]!r} makes no sense")
-        rows.append(
-            MaskRow(
-                str(names[number]), _whole(number, 1), dtype or "bool", path,
-                _whole(n_pixels, 0), pairs, colors.get(number), group,
-            )
-        )  # fmt: skip
-    for key in ("name", "label"):
-        values = [getattr(row, key) for row in rows]
-        if len(set(values)) != len(values):
+    named = {row["label-value"]: row["name"] for row in label.get("properties", [])}
+    colors = {row["label-value"]: _color(row["rgba"]) for row in label.get("colors", [])}
+    labels = _wholes(mine["labels"] if "labels" in mine else list(range(1, n + 1)), n, 1)
+    names = [named[number] for number in labels]
+    paths = list(map(_layer_path, mine["layers"]))
+    dtypes, groups = mine.get("dtypes") or [None] * n, mine.get("groups") or [None] * n
+    if not (set(map(type, names)) <= {str} and {type(g) for g in groups} <= {str, type(None)}):
+        raise ValueError("a name or a group is no text")
+    unknown = set(dtypes) - {None, *DTYPES}
+    if unknown:
+        raise ValueError(f"the type {unknown.pop()!r} of a mask is not known")
+    for key, values in (("name", names), ("label", labels)):
+        if len(set(values)) != n:
             twice = next(v for v in values if values.count(v) > 1)
             raise ValueError(f"the {key} {twice!r} occurs twice")
-    return rows
+    boxes = np.array(_wholes(mine["boxes"], n * n_axes * 2, 0), np.int64).reshape(n, n_axes, 2)
+    outside = (boxes[..., 0] > boxes[..., 1]) | (boxes[..., 1] > np.array(shape))
+    if outside.any():
+        number = int(np.flatnonzero(outside.any(axis=1))[0])
+        raise ValueError(f"the bounding box of {names[number]!r} lies outside")
+    return [
+        MaskRow(
+            name, number, dtype or "bool", paths[layer], n_pixels, tuple(map(tuple, box)),
+            colors.get(number), group,
+        )
+        for name, number, dtype, layer, n_pixels, box, group in zip(
+            names, labels, dtypes, _wholes(mine["layer"], n, 0), _wholes(mine["pixels"], n, 0),
+            boxes.tolist(), groups, strict=True,
+        )
+    ]  # fmt: skip
+
+
+def _layer_path(path: Any) -> str:
+    if not isinstance(path, str) or (
+        path and (not re.fullmatch(r"labels/[^/\\]+", path) or ".." in path)
+    ):
+        raise ValueError(f"the path {path!r} of an array makes no sense")
+    return path
+
+
+def _color(rgba: Any) -> Color:
+    red, green, blue = _wholes(rgba[:3], 3, 0)
+    if max(red, green, blue) > 255:
+        raise ValueError(f"{rgba!r} is no colour")
+    return red, green, blue
+
+
+def _wholes(values: Any, n: int, least: int) -> list[int]:
+    """A column of numbers, of which there must be so many, and none smaller."""
+    if not isinstance(values, list) or len(values) != n or not set(map(type, values)) <= {int}:
+        raise ValueError(f"a column is not {n} numbers")
+    if n and not least <= min(values) <= max(values) < 2**62:
+        raise ValueError(f"{min(values)} or {max(values)} is no number that it can be")
+    return values
 
 
 def read_levels(document: Json, where: str) -> list[str]:
@@ -382,7 +407,7 @@ def read_levels(document: Json, where: str) -> list[str]:
         paths = [str(level["path"]) for level in image["datasets"]]
         if not paths or any(".." in path or path.startswith("/") for path in paths):
             raise ValueError("its levels have no paths")
-    except (KeyError, TypeError, ValueError, LookupError) as error:
+    except (KeyError, TypeError, ValueError, LookupError, AttributeError) as error:
         raise MaskError(f"{where} is no multiscale image ({error!r}).") from error
     return paths
 
@@ -422,7 +447,7 @@ def read_array(document: Json, path: str, scale: int, where: str) -> ArrayInfo:
             if any(s % c for s, c in zip(shard, chunk, strict=True)):
                 raise ValueError("its shards are not whole chunks")
             grid = Grid(shape, chunk, shard, scale)
-            n = int(np.prod(grid.chunks_per_shard, dtype=np.int64))
+            n = math.prod(grid.chunks_per_shard)
             if n > 1 << 20:
                 raise ValueError("its shards have too many chunks")
             info = ArrayInfo(
@@ -431,9 +456,11 @@ def read_array(document: Json, path: str, scale: int, where: str) -> ArrayInfo:
             )  # fmt: skip
         if not len(shape) == len(info.grid.chunk) == len(info.grid.shard) in (2, 3):
             raise ValueError("its axes are not 2 or 3")
-        if int(np.prod(info.grid.chunk, dtype=np.float64)) * dtype.itemsize > 2**30:
+        if math.prod(info.grid.chunk) * dtype.itemsize > MAX_CHUNK_BYTES:
             raise ValueError("its chunks are too large")
-    except (KeyError, TypeError, ValueError, LookupError, OverflowError) as error:
+        if math.prod(info.grid.n_chunks) > _MAX_CHUNKS:
+            raise ValueError("it has too many chunks")
+    except (KeyError, TypeError, ValueError, LookupError, OverflowError, AttributeError) as error:
         raise MaskError(
             f"The array {path!r} of {where} cannot be used: {error}.",
             hint="It is damaged, or was written by another program.",

@@ -1,7 +1,8 @@
 """A collection written: entries in, a zip or a folder out, beside the target and then renamed.
 
 The zip is RFC-9's (``.ozx``): entries stored, the root's ``zarr.json`` first and the other
-``zarr.json`` after it, a comment that says so. Equal entries give equal bytes: none has a date.
+``zarr.json`` after it, a comment that says so and has a digest of the directory. Equal entries give
+equal bytes: none has a date.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
+from qpmask.collection.container import COMMENT_KEY, mark_of
 from qpmask.outputs.files import sync_folder, writing
 
 COMMENT = {"ome": {"version": "0.5", "zipFile": {"centralDirectory": {"jsonFirst": True}}}}
@@ -51,7 +53,6 @@ class _ZipOutput:
     def __enter__(self) -> _ZipOutput:
         with writing(self._target, "The collection"):
             self._archive = zipfile.ZipFile(self._part, "w", zipfile.ZIP_STORED)
-        self._archive.comment = json.dumps(COMMENT, separators=(",", ":")).encode()
         return self
 
     def add(self, name: str, data: bytes) -> None:
@@ -63,6 +64,8 @@ class _ZipOutput:
 
     def finish(self) -> Path:
         assert self._archive is not None
+        comment = {**COMMENT, COMMENT_KEY: {"entries": mark_of(self._archive.infolist())}}
+        self._archive.comment = json.dumps(comment, separators=(",", ":")).encode()
         with writing(self._target, "The collection"):
             self._archive.close()
             with self._part.open("rb+") as file:

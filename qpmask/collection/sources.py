@@ -60,6 +60,11 @@ class Added:
         """Pixels that are not 0."""
         return self.mask.n_pixels
 
+    @property
+    def has_picked(self) -> bool:
+        """Whether pixels for the next level were picked when it was added."""
+        return self.mask.dtype == "bool" and self.mask.codec is not None
+
     def positions(self) -> set[Position]:
         """Chunks that hold anything."""
         return set(self.mask.chunks)
@@ -91,8 +96,8 @@ class Added:
             return None
         if held.n_picked:
             side = tuple(-(-n // step) for n in self.grid.chunk)
-            return unpacked(self.spool.picked(held), side, np.dtype(np.uint8)) != 0
-        if self.mask.dtype == "bool" and self.mask.codec is not None:
+            return unpacked(self.spool.picked(held), side, np.dtype(np.uint8)).view(np.bool_)
+        if self.has_picked:
             return None  # they were looked at when it was written
         bits = self.bits(at)
         return None if bits is None else chunkbits.picked(bits, self.grid.chunk, step)
@@ -138,7 +143,7 @@ class Kept:
             return None
         label = self.rows[0].label
         if self.layer.only not in (None, label):  # a mask with an array of its own is 1 there
-            return (pixels != 0) * stored_type("bool", label).type(label)
+            return np.asarray((pixels != 0) * stored_type("bool", label).type(label))
         if not self.gone:
             return pixels
         return np.where(np.isin(pixels, self.gone), pixels.dtype.type(0), pixels)

@@ -114,6 +114,8 @@ class Spool:
         Complete masks by name.
     deleted : set of str
         Masks of the older collection that are deleted or replaced.
+    n_changes : int
+        How many masks were added and deleted since it was opened.
     published : str or None
         Mark of the collection that all of it was written to, if it came so far.
     """
@@ -126,6 +128,7 @@ class Spool:
         self.published: str | None = None
         self._open: dict[int, SpooledMask] = {}
         self._next = 0
+        self.n_changes = 0
         self._lock = threading.Lock()
         with writing(path, "The file"):
             self._file = path.open("w+b" if header is not None else "r+b", buffering=0)
@@ -188,6 +191,7 @@ class Spool:
         if replaces:
             self.deleted.add(mask.name)
         self.masks[mask.name] = mask
+        self.n_changes += 1
 
     def abandon(self, number: int) -> None:
         """A mask that is not finished."""
@@ -199,6 +203,7 @@ class Spool:
         self.sync()
         self.masks.pop(name, None)
         self.deleted.add(name)
+        self.n_changes += 1
 
     def publish(self, mark: str) -> None:
         """A collection with all of it is about to get its name; that is known after a crash too."""
@@ -279,7 +284,7 @@ class Spool:
 
     def _records(self) -> Iterator[tuple[dict[str, Any], int, int]]:
         self._file.seek(0)
-        at = 0
+        at, n_bytes = 0, os.fstat(self._file.fileno()).st_size
         while True:
             head = self._file.read(_HEAD.size) or b""
             if len(head) < _HEAD.size:
@@ -288,6 +293,8 @@ class Spool:
             if magic != _MAGIC:
                 if at == 0:
                     raise MaskError(f"{self.path} is no file that qpmask was writing.")
+                return
+            if at + _HEAD.size + n_json + n_blob > n_bytes:
                 return
             body = self._file.read(n_json) or b""
             blob = self._file.read(n_blob) or b""

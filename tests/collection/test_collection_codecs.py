@@ -94,6 +94,42 @@ def test_a_mask_of_any_label(
             assert np.array_equal(codec.decode_mask(blob, shape, np.dtype(dtype), label), bits)
 
 
+@given(
+    data=st.data(),
+    shape=st.sampled_from([(40, 200), (33, 136), (64, 77), (5, 9, 136), (3, 70, 64)]),
+    seed=st.integers(0, 999),
+)
+def test_boxes_to_bits_and_back(data: st.DataObject, shape: tuple[int, ...], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pixels = rng.random(shape) > data.draw(st.sampled_from([0.5, 0.999, 1.0]))
+    pixels[..., : shape[-1] // 2] |= np.sin(np.arange(shape[-2]) / 3)[:, None] > 0.5
+    pixels = pixels.view(np.uint8) * np.uint8(data.draw(st.sampled_from([1, 255])))
+    pixels = pixels.view(bool)  # whatever is not 0 is true
+    chunk = (*(32 for _ in shape[:-1]), 64)
+    start = [data.draw(st.sampled_from(range(0, n, c))) for n, c in zip(shape, chunk, strict=True)]
+    box = tuple(slice(a, min(n, a + c)) for a, n, c in zip(start, shape, chunk, strict=True))
+    bits, n_pixels, extent = chunkbits.measured(pixels, box, chunk)
+    want = np.zeros(chunk, bool)
+    part = pixels[box] != 0
+    want[tuple(slice(0, n) for n in part.shape)] = part
+    assert n_pixels == np.count_nonzero(want)
+    if not n_pixels:
+        assert bits is None
+        return
+    assert bits is not None
+    assert np.array_equal(chunkbits.unpack(bits, chunk), want)
+    assert extent == chunkbits.extent_of(want)
+    ends = [sorted(data.draw(st.tuples(st.integers(0, c), st.integers(0, c)))) for c in chunk]
+    inside = [range(a, b) for a, b in ends]
+    out = np.zeros(tuple(len(r) + 9 for r in inside), bool)
+    chunkbits.mark(bits, chunk, inside, out, [4] * len(chunk))
+    expected = np.zeros_like(out)
+    expected[tuple(slice(4, 4 + len(r)) for r in inside)] = want[
+        tuple(slice(r.start, r.stop) for r in inside)
+    ]
+    assert np.array_equal(out.view(np.uint8), expected.view(np.uint8))
+
+
 @pytest.mark.parametrize("label", [1, 2, 3, 7, 23, 128, 129, 200, 255])
 @pytest.mark.parametrize("codec", [of_one(2), of_one(3)])
 def test_frames_are_blosc(label: int, codec: ChunkCodec) -> None:

@@ -166,6 +166,36 @@ def test_masks_share_arrays_where_that_is_fewer(tmp_path: Path) -> None:
         assert len({row.layer for row in masks.rows()}) == 2
 
 
+def test_a_mask_changes_its_array_and_its_value_there(tmp_path: Path) -> None:
+    path, shape = tmp_path / "c.ozx", (3000, 2500)
+    a, b = (rectangle(shape, (n, 2000 + n), (n, 2000)) for n in (0, 300))
+    with MaskCollection(path, "w", shape=shape) as masks:
+        masks.add("a", a, label=5)
+    for step in ("alone", "two", "alone again", "shared"):
+        with MaskCollection(path, "a") as masks:
+            if step == "two":
+                masks.add("b", b, label=7)
+            elif step == "alone again":
+                masks.delete("b")
+            elif step == "shared":
+                masks.add("c", ~a, label=300)
+        with MaskCollection(path) as masks:
+            found = {name: masks[name][:] for name in masks}
+            assert np.array_equal(found["a"], a)
+            if step == "two":
+                assert np.array_equal(found["b"], b)
+                assert masks.labels_at(350, 350) == {"a": 1, "b": 1}
+                assert masks.flat[350, 350] == 7 and masks.flat[10, 10] == 5
+            if step == "shared":
+                assert np.array_equal(found["c"], ~a)
+                assert masks.flat[10, 10] == 5 and masks.flat[2500, 2400] == 300
+            assert (
+                masks["a"].region(0, 0, 2400, 2400, downsample=16).sum()
+                == a[:2400:16, :2400:16].sum()
+            )
+        assert check_collection(path).ok, (step, check_collection(path).problems)
+
+
 def test_blocks_in_any_order(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     whole = np.zeros(SHAPE, np.int16)

@@ -268,6 +268,13 @@ def changed(path: Path, change: Any) -> None:
         lambda a: a["ome"].pop("multiscales"),
         lambda a: a["ome"]["image-label"].pop("properties"),
         lambda a: a.pop("qpmask"),
+        lambda a: a["qpmask"]["pixels"].__setitem__(0, True),
+        lambda a: a["qpmask"]["boxes"].pop(),
+        lambda a: a["qpmask"]["layer"].__setitem__(0, 99),
+        lambda a: a["qpmask"].__setitem__("groups", [["x"]] * a["qpmask"]["n"]),
+        lambda a: a["qpmask"].__setitem__("extra", [1]),
+        lambda a: a["ome"].__setitem__("image-label", ["x"]),
+        lambda a: a["ome"]["image-label"]["properties"][0].__setitem__("name", None),
     ],
 )
 def test_what_it_says_of_itself_must_make_sense(change: Any, tmp_path: Path) -> None:
@@ -276,6 +283,44 @@ def test_what_it_says_of_itself_must_make_sense(change: Any, tmp_path: Path) -> 
     changed(path, change)
     with pytest.raises(MaskError, match=r"c\.zarr"):
         MaskCollection(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a.__setitem__("shape", [2**40, 2**40]),
+        lambda a: a["chunk_grid"]["configuration"].__setitem__("chunk_shape", [2**61, 2**61]),
+        lambda a: a["codecs"][0]["configuration"].__setitem__("chunk_shape", [2**20, 2**20]),
+        lambda a: a["codecs"][0]["configuration"].__setitem__("codecs", ["x"]),
+        lambda a: a["codecs"][0]["configuration"]["codecs"].insert(1, {"name": "vlen"}),
+        lambda a: a.__setitem__("chunk_key_encoding", {"name": "default", "configuration": [1]}),
+        lambda a: a.__setitem__("data_type", "float32"),
+    ],
+)
+def test_what_an_array_says_of_itself_must_make_sense(change: Any, tmp_path: Path) -> None:
+    path = tmp_path / "c.zarr"
+    fresh(path)
+    files = sorted(path.glob("labels/*/0/zarr.json")) or [path / "0" / "zarr.json"]
+    for file in files:
+        document = json.loads(file.read_text())
+        change(document)
+        file.write_text(json.dumps(document))
+    with pytest.raises(MaskError), MaskCollection(path) as masks:
+        masks["m1"][:]
+    assert not check_collection(path).ok
+
+
+def test_a_record_that_says_it_is_huge_is_where_the_writer_was_killed(tmp_path: Path) -> None:
+    path = tmp_path / "c.ozx"
+    masks = MaskCollection(path, "w", shape=SHAPE)
+    masks.add("m", mask_of(1))
+    masks.abandon()
+    spool = path.with_name("c.ozx.writing")
+    whole = spool.read_bytes()
+    spool.write_bytes(whole + b"qpm3" + b"\xff" * 16)
+    with MaskCollection(path, "a") as masks:
+        assert masks.names() == ("m",)
+    holds(path, {"m": 1})
 
 
 def test_a_check_finds_what_lies(tmp_path: Path) -> None:
