@@ -5,7 +5,7 @@ Words are 64-bit numbers: eight pixels, or 64 bits, the first in the lowest.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from qpmask import jit
 from qpmask.collection.runkernels import LIBRARY
 from qpmask.jit import kernel
+from qpmask.jit.arguments import Array
 
 _FULL: Final = 0xFFFFFFFFFFFFFFFF
 
 U8 = NDArray[np.uint8]
 U64 = NDArray[np.uint64]
+U8_3D = Annotated[NDArray[np.uint8], Array((np.dtype(np.uint8),), 3)]
 
 
 @LIBRARY.entry
@@ -76,9 +78,7 @@ def pack(
 
 
 @LIBRARY.entry
-def mark(
-    words: jit.U64_2D, chunk: jit.I64_1D, box: jit.I64_1D, out: jit.U8_3D, at: jit.I64_1D
-) -> None:
+def mark(words: jit.U64_2D, chunk: jit.I64_1D, box: jit.I64_1D, out: U8_3D, at: jit.I64_1D) -> None:
     """Set pixels to 1 where the bits of a box of a chunk are set.
 
     Parameters

@@ -197,7 +197,6 @@ _NUMBERS: dict[Any, str] = {int: "int", float: "float", np.float32: "float32", b
 
 U8_1D = Annotated[NDArray[np.uint8], _array(np.uint8, 1)]
 U8_2D = Annotated[NDArray[np.uint8], _array(np.uint8, 2)]
-U8_3D = Annotated[NDArray[np.uint8], _array(np.uint8, 3)]
 U16_2D = Annotated[NDArray[np.uint16], _array(np.uint16, 2)]
 U32_1D = Annotated[NDArray[np.uint32], _array(np.uint32, 1)]
 I32_1D = Annotated[NDArray[np.int32], _array(np.int32, 1)]

@@ -233,10 +233,13 @@ class TestShipped:
 
     @pytest.mark.parametrize(
         "module",
-        ["engines.native", "geojson", "ometiff.kernels", "polygons", "qpdata.kernel"],
-    )
+        [
+            "collection.runkernels", "engines.native.library", "geojson.library",
+            "ometiff.kernels.library", "polygons.library", "qpdata.kernel.library",
+        ],
+    )  # fmt: skip
     def test_bitcode_is_of_these_sources(self, module: str) -> None:
-        shipped = importlib.import_module(f"qpmask.{module}.library").LIBRARY
+        shipped = importlib.import_module(f"qpmask.{module}").LIBRARY
         assert library.read_shipped(shipped) is not None, "run python -m qpmask.jit.build"
 
     def test_a_new_machine_needs_no_numba(self, cache: Path) -> None:
