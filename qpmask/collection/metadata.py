@@ -29,6 +29,8 @@ _MAX_JSON = 64 << 20
 _MAX_MASKS = 1 << 24
 _MAX_CHUNKS = 1 << 24  # with those of this qpmask, 70 million pixels a side
 _UNITS = {"micrometer", "millimeter", None}
+_DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(10))}
+"""Names that Windows gives to no file, whatever follows a dot."""
 _ODD = re.compile(r"[^A-Za-z0-9_.-]+")
 
 Json = dict[str, Any]
@@ -201,6 +203,8 @@ def paths_of(names: Iterable[str]) -> list[str]:
         stem = _ODD.sub("_", name)[:80].strip("._")
         if not stem.strip("_-"):
             stem = ""
+        if stem.split(".")[0].casefold() in _DEVICES:
+            stem = f"mask_{stem}"
         path, number = stem or "layer_1", 1
         while path.casefold() in seen:
             number += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import zipfile
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -295,11 +296,18 @@ def _can_be_written(text: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize(
-    "names", [("Tumor", "tumor"), ("a/b", "a_b"), ("..", "/x"), ("ä", "a\u0308")]
-)
-def test_names_that_no_file_system_tells_apart(names: tuple[str, str], tmp_path: Path) -> None:
-    path = tmp_path / "c.zarr"
+ALIKE = [
+    ("Tumor", "tumor"), ("a/b", "a_b"), ("..", "/x"), ("ä", "a\u0308"), ("CON", "nul.1"),
+    ("x", "x."), ("zarr.json", "ZARR.JSON"), ("a\\b", "a:b"), ("ﬁ", "fi"), ("n" * 90, "n" * 91),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".ozx", ".zarr"])
+@pytest.mark.parametrize("names", ALIKE)
+def test_names_that_no_file_system_tells_apart(
+    names: tuple[str, str], suffix: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"c{suffix}"
     masks_of = {name: rectangle((9, 9), (0, 5 + i), (0, 5)) for i, name in enumerate(names)}
     with MaskCollection(path, "w", shape=(9, 9)) as masks:
         for name, mask in masks_of.items():
@@ -307,7 +315,13 @@ def test_names_that_no_file_system_tells_apart(names: tuple[str, str], tmp_path:
     with MaskCollection(path) as masks:
         for name, mask in masks_of.items():
             assert np.array_equal(masks[name][:], mask)
-    assert {p.name for p in tmp_path.iterdir() if not p.name.startswith(".")} == {"c.zarr"}
+        entries = list(masks.container.names())
+    assert {p.name for p in tmp_path.iterdir() if not p.name.startswith(".")} == {path.name}
+    # Wherever it is unpacked, each entry is a file of its own that may have its name.
+    assert len({entry.casefold() for entry in entries}) == len(entries)
+    for part in {part for entry in entries for part in entry.split("/")}:
+        assert re.fullmatch(r"[A-Za-z0-9_.-]+", part) and part.strip(".") == part
+        assert part.split(".")[0].casefold() not in ("con", "nul")
 
 
 def test_what_makes_no_sense_is_said(tmp_path: Path) -> None:
