@@ -322,7 +322,9 @@ class MaskCollection:
     def root_layer(self) -> Layer:
         """The root as other programs see it."""
         scale = self._root_scale
-        return Layer(self.container, "", self._cache, STEP[self.ndim], scale)
+        layer = Layer(self.container, "", self._cache, STEP[self.ndim], scale)
+        self._check_levels(layer)
+        return layer
 
     def flat_pixels(self, from_masks: bool = False) -> FlatPixels:
         """What :attr:`flat` reads from: the root where that is full, or always the masks."""
@@ -638,11 +640,18 @@ class MaskCollection:
                 self._layers[path] = Layer(
                     self._container, path, self._cache, STEP[self.ndim], only=only
                 )
-                if self._layers[path].grids[0].shape != self.shape:
-                    raise MaskError(
-                        f"The array {path!r} of {self.path} has another shape than its masks."
-                    )
+                self._check_levels(self._layers[path])
             return self._layers[path]
+
+    def _check_levels(self, layer: Layer) -> None:
+        n_levels = len(pyramid(self.shape))
+        wanted = [grid.shape for grid in pyramid(self.shape, n_levels, layer.grids[0].scale)]
+        dtypes = {info.dtype for info in layer.arrays}
+        if [grid.shape for grid in layer.grids] != wanted or len(dtypes) > 1:
+            raise MaskError(
+                f"The array {layer.path!r} of {self.path} has other levels than its masks.",
+                hint="It is damaged; make it again.",
+            )
 
     def by_layer(self) -> dict[str, list[MaskRow]]:
         """The masks of each array, by its path."""

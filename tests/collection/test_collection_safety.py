@@ -310,6 +310,23 @@ def test_what_an_array_says_of_itself_must_make_sense(change: Any, tmp_path: Pat
     assert not check_collection(path).ok
 
 
+@pytest.mark.parametrize("change", [("data_type", "uint16"), ("shape", [3, 3])])
+def test_levels_must_be_those_of_the_masks(change: tuple[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "c.zarr"
+    with MaskCollection(path, "w", shape=(2100, 40)) as masks:
+        masks.add("a", np.ones((2100, 40), bool))
+        masks.add("b", np.ones((2100, 40), bool))
+    files = list(path.glob("labels/*/1/zarr.json"))
+    assert len(files) == 2
+    for file in files:
+        document = json.loads(file.read_text())
+        document[change[0]] = change[1]
+        file.write_text(json.dumps(document))
+    with pytest.raises(MaskError, match="other levels"), MaskCollection(path) as masks:
+        masks["a"].region(0, 0, 16, 64, downsample=16)
+    assert not check_collection(path).ok
+
+
 def test_a_record_that_says_it_is_huge_is_where_the_writer_was_killed(tmp_path: Path) -> None:
     path = tmp_path / "c.ozx"
     masks = MaskCollection(path, "w", shape=SHAPE)
