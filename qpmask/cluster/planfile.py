@@ -17,7 +17,7 @@ from qpmask.batch.planned import PlanItem, PlannedRun
 from qpmask.cluster.records import forget_records
 from qpmask.errors import OptionsError, QpmaskError
 from qpmask.outputs import OutputFolder, json_text, write_file
-from qpmask.outputs.claims import CLAIMS_FOLDER, PLANS_FOLDER
+from qpmask.outputs.claims import CLAIMS_FOLDER, PLANS_FOLDER, claim_elsewhere
 
 _FORMAT = 2
 
@@ -94,6 +94,8 @@ def write_plan(path: Path, run: PlannedRun[Any]) -> PlanFile:
         first, *_ = [stack.enter_context(OutputFolder(folder)) for folder in run.folders]
         run.prepare(first)
         forget_records(plan.folder)
+        for folder in run.folders[1:]:
+            claim_elsewhere(folder, plan.digest, plan.claims_folder)
     write_file(path, plan.text())
     return plan
 

@@ -113,16 +113,18 @@ def plan_features_run(
     Raises
     ------
     QpmaskError
-        As :func:`qpmask.extract_features`; :class:`OptionsError` for patch files of several
-        folders, which share no report.
+        As :func:`qpmask.extract_features`; :class:`OptionsError` for views of patch files on
+        several file systems.
     """
     require_h5py()
     files = tuple(patch_files(patches))
     options = _with_whole_paths(options)
-    folders = {FeatureItem(path, "").out for path in files}
-    if len(folders) > 1:
+    folders = dict.fromkeys(FeatureItem(path, "").out for path in files)
+    if options.views and len({folder.stat().st_dev for folder in folders}) > 1:
+        # A view is made in the first one, and renamed.
         raise OptionsError(
-            f"The patch files are of {len(folders)} folders.", hint="Make a plan for each of them."
+            "The patch files are on several file systems; with --for, a plan takes those of one.",
+            hint="Make a plan for each of them.",
         )
     costs = [count_patches(path) for path in files]
     items: list[PlanItem] = []

@@ -31,6 +31,7 @@ CLAIMS_FOLDER = "claims"
 #: A claim that nobody touched for so long is nobody's.
 STALE_S = 120.0
 _TOUCH_EVERY_S = 15.0
+_ELSEWHERE = ".elsewhere"
 _NAME = re.compile(r"(.+)\.(\d+)\.claim")
 
 
@@ -155,11 +156,39 @@ def is_stale(path: Path, now: Callable[[], float]) -> bool:
 
 def live_claims(out: Path) -> list[str]:
     """Who works on a plan in an output folder now."""
+    plans = out / PLANS_FOLDER
+    folders = list(plans.glob(f"*/{CLAIMS_FOLDER}"))
+    for elsewhere in plans.glob(f"*{_ELSEWHERE}"):
+        with contextlib.suppress(OSError):
+            folders.append(Path(os.fsdecode(elsewhere.read_bytes())))
     found = []
-    for path in sorted((out / PLANS_FOLDER).glob(f"*/{CLAIMS_FOLDER}/*.claim")):
+    for path in sorted(path for folder in folders for path in folder.glob("*.claim")):
         if not is_stale(path, partial(_now, path.parent)):
             found.append(_words(read_json(path) or {}))
     return list(dict.fromkeys(found))
+
+
+def claim_elsewhere(out: Path, plan: str, folder: Path) -> None:
+    """Have :func:`live_claims` of an output folder look where a plan of several has its claims.
+
+    Parameters
+    ----------
+    out : Path
+        An output folder of the plan that is not its first.
+    plan : str
+        What the plan is called.
+    folder : Path
+        Where its claims are.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written.
+    """
+    plans = out / PLANS_FOLDER
+    with writing(plans, "The folder"):
+        plans.mkdir(parents=True, exist_ok=True)
+        (plans / f"{plan}{_ELSEWHERE}").write_bytes(os.fsencode(folder))
 
 
 def any_live(folder: Path) -> bool:

@@ -21,6 +21,7 @@ from patches.patch_slides import slide_file, tissue_picture
 import qpmask
 from qpmask.cluster import PlanFile, collect, plan_status, read_plan_file, work_on
 from qpmask.cluster.records import latest_records
+from qpmask.outputs.claims import Claims
 from qpmask.patches.h5file import MADE_FROM
 
 _VARIES = ("started", "seconds", "output", "bytes", "patches_per_second", "slide", "key", "file")
@@ -192,9 +193,31 @@ def test_polygons(tmp_path: Path, qpmask_cli: Cli) -> None:
     assert collect(read_plan_file(plan)).ok
 
 
-def test_what_cannot_be_planned(
-    tmp_path: Path, slides: Path, patches_folder: Callable[[str], Path], qpmask_cli: Cli
+def test_features_of_two_folders(
+    tmp_path: Path, patches_folder: Callable[[str], Path], qpmask_cli: Cli
 ) -> None:
+    one, many, plan = patches_folder("one"), patches_folder("many"), tmp_path / "plan.json"
+    other = patches_folder("other")
+    asked = ("--extractor", onnx_model(tmp_path / "means.onnx"), "--num-workers", "0")
+    assert qpmask_cli("features", one, *asked, "-q")[0] == 0
+    assert qpmask_cli("features", many, other, *asked, "--for", "clam", "--plan", plan)[0] == 0
+    found = read_plan_file(plan)
+    with Claims(found.claims_folder) as claims:
+        assert claims.take("file1")
+        for folder in (many, other):
+            code, _, said = qpmask_cli("features", folder, *asked)
+            assert code == 2, said
+            assert "at work in" in said
+    work_twice(plan)
+    assert len(collect(found)) == 6
+    assert (many / "features.json").exists()
+    for path in (one / "patches").glob("*.h5"):
+        for folder in (many, other):
+            assert contents(path) == contents(folder / "patches" / path.name)
+            assert list((folder / "clam").glob(f"**/{path.name}"))
+
+
+def test_what_cannot_be_planned(tmp_path: Path, slides: Path, qpmask_cli: Cli) -> None:
     plan = tmp_path / "plan.json"
     mask = tmp_path / "m" / "a.ome.tif"
     qpmask.export_masks(
@@ -204,8 +227,6 @@ def test_what_cannot_be_planned(
         ("which tasks cannot share", ("polygons", mask.parent, "-o", tmp_path / "a.geojson")),
         ("Plan them apart", ("patches", slides, "-o", tmp_path / "p", *CUT,
                              "--features", "resnet50")),
-        ("2 folders", ("features", patches_folder("x"), patches_folder("y"),
-                       "--extractor", "resnet50")),
         ("Previews are made by one run", ("export", DEMO, "-o", tmp_path / "e", "--previews")),
     ):  # fmt: skip
         code, _, said = qpmask_cli(*asked, "--plan", plan)
