@@ -107,7 +107,12 @@ def run_on_dask(
         check_alone(plan)
         try:
             with _connected(where) as client:
-                _Coordinator(plan, client, emit, stop).run()
+                try:
+                    _Coordinator(plan, client, emit, stop).run()
+                except RuntimeError as error:
+                    if client.status == "running":
+                        raise
+                    raise ConnectionError(str(error)) from error  # it gave up meanwhile
         except (OSError, CancelledError) as error:
             if isinstance(error, QpmaskError):
                 raise
