@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-from qpmask.common.machine import n_cores
 from qpmask.ometiff.pyramid import Above, Pyramid
 from qpmask.ometiff.strips import StripGrid, StripPlace
 
@@ -40,7 +39,7 @@ class StripQueue(Generic[_Source, _Result]):
         The same where it is no work, so that a thread would cost more than it saves; else None.
         On the caller's thread.
     threads : int, optional
-        All processors by default, four at most. A single one is the caller's.
+        What the largest grid is worth by default, four at most. A single one is the caller's.
     """
 
     def __init__(
@@ -53,7 +52,7 @@ class StripQueue(Generic[_Source, _Result]):
         self._pyramid = Pyramid(grids)
         self._work = work
         self._at_once = at_once
-        threads = threads or min(4, n_cores())
+        threads = threads or min(4, grids[0].threads)
         self._pool = ThreadPoolExecutor(threads, "qpmask-strips") if threads > 1 else None
         self._queue: deque[tuple[StripPlace, Above | None, _Result | Future[_Result]]] = deque()
 

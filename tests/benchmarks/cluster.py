@@ -89,23 +89,36 @@ def overhead(n: int) -> None:
         assert qpmask_call("export", project, "-o", folder / "one", "--engine", "native",
                            "-q").wait() == 0  # fmt: skip
         one, one_cpu = time.perf_counter() - start, cpu_s() - used
-        plan = folder / "plan.json"
-        start = time.perf_counter()
-        assert qpmask_call("export", project, "-o", folder / "many", "--engine", "native",
-                           "--plan", plan, stdout=subprocess.DEVNULL).wait() == 0  # fmt: skip
-        planned = time.perf_counter() - start
-        start, used = time.perf_counter(), cpu_s()
-        tasks = [qpmask_call("work", plan, "--task", f"{k}/2", "-q") for k in (1, 2)]
-        assert [task.wait() for task in tasks] == [0, 0]
-        worked, worked_cpu = time.perf_counter() - start, cpu_s() - used
-        start = time.perf_counter()
-        assert qpmask_call("collect", plan, "-q").wait() == 0
-        collected = time.perf_counter() - start
-    print(f"{n:,} images: one run {one:.1f} s; plan {planned:.1f} s, two tasks {worked:.1f} s, "
-          f"collect {collected:.1f} s")  # fmt: skip
-    print(f"two tasks / half of one run: {worked / (one / 2):.2f}")
-    print(f"processor time of two tasks / of one run: {worked_cpu / one_cpu:.2f} "
-          f"({worked_cpu:.1f} s / {one_cpu:.1f} s)")  # fmt: skip
+        print(f"{n:,} images: one run {one:.1f} s ({one_cpu:.1f} s of the processor)")
+        for name, own in (("each with a core of its own, as SLURM gives them", True),
+                          ("sharing two cores", False)):  # fmt: skip
+            planned, (worked, cpu), collected = _two_tasks(project, folder / f"own{own}", own)
+            print(
+                f"two tasks, {name}: plan {planned:.1f} s, tasks {worked:.1f} s, collect "
+                f"{collected:.1f} s; tasks / half of one run {worked / (one / 2):.2f}, of the "
+                f"processor {cpu / one_cpu:.2f}"
+            )
+
+
+def _two_tasks(project: Path, out: Path, own: bool) -> tuple[float, tuple[float, float], float]:
+    """Seconds of planning, of two tasks (and of the processor), and of collecting."""
+    plan = out.with_suffix(".json")
+    start = time.perf_counter()
+    assert qpmask_call("export", project, "-o", out, "--engine", "native",
+                       "--plan", plan, stdout=subprocess.DEVNULL).wait() == 0  # fmt: skip
+    planned = time.perf_counter() - start
+    start, used = time.perf_counter(), cpu_s()
+    cores = sorted(os.sched_getaffinity(0))
+    tasks = []
+    for k in (1, 2):
+        tasks.append(qpmask_call("work", plan, "--task", f"{k}/2", "-q"))
+        if own:
+            os.sched_setaffinity(tasks[-1].pid, {cores[k - 1]})
+    assert [task.wait() for task in tasks] == [0, 0]
+    worked = time.perf_counter() - start, cpu_s() - used
+    start = time.perf_counter()
+    assert qpmask_call("collect", plan, "-q").wait() == 0
+    return planned, worked, time.perf_counter() - start
 
 
 def plan(n: int) -> None:

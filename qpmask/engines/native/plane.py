@@ -17,7 +17,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.common.machine import n_cores
 from qpmask.engines.native.shapes import AREAS, LINES, NO_FILL, Kind, Shapes
 from qpmask.engines.native.stripdraw import LACKS_ROOM, LACKS_RUNS, draw_strip
 from qpmask.engines.native.tilerows import Grid, Room, Scene, build, new_room
@@ -61,7 +60,7 @@ class PlaneOptions:
     dtype : str or None
         ``uint8``, ``uint16`` or ``uint32``; default: the smallest one that holds all labels.
     n_threads : int or None
-        Default: one for each processor that this process may use. No effect on the pixels.
+        Default: what the plane is worth of this process's processors. No effect on the pixels.
     """
 
     image: Size
@@ -155,8 +154,8 @@ class Plane:
         TileRuns
             The next strip of the plane's :class:`~qpmask.ometiff.strips.StripGrid`.
         """
-        threads = self.options.n_threads or n_cores()
         grid = self._strip_grid
+        threads = self.options.n_threads or grid.threads
         places = ((row, number) for row in range(grid.n_rows) for number in range(grid.n_strips))
         if threads == 1:
             yield from (self._blank(*place) or self.strip(*place) for place in places)
