@@ -381,9 +381,7 @@ def _rows(attributes: Json, mine: Json) -> list[MaskRow]:
 
 
 def _layer_path(path: Any) -> str:
-    if not isinstance(path, str) or (
-        path and (not re.fullmatch(r"labels/[^/\\]+", path) or ".." in path)
-    ):
+    if not isinstance(path, str) or (path and not re.fullmatch(r"labels/(?!\.\.?$)[^/\\]+", path)):
         raise ValueError(f"the path {path!r} of an array makes no sense")
     return path
 

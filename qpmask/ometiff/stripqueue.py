@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
+from qpmask.common.machine import threads_for
 from qpmask.ometiff.pyramid import Above, Pyramid
 from qpmask.ometiff.strips import StripGrid, StripPlace
 
@@ -52,7 +53,7 @@ class StripQueue(Generic[_Source, _Result]):
         self._pyramid = Pyramid(grids)
         self._work = work
         self._at_once = at_once
-        threads = threads or min(4, grids[0].threads)
+        threads = threads or min(4, threads_for(grids[0].n_rows * grids[0].n_strips))
         self._pool = ThreadPoolExecutor(threads, "qpmask-strips") if threads > 1 else None
         self._queue: deque[tuple[StripPlace, Above | None, _Result | Future[_Result]]] = deque()
 

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.common.machine import n_cores
 from qpmask.geometry import Size, Tiled
 
 MIXED = -1
@@ -28,9 +27,6 @@ UNKNOWN = -2
 
 STRIP_PX = 64 << 20
 """Pixels of a strip, at most (but for tiles so large that two of them have more)."""
-
-FEW_STRIPS = 16
-"""A plane of fewer is the work of one thread."""
 
 PART_PX = 8 << 20
 """Pixels of a part of a strip, at most (but for a tile that has more)."""
@@ -89,15 +85,6 @@ class StripGrid(Tiled):
     def n_strips(self) -> int:
         """Number of strips of one tile row."""
         return -(-self.n_cols // self.tiles_per_strip)
-
-    @property
-    def threads(self) -> int:
-        """Threads that its strips are worth: one, the caller's, where there are few strips.
-
-        Python between kernels is done by one thread at a time, so several cost more than they
-        bring on a small plane.
-        """
-        return 1 if self.n_rows * self.n_strips < FEW_STRIPS else n_cores()
 
     def shape(self, row: int, strip: int) -> StripShape:
         """Sizes of the tiles of a strip."""

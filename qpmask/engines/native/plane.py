@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.common.machine import threads_for
 from qpmask.engines.native.shapes import AREAS, LINES, NO_FILL, Kind, Shapes
 from qpmask.engines.native.stripdraw import LACKS_ROOM, LACKS_RUNS, draw_strip
 from qpmask.engines.native.tilerows import Grid, Room, Scene, build, new_room
@@ -155,7 +156,7 @@ class Plane:
             The next strip of the plane's :class:`~qpmask.ometiff.strips.StripGrid`.
         """
         grid = self._strip_grid
-        threads = self.options.n_threads or grid.threads
+        threads = self.options.n_threads or threads_for(grid.n_rows * grid.n_strips)
         places = ((row, number) for row in range(grid.n_rows) for number in range(grid.n_strips))
         if threads == 1:
             yield from (self._blank(*place) or self.strip(*place) for place in places)
