@@ -261,6 +261,7 @@ class _connected:  # noqa: N801 - used as a function
                 "Running on Dask needs dask.distributed, which is not installed.",
                 hint='Install it: pip install "qpmask[dask]".',
             ) from error
+        self._dask = dask
         self._scheduler = dask.config.get("scheduler", None)  # a client that is lost leaves its own
         self._config = dask.config.set({"distributed.scheduler.allowed-failures": _DEATHS})
         self._config.__enter__()
@@ -297,10 +298,8 @@ class _connected:  # noqa: N801 - used as a function
         if self._cluster is not None:
             self._cluster.close()
         self._config.__exit__(None, None, None)
-        import dask
-
-        if dask.config.get("scheduler", None) != self._scheduler:
-            dask.config.set(scheduler=self._scheduler)
+        if self._dask.config.get("scheduler", None) != self._scheduler:
+            self._dask.config.set(scheduler=self._scheduler)
 
 
 def _cluster_of(path: Path) -> Any:

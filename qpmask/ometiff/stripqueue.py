@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-from qpmask.common.machine import threads_for
 from qpmask.ometiff.pyramid import Above, Pyramid
 from qpmask.ometiff.strips import StripGrid, StripPlace
+from qpmask.ometiff.threads import threads_for
 
 # Strips under way at one time, two for each of four threads. The order of strips depends on it, and
 # so do the bytes of a file: it is the same on machines with fewer processors.

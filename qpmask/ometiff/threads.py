@@ -7,8 +7,21 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from qpmask.common.machine import n_cores
+
+FEW_STRIPS = 16
+"""A plane of fewer strips is the work of one thread."""
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+
+
+def threads_for(n_strips: int) -> int:
+    """Threads that so many strips are worth: one, the caller's, where there are few.
+
+    Python between kernels is done by one thread at a time, so several cost more than they bring.
+    """
+    return 1 if n_strips < FEW_STRIPS else n_cores()
 
 
 def in_threads(

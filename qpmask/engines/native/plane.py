@@ -17,7 +17,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.common.machine import threads_for
 from qpmask.engines.native.shapes import AREAS, LINES, NO_FILL, Kind, Shapes
 from qpmask.engines.native.stripdraw import LACKS_ROOM, LACKS_RUNS, draw_strip
 from qpmask.engines.native.tilerows import Grid, Room, Scene, build, new_room
@@ -28,7 +27,7 @@ from qpmask.ometiff.kernels.calls import Rooms, copied
 from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.runs import RunStrip, TileRuns, constant_runs
 from qpmask.ometiff.strips import StripGrid
-from qpmask.ometiff.threads import in_threads
+from qpmask.ometiff.threads import in_threads, threads_for
 from qpmask.options import PIXEL_TYPES, pixel_type
 
 LabelTile: TypeAlias = "int | NDArray[Any]"
