@@ -293,13 +293,15 @@ class _connected:  # noqa: N801 - used as a function
 
     def __exit__(self, *args: object) -> None:
         client = getattr(self, "_client", None)
-        if client is not None:
-            client.close()
-        if self._cluster is not None:
-            self._cluster.close()
-        self._config.__exit__(None, None, None)
-        if self._dask.config.get("scheduler", None) != self._scheduler:
-            self._dask.config.set(scheduler=self._scheduler)
+        try:
+            if client is not None:
+                client.close()
+            if self._cluster is not None:
+                self._cluster.close()
+        finally:
+            self._config.__exit__(None, None, None)
+            if self._dask.config.get("scheduler", None) != self._scheduler:
+                self._dask.config.set(scheduler=self._scheduler)
 
 
 def _cluster_of(path: Path) -> Any:
