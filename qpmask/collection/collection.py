@@ -17,10 +17,33 @@ from qpmask.collection.adding import BlockWriter
 from qpmask.collection.arrays import Layer
 from qpmask.collection.build import Flat, build
 from qpmask.collection.codecs import of_added
-from qpmask.collection.container import ROOT, Container, open_container, read_document
-from qpmask.collection.given import about_from, about_json, color_of, shape_of, spacing_of
+from qpmask.collection.container import (
+    ROOT,
+    Container,
+    EntryError,
+    open_container,
+    read_document,
+    root_of_damaged,
+)
+from qpmask.collection.given import (
+    OddNames,
+    about_from,
+    about_json,
+    check_name,
+    color_of,
+    shape_of,
+    spacing_of,
+)
 from qpmask.collection.grid import STEP, first_grid, pyramid
-from qpmask.collection.metadata import DTYPES, About, MaskRow, from_bytes, only_value, read_root
+from qpmask.collection.metadata import (
+    DTYPES,
+    About,
+    MaskRow,
+    from_bytes,
+    masks_of_entry,
+    only_value,
+    read_root,
+)
 from qpmask.collection.output import ZIP_SUFFIX, open_output, restore
 from qpmask.collection.sources import Added, Kept
 from qpmask.collection.spool import SUFFIX, Spool, SpooledMask
@@ -75,6 +98,10 @@ class MaskCollection:
         resolution ("full"), or a coarser picture of them ("overview", a sixteenth in planes and a
         quarter in volumes, which "auto" takes): the full one would be as large as half of the
         masks. Masks that do not overlap are the root, in full.
+    odd_names : {"error", "keep"}
+        What :meth:`add` makes of a name that holds a slash, or that differs from another in case
+        alone. Kept, as the classes of a project are, they are told apart as all others: by their
+        exact text, which stands in the file. Only their folders, ``labels/NAME``, have other names.
     cache_bytes : int
         Bytes of decoded chunks to keep.
 
@@ -105,6 +132,7 @@ class MaskCollection:
         name: str = "",
         extra: Mapping[str, Any] | None = None,
         flat: Flat = "auto",
+        odd_names: OddNames = "error",
         cache_bytes: int = _CACHE_BYTES,
     ) -> None:
         self.path = path_of(path, "path")
@@ -112,7 +140,10 @@ class MaskCollection:
             raise OptionsError(f"mode is {mode!r}; it must be 'r', 'w' or 'a'.")
         if flat not in ("auto", "full", "overview"):
             raise OptionsError(f"flat is {flat!r}; it must be 'auto', 'full' or 'overview'.")
+        if odd_names not in ("error", "keep"):
+            raise OptionsError(f"odd_names is {odd_names!r}; it must be 'error' or 'keep'.")
         self.mode = mode
+        self._odd_names: OddNames = odd_names
         self._flat: Flat = flat
         self._cache = TileCache(whole_number(cache_bytes, "cache_bytes"))
         self._lock = threading.Lock()
@@ -412,7 +443,7 @@ class MaskCollection:
         Parameters
         ----------
         name : str
-            Any text; names are told apart to the letter.
+            Any text without slashes, and no other mask's but for case (see `odd_names`).
         mask : array_like or lazy mask
             Of the collection's shape. Booleans; or integers, which come back as they are: labels
             of their own (cells, say). Lazy ones (:func:`qpmask.open_mask`, Dask, h5py) are read in
@@ -457,7 +488,10 @@ class MaskCollection:
         spool = self._writable()
         if not isinstance(name, str) or not name:
             raise WrongTypeError(f"The name of a mask is {name!r}; it must be text.")
-        if name in self and not replace:
+        known = {row.name for row in self.rows()}
+        if name not in known:
+            check_name(name, known, self.path, self._odd_names)
+        elif not replace:
             raise OptionsError(
                 f"{self.path} has a mask {name!r} already.", hint="Say replace=True to replace it."
             )
@@ -476,7 +510,7 @@ class MaskCollection:
         if label in others:
             raise OptionsError(f"Another mask of {self.path} has the label {label}.")
         mask = SpooledMask(name, label, dtype, of_added(self.ndim, dtype), color_of(color), group)
-        return BlockWriter(spool, first_grid(self.shape), mask, name in self)
+        return BlockWriter(spool, first_grid(self.shape), mask, name in known)
 
     def delete(self, name: str) -> None:
         """Remove a mask; from the file when the collection is closed."""
@@ -492,7 +526,15 @@ class MaskCollection:
 
     def _open(self) -> About:
         """Open what is there."""
-        self._container = open_container(self.path)
+        try:
+            self._container = open_container(self.path)
+        except EntryError as error:
+            masks = masks_of_entry(root_of_damaged(self.path), error.entry)
+            if masks:
+                more = f" and {len(masks) - 3} more" if len(masks) > 3 else ""
+                which = ", ".join(map(repr, masks[:3])) + more
+                error.message += f" It is of the mask{'s' * (len(masks) > 1)} {which}."
+            raise
         try:
             if self._container.n_bytes(ROOT) is None:
                 raise MaskError(f"{self.path} is no OME-Zarr: it has no {ROOT}.")

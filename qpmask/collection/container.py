@@ -25,6 +25,21 @@ COMMENT_KEY = "qpmask"
 _LOCAL_HEADER_BYTES = 30
 _END_BYTES = 22
 _BLOCK_BYTES = 1 << 20
+_MAX_ROOT_BYTES = 64 << 20
+
+
+class EntryError(MaskError):
+    """Something is wrong with one entry.
+
+    Parameters
+    ----------
+    entry : str
+        Its name.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, entry: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.entry = entry
 
 
 class Container(Protocol):
@@ -131,7 +146,9 @@ class Zip:
         at = self._start(name, entry)
         length = entry.file_size - start if n_bytes is None else n_bytes
         if not 0 <= start <= start + length <= entry.file_size:
-            raise MaskError(f"The entry {name!r} of {self.path} is shorter than it should be.")
+            raise EntryError(
+                f"The entry {name!r} of {self.path} is shorter than it should be.", entry=name
+            )
         return self._read_at(at + start, length, name)
 
     def is_sound(self, name: str) -> bool:
@@ -151,12 +168,15 @@ class Zip:
         n_head = _LOCAL_HEADER_BYTES + len(wanted)
         head = self._read_at(entry.header_offset, n_head, name)
         if head[:4] != b"PK\x03\x04":
-            raise MaskError(f"The entry {name!r} of {self.path} does not begin where it should.")
+            raise EntryError(
+                f"The entry {name!r} of {self.path} does not begin where it should.", entry=name
+            )
         n_name, n_extra = struct.unpack_from("<2H", head, 26)
         if head[_LOCAL_HEADER_BYTES:] != wanted or n_name != len(wanted):
-            raise MaskError(
+            raise EntryError(
                 f"The entry {name!r} of {self.path} has another name in the archive's directory.",
                 hint="It is damaged; make it again.",
+                entry=name,
             )
         return int(entry.header_offset + n_head + n_extra)
 
@@ -180,13 +200,14 @@ class Zip:
         except (OSError, ValueError) as error:  # ValueError: the file is closed
             if self.is_closed:
                 raise MaskError(f"{self.path} is closed.", hint="Open it again.") from error
-            raise MaskError(
-                f"The entry {name!r} of {self.path} cannot be read: {error}."
+            raise EntryError(
+                f"The entry {name!r} of {self.path} cannot be read: {error}.", entry=name
             ) from error
         if len(data) != n_bytes:
-            raise MaskError(
+            raise EntryError(
                 f"{self.path} ends within the entry {name!r}.",
                 hint="It is damaged or was not copied whole.",
+                entry=name,
             )
         return data
 
@@ -273,6 +294,15 @@ def read_document(container: Container, name: str) -> bytes:
     return container.read(name)
 
 
+def root_of_damaged(path: Path) -> bytes:
+    """The root's document of a zip that is not to be believed, for words about it; may be empty."""
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(ROOT) as file:
+            return file.read(_MAX_ROOT_BYTES)
+    except Exception:  # zipfile raises nearly anything on damaged bytes
+        return b""
+
+
 def mark_of(entries: Iterable[zipfile.ZipInfo]) -> str:
     """A digest of names, sizes and CRCs, as the comment of a zip holds it too."""
     digest = hashlib.blake2b(digest_size=16)
@@ -301,28 +331,33 @@ def _checked(
         if entry.is_dir():
             continue
         if not name or name[0] == "/" or ".." in name.split("/") or "\\" in name or ":" in name:
-            raise MaskError(f"{path} has an entry {name!r}, whose name leads out of the archive.")
+            raise EntryError(
+                f"{path} has an entry {name!r}, whose name leads out of the archive.", entry=name
+            )
         other = folded.setdefault(name.casefold(), name)
         if name in found or other != name:
-            raise MaskError(
+            raise EntryError(
                 f"{path} has two entries {name!r}"
                 + ("." if other == name else f" and {other!r}, which differ in case alone."),
                 hint="It was appended to by a program that cannot replace entries; write it anew.",
+                entry=name,
             )
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
-            raise MaskError(
+            raise EntryError(
                 f"The entry {name!r} of {path} is compressed by the zip itself.",
                 hint="Zip it again without compression, as OME-Zarr's RFC-9 asks for.",
+                entry=name,
             )
         if entry.flag_bits & 1:
-            raise MaskError(f"The entry {name!r} of {path} is encrypted.")
+            raise EntryError(f"The entry {name!r} of {path} is encrypted.", entry=name)
         if entry.header_offset < end:
-            raise MaskError(f"The entry {name!r} of {path} lies upon another one.")
+            raise EntryError(f"The entry {name!r} of {path} lies upon another one.", entry=name)
         end = entry.header_offset + _LOCAL_HEADER_BYTES + len(name.encode()) + entry.file_size
         if end > stat.st_size:
-            raise MaskError(
+            raise EntryError(
                 f"{path} ends within the entry {name!r}.",
                 hint="It is damaged or was not copied whole.",
+                entry=name,
             )
         found[name] = entry
     return {entry.orig_filename: entry for entry in entries if entry.orig_filename in found}

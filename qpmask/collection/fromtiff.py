@@ -52,7 +52,15 @@ def collect_tiff(
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(open_mask(tiff))
         masks = stack.enter_context(
-            MaskCollection(out, "w", shape=first.shape, mpp=first.mpp, name=name, extra=extra)
+            MaskCollection(
+                out,
+                "w",
+                shape=first.shape,
+                mpp=first.mpp,
+                name=name,
+                extra=extra,
+                odd_names="keep",  # QuPath takes any name for a class
+            )
         )
         positions = list(first_grid(first.shape).chunks_in(tuple(map(range, first.shape))))
         if not classes:

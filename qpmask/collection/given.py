@@ -1,10 +1,13 @@
-"""What a caller gave to a collection, checked: shape, size of a pixel, colour."""
+"""What a caller gave to a collection, checked: shape, size of a pixel, names, colour."""
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 from qpmask.collection.metadata import About
 from qpmask.common.arguments import number, whole_number
@@ -44,6 +47,42 @@ def spacing_of(
     if len(lengths) != len(shape) or not all(0 < n < math.inf for n in lengths):
         raise OptionsError(f"The size of a pixel is {lengths}; it must be positive numbers.")
     return lengths, unit
+
+
+OddNames = Literal["error", "keep"]
+
+
+def check_name(name: str, others: Iterable[str], where: Path, odd: OddNames) -> None:
+    """Whether a mask may have a name.
+
+    Raises
+    ------
+    OptionsError
+        `odd` is "error", and it holds a slash or differs from another in case alone: other programs
+        find a mask in a folder of its name, and such names are not told apart there.
+    """
+    if odd == "keep":
+        return
+    hint = "Give it another name, or keep it by odd_names='keep' (--odd-names keep)."
+    if "/" in name or "\\" in name:
+        raise OptionsError(
+            f"The mask {name!r} of {where} has a slash in its name, which other programs take for "
+            "a folder.",
+            hint=hint,
+        )
+    folded = folded_name(name)
+    for other in others:
+        if other != name and folded_name(other) == folded:
+            raise OptionsError(
+                f"The mask {name!r} of {where} differs in case alone from {other!r}.",
+                hint=hint,
+            )
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def folded_name(name: str) -> str:
+    """What two names have in common that some file systems take for one."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def color_of(color: Any) -> Color | None:

@@ -31,6 +31,7 @@ _MAX_CHUNKS = 1 << 24  # with those of this qpmask, 70 million pixels a side
 _UNITS = {"micrometer", "millimeter", None}
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(10))}
 """Names that Windows gives to no file, whatever follows a dot."""
+_LAYER = re.compile(r"labels/(?!\.\.?$)[^/\\]+")
 _ODD = re.compile(r"[^A-Za-z0-9_.-]+")
 
 Json = dict[str, Any]
@@ -323,6 +324,21 @@ def read_root(document: Json, where: str) -> tuple[About, list[MaskRow], int]:
         ) from error
 
 
+def masks_of_entry(root: bytes, entry: str) -> tuple[str, ...]:
+    """Names of the masks that an entry is of, as far as the root's document can be read."""
+    try:
+        document = from_bytes(root, "it")
+        rows = read_root(document, "it")[1]
+    except MaskError:
+        return ()
+    folded = entry.casefold()
+    return tuple(
+        row.name for row in rows
+        if (folded.startswith(f"{row.layer}/".casefold()) if row.layer
+            else not folded.startswith("labels/"))
+    )  # fmt: skip
+
+
 def _about(attributes: Json, mine: Json) -> About:
     image = attributes["ome"]["multiscales"][0]
     shape = tuple(_whole(n, 1) for n in mine["shape"])
@@ -352,7 +368,8 @@ def _rows(attributes: Json, mine: Json) -> list[MaskRow]:
     colors = {row["label-value"]: _color(row["rgba"]) for row in label.get("colors", [])}
     labels = _wholes(mine["labels"] if "labels" in mine else list(range(1, n + 1)), n, 1)
     names = [named[number] for number in labels]
-    paths = list(map(_layer_path, mine["layers"]))
+    layers = _wholes(mine["layer"], n, 0)
+    paths = _layer_paths(mine["layers"], dict(zip(layers, names, strict=True)))
     dtypes, groups = mine.get("dtypes") or [None] * n, mine.get("groups") or [None] * n
     if not (set(map(type, names)) <= {str} and {type(g) for g in groups} <= {str, type(None)}):
         raise ValueError("a name or a group is no text")
@@ -374,16 +391,26 @@ def _rows(attributes: Json, mine: Json) -> list[MaskRow]:
             colors.get(number), group,
         )
         for name, number, dtype, layer, n_pixels, box, group in zip(
-            names, labels, dtypes, _wholes(mine["layer"], n, 0), _wholes(mine["pixels"], n, 0),
+            names, labels, dtypes, layers, _wholes(mine["pixels"], n, 0),
             boxes.tolist(), groups, strict=True,
         )
     ]  # fmt: skip
 
 
-def _layer_path(path: Any) -> str:
-    if not isinstance(path, str) or (path and not re.fullmatch(r"labels/(?!\.\.?$)[^/\\]+", path)):
-        raise ValueError(f"the path {path!r} of an array makes no sense")
-    return path
+def _layer_paths(paths: list[Any], names: Mapping[int, Any]) -> list[str]:
+    """Paths of arrays; `names` has a mask of each, for messages."""
+    folded: dict[str, int] = {}
+    for number, path in enumerate(paths):
+        of = f"of the mask {names.get(number)!r}"
+        if not isinstance(path, str) or (path and not re.fullmatch(_LAYER, path)):
+            raise ValueError(f"the array {of} cannot be at {path!r}")
+        other = folded.setdefault(path.casefold(), number)
+        if other != number:
+            raise ValueError(
+                f"the array {of} is at {path!r}, where that of {names.get(other)!r} is, or would "
+                "be where case does not count"
+            )
+    return paths
 
 
 def _color(rgba: Any) -> Color:

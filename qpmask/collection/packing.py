@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.collection.collection import FOLDER_SUFFIX, MaskCollection
+from qpmask.collection.given import OddNames, check_name
 from qpmask.collection.medmaskfiles import read_medmask
 from qpmask.collection.ngff04 import write_ngff04
 from qpmask.collection.output import ZIP_SUFFIX
@@ -66,6 +67,7 @@ def pack(
     inputs: Sequence[Path | str],
     out: Path | str,
     *,
+    odd_names: OddNames = "error",
     on_mask: Callable[[str], None] = lambda name: None,
 ) -> tuple[str, ...]:
     """Bring masks into a new collection.
@@ -76,6 +78,9 @@ def pack(
         Files, and folders of files.
     out : path-like
         ``NAME.ozx`` or ``NAME.zarr``.
+    odd_names : {"error", "keep"}
+        Names with slashes, or that differ in case alone, as :class:`~qpmask.MaskCollection` takes
+        them. Those of other collections are kept.
     on_mask : callable, optional
         Called with the name of each mask that was added.
 
@@ -108,7 +113,9 @@ def pack(
                 array = one.array
                 if masks is None:
                     first = source
-                    masks = MaskCollection(out, "w", shape=array.shape, **source.how)
+                    masks = MaskCollection(
+                        out, "w", shape=array.shape, odd_names="keep", **source.how
+                    )
                 assert first is not None
                 if tuple(array.shape) != masks.shape:
                     raise MaskError(
@@ -120,6 +127,8 @@ def pack(
                         f"The mask {one.name!r} is in {seen[one.name]} and in {path}.",
                         hint="Masks are called like their files; rename one.",
                     )
+                is_collection = _reader(path) is _collection
+                check_name(one.name, seen, path, "keep" if is_collection else odd_names)
                 seen[one.name] = path
                 taken = {row.label for row in masks.rows()}
                 label = one.label if one.label not in taken else None
@@ -332,7 +341,9 @@ def _medmask(path: Path) -> Source:
                 yield Packed(name, array != 0)
                 continue
             for own, label in mapping.items():
-                yield Packed(f"{name}/{own}" if path.suffix == ".mska" else own, array == label)
+                is_many = path.suffix == ".mska"
+                full = f"{name} {own}" if is_many else own
+                yield Packed(full, array == label, group=name if is_many else None)
 
     if isinstance(spacing, list) and len(spacing) == 3:
         how["spacing"] = tuple(float(n) for n in spacing)[::-1]

@@ -19,7 +19,7 @@ from qpmask.collection.arrays import Layer
 from qpmask.collection.grid import Box, Grid
 from qpmask.collection.metadata import MaskRow
 from qpmask.common.arguments import whole_number
-from qpmask.errors import OptionsError, OutsideMaskError, TileError
+from qpmask.errors import MaskError, OptionsError, OutsideMaskError, TileError
 from qpmask.geometry import Size
 from qpmask.mask.binarymask import is_one_of
 from qpmask.mask.indexing import select
@@ -323,6 +323,8 @@ def _read(pixels: Pixels, level: int, where: tuple[Positions, ...], what: str) -
     except TileError as error:
         message = f"{what} cannot be read. {error.message}"
         raise TileError(message, hint=error.hint, what=error.what) from error
+    except MaskError as error:
+        raise MaskError(f"{what} cannot be read. {error.message}", hint=error.hint) from error
 
 
 def _box(rows: Sequence[MaskRow], grid: Grid) -> Box:

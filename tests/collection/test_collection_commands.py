@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import DEMO, Cli
+from handmade_projects import with_objects
+from qpdata.qpdata_builder import Obj, Roi
 
 from qpmask import (
     MaskCollection,
@@ -20,6 +22,7 @@ from qpmask import (
     open_mask,
     save_picture,
 )
+from qpmask.collection.check import check_collection
 from qpmask.errors import MaskError, OptionsError
 
 NAME = "Prostate A"
@@ -185,3 +188,31 @@ def test_what_collections_cannot_do_is_said(masks: dict[str, Path], tmp_path: Pa
         open_mask(tmp_path / "v.ozx")
     with pytest.raises(OptionsError, match="simpleitk"):
         export_options(format="ozx", made_for="simpleitk")
+
+
+@pytest.mark.parametrize("multichannel", [True, False])
+def test_classes_of_a_project_keep_their_names(multichannel: bool, tmp_path: Path) -> None:
+    names = ("Immune/CD8", "Tumor", "tumor", "Tumor: Positive", "a\\b")
+    objects = [
+        Obj(
+            roi=Roi("RectangleROI", (2 + 7 * i, 1, 11 + 7 * i, 10)),
+            path_class=tuple(name.split(": ")),
+        )
+        for i, name in enumerate(names)
+    ]
+    project = with_objects(tmp_path / "p", objects, (48, 24))
+    options = export_options(engine="native", format="ozx", multichannel=multichannel)
+    (record,) = export_masks(project, tmp_path / "masks", options=options)
+    assert record.status == "done" and record.mask is not None
+    path = tmp_path / "masks" / record.mask
+    assert check_collection(path).ok
+    tiff = export_options(engine="native", multichannel=multichannel)
+    (record,) = export_masks(project, tmp_path / "tiff", options=tiff)
+    assert record.mask is not None
+    with MaskCollection(path) as masks, open_mask(tmp_path / "tiff" / record.mask) as same:
+        assert set(masks.names()) == set(names)
+        for name in names:
+            want = same.plane(name)[:] == 255 if multichannel else same.binary(name)[:]
+            assert want.any() and np.array_equal(masks[name][:], want), name
+        entries = list(masks.container.names())
+    assert len({entry.casefold() for entry in entries}) == len(entries)

@@ -264,7 +264,11 @@ def test_any_masks_in_any_order(data: st.DataObject, tmp_path: Path) -> None:
     names = st.text(min_size=1, max_size=6).filter(_can_be_written)
     for mode in ("w", "a"):
         with MaskCollection(
-            path, mode, shape=shape, flat=data.draw(st.sampled_from(["auto", "full", "overview"]))
+            path,
+            mode,
+            shape=shape,
+            odd_names="keep",
+            flat=data.draw(st.sampled_from(["auto", "full", "overview"])),
         ) as masks:  # type: ignore[arg-type]
             for _ in range(data.draw(st.integers(0, 4))):
                 name = data.draw(names)
@@ -309,7 +313,7 @@ def test_names_that_no_file_system_tells_apart(
 ) -> None:
     path = tmp_path / f"c{suffix}"
     masks_of = {name: rectangle((9, 9), (0, 5 + i), (0, 5)) for i, name in enumerate(names)}
-    with MaskCollection(path, "w", shape=(9, 9)) as masks:
+    with MaskCollection(path, "w", shape=(9, 9), odd_names="keep") as masks:
         for name, mask in masks_of.items():
             masks.add(name, mask)
     with MaskCollection(path) as masks:
@@ -322,6 +326,36 @@ def test_names_that_no_file_system_tells_apart(
     for part in {part for entry in entries for part in entry.split("/")}:
         assert re.fullmatch(r"[A-Za-z0-9_.-]+", part) and part.strip(".") == part
         assert part.split(".")[0].casefold() not in ("con", "nul")
+
+
+@pytest.mark.parametrize(
+    "first, second, why",
+    [
+        ("Tumor", "tumor", "case alone from 'Tumor'"),
+        ("ä", "A\u0308", "case alone from 'ä'"),
+        ("x", "Immune/CD8", "a slash"),
+        ("x", "Immune\\CD8", "a slash"),
+    ],
+)
+def test_names_that_others_would_mix_up_are_refused_unless_they_are_to_be_kept(
+    first: str, second: str, why: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "c.ozx"
+    mask = rectangle((9, 9), (0, 5), (0, 5))
+    with MaskCollection(path, "w", shape=(9, 9)) as masks:
+        masks.add(first, mask)
+        with pytest.raises(OptionsError, match=re.escape(repr(second)) + f".*{why}"):
+            masks.add(second, ~mask)
+        assert masks.names() == (first,)
+    with MaskCollection(path, "a", odd_names="keep") as masks:
+        masks.add(second, ~mask)
+    with MaskCollection(path, "a") as masks:  # what is there is read, replaced, and goes on
+        masks.add(second, mask, replace=True)
+        masks.add("Stroma", mask)
+    with MaskCollection(path) as masks:
+        assert masks.names() == (first, second, "Stroma")
+        assert np.array_equal(masks[second][:], mask)
+        assert np.array_equal(masks.binary([second])[:], mask)
 
 
 def test_what_makes_no_sense_is_said(tmp_path: Path) -> None:

@@ -167,3 +167,21 @@ def test_tiffs_classes_and_folders(tmp_path: Path, qpmask_cli: Cli) -> None:
         "unpack", str(tmp_path / "s.ozx"), "-o", str(tmp_path), "--masks", "Tumour"
     )
     assert code == 2 and "Tumor" in err
+
+
+def test_files_whose_names_differ_in_case_alone(tmp_path: Path, qpmask_cli: Cli) -> None:
+    for folder, name in (("a", "Tumor"), ("b", "tumor")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{name}.png").write_bytes(
+            imagecodecs.png_encode(organ(1)[0].astype(np.uint8) * 255)
+        )
+    both = str(tmp_path / "a"), str(tmp_path / "b")
+    code, _, err = qpmask_cli("pack", *both, "-o", str(tmp_path / "c.ozx"))
+    assert code == 2 and "'tumor'" in err and "'Tumor'" in err and "--odd-names keep" in err
+    assert not (tmp_path / "c.ozx").exists()
+    kept = "--odd-names", "keep"
+    assert qpmask_cli("pack", *both, *kept, "-o", str(tmp_path / "c.ozx"))[0] == 0
+    # A collection that holds them is packed again, and its masks become files of their own.
+    assert pack([tmp_path / "c.ozx"], tmp_path / "d.zarr") == ("Tumor", "tumor")
+    files = unpack(tmp_path / "d.zarr", tmp_path / "back")
+    assert len({file.name.casefold() for file in files}) == 2

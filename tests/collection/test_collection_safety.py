@@ -249,6 +249,31 @@ def test_zips_that_are_not_to_be_believed(tmp_path: Path) -> None:
     refused("cannot be read", lambda e: [("zarr.json", b"{" * 5000), *e[1:]])
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda entries, name: [*entries, next(e for e in entries if e[0] == name)],
+        lambda entries, name: [*entries, (name.upper(), b"x")],
+        lambda entries, name: [*entries, (f"{name}/../x", b"x")],
+        lambda entries, name: [*entries, (name.replace("/0/", "/0\\"), b"x")],
+    ],
+)
+def test_an_entry_that_is_not_to_be_believed_names_its_masks(change: Any, tmp_path: Path) -> None:
+    path = tmp_path / "c.ozx"
+    with MaskCollection(path, "w", shape=SHAPE, odd_names="keep") as masks:
+        masks.add("Immune/CD8", mask_of(1))  # in an array of its own, named in another way
+        masks.add("Tissue", np.ones(SHAPE, bool))
+    with MaskCollection(path) as masks:
+        entry = masks.row("Immune/CD8").layer + "/0/c/0/0"
+        assert "Immune/CD8" not in entry
+    rezipped(path, lambda entries: change(entries, entry))
+    with pytest.raises(MaskError, match=r"c\.ozx.*'Immune/CD8'"):
+        MaskCollection(path)
+    report = check_collection(path)
+    assert any("'Immune/CD8'" in problem for problem in report.problems)
+
+
 def changed(path: Path, change: Any) -> None:
     document = json.loads((path / "zarr.json").read_text())
     change(document["attributes"])
@@ -263,6 +288,8 @@ def changed(path: Path, change: Any) -> None:
         lambda a: a["qpmask"]["boxes"].__setitem__(0, -1),
         lambda a: a["qpmask"]["pixels"].__setitem__(0, "x"),
         lambda a: a["qpmask"]["layers"].__setitem__(0, "labels/../../x"),
+        lambda a: a["qpmask"]["layers"].__setitem__(0, "labels/a/b"),
+        lambda a: a["qpmask"]["layers"].__setitem__(0, a["qpmask"]["layers"][1].upper()),
         lambda a: a["qpmask"].__setitem__("shape", [2**40]),
         lambda a: a["qpmask"].__setitem__("format", 9),
         lambda a: a["ome"].pop("multiscales"),

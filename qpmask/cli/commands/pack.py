@@ -16,10 +16,19 @@ from qpmask.errors import OptionsError
     "-o", "--out", required=True, type=click.Path(path_type=Path),
     help="NAME.ozx (one file) or NAME.zarr (a folder).",
 )  # fmt: skip
+@click.option(
+    "--odd-names",
+    type=click.Choice(["error", "keep"]),
+    default="error",
+    show_default=True,
+    help="Names with slashes, or that differ in case alone: other programs may mix them up.",
+)
 @click.option("--force", is_flag=True, help="Replace a collection that is there.")
 @click.option("-q", "--quiet", is_flag=True, help="Show errors only.")
 @click.option("-v", "--verbose", count=True, help="Show what happens.")
-def command(inputs: tuple[Path, ...], out: Path, force: bool, quiet: bool, verbose: int) -> int:
+def command(
+    inputs: tuple[Path, ...], out: Path, odd_names: str, force: bool, quiet: bool, verbose: int
+) -> int:
     """Bring many masks of one image, or of one volume, into one OME-Zarr file.
 
     INPUTS are files, or folders of files: NIfTI (.nii, .nii.gz; as TotalSegmentator writes them),
@@ -43,7 +52,7 @@ def command(inputs: tuple[Path, ...], out: Path, force: bool, quiet: bool, verbo
         def on_mask(name: str) -> None:
             progress.update(task, description=f"Packing {name}"[:40], advance=1)
 
-        names = pack(inputs, out, on_mask=on_mask)
+        names = pack(inputs, out, odd_names=odd_names, on_mask=on_mask)  # type: ignore[arg-type]
     if not quiet:
         size = human_bytes(path_bytes(out))
         out_console().print(
