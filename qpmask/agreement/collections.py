@@ -17,6 +17,7 @@ from qpmask.ometiff.maskcompare import Comparison
 from qpmask.ometiff.omexml import MaskMetadata
 
 _BLOCK_PX = 1024
+_SLICES = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,11 @@ def planes_of(first: Mask, second: Mask) -> tuple[Plane, ...]:
             f"The masks cannot be compared: the first has {first.shape[::-1]} pixels, the second "
             f"{second.shape[::-1]}.",
             hint="Collections are compared at one resolution; export one of them again.",
+        )
+    if first.n_planes != second.n_planes:
+        raise MaskError(
+            f"The masks cannot be compared: the first has {first.n_planes} planes, the second "
+            f"{second.n_planes}."
         )
     if not (isinstance(first, CollectionMask) and isinstance(second, CollectionMask)):
         return (Plane(None, first, second),)
@@ -100,7 +106,26 @@ def _blocks(plane: Plane) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     for y in range(0, rows, _BLOCK_PX):
         for x in range(0, cols, _BLOCK_PX):
             part = slice(y, y + _BLOCK_PX), slice(x, x + _BLOCK_PX)
-            a, b = np.asarray(plane.first[part]), np.asarray(plane.second[part])
-            if plane.name is not None:  # 255 is what a channel has where its class is
-                a, b = ((found != 0) * np.uint8(255) for found in (a, b))
-            yield a, b
+            yield from _slices(plane, part)
+
+
+def _slices(plane: Plane, part: tuple[slice, slice]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """A part of each slice of two volumes, a row of chunks at once; of two planes, of these."""
+    first, second = plane.first, plane.second
+    for z in range(0, first.n_planes, _SLICES):
+        a, b = (_stack(mask, range(z, min(z + _SLICES, mask.n_planes)), part)
+                for mask in (first, second))  # fmt: skip
+        if plane.name is not None:  # 255 is what a channel has where its class is
+            a, b = ((found != 0) * np.uint8(255) for found in (a, b))
+        yield a, b
+
+
+def _stack(mask: Mask, slices: range, part: tuple[slice, slice]) -> NDArray[Any]:
+    if mask.n_planes == 1:
+        return np.asarray(mask[part])
+    if isinstance(mask, CollectionMask):
+        return np.asarray(mask.volume[slices.start : slices.stop, part[0], part[1]])
+    n_channels = mask.metadata.size_c if mask.metadata is not None else mask.n_planes
+    if n_channels > 1:
+        raise MaskError(f"{mask.path} has channels, and the other one is a volume.")
+    return np.stack([np.asarray(mask.plane(z=z)[part]) for z in slices])

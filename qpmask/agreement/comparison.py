@@ -42,6 +42,8 @@ class MaskComparison:
         Which of the masks is the coarser, and how many pixels of the other one of its pixels is.
     notes : tuple of str
         What the numbers do not tell, such as class tables that contradict each other.
+    plane_names : tuple of str
+        Of two collections: the masks that were compared, each a plane of `pixels`.
     """
 
     first: Path
@@ -50,6 +52,7 @@ class MaskComparison:
     agreement: Agreement
     pairing: Pairing
     notes: tuple[str, ...] = ()
+    plane_names: tuple[str, ...] = ()
 
     @property
     def equal(self) -> bool:
@@ -142,7 +145,8 @@ def _compare_collections(
         one, other = words_of(planes, a), words_of(planes, b)
         agreement = _agreement(pixels, one, other, by)
         notes = (*notes_of(a, b), *_contradictions(one, other, by))
-    return MaskComparison(first, second, pixels, agreement, Pairing(), notes)
+    names = tuple(plane.name for plane in planes if plane.name is not None)
+    return MaskComparison(first, second, pixels, agreement, Pairing(), notes, names)
 
 
 def _refuse_unlike(first: MaskMetadata | None, second: MaskMetadata | None) -> None:

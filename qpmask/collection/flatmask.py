@@ -1,4 +1,4 @@
-"""A collection of planes as the one mask that :func:`qpmask.open_mask` gives."""
+"""A collection as the one mask that :func:`qpmask.open_mask` gives; of a volume, slice by slice."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from qpmask.collection.arrays import THREADS
 from qpmask.collection.collection import MaskCollection
-from qpmask.collection.views import PlaneView
-from qpmask.errors import MaskError, NoSuchClassError, OptionsError
+from qpmask.collection.metadata import MaskRow
+from qpmask.collection.views import PlaneView, VolumeView
+from qpmask.common.arguments import whole_number
+from qpmask.errors import NoSuchClassError, OptionsError
 from qpmask.geometry import PixelSize, Size
 from qpmask.geometry.frames import FRAME_KEY, Frame, frame_from_json
 from qpmask.mask.binarymask import is_one_of
@@ -35,40 +37,29 @@ class CollectionMask(Mask):
     Parameters
     ----------
     masks : MaskCollection
-        The open collection, of planes.
+        The open collection.
     name : str, optional
         The only mask that is shown; by default all, the last one on top.
+    z_px : int
+        Which slice of a volume; 0 of planes.
     """
 
-    def __init__(self, masks: MaskCollection, name: str | None = None) -> None:
+    def __init__(self, masks: MaskCollection, name: str | None = None, z_px: int = 0) -> None:
         self._masks = masks
         self._only = name
+        self._z_px = z_px
         rows = [row for row in masks.rows() if name is None or row.name == name]
         self._rows = rows
-        view = masks.flat if name is None else masks[name]
-        assert isinstance(view, PlaneView)
-        self._view = view
+        whole = masks.flat if name is None else masks[name]
+        self._view = whole if isinstance(whole, PlaneView) else whole.slice(z_px)
         self._classes = MappingProxyType(
             {row.label: ClassRow(row.label, row.name, row.color) for row in rows}
         )
 
     @classmethod
     def open(cls, path: Path, cache_bytes: int) -> CollectionMask:
-        """Open a collection for its flattened mask.
-
-        Raises
-        ------
-        MaskError
-            It is none, or holds volumes.
-        """
-        masks = MaskCollection(path, cache_bytes=cache_bytes)
-        if masks.ndim != 2:
-            masks.close()
-            raise MaskError(
-                f"{path} holds volumes, and a mask has two axes.",
-                hint="Open it with qpmask.MaskCollection.",
-            )
-        return cls(masks)
+        """Open a collection for its flattened mask, of a volume for the first slice of it."""
+        return cls(MaskCollection(path, cache_bytes=cache_bytes))
 
     @property
     def collection(self) -> MaskCollection:
@@ -80,14 +71,15 @@ class CollectionMask(Mask):
         self._masks.close()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return CollectionMask, (self._masks, self._only)
+        return CollectionMask, (self._masks, self._only, self._z_px)
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
         """What tells Dask that two masks are the same."""
         return self._view.__dask_tokenize__()
 
     def __repr__(self) -> str:
-        return f"<Mask of {self._masks!r}>"
+        which = f", slice {self._z_px} of {self.n_planes}" if self._masks.ndim == 3 else ""
+        return f"<Mask of {self._masks!r}{which}>"
 
     # --- what it is ---------------------------------------------------------------------------
 
@@ -143,6 +135,7 @@ class CollectionMask(Mask):
         return MaskMetadata(
             name=self._masks.name,
             size=Size(cols, rows),
+            size_z=self.n_planes,
             dtype=str(self.dtype),
             pixel_size=self.pixel_size,
             classes=tuple(self._classes.values()),
@@ -151,25 +144,66 @@ class CollectionMask(Mask):
 
     @property
     def n_planes(self) -> int:
-        """Number of planes: one; each mask is one more, by its name."""
-        return 1
+        """Number of planes: the slices of a volume, else one; each mask has as many."""
+        return self._masks.shape[0] if self._masks.ndim == 3 else 1
 
     @property
     def plane_number(self) -> int:
-        """Which of them this is: the first."""
-        return 0
+        """Which of them this is: the slice."""
+        return self._z_px
 
-    def plane(self, c: int | str = 0, z: int = 0, t: int = 0) -> Mask:
-        """One of the masks by its name, with its label; 0 is all of them, flattened."""
+    def plane(self, c: int | str = 0, z: int = 0, t: int = 0) -> CollectionMask:
+        """One of the masks by its name, with its label; 0 is all of them, flattened.
+
+        Parameters
+        ----------
+        c : int or str
+            Name of a mask, or 0.
+        z : int
+            Slice of a volume.
+        t : int
+            0.
+        """
         if isinstance(c, str):
             self._masks.row(c)
-            return CollectionMask(self._masks, c)
-        if (c, z, t) != (0, 0, 0):
+        z_px = whole_number(z, "z")
+        if not 0 <= z_px < self.n_planes or t != 0 or (c != 0 and not isinstance(c, str)):
+            slices = f"Its slices are 0 to {self.n_planes - 1}; " if self.n_planes > 1 else ""
             raise OptionsError(
                 f"{self.path} has no plane c={c}, z={z}, t={t}.",
-                hint=f"Its masks go by name: {', '.join(self._masks.names()[:20])}.",
+                hint=f"{slices}its masks go by name: {', '.join(self._masks.names()[:20])}.",
             )
-        return self if self._only is None else CollectionMask(self._masks)
+        return CollectionMask(self._masks, c if isinstance(c, str) else None, z_px)
+
+    def at_slice(self, z_px: int) -> CollectionMask:
+        """The same masks at another slice of a volume."""
+        return self.plane(self._only or 0, z_px)
+
+    def middle(self) -> CollectionMask:
+        """The same masks at the slice in the middle of their boxes; of planes, as they are."""
+        boxes = [row.box[0] for row in self._rows if row.n_pixels]
+        if self.n_planes == 1 or not boxes:
+            return self
+        return self.at_slice((min(low for low, _ in boxes) + max(high for _, high in boxes)) // 2)
+
+    @property
+    def pixels(self) -> PlaneView:
+        """What it shows as it is stored: labels, or of one mask its own booleans or integers."""
+        return self._view
+
+    @property
+    def volume(self) -> VolumeView:
+        """All slices of it as a lazy array of three axes, of labels, or where the one mask is.
+
+        Raises
+        ------
+        OptionsError
+            It is a plane.
+        """
+        whole = self._masks.flat if self._only is None else self._masks[self._only]
+        if isinstance(whole, PlaneView):
+            raise OptionsError(f"{self.path} holds planes.", hint="Index the mask itself.")
+        return whole
 
     # --- its pixels ---------------------------------------------------------------------------
 
@@ -198,7 +232,10 @@ class CollectionMask(Mask):
 
     def _tiles(self, labels: tuple[int, ...]) -> Iterator[MaskTile]:
         rows, cols = map(range, self.shape)
-        boxes = [row.box for row in self._rows if row.label in labels and row.n_pixels]
+        boxes = [
+            row.box[-2:] for row in self._rows
+            if row.label in labels and row.n_pixels and self._meets(row)
+        ]  # fmt: skip
         for y, x in self._blocks(rows, cols):
             if any(b[0][0] < y.stop and y.start < b[0][1] and b[1][0] < x.stop and x.start < b[1][1]
                    for b in boxes):  # fmt: skip
@@ -233,6 +270,10 @@ class CollectionMask(Mask):
 
     def _check_open(self) -> None:
         self._masks.container  # noqa: B018  # an error of one that is closed
+
+    def _meets(self, row: MaskRow) -> bool:
+        """Whether the box of a mask has anything of this slice."""
+        return self._masks.ndim == 2 or row.box[0][0] <= self._z_px < row.box[0][1]
 
     def _blocks(self, rows: range, cols: range) -> Iterator[tuple[range, range]]:
         tile = self.levels[0].tile

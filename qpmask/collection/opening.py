@@ -6,7 +6,7 @@ from pathlib import Path
 
 from qpmask.collection.flatmask import CollectionMask
 from qpmask.collection.output import ZIP_SUFFIX
-from qpmask.common.arguments import path_of
+from qpmask.common.arguments import path_of, whole_number
 from qpmask.mask import Mask
 from qpmask.mask import open_mask as open_tiff
 from qpmask.mask.mask import CACHE_BYTES
@@ -22,10 +22,11 @@ def open_mask(
     path : Path or str
         A mask of ours or of QuPath, any TIFF of labels (bits, or integers of 8, 16 or 32 bits), or
         a collection of masks (:class:`qpmask.MaskCollection`), whose masks are flattened then.
+        Slices of a volume are planes of it.
     plane : int, optional
         Which plane of a file with several: ``c + size_c * (z + size_z * t)``. By default the first
         one; :meth:`Mask.plane` finds others by channel, slice and time, and a mask of a collection
-        by its name.
+        by its name: ``mask.plane("liver", z=40)``.
     cache_bytes : int
         Bytes of decoded tiles to keep, so that neighbouring regions do not decode a tile again.
 
@@ -39,7 +40,7 @@ def open_mask(
     path = path_of(path, "path")
     if is_collection(path):
         mask = CollectionMask.open(path, cache_bytes)
-        return mask if plane is None else mask.plane(plane)
+        return mask if plane is None else mask.plane(z=whole_number(plane, "plane"))
     return open_tiff(path, plane=plane, cache_bytes=cache_bytes)
 
 

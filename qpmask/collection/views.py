@@ -7,6 +7,7 @@ indexing; :class:`PlaneView` and :class:`VolumeView` give it the ways of an arra
 from __future__ import annotations
 
 import abc
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -163,6 +164,35 @@ class FlatPixels(Pixels):
         np.copyto(out, label, where=(labels != 0) & (self._rank[label] > self._rank[out]))
 
 
+class SlicePixels(Pixels):
+    """One slice of a volume, at the levels that hold it.
+
+    Parameters
+    ----------
+    volume : Pixels
+        Of three axes.
+    z_px : int
+        Which slice, of level 0.
+    """
+
+    def __init__(self, volume: Pixels, z_px: int) -> None:
+        self._volume, self._z_px = volume, z_px
+        self.dtype = volume.dtype
+        # A smaller level holds every n-th slice; a level that lacks this one ends the pyramid.
+        held = itertools.takewhile(lambda grid: z_px % grid.scale == 0, volume.grids)
+        self.grids = [Grid(g.shape[1:], g.chunk[1:], g.shard[1:], g.scale) for g in held]
+
+    def read(self, level: int, where: tuple[Positions, ...]) -> NDArray[Any]:
+        """Pixels at these rows and columns of a level."""
+        at = self._z_px // self.grids[level].scale
+        one: NDArray[Any] = self._volume.read(level, (range(at, at + 1), *where))[0]
+        return one
+
+    def token(self) -> tuple[object, ...]:
+        """What tells it from others."""
+        return *self._volume.token(), "slice", self._z_px
+
+
 class PlaneView(LazyPixels):
     """A mask of two axes, or several as one, as a lazy array; made by a collection.
 
@@ -305,6 +335,10 @@ class VolumeView:
             )
         pixels: NDArray[Any] = self[:]
         return pixels if dtype is None else pixels.astype(dtype, copy=False)
+
+    def slice(self, z_px: int) -> PlaneView:
+        """One slice as a lazy array of two axes."""
+        return PlaneView(SlicePixels(self._pixels, z_px), f"Slice {z_px} of {self._what}")
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
         return self._pixels.token()

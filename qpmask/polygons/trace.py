@@ -138,7 +138,7 @@ def trace(
         with open_mask(Path(mask)) as opened:
             return trace_file(opened, options)
     if isinstance(mask, CollectionMask):
-        return trace_file(mask, options)
+        return _trace_collection(mask, options, all_slices=False)
     if isinstance(mask, Mask):
         return trace_plane(mask, options)
     if frame == "file":
@@ -174,7 +174,7 @@ def trace_file(
         Told what people should know.
     """
     if isinstance(mask, CollectionMask):
-        return _trace_collection(mask, options, steps, say)
+        return _trace_collection(mask, options, steps, say, all_slices=True)
     metadata = mask.metadata
     size_c, size_z = (metadata.size_c, metadata.size_z) if metadata is not None else (1, 1)
     height = mask.levels[0].size.height_px
@@ -194,17 +194,24 @@ def trace_file(
 def _trace_collection(
     mask: CollectionMask,
     options: TraceOptions,
-    steps: Callable[[int], None],
-    say: Callable[[str], None],
+    steps: Callable[[int], None] = lambda n: None,
+    say: Callable[[str], None] = _log.info,
+    *,
+    all_slices: bool,
 ) -> ObjectTable:
-    """Each mask of a collection by itself, within its box."""
+    """Each mask of a collection by itself, within its box; of a volume slice by slice."""
     labels = set(mask.labels_of(*options.classes)) if options.classes else set(mask.classes)
     rows = [row for row in mask.collection.rows() if row.label in labels]
     tables = []
-    height = mask.levels[0].size.height_px
+    height = mask.levels[0].size.height_px * mask.n_planes
     for n, row in enumerate(rows, 1):
-        if row.n_pixels:
+        if row.n_pixels and mask.n_planes == 1:
             tables.append(_trace_row(mask, row, options, say))
+        elif row.n_pixels:
+            for z in range(*row.box[0]):
+                if all_slices or z == mask.plane_number:
+                    table = _trace_row(mask.at_slice(z), row, options, say)
+                    tables.append(_on_plane(table, z, 0))
         steps(n * height // len(rows))
     return joined_tables(tables) if tables else plain_objects(*_nothing())
 
@@ -212,19 +219,19 @@ def _trace_collection(
 def _trace_row(
     mask: CollectionMask, row: MaskRow, options: TraceOptions, say: Callable[[str], None]
 ) -> ObjectTable:
-    view = mask.collection[row.name]
+    one = mask.plane(row.name, mask.plane_number)
     is_instances = row.dtype != "bool" and options.instances is not False
     known = {row.label: ClassRow(row.label, row.name, row.color)}
     matrix = to_file(mask) if options.frame == "file" else to_image(mask, options.downsample)
-    (top, bottom), (left, right) = row.box
-    part = ArrayPlane(_Part(view, top, bottom, left, right))
+    (top, bottom), (left, right) = row.box[-2:]
+    part = ArrayPlane(_Part(one.pixels, top, bottom, left, right))
     by_label = is_instances or options.split == "class"
     shapes, label = polygons_of(traced(part), by_label=by_label)
     shapes = replace(shapes, xy_px0=moved(shapes, Affine(c=left, f=top)))
     if options.simplify_um is not None:
         if is_instances:
             raise OptionsError(f"{row.name!r} holds numbers, and these are not simplified.")
-        shapes = _simplified(mask.plane(row.name), shapes, label * 0 + row.label,
+        shapes = _simplified(one, shapes, label * 0 + row.label,
                              options.simplify_um, say)  # fmt: skip
     found = _objects(shapes, label * 0 + row.label, Meaning(known), options, matrix)
     if is_instances and options.kind == "annotation":

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from qpmask.classes.names import UNCLASSIFIED, same_class
+from qpmask.collection.flatmask import CollectionMask
 from qpmask.collection.opening import open_mask
 from qpmask.errors import FrameError, OptionsError
 from qpmask.geometry import Size
@@ -128,6 +129,8 @@ def _named(alignment: Alignment, mask: Mask, slide_path: Path) -> Alignment:
 
 def _first_labelled(mask: Mask) -> Mask:
     """The first plane with a label in its smallest level; plane 0 of large ones, or if none has."""
+    if isinstance(mask, CollectionMask):
+        return mask.middle()
     smallest = mask.levels[-1].size
     if mask.n_planes == 1 or smallest.area_px * mask.n_planes > _MOST_LOOKED_AT_PX:
         return mask
@@ -148,7 +151,8 @@ def _other_planes(mask: Mask, plane: str | None) -> str | None:
 def _plane_of(mask: Mask, plane: str) -> Mask:
     names = mask.metadata.channel_names if mask.metadata is not None else ()
     if any(same_class(plane, name) for name in names) or not plane.isdecimal():
-        return mask.plane(plane)
+        one = mask.plane(plane)
+        return one.middle() if isinstance(one, CollectionMask) else one
     if int(plane) >= mask.n_planes:
         raise OptionsError(
             f"{mask.path} has no plane {plane}.",

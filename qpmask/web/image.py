@@ -51,12 +51,16 @@ class OpenMask:
     def __init__(self, path: Path) -> None:
         self.first = open_mask(path, cache_bytes=_CACHE_BYTES)
         self.planes: list[Mask]
-        if isinstance(self.first, CollectionMask):  # all of it flattened, then each by itself
+        is_collection = isinstance(self.first, CollectionMask)
+        if (
+            isinstance(self.first, CollectionMask) and self.first.n_planes == 1
+        ):  # all of it flattened, then each by itself
             self.names = self.first.collection.names()[:_MAX_PLANES]
             self.planes = [self.first, *(self.first.plane(name) for name in self.names)]
         else:
             self.names = ()
-            shown = range(min(self.first.n_planes, _MAX_PLANES))
+            n, most = self.first.n_planes, _MAX_PLANES
+            shown = range(0, n, -(-n // most)) if is_collection else range(min(n, most))
             self.planes = [self.first.plane(*plane_position(self.first, p)) for p in shown]
         self._samplers: dict[int, Sampler] = {}
 
@@ -194,7 +198,7 @@ def lay(image: Shown, files: OpenFilesOfImages) -> Laid:
                 if mask.first.n_planes > _MAX_PLANES:
                     notes.append(
                         f"{shown.path.name} has {mask.first.n_planes} planes; "
-                        f"the first {_MAX_PLANES} are shown."
+                        f"{len(mask.planes)} of them are shown."
                     )
         except QpmaskError as error:
             notes.append(f"{shown.path.name} is not shown: {error}")

@@ -182,10 +182,6 @@ def test_what_collections_cannot_do_is_said(masks: dict[str, Path], tmp_path: Pa
             mask.binary("Tumour")
     with pytest.raises(MaskError, match="closed"):
         mask[:5]
-    with MaskCollection(tmp_path / "v.ozx", "w", shape=(3, 4, 5)) as volume:
-        volume.add("x", np.ones((3, 4, 5), bool))
-    with pytest.raises(MaskError, match="volumes"):
-        open_mask(tmp_path / "v.ozx")
     with pytest.raises(OptionsError, match="simpleitk"):
         export_options(format="ozx", made_for="simpleitk")
 

@@ -379,6 +379,21 @@ class TestWhatIsServed:
                     assert np.array_equal(got > 0, there > 0), name
                     assert there.any()
 
+    def test_a_volume_is_a_list_of_slices(self, tmp_path: Path) -> None:
+        shape = (120, 60, 90)
+        organ = np.zeros(shape, bool)
+        organ[40:70, 10:50, 20:80] = True
+        with qpmask.MaskCollection(tmp_path / "ct.ozx", "w", shape=shape) as masks:
+            masks.add("liver", organ)
+        with serve(tmp_path) as server:
+            image = ask(server, "api/images/0").json
+            assert len(image["layers"]) == 60  # every other one: no more than a hundred
+            assert any("120 planes; 60" in note for note in image["notes"])
+            for number in (19, 20, 34, 35):
+                reply = ask(server, f"api/images/0/mask/{number}/0/0/0")
+                got = labels_of(reply, (60, 90), "<u1")
+                assert np.array_equal(got, organ[2 * number])
+
     def test_instances(self, tmp_path: Path, demo: Path) -> None:
         options = qpmask.export_options(engine="native", images=("1",), instances=True)
         qpmask.export_masks(demo, tmp_path / "out", None, options)

@@ -307,10 +307,14 @@ def _show(found: MaskComparison) -> None:
         ),
         "pairs of classes (--json lists all)",
     )  # fmt: skip
-    planes = {plane: _plane_name(found.first, plane) for plane in pixels.by_plane}
+    planes = {
+        plane: found.plane_names[plane] if found.plane_names else _plane_name(found.first, plane)
+        for plane in pixels.by_plane
+    }
     if len(planes) > 1 or any(name != "0" for name in planes.values()):
         _print_table(
-            "In which planes", ("plane", "pixels"), list(pixels.by_plane.items()),
+            "In which masks" if found.plane_names else "In which planes",
+            ("mask" if found.plane_names else "plane", "pixels"), list(pixels.by_plane.items()),
             lambda item: (planes[item[0]], f"{item[1]:,}"), "planes (--json lists all)",
         )  # fmt: skip
     columns = columns_of("plane", ">tile row", ">column", ">first pixel (x, y)", ">pixels")
@@ -321,7 +325,8 @@ def _show(found: MaskComparison) -> None:
         ]
         for place in pixels.places[:_MAX_TILES]
     ]  # fmt: skip
-    print_table(console, columns, rows, title="Where")
+    if rows:
+        print_table(console, columns, rows, title="Where")
     if pixels.n_tiles_different > _MAX_TILES:
         console.print(f"and {pixels.n_tiles_different - _MAX_TILES:,} more tiles")
 
