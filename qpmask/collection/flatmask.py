@@ -143,6 +143,17 @@ class CollectionMask(Mask):
         )
 
     @property
+    def kind(self) -> str:
+        """What labels are: "classes", "multichannel" where masks overlap, or "instances"."""
+        said = self._masks.extra.get("kind")
+        if said in ("classes", "multichannel", "instances"):
+            return str(said)
+        rows = self._masks.rows()
+        if len(rows) == 1 and rows[0].dtype != "bool":
+            return "instances"
+        return "multichannel" if any(row.layer for row in rows) else "classes"
+
+    @property
     def n_planes(self) -> int:
         """Number of planes: the slices of a volume, else one; each mask has as many."""
         return self._masks.shape[0] if self._masks.ndim == 3 else 1
@@ -232,16 +243,31 @@ class CollectionMask(Mask):
 
     def _tiles(self, labels: tuple[int, ...]) -> Iterator[MaskTile]:
         rows, cols = map(range, self.shape)
+        for y, x in self.labelled_blocks(rows, cols, labels):
+            pixels = self._read(0, y, x)
+            if is_one_of(pixels, labels).any():
+                yield MaskTile(x.start, y.start, pixels)
+
+    def labelled_blocks(
+        self, rows: range, cols: range, labels: tuple[int, ...] | None = None
+    ) -> Iterator[tuple[range, range]]:
+        """Rows and columns of the chunks, row by row, that may hold labels by the boxes of masks.
+
+        Parameters
+        ----------
+        rows, cols : range
+            Chunks are cropped to these.
+        labels : tuple of int, optional
+            Only masks with these count.
+        """
         boxes = [
             row.box[-2:] for row in self._rows
-            if row.label in labels and row.n_pixels and self._meets(row)
+            if (labels is None or row.label in labels) and row.n_pixels and self._meets(row)
         ]  # fmt: skip
         for y, x in self._blocks(rows, cols):
             if any(b[0][0] < y.stop and y.start < b[0][1] and b[1][0] < x.stop and x.start < b[1][1]
                    for b in boxes):  # fmt: skip
-                pixels = self._read(0, y, x)
-                if is_one_of(pixels, labels).any():
-                    yield MaskTile(x.start, y.start, pixels)
+                yield y, x
 
     def tile(self, level: int, row: int, col: int) -> NDArray[Any]:
         """One tile of a level, cropped to the level; the caller's own."""

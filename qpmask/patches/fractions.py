@@ -1,9 +1,9 @@
 """How much of every cell has which label: counted from the runs of a mask, never pixel by pixel.
 
-A mask is read once, by strips of tiles, as runs of one label. Each run is one to three rectangles;
-a tile of one label is one. Rectangles are cut along the edges of the cells, and their areas summed
-by cell and label, exactly: all lengths are whole pixels of level 0 (or, for a mask with a
-downsample, pixels of the mask cut at exact places).
+A TIFF is read once, by strips of tiles, as runs of one label; a collection chunk by chunk
+(``chunkruns``). Each run is one to three rectangles; a tile of one label is one. Rectangles are cut
+along the edges of the cells, and their areas summed by cell and label, exactly: all lengths are
+whole pixels of level 0 (or, for a mask with a downsample, pixels of the mask cut at exact places).
 
 Edges divide the mask into elementary rectangles, of which a cell is a block; so cells that overlap
 cost no more than those that do not.
@@ -11,16 +11,19 @@ cost no more than those that do not.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.collection.flatmask import CollectionMask
 from qpmask.errors import MaskError
 from qpmask.ometiff.reader import MaskFile
 from qpmask.ometiff.stripreader import StripRead, StripReader
 from qpmask.ometiff.threads import in_threads
+from qpmask.patches.chunkruns import chunk_rectangles
 
 #: Bytes of the table of areas; a mask that needs more is counted in bands of rows.
 _TABLE_BYTES = 96 << 20
@@ -53,7 +56,7 @@ class Axis:
 
 
 def class_areas(
-    mask: MaskFile,
+    mask: MaskFile | CollectionMask,
     labels: Sequence[int] | None,
     x: Axis,
     y: Axis,
@@ -66,14 +69,14 @@ def class_areas(
 
     Parameters
     ----------
-    mask : MaskFile
+    mask : MaskFile or CollectionMask
         The mask.
     labels : sequence of int or None
         Which labels to count; None counts all but 0 together.
     x, y : Axis
         Columns and rows of the cells.
     plane : int
-        Which plane of the mask.
+        Which plane of a file.
     threads : int
         Threads that read and decode.
     check : callable, optional
@@ -93,17 +96,22 @@ def class_areas(
     areas = np.zeros((len(y), len(x), n_labels))
     if areas.size == 0:
         return areas
-    x_breaks = x.breaks(mask.size.width_px)
+    size = mask.levels[0].size
+    x_breaks = x.breaks(size.width_px)
     per_row = max(1, len(x_breaks) * n_labels * 8)
-    reader = StripReader(mask)
+    reader = StripReader(mask) if isinstance(mask, MaskFile) else None
     n_rows = max(1, min(len(y), _TABLE_BYTES // (2 * per_row)))
     for first in range(0, len(y), n_rows):
         band = y.part(first, first + n_rows)
-        y_breaks = band.breaks(mask.size.height_px)
+        y_breaks = band.breaks(size.height_px)
         if len(x_breaks) < 2 or len(y_breaks) < 2:
             continue
         table = _Table(x_breaks, y_breaks, labels)
-        for rectangles in _rectangles(reader, mask, plane, y_breaks, threads):
+        if isinstance(mask, MaskFile) and reader is not None:
+            found = _rectangles(reader, mask, plane, y_breaks, threads)
+        else:
+            found = _of_chunks(mask, y_breaks, threads)
+        for rectangles in found:
             check()
             table.add(rectangles)
         areas[first : first + n_rows] = table.blocks(x, band)
@@ -250,6 +258,15 @@ def _rectangles(
                 )
             )
             parts = []
+
+
+def _of_chunks(
+    mask: CollectionMask, y_breaks: NDArray[np.float64], threads: int
+) -> Iterator[_Rectangles]:
+    """The rectangles of each chunk that lies between the outer breaks."""
+    top_px, bottom_px = math.floor(y_breaks[0]), math.ceil(y_breaks[-1])
+    for found in chunk_rectangles(mask, top_px, bottom_px, threads):
+        yield _Rectangles(*found)
 
 
 def _of_strip(strip: StripRead, left: int, top: int) -> list[_Rectangles]:

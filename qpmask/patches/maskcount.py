@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.collection.flatmask import CollectionMask
+from qpmask.collection.opening import open_mask
 from qpmask.errors import FrameError, OptionsError
 from qpmask.geometry import Affine, Size
 from qpmask.geometry.frames import FRAME_KEY, Frame, frame_from_json
-from qpmask.mask import Mask, open_mask
+from qpmask.mask import Mask
 from qpmask.mask.levelchoice import fitting_level
 from qpmask.outputs import read_sidecar
 from qpmask.patches.fractions import Axis, class_areas
@@ -63,6 +65,8 @@ class SlideMask:
         self.path = path
         self._mask = open_mask(path)
         try:
+            if self._mask.n_planes > 1 and isinstance(self._mask, CollectionMask):
+                raise OptionsError(f"{path} holds volumes, and patches are cut from planes.")
             self.to_file = _to_file(self._mask, slide, entry, trusted)
         except BaseException:
             self._mask.close()
@@ -79,6 +83,8 @@ class SlideMask:
         """What tells its content from others, and how it lies."""
         from qpmask.mask.fileinfo import fingerprint
 
+        if isinstance(self._mask, CollectionMask):
+            return f"{self._mask.collection.fingerprint} {self.to_file.values}"
         file = self._mask._file
         return f"{fingerprint(file)} {file.changed_ns} {self.to_file.values}"
 
@@ -109,7 +115,8 @@ class SlideMask:
         planes = self._planes()
         rows, key = self._mask.classes, label
         if planes is not None:
-            rows, key = planes[label - 1][1].classes, 255  # one class a plane
+            rows = planes[label - 1][1].classes  # one class a plane
+            key = next(iter(rows), 255)
         row = rows.get(key)
         return palette_color(label) if row is None or row.color is None else row.color
 
@@ -156,7 +163,7 @@ class SlideMask:
             In pixels of the slide's level 0.
         """
         planes = self._planes()
-        if planes is None:
+        if planes is None or (labels is None and isinstance(self._mask, CollectionMask)):
             return self._plane_areas(lattice, labels, self._mask, threads, check)
         if labels is None:
             raise OptionsError(
@@ -181,19 +188,24 @@ class SlideMask:
         along_x, along_y = (y0, x0) if turned else (x0, y0)
         x = _axis(along_x, lattice.patch_px0, back.b if turned else back.a, back.c)
         y = _axis(along_y, lattice.patch_px0, back.d if turned else back.e, back.f)
-        areas = class_areas(
-            mask._file, labels, x, y, plane=mask.plane_number, threads=threads, check=check
-        )
+        of = mask if isinstance(mask, CollectionMask) else mask._file
+        areas = class_areas(of, labels, x, y, plane=mask.plane_number, threads=threads, check=check)
         if turned:
             areas = areas.transpose(1, 0, 2)
         return areas * abs(self.to_file.determinant)
 
     @property
     def _kind(self) -> str | None:
+        if isinstance(self._mask, CollectionMask):
+            return self._mask.kind
         return self._mask.metadata.extra.get("kind") if self._mask.metadata else None
 
     def _planes(self) -> list[tuple[str, Mask]] | None:
         """The planes of a mask with a plane for each class, by name; None for any other."""
+        if isinstance(self._mask, CollectionMask):
+            if self._kind != "multichannel":
+                return None
+            return [(name, self._mask.plane(name)) for name in self._mask.collection.names()]
         m = self._mask.metadata
         if m is None or self._kind != "multichannel":
             return None
@@ -241,6 +253,8 @@ def _to_file(mask: Mask, slide: Slide, entry: ImageEntry | None, trusted: bool) 
 
 def _own_frame(mask: Mask) -> Frame | None:
     """The frame that a mask brings along, in its metadata or its sidecar."""
+    if isinstance(mask, CollectionMask) and mask.frame is not None:
+        return mask.frame
     extra = mask.metadata.extra if mask.metadata is not None else {}
     try:
         return frame_from_json(json.loads(extra[FRAME_KEY]))

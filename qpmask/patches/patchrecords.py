@@ -161,4 +161,9 @@ def _tissue_mark(choice: ChoiceOptions, source: SlideSource) -> dict[str, Any] |
         files = checkpoint_files(choice.sam2)
         return {"sam2": [file_mark(file) for file in files] or choice.sam2}
     path = tissue_file(choice, source)
+    if path is not None and path.is_dir():
+        from qpmask.collection import MaskCollection
+
+        with MaskCollection(path) as masks:
+            return {"name": path.name, "collection": masks.fingerprint}
     return None if path is None else file_mark(path)

@@ -106,11 +106,14 @@ def _check_names(asked: list[tuple[str, str]], masks: Iterable[Path]) -> None:
 
 def _classes_of(path: Path) -> list[str]:
     """Names of a mask's classes, or of its planes; none where it has no table, or is no mask."""
+    from qpmask.collection.flatmask import CollectionMask
+    from qpmask.collection.opening import open_mask
     from qpmask.errors import MaskError
-    from qpmask.mask import open_mask
 
     try:
         with open_mask(path) as mask:
+            if isinstance(mask, CollectionMask):
+                return [storable(name) for name in mask.collection.names()]
             m = mask.metadata
             if m is not None and m.extra.get("kind") == "multichannel":
                 return [storable(name) for name in m.channel_names]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qpmask.errors import OptionsError
-from qpmask.outputs import MASK_SUFFIX, mask_names, slide_stem
+from qpmask.outputs import MASK_SUFFIX, mask_names, mask_stem, slide_stem
 from qpmask.slides.formats import SUFFIXES, has_slide_suffix
 
 if TYPE_CHECKING:
@@ -257,12 +257,16 @@ def with_masks(sources: Iterable[SlideSource], folder: Path) -> list[SlideSource
     OptionsError
         There is no such folder.
     """
+    from qpmask.collection.opening import is_collection  # takes long to import
+
     if not folder.is_dir():
         raise OptionsError(f"There is no folder of masks {folder}.")
     masks: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in (".tif", ".tiff") and path.is_file():
             masks.setdefault(slide_stem(path.name), path)
+        elif path.name[0] != "." and is_collection(path):
+            masks.setdefault(slide_stem(mask_stem(path.name)), path)
     listed = list(sources)
     own = {source.name for source in listed}
     files = [None if s.path is None else slide_stem(s.path.name) for s in listed]

@@ -16,7 +16,8 @@ from qpmask.patches.cutplan import CutPlan
 from qpmask.patches.options import ChoiceOptions
 from qpmask.patches.sources import SlideSource
 
-_ENDINGS = (".geojson", ".json", ".ome.tif", ".ome.tiff", ".tif", ".tiff")
+_ENDINGS = (".geojson", ".json", ".ome.tif", ".ome.tiff", ".tif", ".tiff", ".ozx",
+            ".ome.zarr", ".zarr")  # fmt: skip
 
 
 def tissue_file(choice: ChoiceOptions, source: SlideSource) -> Path | None:
@@ -29,17 +30,20 @@ def tissue_file(choice: ChoiceOptions, source: SlideSource) -> Path | None:
     """
     if choice.tissue in ("auto", "annotations", "none", "sam2"):
         return None
+    from qpmask.collection.opening import is_collection  # takes long to import
+
     path = Path(choice.tissue).expanduser()
-    if not path.is_dir():
+    if not path.is_dir() or is_collection(path):
         return path
     names = [source.name] + ([] if source.path is None else [slide_stem(source.path.name)])
     for name in dict.fromkeys(names):
         for ending in _ENDINGS:
-            if (path / (name + ending)).is_file():
-                return path / (name + ending)
+            found = path / (name + ending)
+            if found.is_file() or (found.is_dir() and is_collection(found)):
+                return found
     raise OptionsError(
         f"{path} has no file for {source.name}.",
-        hint=f"It should be called {names[0]}.geojson, or .ome.tif for a mask.",
+        hint=f"It should be called {names[0]}.geojson, or .ome.tif or .ozx for a mask.",
     )
 
 
