@@ -107,10 +107,11 @@ def class_areas(
         if len(x_breaks) < 2 or len(y_breaks) < 2:
             continue
         table = _Table(x_breaks, y_breaks, labels)
-        if isinstance(mask, MaskFile) and reader is not None:
-            found = _rectangles(reader, mask, plane, y_breaks, threads)
-        else:
+        if isinstance(mask, CollectionMask):
             found = _of_chunks(mask, y_breaks, threads)
+        else:
+            assert reader is not None
+            found = _rectangles(reader, mask, plane, y_breaks, threads)
         for rectangles in found:
             check()
             table.add(rectangles)
