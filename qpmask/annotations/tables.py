@@ -181,9 +181,7 @@ def make_table(
     emit = progress or (lambda event: None)
     emit(BatchStarted(f"Objects of {len(work.sources)} images to {path}", 1, "file"))
     items: Sequence[FileItem] = [FileItem(path)]
-    batch: Batch[FileItem, ObjectFileRecord] = Batch(
-        work, items, 1, emit, stop or threading.Event()
-    )
+    batch: Batch[FileItem, ObjectFileRecord] = Batch(work, items, emit, stop or threading.Event())
     records = batch.run()
     report = ObjectFileReport(
         path,

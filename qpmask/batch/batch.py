@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from qpmask.errors import Interrupted, QpmaskError
@@ -156,13 +155,6 @@ def _standing(work: Work[ItemT, RecordT], item: ItemT) -> RecordT | None:
         return None
 
 
-def _attempts(
-    work: Work[ItemT, RecordT], emit: Callable[[BatchEvent], None], stop: Any
-) -> Callable[[ItemT], RecordT]:
-    """What does an item in a process of its own."""
-    return lambda item: attempt(work, item, emit, stop)
-
-
 class Batch(Generic[ItemT, RecordT]):
     """A work and its items.
 
@@ -172,24 +164,25 @@ class Batch(Generic[ItemT, RecordT]):
         What to do.
     items : sequence of Item
         To what.
-    workers : int
-        Processes.
     emit : callable
         Listener.
     stop : threading.Event
         Set it to end the run after the step it is at.
+    elsewhere : callable, optional
+        Does several items in other processes; gives each and its record as they come. By default
+        they are done here, one after the other.
     """
 
     def __init__(
         self,
         work: Work[ItemT, RecordT],
         items: Sequence[ItemT],
-        workers: int,
         emit: BatchListener,
         stop: threading.Event,
+        elsewhere: Callable[[list[ItemT]], Iterator[tuple[ItemT, RecordT]]] | None = None,
     ) -> None:
-        self._work, self._items, self._workers = work, items, workers
-        self._emit, self._stop = emit, stop
+        self._work, self._items = work, items
+        self._emit, self._stop, self._elsewhere = emit, stop, elsewhere
         self._records: dict[str, RecordT] = {}
         self.interrupted: BaseException | None = None
 
@@ -218,23 +211,12 @@ class Batch(Generic[ItemT, RecordT]):
                 todo.append(item)
             else:
                 yield item, record
-        workers = min(self._workers, len(todo))
-        if workers > 1:
-            from qpmask.batch.processes import in_processes
-
-            yield from in_processes(
-                partial(_attempts, self._work), todo, workers, self._emit, self._stop, self._died
-            )
+        if self._elsewhere is not None and len(todo) > 1:
+            yield from self._elsewhere(todo)
             return
         for item in todo:
             self._check()
             yield item, attempt(self._work, item, self._emit, self._stop)
-
-    def _died(self, item: ItemT) -> RecordT:
-        from qpmask.batch.processes import DIED
-
-        error = f"The process that worked on it {DIED.format(more='')}"
-        return self._work.record(item, "failed", error)
 
     def _check(self) -> None:
         if self._stop.is_set():

@@ -1,7 +1,8 @@
-"""A long command with all that decides its results fixed: what a plan file holds.
+"""What is done by others, here or elsewhere: a run and its items.
 
-Each command that can be planned has a :class:`PlannedRun` in its room (``planned.py``); what does
-them on many machines (:mod:`qpmask.cluster`) knows no more of a command than this.
+Each command that can be planned has a :class:`PlannedRun` in its room (``planned.py``), with all
+that decides its results fixed; what does them in several processes or on many machines
+(:mod:`qpmask.cluster`) knows no more of a command than this.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
@@ -60,12 +62,15 @@ class Outcome:
         With what, in a few words.
     data : mapping
         All that the report needs to know of it, as plain data.
+    record : Record or None
+        The same as the room that made it has it; files do not hold it.
     """
 
     status: str
     ok: bool
     summary: str
     data: Mapping[str, Any]
+    record: Any = field(default=None, compare=False)
 
 
 class Times(NamedTuple):
@@ -87,11 +92,14 @@ class Desk:
         Listener of events.
     stop : threading.Event
         Set when the work should end.
+    n_beside : int
+        How many processes of one run share this machine's cores and memory.
     """
 
     scratch: Path
     emit: Callable[[Any], None]
     stop: threading.Event
+    n_beside: int = 1
 
 
 class ItemMaker(Protocol):
@@ -102,6 +110,24 @@ class ItemMaker(Protocol):
 
     def close(self) -> None:
         """Let go of all that is kept."""
+
+
+class Run(Protocol):
+    """Items, and what does them in any process; it is pickled, or made anew of a plan file."""
+
+    @property
+    def word(self) -> str:
+        """What an item is called."""
+
+    @property
+    def items(self) -> tuple[PlanItem, ...]:
+        """What is done."""
+
+    def maker(self, desk: Desk) -> ItemMaker:
+        """What does items in this process."""
+
+    def lost(self, item: PlanItem, why: str) -> Outcome:
+        """The outcome of an item whose process died."""
 
 
 ReportT = TypeVar("ReportT")
@@ -214,6 +240,49 @@ class WorkMaker(Generic[ItemT]):
             close()
 
 
+@dataclass(frozen=True)
+class WorkRun(Generic[ItemT]):
+    """A :class:`~qpmask.batch.Work` and what it is done to, as a run.
+
+    Attributes
+    ----------
+    work : Work
+        What is done to each.
+    sources : tuple of Item
+        What it is done to.
+    costs : tuple of float
+        What each is thought to take, beside the others; empty if all are alike.
+    word : str
+        What one is called.
+    """
+
+    work: Work[ItemT, Any]
+    sources: tuple[ItemT, ...]
+    costs: tuple[float, ...] = ()
+    word: str = "item"
+
+    @cached_property
+    def items(self) -> tuple[PlanItem, ...]:
+        """The sources by their numbers."""
+        costs = self.costs or (0.0,) * len(self.sources)
+        return tuple(
+            PlanItem(f"{number:06}", source.name, cost)
+            for number, (source, cost) in enumerate(zip(self.sources, costs, strict=True))
+        )
+
+    def source_of(self, item: PlanItem) -> ItemT:
+        """What an item stands for."""
+        return self.sources[int(item.key)]
+
+    def maker(self, desk: Desk) -> ItemMaker:
+        """What does the work in this process."""
+        return WorkMaker(self.work, by_key(self.items, self.sources), desk)
+
+    def lost(self, item: PlanItem, why: str) -> Outcome:
+        """The outcome of an item whose process died."""
+        return outcome_of(self.work.record(self.source_of(item), "failed", why))
+
+
 class _AnyRecord(Record, Protocol):
     @property
     def ok(self) -> bool: ...
@@ -227,7 +296,7 @@ RecordT = TypeVar("RecordT", bound=_AnyRecord)
 
 def outcome_of(record: _AnyRecord) -> Outcome:
     """A record as an outcome; its data is the record's."""
-    return Outcome(record.status, record.ok, record.summary, record.as_dict())
+    return Outcome(record.status, record.ok, record.summary, record.as_dict(), record)
 
 
 def by_key(items: Sequence[PlanItem], sources: Iterable[SourceT]) -> dict[str, SourceT]:

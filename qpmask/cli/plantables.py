@@ -19,7 +19,7 @@ from qpmask.cli.console import count_of, error_console, human_seconds
 from qpmask.cli.signals import stop_signals
 from qpmask.cluster import PlanFile, PlanStatus, write_plan
 from qpmask.cluster.slurm import Submitted
-from qpmask.events import ItemFinished
+from qpmask.events import BatchWarning, ItemFinished
 from qpmask.outputs import json_text
 
 
@@ -96,6 +96,8 @@ def item_shower(*, quiet: bool) -> Callable[[Any], None]:
     """A listener that says what became of each item, a line each."""
 
     def listen(event: Any) -> None:
+        if isinstance(event, BatchWarning) and not quiet:
+            error_console().print(Text(event.text, "yellow"))
         if isinstance(event, ItemFinished) and not quiet:
             error_console().print(
                 f"{event.name}: {event.status}, {event.summary}", markup=False, highlight=False

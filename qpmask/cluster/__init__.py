@@ -1,13 +1,16 @@
-"""Long commands on many machines: plan once, work in shares, collect one report.
+"""Long commands in several processes, on this machine or on many.
 
-What is done is a :class:`qpmask.batch.planned.PlannedRun`, of which each command has one in its
-room; here nobody knows what an item is. From the bottom up: :mod:`~qpmask.cluster.records` is what
-became of each item; :mod:`~qpmask.cluster.queue` the order in which a task takes them;
-:mod:`~qpmask.cluster.planfile` such a run as a file; :mod:`~qpmask.cluster.work` does
-them, beside any number of others in one folder (claims: :mod:`qpmask.outputs.claims`);
-:mod:`~qpmask.cluster.collect` makes the one report of the records, :mod:`~qpmask.cluster.status`
-says how far it is. On top of it :mod:`~qpmask.cluster.slurm` hands a plan to SLURM,
-:mod:`~qpmask.cluster.dasktasks` to Dask.
+What is done is a :class:`qpmask.batch.planned.Run`; here nobody knows what an item is. In every
+process a :class:`~qpmask.cluster.bench.Bench` does items, beside any number of others: it claims one
+(:mod:`qpmask.outputs.claims`), does it, and leaves its record (:mod:`~qpmask.cluster.records`).
+
+Tasks plan once, work in shares and collect one report: :mod:`~qpmask.cluster.planfile` is a command
+as a file, :mod:`~qpmask.cluster.queue` the order in which a task takes items,
+:mod:`~qpmask.cluster.work` a task, :mod:`~qpmask.cluster.collect` makes the report of the records,
+:mod:`~qpmask.cluster.status` says how far it is, :mod:`~qpmask.cluster.slurm` hands a plan to SLURM.
+
+Elsewhere a :mod:`~qpmask.cluster.coordinator` hands items out, to
+:mod:`~qpmask.cluster.processes` of this machine or to Dask (:mod:`~qpmask.cluster.dasktasks`).
 """
 
 from qpmask.cluster.collect import collect

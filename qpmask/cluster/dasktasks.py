@@ -1,8 +1,6 @@
 """A plan on Dask: an item a task; the coordinator holds the plan, the folder and the progress.
 
-Workers do what tasks of ``qpmask work`` do: they claim an item, do it, and leave its record. They
-keep their engine or model from item to item, and are started anew (spawned), never forked. A worker
-that dies costs its item one more try; an item that kills workers is given up and named.
+Workers are started anew (spawned), never forked.
 """
 
 from __future__ import annotations
@@ -14,27 +12,19 @@ import math
 import re
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from qpmask.batch import EndsRun
 from qpmask.batch.planned import Outcome, PlanItem
+from qpmask.cluster.bench import Bench, check_alone
 from qpmask.cluster.collect import collect
+from qpmask.cluster.coordinator import Coordinator
 from qpmask.cluster.planfile import PlanFile, read_plan_file
-from qpmask.cluster.queue import largest_first
-from qpmask.cluster.records import (
-    Found,
-    file_key,
-    join_round,
-    latest_records,
-    record_of_round,
-    write_record,
-)
-from qpmask.cluster.work import Bench, check_alone, outcome_in, record_data
+from qpmask.cluster.records import Found, file_key, join_round, latest_records
 from qpmask.errors import (
     EngineUnavailableError,
     MissingExtraError,
@@ -50,7 +40,6 @@ _LOCAL = re.compile(r"local:(\d{1,3})", re.ASCII)
 _POLL_S = 0.2
 _CONNECT_S = 30.0
 _DEATHS = 1  # of workers, that an item may cost before it is given up
-_TRY_AGAIN_S = 1.0
 _ASK_EVERY_S = 1.0  # how many workers there are
 _ALONE_S = 60.0  # without any, before it is said
 _ENDING_S = 60.0  # how long what is being done may take to see that it should end
@@ -108,7 +97,7 @@ def run_on_dask(
         try:
             with _connected(where) as client:
                 try:
-                    _Coordinator(plan, client, emit, stop).run()
+                    _have_done(plan, client, _n_local(where), emit, stop)
                 except RuntimeError as error:
                     if client.status == "running":
                         raise
@@ -123,53 +112,46 @@ def run_on_dask(
     return collect(plan)
 
 
-class _Coordinator:
-    """Hands out items, an item a task, and tells what became of them."""
+def _have_done(
+    plan: PlanFile, client: Any, n_beside: int, emit: Callable[[Any], None], stop: threading.Event
+) -> None:
+    in_round = join_round(plan.folder, "dask", plan.claims_folder, alone=True)
+    n, word = len(plan.items), plan.run.word
+    with _Workers(plan, client, in_round, emit, n_beside) as workers:
+        emit(BatchStarted(f"{plan.out}, on Dask", n, word, plan.run.warnings))
+        before = latest_records(plan.folder)
+        for item, outcome in Coordinator(plan, workers, in_round, before, stop).outcomes():
+            emit(ItemFinished(item.key, item.name, outcome.status, outcome.summary))
+
+
+class _Workers:
+    """The workers of a cluster as a pool; a context manager that ends what they are still at."""
 
     def __init__(
-        self, plan: PlanFile, client: Any, emit: Callable[[Any], None], stop: threading.Event
+        self,
+        plan: PlanFile,
+        client: Any,
+        in_round: int,
+        emit: Callable[[Any], None],
+        n_beside: int,
     ) -> None:
-        self._plan, self._client, self._emit, self._stop = plan, client, emit, stop
+        self._plan, self._client, self._round, self._emit = plan, client, in_round, emit
+        self._n_beside = n_beside
         self._path = plan.folder / "plan.json"  # workers see the folder anyway
-        self._round = join_round(plan.folder, "dask", plan.claims_folder, alone=True)
-        self._before = latest_records(plan.folder)
+        write_file(self._path, plan.text())
         self._pending: dict[Any, PlanItem] = {}
-        self._queue = deque(largest_first(plan.items))
-        self._waiting: dict[str, list[PlanItem]] = {}  # for one that writes the same file
-        self._workers, self._asked = 1, 0.0
+        self._size, self._asked = 1, 0.0
         self._alone_since: float | None = None
 
-    def run(self) -> None:
-        """Have all items done."""
-        write_file(self._path, self._plan.text())
-        n, word = len(self._plan.items), self._plan.run.word
-        self._emit(BatchStarted(f"{self._plan.out}, on Dask", n, word, self._plan.run.warnings))
-        try:
-            while not self._stop.is_set():
-                self._hand_out()
-                if not self._pending:
-                    return
-                for item, outcome in self._ended(_POLL_S):
-                    self._queue.extendleft(self._waiting.pop(item.claimed_as, ()))
-                    self._emit(ItemFinished(item.key, item.name, outcome.status, outcome.summary))
-        finally:
-            self._end()
-
-    def _hand_out(self) -> None:
-        """Give each worker an item, and no more: one that dies with it would cost others a try."""
+    @property
+    def size(self) -> int:
+        """How many there are, asked now and then."""
         if time.monotonic() - self._asked > _ASK_EVERY_S:
             self._asked = time.monotonic()
             n_workers = len(self._client.nthreads())
             self._say_if_alone(n_workers)
-            self._workers = max(1, n_workers)
-        under_way = {item.claimed_as for item in self._pending.values()}
-        while self._queue and len(self._pending) < self._workers:
-            item = self._queue.popleft()
-            if item.claimed_as in under_way:
-                self._waiting.setdefault(item.claimed_as, []).append(item)
-                continue
-            under_way.add(item.claimed_as)
-            self._submit(item)
+            self._size = max(1, n_workers)
+        return self._size
 
     def _say_if_alone(self, n_workers: int) -> None:
         """Warn of no worker for long: jobs wait, were refused, or their time is over."""
@@ -185,15 +167,17 @@ class _Coordinator:
             ))  # fmt: skip
             self._alone_since = math.inf  # it is said once
 
-    def _submit(self, item: PlanItem) -> None:
+    def submit(self, item: PlanItem, before: Found | None) -> None:
+        """Have an item done by any of them."""
         future = self._client.submit(
-            _do, str(self._path), item.key, self._round, self._before.get(item.key),
+            _do, str(self._path), item.key, self._round, before, self._n_beside,
             pure=False, retries=0,
             key=f"qpmask-{self._plan.digest}-{file_key(item.key)}-{time.time_ns()}",
         )  # fmt: skip
         self._pending[future] = item
 
-    def _ended(self, limit_s: float) -> Iterator[tuple[PlanItem, Outcome]]:
+    def ended(self, limit_s: float) -> Iterator[tuple[PlanItem, Outcome | str]]:
+        """Items that ended, with what became of them, or why they are given up."""
         from distributed import wait
         from distributed.scheduler import KilledWorker
 
@@ -211,32 +195,26 @@ class _Coordinator:
             elif isinstance(error, EngineUnavailableError | MissingExtraError):
                 raise error  # no item of the plan can be done there
             elif isinstance(error, KilledWorker):
-                yield item, self._given_up(item, f"The workers that were at this {self._word} "
-                                           "died, again and again. They may have run out of "
-                                           "memory.")  # fmt: skip
+                yield item, (f"The workers that were at this {self._plan.run.word} died, again and "
+                             "again. They may have run out of memory.")  # fmt: skip
             else:
-                yield item, self._given_up(item, f"Its task came to nothing: {error}")
+                yield item, f"Its task came to nothing: {error}"
 
-    @property
-    def _word(self) -> str:
-        return self._plan.run.word
-
-    def _given_up(self, item: PlanItem, why: str) -> Outcome:
-        outcome = self._plan.run.lost(item, why)
-        record = record_data(outcome, time.time())
-        before = self._before.get(item.key)
-        write_record(self._plan.folder, item.key, "failed", self._round, record, before)
-        return outcome
-
-    def _end(self) -> None:
-        """End what is still being done, and wait for it: it is claimed until then."""
-        if not self._pending:
-            return
+    def stop(self) -> None:
+        """Tell them to end what they are at, and nothing more."""
         with contextlib.suppress(OSError, RuntimeError):
             self._client.run(_stop, str(self._path), self._round, on_error="ignore")
+
+    def __enter__(self) -> _Workers:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        if not self._pending:
+            return
+        self.stop()
         end = time.monotonic() + _ENDING_S
         while _workers_claims(self._plan) and time.monotonic() < end:
-            time.sleep(_POLL_S)
+            time.sleep(_POLL_S)  # what they are at is claimed until then
         self._client.cancel(list(self._pending))
 
 
@@ -247,6 +225,12 @@ def _workers_claims(plan: PlanFile) -> list[str]:
 
 
 # -- where ---------------------------------------------------------------------------------------
+
+
+def _n_local(where: str) -> int:
+    """How many processes of this machine are named; 1 if others are."""
+    local = _LOCAL.fullmatch(where)
+    return 1 if local is None else max(1, int(local.group(1)))
 
 
 class _connected:  # noqa: N801 - used as a function
@@ -267,10 +251,9 @@ class _connected:  # noqa: N801 - used as a function
         self._config.__enter__()
         self._cluster: Any = None
         try:
-            local = _LOCAL.fullmatch(where)
-            if local is not None:
+            if _LOCAL.fullmatch(where):
                 self._cluster = distributed.LocalCluster(
-                    n_workers=max(1, int(local.group(1))), threads_per_worker=1, processes=True,
+                    n_workers=_n_local(where), threads_per_worker=1, processes=True,
                     # Without an address it takes port 8787, and warns where that is taken.
                     dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False},
                     silence_logs=50,
@@ -338,29 +321,19 @@ _bench: Bench | None = None
 _busy = threading.Lock()
 
 
-def _do(path: str, key: str, in_round: int, before: Found | None) -> dict[str, Any]:
+def _do(path: str, key: str, in_round: int, before: Found | None, n_beside: int) -> dict[str, Any]:
     """Do an item in a worker, with the engine or model that it has already; its outcome."""
     with _busy:  # an engine does one at a time
-        bench = _bench_of(path, in_round)
-        item = bench.plan.by_key[key]
-        while not bench.stop.is_set():
-            outcome = bench.do(item, before)
-            if outcome is None:
-                done = record_of_round(bench.plan.folder, key, in_round)
-                if done is None:  # a worker of another machine died with it, and may live yet
-                    bench.stop.wait(_TRY_AGAIN_S)
-                    continue
-                outcome = outcome_in(done)
-            return asdict(outcome)
-        return asdict(Outcome("interrupted", False, "The run was interrupted.", {}))
+        bench = _bench_of(path, in_round, n_beside)
+        return asdict(replace(bench.settle(bench.place.by_key[key], before), record=None))
 
 
-def _bench_of(path: str, in_round: int) -> Bench:
+def _bench_of(path: str, in_round: int, n_beside: int) -> Bench:
     global _bench
-    if _bench is None or _bench.plan.folder != Path(path).parent:
+    if _bench is None or _bench.place.folder != Path(path).parent:
         if _bench is not None:  # of another plan
             _bench.__exit__()
-        _bench = Bench(read_plan_file(Path(path)), in_round, ignore, threading.Event())
+        _bench = Bench(read_plan_file(Path(path)), in_round, ignore, threading.Event(), n_beside)
         _bench.__enter__()
         atexit.register(_bench.__exit__)
     if _bench.round != in_round:
@@ -371,5 +344,5 @@ def _bench_of(path: str, in_round: int) -> Bench:
 
 def _stop(path: str, in_round: int) -> None:
     """Have a worker end what it does of a run."""
-    if _bench is not None and (_bench.plan.folder, _bench.round) == (Path(path).parent, in_round):
+    if _bench is not None and (_bench.place.folder, _bench.round) == (Path(path).parent, in_round):
         _bench.stop.set()

@@ -68,6 +68,11 @@ class PlanFile:
         """Where those at work claim items."""
         return self.folder / CLAIMS_FOLDER
 
+    @property
+    def kept_from_runs(self) -> tuple[Path, ...]:
+        """Output folders that no run may hold meanwhile."""
+        return self.run.folders
+
     @cached_property
     def by_key(self) -> Mapping[str, PlanItem]:
         """Items by their keys."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from qpmask.batch.planned import Desk
+from qpmask.common.machine import n_cores
 from qpmask.engines.base import Engine, EngineInfo
 from qpmask.engines.choice import EngineChoice, make_counter, make_engines
 from qpmask.errors import HiddenObjectsError, Interrupted
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
     from qpmask.export.previews import Previews
 
 
+#: What QuPath's JVM may take of the machine's memory where nothing else is said, as paquo has it.
+_HEAP_PERCENT = 50.0
+
+#: Makes masks of images in other processes; gives their records as they come.
+Elsewhere = Callable[[Sequence[ImagePlan]], Iterator[ImageRecord]]
+
+
 class ShareMaker:
     """Makes masks of images one by one in a folder that others write to as well.
 
@@ -35,25 +44,29 @@ class ShareMaker:
         What draws.
     folder : OutputWriter
         Where to, with a work folder of its own.
-    emit : callable
-        Listener of events.
-    stop : threading.Event
-        Set when the work should end.
+    desk : Desk
+        Who listens, what ends it, and how many share this machine.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        choice: EngineChoice,
-        folder: OutputWriter,
-        emit: Listener,
-        stop: threading.Event,
-    ) -> None:
-        self._engine, verifier = make_engines(choice, plan.options)
+    def __init__(self, plan: Plan, choice: EngineChoice, folder: OutputWriter, desk: Desk) -> None:
+        n = desk.n_beside
+        self._engine, verifier = make_engines(
+            choice,
+            plan.options,
+            heap_percent=_HEAP_PERCENT / n if n > 1 else None,
+            threads=_threads(n),
+        )
         self.info = self._engine.probe()
-        plan = replace(plan, images=())
         self._run = ImagesOfRun(
-            plan, choice, self._engine, verifier, self.info, folder, emit, stop, None
+            replace(plan, images=()),
+            choice,
+            self._engine,
+            verifier,
+            self.info,
+            folder,
+            desk.emit,
+            desk.stop,
+            n_beside=n,
         )
         self._maker: MaskMaker | None = None
 
@@ -85,7 +98,9 @@ class ImagesOfRun:
         folder: OutputWriter,
         emit: Listener,
         stop: threading.Event,
-        previews: Previews | None,
+        previews: Previews | None = None,
+        elsewhere: Elsewhere | None = None,
+        n_beside: int = 1,
     ) -> None:
         self._plan = plan
         self._choice = choice
@@ -97,6 +112,8 @@ class ImagesOfRun:
         self._stop = stop
         self._records: dict[str, ImageRecord] = {}
         self._previews = previews
+        self._elsewhere = elsewhere
+        self._n_beside = n_beside
         self._by_id = {image.entry.id: image for image in plan.images}
         self._again: dict[str, str] = {}  # why a mask is made again, by entry id
         self.info: EngineInfo | None = None
@@ -119,8 +136,8 @@ class ImagesOfRun:
                 self._finish(record)
         if not todo:
             return
-        workers = min(self._plan.options.workers, len(todo))
-        for record in self._in_workers(todo, workers) if workers > 1 else self._here(todo):
+        elsewhere = self._elsewhere if len(todo) > 1 else None
+        for record in self._here(todo) if elsewhere is None else self._in_workers(todo, elsewhere):
             self._finish(record)
 
     def finished_records(self) -> tuple[ImageRecord, ...]:
@@ -170,7 +187,8 @@ class ImagesOfRun:
 
     def started(self) -> MaskMaker:
         """What makes masks, with its engine started."""
-        counter = make_counter(self._choice, self._engine)
+        threads = _threads(self._n_beside)
+        counter = make_counter(self._choice, self._engine, threads=threads)
         compiles = self._engine.compiles or (counter is not None and counter.compiles)
         self._emit(EngineStarting(self._probed.name, compiles))
         self.info = self._engine.start()
@@ -188,15 +206,12 @@ class ImagesOfRun:
             counter,
         )
 
-    def _in_workers(self, todo: list[ImagePlan], workers: int) -> Iterator[ImageRecord]:
-        from qpmask.export.processes import masks_in_processes
-
+    def _in_workers(self, todo: Sequence[ImagePlan], elsewhere: Elsewhere) -> Iterator[ImageRecord]:
         self._emit(EngineStarting(self._probed.name, self._engine.compiles))
         self._engine.compile()
-        self._emit(EngineReady(f"{self._probed}, {workers} processes ({self._choice.reason})"))
-        yield from masks_in_processes(
-            self._plan, self._choice, self._folder.path, todo, self._emit, self._stop
-        )
+        n = min(self._plan.options.workers, len(todo))
+        self._emit(EngineReady(f"{self._probed}, {n} processes ({self._choice.reason})"))
+        yield from elsewhere(todo)
 
     def _finish(self, record: ImageRecord) -> None:
         record = self.noted(record)
@@ -216,6 +231,11 @@ class ImagesOfRun:
     def _check_stop(self) -> None:
         if self._stop.is_set():
             raise Interrupted("The run was interrupted.")
+
+
+def _threads(n_beside: int) -> int | None:
+    """How many threads an engine has that shares the machine; None to choose itself."""
+    return max(1, n_cores() // n_beside) if n_beside > 1 else None
 
 
 def _describe(info: EngineInfo) -> str:

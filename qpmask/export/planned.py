@@ -28,12 +28,11 @@ from qpmask.errors import (
     UnmappedClassError,
 )
 from qpmask.export.images import ShareMaker
-from qpmask.export.precheck import Classes
-from qpmask.export.run import decided
+from qpmask.export.precheck import Classes, decided
 from qpmask.export.runreport import beside_findings, options_data, write_report
 from qpmask.options import ExportOptions, export_options
 from qpmask.outputs import CLASSES_FILE, SUFFIX_OF_FORMAT, OutputWriter, mask_names
-from qpmask.plan import ImagePlan, make_plan
+from qpmask.plan import ImagePlan, Plan, make_plan
 from qpmask.project import Project, open_project
 from qpmask.report import ImageRecord, Report
 
@@ -137,7 +136,7 @@ class PlannedExport(PlannedRun[Report]):
             else f"{record.mask} in {record.seconds:.1f} s"
         )
         data = {"record": record.as_dict(), "engine": None if engine is None else asdict(engine)}
-        return Outcome(record.status, record.ok, summary, data)
+        return Outcome(record.status, record.ok, summary, data, record)
 
     def report(
         self, folder: OutputWriter, found: Sequence[Mapping[str, Any] | None], times: Times
@@ -200,14 +199,25 @@ def plan_export_run(
         rules = make_engines(choice, options)[0].probe().pixel_rules
     except EngineUnavailableError:  # those that draw may have it
         rules = None
+    return of_plan(plan, plan.images, choice, rules, out)
+
+
+def of_plan(
+    plan: Plan,
+    images: Sequence[ImagePlan],
+    choice: EngineChoice,
+    pixel_rules: str | None,
+    out: Path,
+) -> PlannedExport:
+    """The export of some images of a plan, for several processes."""
     return PlannedExport(
         (out,),
-        tuple(PlanItem(p.entry.id, p.entry.name, _cost_of(p)) for p in plan.images),
+        tuple(PlanItem(p.entry.id, p.entry.name, _cost_of(p)) for p in images),
         plan.project.path.absolute(),
         plan.class_map,
-        options,
+        plan.options,
         choice,
-        rules,
+        pixel_rules,
         plan.findings,
         plan.nothing_drawn,
     )
@@ -256,10 +266,12 @@ class ExportMaker:
         try:
             plan = make_plan(alone, self._classes, self._options)
         except UnmappedClassError as error:
-            raise OptionsError(error.message, hint="Make the plan anew.") from error
+            raise OptionsError(
+                error.message, hint="Labels were fixed by the plan: make it anew, or run it again."
+            ) from error
         if self._maker is None:
             writer = OutputWriter(self._run.out, self._desk.scratch)
-            maker = ShareMaker(plan, self._run.choice, writer, self._desk.emit, self._desk.stop)
+            maker = ShareMaker(plan, self._run.choice, writer, self._desk)
             self._check_rules(maker.info)
             self._maker = maker
         return self._maker.make(replace(plan.images[0], mask_name=self._names[item.key]))

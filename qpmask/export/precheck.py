@@ -10,7 +10,7 @@ from pathlib import Path
 from qpmask.classes import ClassMap, class_map_from_dict, load_class_map
 from qpmask.common.arguments import check_kind
 from qpmask.common.words import masks_text
-from qpmask.engines.choice import EngineChoice
+from qpmask.engines.choice import EngineChoice, choose_engine
 from qpmask.errors import OutputError
 from qpmask.options import ExportOptions
 from qpmask.outputs import CLASSES_FILE
@@ -101,3 +101,22 @@ def _class_map(classes: Classes, out: Path | None) -> ClassMap | None:
         return replace(load_class_map(classes), origin=str(classes))
     saved = None if out is None else out / CLASSES_FILE
     return load_class_map(saved) if saved is not None and saved.is_file() else None
+
+
+def decided(
+    project: Project | str | os.PathLike[str],
+    out: Path,
+    classes: Classes,
+    options: ExportOptions,
+) -> tuple[Plan, EngineChoice]:
+    """The plan of a run that may write to its folder, and the engine that draws it.
+
+    Raises
+    ------
+    QpmaskError
+        As :func:`qpmask.export_masks`.
+    """
+    plan = plan_of(project, out, classes, options)
+    check_out(out, plan, options)
+    choice = choose_engine(options, plan.jobs)
+    return with_finding(plan, choice), choice

@@ -1,35 +1,26 @@
-"""Masks in several processes, an engine each."""
+"""Masks in several processes of this machine, an engine each."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
 
-from qpmask.batch.processes import DIED, in_processes
-from qpmask.common.machine import n_cores
-from qpmask.engines.choice import EngineChoice, make_counter, make_engines
-from qpmask.events import Listener
-from qpmask.export.job import MaskMaker
-from qpmask.export.records import record_for
+from qpmask.cluster.processes import in_processes
+from qpmask.engines.base import EngineInfo
+from qpmask.engines.choice import EngineChoice
+from qpmask.events import EngineReady, EngineStarting, Event, Listener
+from qpmask.export.planned import of_plan
 from qpmask.outputs import OutputWriter
 from qpmask.plan import ImagePlan, Plan
-
-if TYPE_CHECKING:
-    from qpmask.report import ImageRecord
-
-#: What QuPath's JVM may take of the machine's memory where nothing else is said, as paquo has it.
-_HEAP_PERCENT = 50.0
+from qpmask.report import ImageRecord
 
 
 def masks_in_processes(
     plan: Plan,
     choice: EngineChoice,
-    out: Path,
-    images: list[ImagePlan],
+    info: EngineInfo,
+    folder: OutputWriter,
+    images: Sequence[ImagePlan],
     emit: Listener,
     stop: threading.Event,
 ) -> Iterator[ImageRecord]:
@@ -39,30 +30,15 @@ def masks_in_processes(
     ------
     Interrupted
         The run was asked to stop; workers end after the tile they are at.
+    EngineUnavailableError
+        The engine does not start.
     """
-    workers = plan.options.workers
-    heap_percent = _HEAP_PERCENT / workers if workers > 1 else None
-    begin = partial(_maker, replace(plan, images=()), choice, out, heap_percent)
-    for _, record in in_processes(begin, images, min(workers, len(images)), emit, stop, _died):
-        yield record
 
+    def pass_on(event: Event) -> None:
+        if not isinstance(event, EngineStarting | EngineReady):  # said once for all
+            emit(event)
 
-def _maker(
-    plan: Plan,
-    choice: EngineChoice,
-    out: Path,
-    heap_percent: float | None,
-    emit: Listener,
-    stop: Any,
-) -> Callable[[ImagePlan], ImageRecord]:
-    """What makes a mask in a worker process."""
-    options = plan.options
-    cores = max(1, n_cores() // options.workers)
-    engine, verifier = make_engines(choice, options, heap_percent=heap_percent, threads=cores)
-    counter = make_counter(choice, engine, threads=cores)
-    return MaskMaker(plan, engine, OutputWriter(out), emit, stop, verifier, counter).make
-
-
-def _died(image: ImagePlan) -> ImageRecord:
-    error = f"The process that made this mask {DIED.format(more=' or set --jvm-memory')}"
-    return record_for(image, "failed", error=error)
+    run = of_plan(plan, images, choice, info.pixel_rules, folder.path)
+    n, more = plan.options.workers, " or set --jvm-memory"
+    for _, outcome in in_processes(run, n, folder, pass_on, stop, more=more):
+        yield outcome.record

@@ -12,7 +12,7 @@ import threading
 import time
 from dataclasses import replace
 from datetime import datetime, timezone
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 from qpmask.common.arguments import check_callable, check_kind, named, path_of
@@ -20,7 +20,14 @@ from qpmask.engines.choice import EngineChoice, choose_engine, make_engines
 from qpmask.errors import EngineUnavailableError, Interrupted
 from qpmask.events import Listener, RunFinished, RunStarted, ignore
 from qpmask.export.images import ImagesOfRun
-from qpmask.export.precheck import Classes, check_out, checked_options, plan_of, with_finding
+from qpmask.export.precheck import (
+    Classes,
+    check_out,
+    checked_options,
+    decided,
+    plan_of,
+    with_finding,
+)
 from qpmask.export.runreport import beside_findings, options_data, write_report
 from qpmask.options import ExportOptions
 from qpmask.outputs import OutputFolder
@@ -140,10 +147,18 @@ def export_masks(
     engine, verifier = make_engines(choice, options)
     info = engine.probe()
     previews = _previews() if options.previews else None
+    stop = stop or threading.Event()
     with OutputFolder(out) as folder:
         emit(RunStarted(plan))
+        elsewhere = None
+        if options.workers > 1:
+            from qpmask.export.processes import masks_in_processes
+
+            elsewhere = partial(
+                masks_in_processes, plan, choice, info, folder, emit=emit, stop=stop
+            )
         run = ImagesOfRun(
-            plan, choice, engine, verifier, info, folder, emit, stop or threading.Event(), previews
+            plan, choice, engine, verifier, info, folder, emit, stop, previews, elsewhere
         )
         error: BaseException | None = None
         try:
@@ -179,25 +194,6 @@ def export_masks(
     if isinstance(error, KeyboardInterrupt):
         raise error
     return report
-
-
-def decided(
-    project: Project | str | os.PathLike[str],
-    out: Path,
-    classes: Classes,
-    options: ExportOptions,
-) -> tuple[Plan, EngineChoice]:
-    """The plan of a run that may write to its folder, and the engine that draws it.
-
-    Raises
-    ------
-    QpmaskError
-        As :func:`export_masks`.
-    """
-    plan = plan_of(project, out, classes, options)
-    check_out(out, plan, options)
-    choice = choose_engine(options, plan.jobs)
-    return with_finding(plan, choice), choice
 
 
 def _previews() -> Previews:

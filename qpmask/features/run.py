@@ -108,7 +108,7 @@ def extract_features(
     with contextlib.ExitStack() as stack:
         folder, *_ = [stack.enter_context(OutputFolder(path)) for path in folders]
         emit(BatchStarted(f"Features of {len(files)} patch files", len(items), "task"))
-        batch = Batch(work, items, 1, emit, stop or threading.Event())
+        batch = Batch(work, items, emit, stop or threading.Event())
         try:
             records = batch.run()
         except EndsRun as ended:

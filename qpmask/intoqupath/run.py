@@ -204,7 +204,7 @@ def _run(
     emit(BatchStarted(what, len(items), "image", tuple(warnings)))
     replacing = Replacing(project, f"import of {files}")
     work = ImportWork(project, options, replacing, dry_run=dry_run)
-    batch: Batch[ImportItem, ImportRecord] = Batch(work, items, 1, emit, stop or threading.Event())
+    batch: Batch[ImportItem, ImportRecord] = Batch(work, items, emit, stop or threading.Event())
     if dry_run:
         records = batch.run()
     else:

@@ -14,6 +14,7 @@ from typing import Any
 
 from qpmask.batch import Batch
 from qpmask.batch.batch import Item
+from qpmask.cluster.processes import by_workers
 from qpmask.errors import OptionsError
 from qpmask.events import BatchEvent, BatchListener, BatchStarted
 from qpmask.geojson.write import WriteOptions
@@ -89,7 +90,11 @@ def make_files(
     with contextlib.ExitStack() as stack:
         folder = None if options.is_file else stack.enter_context(OutputFolder(options.out))
         emit(BatchStarted(f"Objects to {options.out}", len(sources), options.word))
-        batch = Batch(work, sources, options.workers, emit, stop or threading.Event())
+        stop = stop or threading.Event()
+        workers = None
+        if folder is not None:
+            workers = by_workers(work, options.workers, folder, emit, stop)
+        batch = Batch(work, sources, emit, stop, workers)
         records = batch.run()
         error = batch.interrupted
         report = ObjectFileReport(

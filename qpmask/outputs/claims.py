@@ -154,13 +154,22 @@ def is_stale(path: Path, now: Callable[[], float]) -> bool:
     return now() - touched > STALE_S
 
 
-def live_claims(out: Path) -> list[str]:
-    """Who works on a plan in an output folder now."""
+def live_claims(out: Path, but: Path | None = None) -> list[str]:
+    """Who works on a plan in an output folder now.
+
+    Parameters
+    ----------
+    out : Path
+        The output folder.
+    but : Path, optional
+        A folder of claims that do not count: those of one's own plan.
+    """
     plans = out / PLANS_FOLDER
-    folders = list(plans.glob(f"*/{CLAIMS_FOLDER}"))
+    folders = set(plans.glob(f"*/{CLAIMS_FOLDER}"))
     for elsewhere in plans.glob(f"*{_ELSEWHERE}"):
         with contextlib.suppress(OSError):
-            folders.append(Path(os.fsdecode(elsewhere.read_bytes())))
+            folders.add(Path(os.fsdecode(elsewhere.read_bytes())))
+    folders.discard(but or plans)
     found = []
     for path in sorted(path for folder in folders for path in folder.glob("*.claim")):
         if not is_stale(path, partial(_now, path.parent)):

@@ -35,7 +35,7 @@ from qpmask.patches.run import (
     with_mask_of,
     write_report,
 )
-from qpmask.patches.sources import SlideSource
+from qpmask.patches.sources import SlideSource, cost_of
 
 if TYPE_CHECKING:
     from qpmask.export.planned import PlannedExport
@@ -180,7 +180,7 @@ def plan_patches_run(
         check_classes(plan.options.choice, [entry.name for entry in masks.classes.entries])
     is_project = plan.project is not None
     items = tuple(
-        PlanItem(source.key if is_project else str(number), source.name, _cost_of(source))
+        PlanItem(source.key if is_project else str(number), source.name, cost_of(source))
         for number, source in enumerate(plan.sources, 1)
     )
     return PlannedPatches(
@@ -201,18 +201,6 @@ def _with_whole_paths(options: PatchOptions) -> PatchOptions:
     if choice.sam2 is not None and Path(choice.sam2).expanduser().exists():
         choice = replace(choice, sam2=str(Path(choice.sam2).expanduser().absolute()))
     return replace(options, choice=choice)
-
-
-def _cost_of(source: SlideSource) -> float:
-    """Gigapixels of an image of a project; of a slide that is not opened for it, its gigabytes."""
-    if source.error is not None:
-        return 0.0
-    if source.entry is not None and source.entry.size is not None:
-        return round(source.entry.size.area_px / 1e9, 6)
-    try:
-        return 0.0 if source.path is None else round(source.path.stat().st_size / 1e9, 6)
-    except OSError:
-        return 0.0
 
 
 def _path(text: str | None) -> Path | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qpmask.batch import Batch
+from qpmask.cluster.processes import by_workers
 from qpmask.common.arguments import named
 from qpmask.errors import OptionsError
 from qpmask.events import BatchListener, BatchStarted
@@ -24,6 +25,7 @@ from qpmask.patches.report import CSV_COLUMNS, PatchRecord, PatchReport
 from qpmask.patches.sources import (
     SlideSource,
     check_inputs,
+    cost_of,
     images_of,
     project_of,
     slides_of,
@@ -165,9 +167,9 @@ def make_patches(
         # What listens to the export of the masks has shown its warnings.
         told = () if export_progress is not None else tuple(warnings)
         emit(BatchStarted(f"Patches in {folder_path}", len(sources), "slide", told))
-        batch = Batch(
-            PatchWork(plan.options, folder_path), sources, plan.options.workers, emit, stop
-        )
+        work = PatchWork(plan.options, folder_path)
+        workers = by_workers(work, plan.options.workers, folder, emit, stop, cost_of)
+        batch = Batch(work, sources, emit, stop, workers)
         records = batch.run()
         error = batch.interrupted
         report = PatchReport(

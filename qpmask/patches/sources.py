@@ -307,3 +307,15 @@ def project_of(inputs: Sequence[Path]) -> Project | None:
     from qpmask.project import open_project
 
     return open_project(projects[0])
+
+
+def cost_of(source: SlideSource) -> float:
+    """Gigapixels of an image of a project; of a slide that is not opened for it, its gigabytes."""
+    if source.error is not None:
+        return 0.0
+    if source.entry is not None and source.entry.size is not None:
+        return round(source.entry.size.area_px / 1e9, 6)
+    try:
+        return 0.0 if source.path is None else round(source.path.stat().st_size / 1e9, 6)
+    except OSError:
+        return 0.0

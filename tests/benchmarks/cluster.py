@@ -2,7 +2,7 @@
 
 ::
 
-    python tests/benchmarks/cluster.py overhead [IMAGES]   two tasks on one machine against one run
+    python tests/benchmarks/cluster.py overhead [IMAGES]   two workers, two tasks, one run
     python tests/benchmarks/cluster.py plan [IMAGES]       planning, seconds and memory
     python tests/benchmarks/cluster.py status [RECORDS]    qpmask status of made-up records
     python tests/benchmarks/cluster.py simulate            10 to 1,000 workers, by simulation
@@ -80,7 +80,7 @@ def _plan(path: Path, project: Path, out: Path) -> PlanFile:
 
 
 def overhead(n: int) -> None:
-    """Two tasks against half the time of one process."""
+    """Two workers, and two tasks, against half the time of one process."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         project = many_images(folder, n)
@@ -90,6 +90,14 @@ def overhead(n: int) -> None:
                            "-q").wait() == 0  # fmt: skip
         one, one_cpu = time.perf_counter() - start, cpu_s() - used
         print(f"{n:,} images: one run {one:.1f} s ({one_cpu:.1f} s of the processor)")
+        start, used = time.perf_counter(), cpu_s()
+        assert qpmask_call("export", project, "-o", folder / "two", "--engine", "native",
+                           "--workers", 2, "-q").wait() == 0  # fmt: skip
+        two, two_cpu = time.perf_counter() - start, cpu_s() - used
+        print(
+            f"--workers 2, planning and report included: {two:.1f} s; / half of one run "
+            f"{two / (one / 2):.2f}, of the processor {two_cpu / one_cpu:.2f}"
+        )
         for name, own in (("each with a core of its own, as SLURM gives them", True),
                           ("sharing two cores", False)):  # fmt: skip
             planned, (worked, cpu), collected = _two_tasks(project, folder / f"own{own}", own)

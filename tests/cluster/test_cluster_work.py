@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -223,7 +224,9 @@ class TestWithOthers:
             assert done.elsewhere == ("1",)
             assert plan_status(plan).running == 1
 
-    def test_tasks_keep_away_from_a_plain_run(self, tmp_path: Path) -> None:
+    def test_tasks_keep_away_from_a_plain_run(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         from qpmask.outputs import OutputFolder
 
         plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
@@ -236,8 +239,11 @@ class TestWithOthers:
         assert holder.stdout is not None
         assert holder.stdin is not None
         assert holder.stdout.readline() == "held\n"
+        monkeypatch.setattr("qpmask.cluster.bench._PATIENCE_S", 1.5)
+        seen: list[Any] = []
         with pytest.raises(OutputError, match="is writing to"):
-            work_on(plan)
+            work_on(plan, progress=seen.append)
+        assert ["It is waited for" in event.text for event in seen] == [True]
         holder.communicate("\n")
         assert work_on(plan).ok
         with OutputFolder(plan.out):
@@ -431,8 +437,27 @@ def test_a_task_waits_for_one_who_collects(tmp_path: Path, monkeypatch: pytest.M
 
     assert work_on(plan, (1, 1), between_items(collecting)).ok
 
-    monkeypatch.setattr("qpmask.cluster.work._PATIENCE_S", 0)
+    monkeypatch.setattr("qpmask.cluster.bench._PATIENCE_S", 0)
     with pytest.raises(OutputError, match="A run of qpmask"):
         work_on(plan, (1, 1), between_items(lambda: held.append(OutputFolder(plan.out))))
     held[1].__exit__()
     assert not list(plan.claims_folder.iterdir())
+
+
+def test_a_task_that_begins_while_somebody_collects(tmp_path: Path) -> None:
+    plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+    collecting = OutputFolder(plan.out)
+    threading.Timer(1.5, lambda: collecting.__exit__()).start()
+    assert work_on(plan).ok
+
+
+def test_two_plans_are_not_done_in_one_folder_at_once(tmp_path: Path) -> None:
+    out = tmp_path / "masks"
+    plan = plan_to_file(tmp_path / "one.json", DEMO, out, None, NATIVE)
+    options = replace(NATIVE, images=("Prostate A",))
+    other = plan_to_file(tmp_path / "other.json", DEMO, out, None, options)
+    with Claims(plan.claims_folder) as claims:
+        assert claims.take("1")
+        with pytest.raises(OutputError, match="works on another plan"):
+            work_on(other)
+    assert work_on(other).ok

@@ -1,0 +1,230 @@
+"""``--workers N``: what one process makes, whatever dies; nothing is left beside it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster.test_cluster_work import NATIVE, files_of, report_of
+from conftest import DEMO
+
+import qpmask
+from qpmask.batch import Reporter
+from qpmask.batch.planned import Desk, ItemMaker, Outcome, PlanItem, WorkRun
+from qpmask.cluster.processes import in_processes
+from qpmask.errors import EngineUnavailableError, Interrupted, OptionsError
+from qpmask.events import ImageFinished, ItemStarted, PhaseStarted, ignore
+from qpmask.export.planned import plan_export_run
+from qpmask.outputs import OutputFolder
+
+TWO = replace(NATIVE, workers=2)
+
+
+@pytest.fixture(scope="module")
+def at_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("one") / "masks"
+    qpmask.export_masks(DEMO, out, None, NATIVE)
+    return out
+
+
+def everything(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def test_the_same_as_one_process(tmp_path: Path, at_once: Path) -> None:
+    out = tmp_path / "masks"
+    seen: list[Any] = []
+    report = qpmask.export_masks(DEMO, out, None, TWO, seen.append)
+    assert files_of(out) == files_of(at_once)
+    assert everything(out) == everything(at_once)
+    one, two = report_of(at_once), report_of(out)
+    assert (one["options"].pop("workers"), two["options"].pop("workers")) == (1, 2)
+    assert one == two
+    finished = [event.record for event in seen if isinstance(event, ImageFinished)]
+    assert sorted(r.image for r in finished) == sorted(r.image for r in report)
+    assert {event.phase for event in seen if isinstance(event, PhaseStarted)} >= {"drawing"}
+
+
+def test_what_stands_starts_no_process(
+    tmp_path: Path, at_once: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    qpmask.export_masks(DEMO, tmp_path, None, NATIVE)
+    monkeypatch.setattr("qpmask.cluster.processes._Worker", None)
+    assert {r.status for r in qpmask.export_masks(DEMO, tmp_path, None, TWO)} == {"skipped"}
+
+
+# -- processes that die -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Deadly:
+    """An export whose process is killed when it comes to an image, so often."""
+
+    run: Any
+    key: str
+    times: int
+    marks: Path
+
+    @property
+    def word(self) -> str:
+        return str(self.run.word)
+
+    @property
+    def items(self) -> tuple[PlanItem, ...]:
+        return tuple(self.run.items)
+
+    def maker(self, desk: Desk) -> ItemMaker:
+        return _DeadlyMaker(self, self.run.maker(desk))
+
+    def lost(self, item: PlanItem, why: str) -> Outcome:
+        outcome: Outcome = self.run.lost(item, why)
+        return outcome
+
+
+class _DeadlyMaker:
+    def __init__(self, run: Deadly, maker: ItemMaker) -> None:
+        self._run, self._maker = run, maker
+
+    def make(self, item: PlanItem) -> Outcome:
+        if item.key == self._run.key and len(list(self._run.marks.iterdir())) < self._run.times:
+            (self._run.marks / str(os.getpid())).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self._maker.make(item)
+
+    def close(self) -> None:
+        self._maker.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals on Windows")
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_image_has_two_tries(tmp_path: Path, at_once: Path, times: int) -> None:
+    out, marks = tmp_path / "masks", tmp_path / "marks"
+    marks.mkdir()
+    run = Deadly(plan_export_run(DEMO, out, None, NATIVE), "2", times, marks)
+    with OutputFolder(out) as folder:
+        pairs = in_processes(run, 2, folder, ignore, threading.Event(), more=" or MORE")
+        ended = {item.key: outcome for item, outcome in pairs}
+        assert not folder.work_file("workers").exists()
+    assert len(list(marks.iterdir())) == times
+    if times == 1:
+        assert {outcome.status for outcome in ended.values()} == {"done"}
+        assert files_of(out) == files_of(at_once)
+    else:
+        assert [ended[key].status for key in "123"] == ["done", "failed", "done"]
+        assert "Prostate B" in str(ended["2"].record)
+        assert "died, twice" in ended["2"].summary and "fewer workers or MORE" in ended["2"].summary
+        assert qpmask.export_masks(DEMO, out, None, TWO).ok
+        assert files_of(out) == files_of(at_once)
+
+
+def test_an_engine_that_processes_lack_ends_the_run(tmp_path: Path) -> None:
+    run = replace(plan_export_run(DEMO, tmp_path, None, NATIVE), pixel_rules="0.1")
+    with OutputFolder(tmp_path) as folder:
+        with pytest.raises(EngineUnavailableError, match="draws other pixels"):
+            list(in_processes(run, 2, folder, ignore, threading.Event()))
+        assert not folder.work_file("workers").exists()
+
+
+# -- any work -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Thing:
+    """An item: a key that no file could have as its name."""
+
+    key: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Told:
+    """A record that holds what no JSON does."""
+
+    status: str
+    summary: str
+    thing: Thing
+    pid: int = 0
+
+    @property
+    def ok(self) -> bool:
+        return self.status == "done"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"status": self.status, "summary": self.summary}
+
+
+class Tell:
+    """A work that notes where it was done; stops when it is told to."""
+
+    def standing(self, item: Thing) -> Told | None:
+        return None
+
+    def do(self, item: Thing, reporter: Reporter) -> Told:
+        if item.name == "waits":
+            while True:
+                time.sleep(0.01)
+                reporter.check()
+        if item.name == "fails":
+            raise OptionsError("It cannot be.")
+        return Told("done", "told", item, os.getpid())
+
+    def record(self, item: Thing, status: str, error: Any) -> Told:
+        return Told(status, str(error), item)
+
+
+def told(names: list[str], costs: tuple[float, ...], n: int, out: Path) -> list[Told]:
+    things = tuple(Thing(f"/{'x' * 300}/{k}", name) for k, name in enumerate(names))
+    with OutputFolder(out) as folder:
+        run = WorkRun(Tell(), things, costs)
+        pairs = in_processes(run, n, folder, ignore, threading.Event())
+        return [outcome.record for _, outcome in pairs]
+
+
+def test_what_takes_longest_comes_first(tmp_path: Path) -> None:
+    records = told(["a", "b", "c", "d"], (1, 4, 2, 3), 1, tmp_path)
+    assert [record.thing.name for record in records] == ["b", "d", "c", "a"]
+    assert len({record.pid for record in records}) == 1, "a process keeps what it has loaded"
+
+
+def test_one_that_fails_costs_no_other(tmp_path: Path) -> None:
+    records = {record.thing.name: record for record in told(["a", "fails", "c"], (), 2, tmp_path)}
+    assert {name: record.status for name, record in records.items()} == {
+        "a": "done", "fails": "failed", "c": "done"
+    }  # fmt: skip
+    assert "It cannot be." in records["fails"].summary
+
+
+def test_a_stop_ends_what_is_being_done(tmp_path: Path) -> None:
+    stop, ended = threading.Event(), []
+    run = WorkRun(Tell(), (Thing("0", "a"), Thing("1", "waits"), Thing("2", "waits")), (3, 2, 1))
+
+    def listen(event: object) -> None:
+        if isinstance(event, ItemStarted) and event.name == "waits":
+            stop.set()
+
+    with OutputFolder(tmp_path) as folder:
+        with pytest.raises(Interrupted):
+            for _, outcome in in_processes(run, 2, folder, listen, stop):
+                ended.append(outcome.record.thing.name)
+        assert not folder.work_file("workers").exists()
+    assert ended == ["a"]
+
+
+def test_a_listener_that_fails_leaves_no_process(tmp_path: Path) -> None:
+    """As Ctrl-C does where nobody catches it: the run is left from inside."""
+    run = WorkRun(Tell(), (Thing("0", "waits"), Thing("1", "waits")))
+
+    def listen(event: object) -> None:
+        raise KeyboardInterrupt
+
+    with OutputFolder(tmp_path) as folder, pytest.raises(KeyboardInterrupt):
+        list(in_processes(run, 2, folder, listen, threading.Event()))
+    assert not multiprocessing.active_children()
