@@ -1,13 +1,13 @@
 """Long commands in several processes, on this machine or on many.
 
 What is done is a :class:`qpmask.batch.planned.Run`; here nobody knows what an item is. In every
-process a :class:`~qpmask.cluster.bench.Bench` does items, beside any number of others: it claims one
-(:mod:`qpmask.outputs.claims`), does it, and leaves its record (:mod:`~qpmask.cluster.records`).
+process a :class:`~qpmask.cluster.bench.Bench` does items, beside any number of others: it claims
+one (:mod:`qpmask.outputs.claims`), does it, and leaves its record (:mod:`~qpmask.cluster.records`).
 
 Tasks plan once, work in shares and collect one report: :mod:`~qpmask.cluster.planfile` is a command
 as a file, :mod:`~qpmask.cluster.queue` the order in which a task takes items,
 :mod:`~qpmask.cluster.work` a task, :mod:`~qpmask.cluster.collect` makes the report of the records,
-:mod:`~qpmask.cluster.status` says how far it is, :mod:`~qpmask.cluster.slurm` hands a plan to SLURM.
+:mod:`~qpmask.cluster.status` says how far it is, :mod:`~qpmask.cluster.slurm` hands one to SLURM.
 
 Elsewhere a :mod:`~qpmask.cluster.coordinator` hands items out, to
 :mod:`~qpmask.cluster.processes` of this machine or to Dask (:mod:`~qpmask.cluster.dasktasks`).
