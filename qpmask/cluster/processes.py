@@ -146,7 +146,8 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         self.item: PlanItem | None = None
         self.process = context.Process(target=_work, args=(theirs, place, stop, n), daemon=False)
-        self.process.start()
+        with _without_interrupts():
+            self.process.start()
         theirs.close()  # so that its end is seen here
 
     def give(self, item: PlanItem) -> None:
@@ -167,6 +168,19 @@ class _Worker:
             self.process.join()
         self.connection.close()
         self.process.close()
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Ctrl-C reaches all processes of a terminal: one that begins must not die of it, in words."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # it is inherited
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Processes:
@@ -239,7 +253,7 @@ class _Processes:
 
 def _work(connection: Connection, place: _OwnPlace, stop: Any, n: int) -> None:
     """Do items as they come, until None does."""
-    # Ctrl-C reaches all processes of a terminal; the run decides what it means.
+    # The run decides what Ctrl-C means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     sending = threading.Lock()

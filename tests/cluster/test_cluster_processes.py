@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -131,6 +132,23 @@ def test_an_engine_that_processes_lack_ends_the_run(tmp_path: Path) -> None:
         with pytest.raises(EngineUnavailableError, match="draws other pixels"):
             list(in_processes(run, 2, folder, ignore, threading.Event()))
         assert not folder.work_file("workers").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
+def test_an_interrupt_while_processes_begin(tmp_path: Path) -> None:
+    """A terminal sends it to all of them."""
+    run = subprocess.Popen(
+        [sys.executable, "-m", "qpmask", "export", str(DEMO), "-o", str(tmp_path / "masks"),
+         "--engine", "native", "--workers", "2"],
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+    while run.poll() is None and len(children.read_text().split()) < 3:  # one tracks resources
+        time.sleep(0.002)
+    os.killpg(run.pid, signal.SIGINT)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 130, said
+    assert "Traceback" not in said
 
 
 # -- any work -----------------------------------------------------------------------------------
