@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from qpmask.engines.base import RenderJob, takes_part
 from qpmask.geometry import Size
-from qpmask.qpdata import ImageObjects, RingKind, RoiKind, Rois
+from qpmask.qpdata import ImageObjects, RingKind, RoiKind, Rois, Wanted
 
 CHANNEL_LABEL = 255
 """Value of the pixels of a class in its plane of a multichannel mask."""
@@ -91,11 +91,40 @@ def select(objects: ImageObjects, job: RenderJob) -> Drawn:
 
 def drawn_rois(objects: ImageObjects, rows: NDArray[np.int64], kind: str) -> NDArray[np.int32]:
     """The ROI that is drawn of each object, -1 for none; ``kind`` as in the options."""
-    roi: NDArray[np.int32] = objects.roi[rows]
-    if kind == "nuclei":
-        nucleus = objects.nucleus_roi[rows]
-        roi = np.where(nucleus >= 0, nucleus, roi)
-    return roi
+    return _drawn_of(objects.roi[rows], objects.nucleus_roi[rows], kind)
+
+
+def drawn_outlines(kind: str) -> Wanted:
+    """The outlines that may be drawn, for who reads a data file; ``kind`` as in the options."""
+
+    def wanted(
+        kinds: NDArray[np.uint8],
+        missing: NDArray[np.bool_],
+        roi: NDArray[np.int32],
+        nucleus_roi: NDArray[np.int32],
+    ) -> NDArray[np.int32]:
+        return np.where(takes_part(kind, kinds, missing), _drawn_of(roi, nucleus_roi, kind), -1)
+
+    return wanted
+
+
+def _drawn_of(
+    roi: NDArray[np.int32], nucleus_roi: NDArray[np.int32], kind: str
+) -> NDArray[np.int32]:
+    return np.where(nucleus_roi >= 0, nucleus_roi, roi) if kind == "nuclei" else roi
+
+
+def drawn_alone(objects: ImageObjects, drawn: Drawn) -> tuple[ImageObjects, Drawn]:
+    """The same with the ROIs that are drawn and no other: memory is that of these."""
+    keep = np.zeros(len(objects.rois), np.bool_)
+    keep[drawn.roi] = True
+    number = np.cumsum(keep, dtype=np.int32) - 1
+    drawn = replace(drawn, roi=number[drawn.roi])
+    none = np.full(len(objects), -1, np.int32)
+    roi = none.copy()
+    roi[drawn.row] = drawn.roi
+    rois = objects.rois.only(keep)
+    return replace(objects, roi=roi, nucleus_roi=none, rois=rois), drawn
 
 
 def by_area(rois: Rois, roi: NDArray[np.int32], order: NDArray[Any]) -> NDArray[np.int64]:
@@ -118,9 +147,8 @@ def areas(rois: Rois) -> NDArray[np.int64]:
     for kind, factor in ((RoiKind.RECTANGLE, 2e4), (RoiKind.ELLIPSE, math.pi * 5e3)):
         at = rois.kind == kind
         out[at] = np.floor(sides[at, 0] * sides[at, 1] * factor + 0.5).astype(np.int64)
-    n_rings = np.diff(rois.ring_offsets)
-    owner = np.repeat(np.arange(len(rois)), n_rings)
-    in_64 = rois.kind[owner] == RoiKind.GEOMETRY
+    owner = np.repeat(np.arange(len(rois)), np.diff(rois.ring_offsets))
+    in_64 = rois.ring_in_64
     signed = np.zeros(len(owner), np.int64)
     for rings, pool in (
         (np.flatnonzero(~in_64 & (rois.ring_size > 0)), rois.vertices32_px0),
@@ -142,9 +170,8 @@ def centroids_px0(rois: Rois) -> NDArray[np.float64]:
     """
     bounds = rois.bounds_px0
     out = (bounds[:, :2] + bounds[:, 2:]) / 2
-    n_rings = np.diff(rois.ring_offsets)
-    owner = np.repeat(np.arange(len(rois)), n_rings)
-    in_64 = rois.kind[owner] == RoiKind.GEOMETRY
+    owner = np.repeat(np.arange(len(rois)), np.diff(rois.ring_offsets))
+    in_64 = rois.ring_in_64
     moments = np.zeros((len(rois), 3))
     is_polygon = (rois.ring_kind == RingKind.POLYGON) & (rois.ring_size > 0)
     for pool, in_pool in ((rois.vertices32_px0, ~in_64), (rois.vertices64_px0, in_64)):

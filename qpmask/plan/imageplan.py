@@ -13,7 +13,7 @@ from qpmask.classes import QUPATH_IGNORED, ClassMap, class_names
 from qpmask.classes.names import UNCLASSIFIED
 from qpmask.common.words import cores_text, count_text, kinds_text, objects_text
 from qpmask.engines.base import LabelRule, RenderJob, refuse_beyond_qupath
-from qpmask.engines.draworder import by_area, drawn_rois
+from qpmask.engines.draworder import by_area, drawn_outlines, drawn_rois
 from qpmask.errors import OptionsError, ProjectError
 from qpmask.geometry import PixelSize, TileGrid
 from qpmask.geometry.frames import Frame
@@ -293,7 +293,7 @@ def _larger_first(entry: ImageEntry, rows: tuple[int, ...], kind: str) -> tuple[
     """Positions of objects by area, the largest first; those without a ROI at the end."""
     if not rows:
         return rows
-    objects = read_qpdata(entry.data_path)
+    objects = read_qpdata(entry.data_path, outlines=drawn_outlines(kind))
     at = np.asarray(rows, np.int64)
     roi = drawn_rois(objects, at, kind)
     has_roi = roi >= 0

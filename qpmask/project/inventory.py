@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from qpmask.engines.base import takes_part
-from qpmask.engines.draworder import centroids_px0, drawn_rois
+from qpmask.engines.draworder import centroids_px0, drawn_outlines, drawn_rois
 from qpmask.errors import DataFileMissingError
 from qpmask.options import OBJECTS
 from qpmask.outputs import read_json
 from qpmask.project import BACKUP_FILE, ImageEntry
 from qpmask.project.imagejson import unpack_color
-from qpmask.qpdata import ImageObjects, ObjectKind, read_qpdata
+from qpmask.qpdata import ImageObjects, ObjectKind, no_outlines, read_qpdata
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def read_inventory(entry: ImageEntry) -> Inventory:
     """
     if not os.path.lexists(entry.data_path):  # a link to nowhere is not "never saved"
         return _without_data(entry)
-    objects = read_qpdata(entry.data_path)
+    objects = read_qpdata(entry.data_path, outlines=no_outlines)
     z, t = _planes(objects)
     names = tuple(c.name for c in objects.classes)
     colors = {c.name: unpack_color(c.color_argb) for c in objects.classes}
@@ -219,7 +219,7 @@ def instance_table(
     """
     if not rows:
         return
-    objects = read_qpdata(entry.data_path)
+    objects = read_qpdata(entry.data_path, outlines=drawn_outlines(kind))
     bounds = objects.rois.bounds_px0
     centroids = centroids_px0(objects.rois)
     drawn = drawn_rois(objects, np.asarray(rows, np.int64), kind).tolist()
@@ -247,7 +247,7 @@ def instance_table(
 
 def _empty(objects: ImageObjects) -> dict[str, npt.NDArray[np.bool_]]:
     """Objects without a ROI, or with one that has no point; and so where nuclei are drawn."""
-    without = np.append(np.isnan(objects.rois.bounds_px0).any(axis=1), True)  # -1 is the last
+    without = np.append(objects.rois.is_empty, True)  # -1 is the last
     found = dict.fromkeys(("objects", "nuclei"), without[objects.roi])
     if (objects.nucleus_roi >= 0).any():
         found["nuclei"] = without[drawn_rois(objects, np.arange(len(objects)), "nuclei")]

@@ -20,6 +20,7 @@ from qpmask.qpdata.model import (
     RoiKind,
     Rois,
 )
+from qpmask.qpdata.outlines import Wanted, no_outlines
 from qpmask.qpdata.reader import read_qpdata, read_qpdata_bytes
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "RingKind",
     "RoiKind",
     "Rois",
+    "Wanted",
+    "no_outlines",
     "read_qpdata",
     "read_qpdata_bytes",
 ]

@@ -84,6 +84,7 @@ def corners_as_read(kind: npt.NDArray[np.uint8], box_px0: npt.NDArray[np.float64
 def image_objects(columns: dict[str, npt.NDArray[Any]], **others: Any) -> ImageObjects:
     """Make the columns; ``columns`` has those of objects, ROIs and rings by their names."""
     corners_as_read(columns["roi_kind"], columns["box_px0"])
-    of_rois = {name: columns[name] for name in Rois.__dataclass_fields__ if name != "kind"}
+    of_rois = {name: columns[name] for name in Rois.__dataclass_fields__ if name in columns}
+    del of_rois["kind"]
     others |= {name: columns[name] for name in ImageObjects.__dataclass_fields__ if name in columns}
     return ImageObjects(rois=Rois(kind=columns["roi_kind"], **of_rois), **others)

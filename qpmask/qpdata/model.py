@@ -7,7 +7,7 @@ object per vertex, and none per object but its name.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
 from typing import Final
@@ -111,6 +111,9 @@ class Rois:
     vertices64_px0 : ndarray of float64, shape (m, 2)
         Vertices of GEOMETRY ROIs as stored: not rounded, and the last vertex of a ring repeats
         the first one.
+    no_points : ndarray of bool, shape (n_rois,), or None
+        What :attr:`is_empty` is, where not all outlines were asked for: a ROI that was not has no
+        ring.
     """
 
     kind: npt.NDArray[np.uint8]
@@ -127,12 +130,32 @@ class Rois:
     ring_is_hole: npt.NDArray[np.bool_]
     vertices32_px0: npt.NDArray[np.float32]
     vertices64_px0: npt.NDArray[np.float64]
+    no_points: npt.NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.kind)
 
     def __repr__(self) -> str:
         return f"<Rois: {len(self):,}>"
+
+    @property
+    def ring_in_64(self) -> npt.NDArray[np.bool_]:
+        """Whether the vertices of each ring are in ``vertices64_px0``."""
+        return np.repeat(self.kind == RoiKind.GEOMETRY, np.diff(self.ring_offsets))
+
+    @cached_property
+    def is_empty(self) -> npt.NDArray[np.bool_]:
+        """Whether each ROI is without a single vertex or box: nothing is drawn of it."""
+        if self.no_points is not None:
+            return self.no_points
+        return without_points(
+            self.kind,
+            self.box_px0,
+            np.diff(self.ring_offsets),
+            self.ring_size,
+            self.vertices32_px0,
+            self.vertices64_px0,
+        )
 
     @property
     def is_point(self) -> npt.NDArray[np.bool_]:
@@ -160,6 +183,49 @@ class Rois:
             first = self.ring_first[ring]
             yield pool[first : first + self.ring_size[ring]]
 
+    def with_outlines(self, keep: npt.NDArray[np.bool_]) -> Rois:
+        """These ROIs, of which only those to ``keep``, bool (n_rois,), have their rings still."""
+        n_rings = np.diff(self.ring_offsets)
+        kept = np.repeat(keep, n_rings)
+        if kept.all():
+            return self
+        in_64 = self.ring_in_64
+        size, first = self.ring_size[kept], np.zeros(kept.sum(), np.int64)
+        pools = []
+        for pool, mine in ((self.vertices32_px0, ~in_64), (self.vertices64_px0, in_64)):
+            pools.append(pool[np.repeat(kept[mine], self.ring_size[mine])])
+            sizes = size[mine[kept]]
+            first[mine[kept]] = np.cumsum(sizes) - sizes
+        return replace(
+            self,
+            ring_offsets=np.append(0, np.cumsum(np.where(keep, n_rings, 0))),
+            ring_first=first,
+            ring_size=size,
+            ring_kind=self.ring_kind[kept],
+            ring_part=self.ring_part[kept],
+            ring_is_hole=self.ring_is_hole[kept],
+            vertices32_px0=pools[0],
+            vertices64_px0=pools[1],
+            no_points=self.is_empty,
+        )
+
+    def only(self, keep: npt.NDArray[np.bool_]) -> Rois:
+        """The ROIs to ``keep``, bool (n_rois,), alone, in their order."""
+        if keep.all():
+            return self
+        rois = self.with_outlines(keep)
+        return replace(
+            rois,
+            kind=rois.kind[keep],
+            c=rois.c[keep],
+            z=rois.z[keep],
+            t=rois.t[keep],
+            box_px0=rois.box_px0[keep],
+            geometry_type=rois.geometry_type[keep],
+            ring_offsets=np.append(rois.ring_offsets[:-1][keep], rois.ring_offsets[-1]),
+            no_points=rois.is_empty[keep],
+        )
+
     @cached_property
     def bounds_px0(self) -> npt.NDArray[np.float64]:
         """x, y, x2, y2 of the box around each ROI, shape (n_rois, 4); NaN if it is empty.
@@ -172,24 +238,53 @@ class Rois:
         bounds[is_box, :2] = np.minimum(self.box_px0[is_box, :2], self.box_px0[is_box, 2:])
         bounds[is_box, 2:] = np.maximum(self.box_px0[is_box, :2], self.box_px0[is_box, 2:])
         n_rings = np.diff(self.ring_offsets)
-        from_64 = np.repeat(self.kind == RoiKind.GEOMETRY, n_rings)
+        from_64 = self.ring_in_64
         ring_bounds = np.full((len(self.ring_first), 4), np.nan)
         for rings, pool in (
             (np.flatnonzero(~from_64 & (self.ring_size > 0)), self.vertices32_px0),
             (np.flatnonzero(from_64 & (self.ring_size > 0)), self.vertices64_px0),
         ):
             # The rings of a pool follow one another without a gap: a ring ends where the next
-            # one begins.
-            if len(rings):
-                firsts = self.ring_first[rings]
-                ring_bounds[rings, :2] = np.fmin.reduceat(pool, firsts)
-                ring_bounds[rings, 2:] = np.fmax.reduceat(pool, firsts)
+            # one begins. An axis at a time, which takes half as long.
+            firsts = self.ring_first[rings]
+            for axis in (0, 1) if len(rings) else ():
+                ring_bounds[rings, axis] = np.fmin.reduceat(pool[:, axis], firsts)
+                ring_bounds[rings, 2 + axis] = np.fmax.reduceat(pool[:, axis], firsts)
         owners = np.flatnonzero(n_rings > 0)
-        if len(owners):
+        if len(owners) == len(ring_bounds):  # one each
+            bounds[owners] = ring_bounds
+        elif len(owners):
             firsts = self.ring_offsets[owners]
             bounds[owners, :2] = np.fmin.reduceat(ring_bounds[:, :2], firsts)
             bounds[owners, 2:] = np.fmax.reduceat(ring_bounds[:, 2:], firsts)
         return bounds
+
+
+def without_points(
+    kind: npt.NDArray[np.uint8],
+    box_px0: npt.NDArray[np.float64],
+    n_rings: npt.NDArray[np.int64],
+    ring_size: npt.NDArray[np.int64],
+    vertices32_px0: npt.NDArray[np.float32],
+    vertices64_px0: npt.NDArray[np.float64],
+) -> npt.NDArray[np.bool_]:
+    """Whether ROIs have no point whose x and none whose y is a number; columns as in :class:`Rois`.
+
+    ``n_rings`` is how many rings each has, and the pools hold nothing but their vertices.
+    """
+    ends = np.append(0, np.cumsum(ring_size))[np.append(0, np.cumsum(n_rings))]
+    empty: npt.NDArray[np.bool_] = ends[1:] == ends[:-1]
+    is_box = np.isin(kind, (RoiKind.RECTANGLE, RoiKind.ELLIPSE, RoiKind.LINE))
+    empty[is_box] = np.isnan(box_px0[is_box]).any(axis=1)
+    in_64 = kind == RoiKind.GEOMETRY
+    for pool, mine in ((vertices32_px0, ~in_64), (vertices64_px0, in_64)):
+        if np.isnan(pool.min(initial=0)):
+            mine = mine & ~is_box
+            number = np.repeat(np.flatnonzero(mine), np.diff(ends)[mine])
+            for axis in (0, 1):
+                found = np.bincount(number[~np.isnan(pool[:, axis])], minlength=len(kind))
+                empty[mine & (found == 0)] = True
+    return empty
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.datafile import parse
 from qpmask.qpdata.model import ImageObjects, ObjectDetails
 from qpmask.qpdata.names import VERSIONS, stored_id, version_of
+from qpmask.qpdata.outlines import OutlineSieve, Wanted
 from qpmask.qpdata.plain.javastream import STREAM_HEADER, JavaStream
 
 WINDOW_BYTES: Final = 2 << 20
@@ -57,12 +58,20 @@ class Parser:
         All of it, where there is no file.
     details : bool
         Whether colours, measurements and metadata are read.
+    outlines : callable, optional
+        Which outlines are; all by default.
     """
 
     _shared = NO_CLASSES  # those of files that were read, for those that follow
 
     def __init__(
-        self, file: RawIOBase | None, size: int, data: bytes = b"", *, details: bool = False
+        self,
+        file: RawIOBase | None,
+        size: int,
+        data: bytes = b"",
+        *,
+        details: bool = False,
+        outlines: Wanted | None = None,
     ) -> None:
         self._file = file
         self._window = np.frombuffer(data, np.uint8)
@@ -86,6 +95,7 @@ class Parser:
         self._key = np.empty(k.KEY_BYTES, np.uint8)
         self._known = Parser._shared
         self._columns: k.Columns | None = None  # as they are now, put together for many calls
+        self._sieve = None if outlines is None else OutlineSieve(outlines, self._arrays, self._n)
 
     def read(self) -> ImageObjects:
         """Read it.
@@ -125,8 +135,16 @@ class Parser:
         )  # fmt: skip
         return parse(stream, self._columns)
 
+    def _sift(self) -> None:
+        """Drop the outlines that are not asked for."""
+        open_objects = self._open_objects[: self._n[k.DEPTH], 1]
+        if self._sieve is not None and not self._sieve.sift(open_objects):
+            raise NotKnownError
+
     def _read_more(self) -> None:
         """Move the window on, or let it grow if it holds nothing but what is being read."""
+        if self._sieve is not None and self._sieve.is_due:
+            self._sift()
         n, file = self._n, self._file
         left = int(n[k.SIZE]) - self._n_read
         if file is None or left <= 0:
@@ -179,6 +197,7 @@ class Parser:
 
     def _finished(self) -> ImageObjects:
         n, arrays = self._n, self._arrays
+        self._sift()
         arrays["handles"] = np.zeros(0, np.int64)
         for group in k.GROUPS:
             for name, _, width in group.items:
@@ -221,6 +240,8 @@ class Parser:
             "vertices32_px0": arrays["vertices32"].view(np.float32).reshape(-1, 2),
             "vertices64_px0": arrays["vertices64"].view(np.float64).reshape(-1, 2),
         }
+        if self._sieve is not None:
+            columns["no_points"] = self._sieve.is_empty()
         return image_objects(
             columns,
             version=version,

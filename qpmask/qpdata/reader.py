@@ -12,6 +12,7 @@ from typing import Final
 
 from qpmask.errors import DataFileError, DataFileMissingError
 from qpmask.qpdata.model import ImageObjects
+from qpmask.qpdata.outlines import Wanted
 from qpmask.qpdata.parser import NotKnownError, Parser
 from qpmask.qpdata.plain.file import read_file, read_start
 from qpmask.qpdata.plain.javastream import JavaStream
@@ -29,7 +30,9 @@ _NO_BACKUP_HINT: Final = (
 )
 
 
-def read_qpdata(path: str | os.PathLike[str], *, details: bool = False) -> ImageObjects:
+def read_qpdata(
+    path: str | os.PathLike[str], *, details: bool = False, outlines: Wanted | None = None
+) -> ImageObjects:
     """Read a ``data.qpdata`` file.
 
     Parameters
@@ -38,6 +41,9 @@ def read_qpdata(path: str | os.PathLike[str], *, details: bool = False) -> Image
         The file. It is read at once and closed.
     details : bool
         Whether colours, measurements and metadata are read too; masks need none of them.
+    outlines : callable, optional
+        Of which objects the rings and vertices are needed (:data:`~.outlines.Wanted`); others may be
+        left out, which saves the most of the memory. All by default.
 
     Returns
     -------
@@ -61,7 +67,8 @@ def read_qpdata(path: str | os.PathLike[str], *, details: bool = False) -> Image
         # Not mapped into memory: QuPath may replace or cut the file meanwhile.
         with path.open("rb", buffering=0) as file:
             try:
-                return Parser(file, os.fstat(file.fileno()).st_size, details=details).read()
+                size = os.fstat(file.fileno()).st_size
+                return Parser(file, size, details=details, outlines=outlines).read()
             except NotKnownError:
                 file.seek(0)
             return _read(file.readall(), details, source=str(path), hint=hint)

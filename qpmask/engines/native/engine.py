@@ -77,14 +77,15 @@ class NativeEngine(Engine):
     def render(self, job: RenderJob, scratch: Path, watch: Watch) -> Rendering:
         """Prepare a job; its tiles are drawn as they are asked for."""
         self.start()
-        from qpmask.engines.draworder import select
+        from qpmask.engines.draworder import drawn_alone, drawn_outlines, select
 
         watch.check()
         objects: ImageObjects | None = None
         drawn: Drawn | None = None
         if job.entry.data_path.exists():
-            objects = read_qpdata(job.entry.data_path)
-            drawn = select(objects, job)
+            outlines = drawn_outlines(job.render.objects)
+            objects = read_qpdata(job.entry.data_path, outlines=outlines)
+            objects, drawn = drawn_alone(objects, select(objects, job))
         watch.check()
         return _NativeRendering(job, objects, drawn, self._threads, _GRIDS[self._rules], watch)
 

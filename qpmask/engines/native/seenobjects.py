@@ -132,16 +132,20 @@ class Watcher:
         self, group: NDArray[np.int32], left_px: Mapping[int, int], downsample: float
     ) -> Iterator[CoveredShare]:
         """Groups of objects of which more than half is covered."""
-        drawn = self._drawn
-        bounds = self._objects.rois.bounds_px0[drawn.roi]
-        around = 2 * (bounds[:, 2:] - bounds[:, :2]).sum(axis=1) / downsample
-        inside = areas(self._objects.rois)[drawn.roi] / (_STEPS_PER_PX2 * downsample**2)
-        most = inside + np.nan_to_num(around) + 1
+        drawn, rois = self._drawn, self._objects.rois
+        bounds = np.nan_to_num(rois.bounds_px0)[drawn.roi]
+        sides = (bounds[:, 2:] - bounds[:, :2]) / downsample
+        around = 2 * sides.sum(axis=1) + 1
+        in_box, area = sides[:, 0] * sides[:, 1], None
         for value in _distinct(group[self._has_pixel]):
             mine = np.flatnonzero((group == value) & self._has_pixel)
             labels = _distinct(drawn.label[mine])
             left = sum(left_px.get(label, 0) for label in labels)
-            if 2 * left >= most[mine].sum():
+            if 2 * left >= (in_box[mine] + around[mine]).sum():
+                continue  # as most are: it needs no areas
+            if area is None:
+                area = areas(rois)[drawn.roi] / (_STEPS_PER_PX2 * downsample**2)
+            if 2 * left >= (area[mine] + around[mine]).sum():
                 continue
             n_pixels, upon = self._alone(mine)
             if 2 * left < n_pixels:

@@ -37,7 +37,7 @@ def shapes_of_plane(
     """
     rois = objects.rois
     here = (rois.z[drawn.roi] == z) & (rois.t[drawn.roi] == t) & (drawn.channel == channel)
-    here &= ~_is_empty(rois)[drawn.roi]
+    here &= ~rois.is_empty[drawn.roi]
     at = np.flatnonzero(here)
     kinds = rois.kind[drawn.roi[at]]
     types = rois.geometry_type[drawn.roi[at]]
@@ -93,53 +93,37 @@ def _columns(drawn: Drawn, rows: NDArray[np.int64]) -> dict[str, Any]:
     return {"label": drawn.label[rows], "order": drawn.order[rows], "source": drawn.row[rows]}
 
 
-def _is_empty(rois: Rois) -> NDArray[np.bool_]:
-    """ROIs without a single vertex or box: QuPath draws nothing."""
-    empty: NDArray[np.bool_] = np.asarray(np.isnan(rois.bounds_px0).any(axis=1))
-    return empty
-
-
 def _gather(
-    rois: Rois, roi: NDArray[np.int32]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    rois: Rois, roi: NDArray[np.int32], pool: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
     """Vertices of these ROIs one after the other.
 
     Returns
     -------
-    index : ndarray of int64
-        Into the pool of vertices.
+    vertices : ndarray
+        Of the pool; a view where they follow one another there.
     vertex_start, ring_start : ndarray of int64
         As in :class:`.Shapes`.
     """
     n_rings = rois.ring_offsets[roi + 1] - rois.ring_offsets[roi]
     rings = _ranges(rois.ring_offsets[roi], n_rings)
-    sizes = rois.ring_size[rings]
-    index = _ranges(rois.ring_first[rings], sizes)
-    return index, _starts(sizes), _starts(n_rings)
+    first, starts = rois.ring_first[rings], _starts(rois.ring_size[rings])
+    if len(rings) and (first == first[0] + starts[:-1]).all():
+        return pool[first[0] : first[0] + starts[-1]], starts, _starts(n_rings)
+    return pool[_ranges(first, np.diff(starts))], starts, _starts(n_rings)
 
 
 def _rings(rois: Rois, drawn: Drawn, rows: NDArray[np.int64], kind: Kind) -> Shapes:
-    index, vertex_start, ring_start = _gather(rois, drawn.roi[rows])
-    return Shapes.rings(
-        kind,
-        rois.vertices32_px0[index],
-        vertex_start,
-        ring_start=ring_start,
-        **_columns(drawn, rows),
-    )
+    xy, vertex_start, ring_start = _gather(rois, drawn.roi[rows], rois.vertices32_px0)
+    return Shapes.rings(kind, xy, vertex_start, ring_start=ring_start, **_columns(drawn, rows))
 
 
 def _geometries(
     rois: Rois, drawn: Drawn, rows: NDArray[np.int64], kind: Kind, grid: float | None
 ) -> Shapes:
-    index, vertex_start, ring_start = _gather(rois, drawn.roi[rows])
+    xy, vertex_start, ring_start = _gather(rois, drawn.roi[rows], rois.vertices64_px0)
     return Shapes.geometries(
-        rois.vertices64_px0[index],
-        vertex_start,
-        ring_start,
-        grid=grid,
-        kind=kind,
-        **_columns(drawn, rows),
+        xy, vertex_start, ring_start, grid=grid, kind=kind, **_columns(drawn, rows)
     )
 
 
@@ -154,8 +138,8 @@ def _points(rois: Rois, drawn: Drawn, rows: NDArray[np.int64], grid: float | Non
     ):
         if not len(chosen):
             continue
-        index, vertex_start, ring_start = _gather(rois, drawn.roi[chosen])
-        points = pool[index].astype(np.float64)
+        points, vertex_start, ring_start = _gather(rois, drawn.roi[chosen], pool)
+        points = points.astype(np.float64)
         if pool is rois.vertices64_px0 and grid is not None:
             points = round_to_grid(points, grid)
         starts = vertex_start[ring_start]

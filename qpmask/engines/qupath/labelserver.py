@@ -10,7 +10,7 @@ import numpy as np
 
 from qpmask.classes.names import class_name
 from qpmask.engines.base import RenderJob
-from qpmask.engines.draworder import layers, select
+from qpmask.engines.draworder import drawn_outlines, layers, select
 from qpmask.errors import EngineError
 from qpmask.qpdata import read_qpdata
 
@@ -212,7 +212,8 @@ def _layered(job: RenderJob, hierarchy: Any) -> list[tuple[Any, int]]:
 
     if not job.entry.data_path.exists():
         return []
-    objects = read_qpdata(job.entry.data_path)
+    outlines = drawn_outlines(job.render.objects)
+    objects = read_qpdata(job.entry.data_path, outlines=outlines)
     drawn = select(objects, job)
     turn = np.argsort(drawn.order)
     rows, labels = drawn.row[turn], drawn.label[turn]
