@@ -114,17 +114,26 @@ def _drawn_of(
     return np.where(nucleus_roi >= 0, nucleus_roi, roi) if kind == "nuclei" else roi
 
 
-def drawn_alone(objects: ImageObjects, drawn: Drawn) -> tuple[ImageObjects, Drawn]:
-    """The same with the ROIs that are drawn and no other: memory is that of these."""
-    keep = np.zeros(len(objects.rois), np.bool_)
+def drawn_alone(rois: Rois, drawn: Drawn) -> tuple[Rois, Drawn]:
+    """The ROIs that are drawn and no others, and what is drawn of them: no more memory than that.
+
+    Columns that say the same of all ROIs are one number each.
+    """
+    keep = np.zeros(len(rois), np.bool_)
     keep[drawn.roi] = True
     number = np.cumsum(keep, dtype=np.int32) - 1
-    drawn = replace(drawn, roi=number[drawn.roi])
-    none = np.full(len(objects), -1, np.int32)
-    roi = none.copy()
-    roi[drawn.row] = drawn.roi
-    rois = objects.rois.only(keep)
-    return replace(objects, roi=roi, nucleus_roi=none, rois=rois), drawn
+    rois = rois.only(keep)
+    same = ("c", "z", "t", "box_px0", "geometry_type", "ring_kind", "ring_part", "ring_is_hole")
+    rois = replace(rois, **{name: _said_once(getattr(rois, name)) for name in same})
+    return rois, replace(drawn, roi=number[drawn.roi], channel=_said_once(drawn.channel))
+
+
+def _said_once(column: NDArray[Any]) -> NDArray[Any]:
+    """The column, of one row in memory if all are alike, byte for byte."""
+    if not len(column):
+        return column
+    rows = column.view(np.uint8).reshape(len(column), -1)
+    return np.broadcast_to(column[:1].copy(), column.shape) if (rows == rows[0]).all() else column
 
 
 def by_area(rois: Rois, roi: NDArray[np.int32], order: NDArray[Any]) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -191,7 +191,7 @@ class Rois:
             return self
         in_64 = self.ring_in_64
         size, first = self.ring_size[kept], np.zeros(kept.sum(), np.int64)
-        pools = []
+        pools: list[npt.NDArray[Any]] = []
         for pool, mine in ((self.vertices32_px0, ~in_64), (self.vertices64_px0, in_64)):
             pools.append(pool[np.repeat(kept[mine], self.ring_size[mine])])
             sizes = size[mine[kept]]

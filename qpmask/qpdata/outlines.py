@@ -1,8 +1,8 @@
 """Lets go of outlines that nobody asks for, while a data file is read.
 
-Most of a data file of cells is vertices, and half of these are those of nuclei. Who draws the cells,
-or counts them, has no use for them: memory holds them no longer than a few megabytes of the file
-take to read.
+Most of a data file of cells is vertices, and half of these are those of nuclei. Who draws the
+cells, or counts them, has no use for them: memory holds them no longer than a few megabytes of the
+file take to read.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ Wanted = Callable[
     [npt.NDArray[np.uint8], npt.NDArray[np.bool_], npt.NDArray[np.int32], npt.NDArray[np.int32]],
     npt.NDArray[np.int32],
 ]
-"""Which ROIs are wanted, given the columns ``kind``, ``missing``, ``roi`` and ``nucleus_roi`` of some
-objects: their numbers; -1 is none."""
+"""Which ROIs are wanted, given the columns ``kind``, ``missing``, ``roi`` and ``nucleus_roi`` of
+some objects: their numbers; -1 is none."""
 
 _STEP_VERTICES: Final = 1 << 18
 _OF_RINGS: Final = ("ring_first", "ring_size", "ring_kind", "ring_part", "ring_is_hole")
@@ -67,7 +67,7 @@ class OutlineSieve:
         return np.concatenate(self._empty)
 
     def sift(self, open_objects: npt.NDArray[np.int64]) -> bool:
-        """Look through what was read since the last time; all ROIs are of objects that are complete.
+        """Look through what was read since the last time, ROIs of objects that are complete.
 
         Parameters
         ----------

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from qpmask.common.machine import give_memory_back
 from qpmask.errors import DataFileError, DataFileMissingError
 from qpmask.qpdata.model import ImageObjects
 from qpmask.qpdata.outlines import Wanted
@@ -21,6 +22,8 @@ from qpmask.qpdata.plain.javastream import JavaStream
 BACKUP_SUFFIX: Final = ".bkp"
 
 _HEAD_BYTES: Final = 16 << 20  # more than any server needs: hundreds of channels in JSON
+
+_LARGE_BYTES: Final = 16 << 20  # of a file whose reading leaves memory worth giving back
 
 #: Of a longer file it is not told what it ends inside: that takes many times its memory.
 _LONG_BYTES: Final = 64 << 20
@@ -42,8 +45,8 @@ def read_qpdata(
     details : bool
         Whether colours, measurements and metadata are read too; masks need none of them.
     outlines : callable, optional
-        Of which objects the rings and vertices are needed (:data:`~.outlines.Wanted`); others may be
-        left out, which saves the most of the memory. All by default.
+        Which ROIs' rings and vertices are needed (:data:`~.outlines.Wanted`); others may be left
+        out, which saves most of the memory. All by default.
 
     Returns
     -------
@@ -68,7 +71,12 @@ def read_qpdata(
         with path.open("rb", buffering=0) as file:
             try:
                 size = os.fstat(file.fileno()).st_size
-                return Parser(file, size, details=details, outlines=outlines).read()
+                if size < _LARGE_BYTES:
+                    return Parser(file, size, details=details, outlines=outlines).read()
+                give_memory_back()
+                objects = Parser(file, size, details=details, outlines=outlines).read()
+                give_memory_back()
+                return objects
             except NotKnownError:
                 file.seek(0)
             return _read(file.readall(), details, source=str(path), hint=hint)

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qpmask._version import __version__
+from qpmask.common.machine import give_memory_back
 from qpmask.engines.base import Engine, EngineInfo, Rendering, RenderJob, Sight, Watch
 from qpmask.engines.native.library import LIBRARY
 from qpmask.errors import UnsupportedByEngineError
-from qpmask.qpdata import ImageObjects, read_qpdata
+from qpmask.qpdata import no_outlines, read_qpdata
 from qpmask.qpdata.kernel.wkb import MULTI_POLYGON
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from qpmask.engines.draworder import Drawn
     from qpmask.engines.native.plane import Plane
     from qpmask.engines.native.seenobjects import Watcher
     from qpmask.ometiff.layout import Tiles
+    from qpmask.qpdata import Rois
+
+_MANY_OBJECTS = 50_000
 
 #: Pixel rules by QuPath version, and the step in px0 to which geometries are rounded.
 _GRIDS: dict[str, float | None] = {"qupath-0.6": 0.01, "qupath-0.4": None}
@@ -80,14 +88,27 @@ class NativeEngine(Engine):
         from qpmask.engines.draworder import drawn_alone, drawn_outlines, select
 
         watch.check()
-        objects: ImageObjects | None = None
-        drawn: Drawn | None = None
+        scene: _Scene | None = None
         if job.entry.data_path.exists():
             outlines = drawn_outlines(job.render.objects)
             objects = read_qpdata(job.entry.data_path, outlines=outlines)
-            objects, drawn = drawn_alone(objects, select(objects, job))
+            rois, drawn = drawn_alone(objects.rois, select(objects, job))
+            classes = objects.class_index[drawn.row] if job.render.instances else None
+            scene = _Scene(rois, drawn, classes)
+            del objects
+            if len(drawn.row) >= _MANY_OBJECTS:
+                give_memory_back()
         watch.check()
-        return _NativeRendering(job, objects, drawn, self._threads, _GRIDS[self._rules], watch)
+        return _NativeRendering(job, scene, self._threads, _GRIDS[self._rules], watch)
+
+
+@dataclass(frozen=True, eq=False)
+class _Scene:
+    """What is drawn; ``classes`` are those of the objects, of instances alone."""
+
+    rois: Rois
+    drawn: Drawn
+    classes: NDArray[np.int32] | None
 
 
 class _NativeRendering(Rendering):
@@ -96,21 +117,19 @@ class _NativeRendering(Rendering):
     def __init__(
         self,
         job: RenderJob,
-        objects: ImageObjects | None,
-        drawn: Drawn | None,
+        scene: _Scene | None,
         threads: int | None,
         grid: float | None,
         watch: Watch,
     ) -> None:
         self._job = job
-        self._objects = objects
-        self._drawn = drawn
+        self._scene = scene
         self._threads = threads
         self._grid = grid
         self._watch = watch
         self._watcher: Watcher | None = None
         self._first: Plane | None = None
-        if objects is not None:
+        if scene is not None:
             if grid is None:
                 self._refuse_multipolygons()
             self._first = self._plane(0)  # what cannot be drawn is said before the first tile
@@ -120,12 +139,12 @@ class _NativeRendering(Rendering):
         from qpmask.engines.native.seenobjects import Watcher
         from qpmask.geometry import TileGrid
 
-        job, objects, drawn = self._job, self._objects, self._drawn
-        if objects is None or drawn is None:
+        job, scene = self._job, self._scene
+        if scene is None:
             for _ in range(job.n_planes):
                 yield from [0] * TileGrid(job.size, job.tile_px).n_tiles
             return
-        watcher = Watcher(objects, drawn, self._other_plane, self._plane)
+        watcher = Watcher(scene.rois, scene.drawn, scene.classes, self._other_plane, self._plane)
         for number in range(job.n_planes):
             self._watch.check()
             plane, self._first = self._first or self._plane(number), None
@@ -135,7 +154,7 @@ class _NativeRendering(Rendering):
 
     def sight(self, counts: Sequence[Mapping[int, int]]) -> Sight | None:
         """What the tiles showed; see :meth:`.Rendering.sight`."""
-        if self._objects is None:
+        if self._scene is None:
             return Sight.of_nothing()
         if self._watcher is None:
             return None
@@ -146,13 +165,12 @@ class _NativeRendering(Rendering):
             left_px = Counter()
             for plane in counts:
                 left_px.update(plane)
-        instances = job.render.instances
-        return self._watcher.sight(left_px, job.entry.size, job.downsample, instances=instances)
+        return self._watcher.sight(left_px, job.entry.size, job.downsample)
 
     def _plane(self, number: int) -> Plane:
-        assert self._drawn is not None
+        assert self._scene is not None
         return self._drawn_plane(
-            self._drawn, number, self._job.dtype, self._job.render.boundary_label
+            self._scene.drawn, number, self._job.dtype, self._job.render.boundary_label
         )
 
     def _other_plane(self, drawn: Drawn, number: int) -> Plane:
@@ -165,8 +183,8 @@ class _NativeRendering(Rendering):
         from qpmask.engines.native import selection
         from qpmask.engines.native.plane import Plane, PlaneOptions
 
-        job, objects = self._job, self._objects
-        assert objects is not None and job.entry.size is not None
+        job, scene = self._job, self._scene
+        assert scene is not None and job.entry.size is not None
         channel = number % job.n_channels
         z = number // job.n_channels % job.entry.size_z
         t = number // job.n_channels // job.entry.size_z
@@ -179,8 +197,16 @@ class _NativeRendering(Rendering):
             dtype=dtype,
             n_threads=self._threads,
         )
-        shapes = selection.shapes_of_plane(objects, drawn, z, t, channel, self._grid)
-        return Plane(shapes, options, describe=lambda row: selection.describe(objects, int(row)))
+        shapes = selection.shapes_of_plane(
+            scene.rois, drawn, (z, t, channel), self._grid, self._describe
+        )
+        return Plane(shapes, options, describe=self._describe)
+
+    def _describe(self, row: int) -> str:
+        """An object in words; of the objects nothing is kept that drawing has no use for."""
+        from qpmask.engines.native.selection import describe
+
+        return describe(read_qpdata(self._job.entry.data_path, outlines=no_outlines), row)
 
     def _refuse_multipolygons(self) -> None:
         """QuPath 0.4 and 0.5 draw multipolygons by way of Java's ``Area``, which is not described.
@@ -189,21 +215,20 @@ class _NativeRendering(Rendering):
         a comparison finds; their boundaries and wide fills are not.
         """
         from qpmask.engines.native.plane import is_thin
-        from qpmask.engines.native.selection import describe
 
-        job, objects, drawn = self._job, self._objects, self._drawn
-        assert objects is not None and drawn is not None
+        job, scene = self._job, self._scene
+        assert scene is not None
         thin = is_thin(job.render.line_thickness, job.downsample)
         if thin and job.render.boundary_label is None:
             return
-        rows = drawn.row[objects.rois.geometry_type[drawn.roi] == MULTI_POLYGON]
+        rows = scene.drawn.row[scene.rois.geometry_type[scene.drawn.roi] == MULTI_POLYGON]
         if len(rows):
             raise UnsupportedByEngineError(
-                f"{describe(objects, int(rows[0]))} of {job.entry.label} has several parts, whose "
+                f"{self._describe(int(rows[0]))} of {job.entry.label} has several parts, whose "
                 "boundaries and downsampled areas QuPath before 0.6 draws by other rules.",
                 hint="Use --engine qupath.",
             )
 
     def close(self) -> None:
         """Let go of the objects."""
-        self._objects = self._drawn = self._watcher = self._first = None
+        self._scene = self._watcher = self._first = None

@@ -20,7 +20,7 @@ from qpmask.engines.draworder import Drawn, areas
 from qpmask.engines.native.plane import Plane
 from qpmask.geometry import Size
 from qpmask.ometiff.runs import TileRuns
-from qpmask.qpdata import ImageObjects
+from qpmask.qpdata import Rois
 
 _MOST_AT_ONCE = 65535
 _MOST_ROUNDS = 64
@@ -35,10 +35,11 @@ class Watcher:
 
     Parameters
     ----------
-    objects : ImageObjects
-        The columns of the data file.
+    rois : Rois
     drawn : Drawn
         What the job draws.
+    classes : ndarray of int32 or None
+        Of an instance mask the class of each of these objects, whose shares are looked at.
     draw : callable
         Draws other planes on the same tiles.
     draw_mask : callable
@@ -47,13 +48,15 @@ class Watcher:
 
     def __init__(
         self,
-        objects: ImageObjects,
+        rois: Rois,
         drawn: Drawn,
+        classes: NDArray[np.int32] | None,
         draw: DrawPlane,
         draw_mask: Callable[[int], Plane],
     ) -> None:
-        self._objects = objects
+        self._rois = rois
         self._drawn = drawn
+        self._group = drawn.label if classes is None else classes
         self._draw = draw
         self._draw_mask = draw_mask
         self._has_pixel = np.zeros(len(drawn.row), np.bool_)
@@ -76,24 +79,15 @@ class Watcher:
         left_px: Mapping[int, int] | None,
         image: Size,
         downsample: float,
-        *,
-        instances: bool = False,
     ) -> Sight:
-        """All that was seen.
-
-        ``left_px``, pixels of the mask by label, is None for no shares; of ``instances`` they are
-        those of the classes of the objects.
-        """
-        bounds = self._objects.rois.bounds_px0[self._drawn.roi]
+        """All that was seen; ``left_px``, pixels of the mask by label, is None for no shares."""
+        bounds = self._rois.bounds_px0[self._drawn.roi]
         with np.errstate(invalid="ignore"):
             before, after = bounds[:, 2:] <= 0, bounds[:, :2] >= (image.width_px, image.height_px)
         outside = np.asarray((before | after).any(axis=1), np.bool_)
         shares: tuple[CoveredShare, ...] = ()
         if left_px is not None:
-            group = self._drawn.label
-            if instances:
-                group = self._objects.class_index[self._drawn.row]
-            shares = tuple(self._shares(group, left_px, downsample))
+            shares = tuple(self._shares(left_px, downsample))
         return Sight(
             rows=self._drawn.row,
             has_pixel=self._has_pixel,
@@ -128,11 +122,9 @@ class Watcher:
             if not rest:
                 return
 
-    def _shares(
-        self, group: NDArray[np.int32], left_px: Mapping[int, int], downsample: float
-    ) -> Iterator[CoveredShare]:
+    def _shares(self, left_px: Mapping[int, int], downsample: float) -> Iterator[CoveredShare]:
         """Groups of objects of which more than half is covered."""
-        drawn, rois = self._drawn, self._objects.rois
+        drawn, rois, group = self._drawn, self._rois, self._group
         bounds = np.nan_to_num(rois.bounds_px0)[drawn.roi]
         sides = (bounds[:, 2:] - bounds[:, :2]) / downsample
         around = 2 * sides.sum(axis=1) + 1

@@ -1,11 +1,12 @@
 """The objects that a job draws in one plane of the mask: objects -> shapes.
 
-In: the columns of a data file (:mod:`qpmask.qpdata`) and :class:`~qpmask.engines.draworder.Drawn`.
+In: the ROIs of a data file (:mod:`qpmask.qpdata`) and :class:`~qpmask.engines.draworder.Drawn`.
 Out: :class:`~.shapes.Shapes`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,22 +21,27 @@ _GEOMETRY_COLLECTION = 7
 
 
 def shapes_of_plane(
-    objects: ImageObjects, drawn: Drawn, z: int, t: int, channel: int, grid: float | None
+    rois: Rois,
+    drawn: Drawn,
+    plane: tuple[int, int, int],
+    grid: float | None,
+    describe: Callable[[int], str],
 ) -> Shapes:
     """Shapes of one plane.
 
     Parameters
     ----------
-    objects : ImageObjects
-        The columns of the data file.
+    rois : Rois
     drawn : Drawn
         What the job draws.
-    z, t, channel : int
-        The plane.
+    plane : tuple of int
+        Its z, t and channel.
     grid : float or None
         Step in px0 to which geometries are rounded; see :meth:`.Shapes.geometries`.
+    describe : callable
+        Turns the row of an object into words for a message.
     """
-    rois = objects.rois
+    z, t, channel = plane
     here = (rois.z[drawn.roi] == z) & (rois.t[drawn.roi] == t) & (drawn.channel == channel)
     here &= ~rois.is_empty[drawn.roi]
     at = np.flatnonzero(here)
@@ -45,7 +51,7 @@ def shapes_of_plane(
     collections = at[types == _GEOMETRY_COLLECTION]
     if len(collections):
         raise UnsupportedByEngineError(
-            f"{describe(objects, int(drawn.row[collections[0]]))} is a collection of unlike "
+            f"{describe(int(drawn.row[collections[0]]))} is a collection of unlike "
             "geometries, which only the QuPath engine draws.",
             hint="Use --engine qupath, or split the object in QuPath.",
         )

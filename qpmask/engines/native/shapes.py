@@ -242,9 +242,13 @@ class Shapes:
 
         The maximum is minimum + (maximum - minimum), rounded as QuPath rounds it.
         """
-        low = np.minimum(self.box[:, :2], self.box[:, 2:])
-        high = np.maximum(self.box[:, :2], self.box[:, 2:])
-        return np.hstack([low, low + (high - low)])
+        bounds = np.empty_like(self.box)
+        low, high = bounds[:, :2], bounds[:, 2:]
+        np.minimum(self.box[:, :2], self.box[:, 2:], out=low)
+        np.maximum(self.box[:, :2], self.box[:, 2:], out=high)
+        high -= low
+        high += low
+        return bounds
 
     @classmethod
     def _of(

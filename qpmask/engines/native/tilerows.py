@@ -207,31 +207,39 @@ def build(shapes: Shapes, grid: Grid) -> tuple[Scene, I64]:
     n_rows = -(-grid.height // grid.tile)
     margin = grid.margin * grid.downsample
     side = grid.tile * grid.downsample
-    with np.errstate(invalid="ignore"):
-        near = np.stack(
-            [
-                np.clip(np.floor((bounds[:, 0] - margin) / side), 0, n_cols),
-                np.clip(np.floor((bounds[:, 2] + margin) / side), -1, n_cols - 1),
-                np.clip(np.floor((bounds[:, 1] - margin) / side), 0, n_rows),
-                np.clip(np.floor((bounds[:, 3] + margin) / side), -1, n_rows - 1),
-            ],
-            axis=1,
-        )
-        touching = (near[:, 0] <= near[:, 1]) & (near[:, 2] <= near[:, 3])
-    pick = np.flatnonzero(touching)
-    pick = pick[np.argsort(shapes.order[pick], kind="stable")]
-    tiles = near[pick].astype(np.int64)
 
-    spans = tiles[:, 3] - tiles[:, 2] + 1
-    entry_start = np.concatenate([[0], np.cumsum(spans)]).astype(np.int64)
+    def tile_of(column: int, sign: int, least: int, most: int) -> NDArray[np.int32]:
+        at = np.floor((bounds[:, column] + sign * margin) / side)
+        tiles: NDArray[np.int32] = np.nan_to_num(at, nan=least).clip(least, most).astype(np.int32)
+        return tiles
+
+    near = (
+        tile_of(0, -1, 0, n_cols), tile_of(2, 1, -1, n_cols - 1),
+        tile_of(1, -1, 0, n_rows), tile_of(3, 1, -1, n_rows - 1),
+    )  # fmt: skip
+    pick = np.flatnonzero(
+        (near[0] <= near[1]) & (near[2] <= near[3]) & ~np.isnan(bounds).any(axis=1)
+    )
+    pick = pick[np.argsort(shapes.order[pick], kind="stable")]
+    tiles = np.empty((len(pick), 4), np.int64)
+    for i, column in enumerate(near):
+        tiles[:, i] = column[pick]
+    kind, bounds = shapes.kind[pick], bounds[pick]
+    # The box is looked at of few kinds; of others it would be the bounds once more.
+    has_box = np.isin(kind, (Kind.RECTANGLE, Kind.ELLIPSE, Kind.LINE)).any()
+    box = shapes.box[pick] if has_box else bounds
+
+    spans = (tiles[:, 3] - tiles[:, 2] + 1).astype(np.int32)
+    entry_start = np.concatenate([[0], np.cumsum(spans, dtype=np.int64)])
     entry_shape = np.repeat(np.arange(len(pick), dtype=np.int32), spans)
-    entry_row = np.arange(entry_start[-1]) - np.repeat(entry_start[:-1] - tiles[:, 2], spans)
+    entry_row = np.arange(entry_start[-1], dtype=np.int32)
+    entry_row -= np.repeat((entry_start[:-1] - tiles[:, 2]).astype(np.int32), spans)
     row_entries = np.argsort(entry_row, kind="stable").astype(np.int64)
     row_start = np.searchsorted(entry_row[row_entries], np.arange(n_rows + 1)).astype(np.int64)
 
     arguments = (
         pick.astype(np.int64),
-        shapes.kind[pick],
+        kind,
         tiles,
         entry_start,
         shapes.ring_start,
@@ -249,10 +257,10 @@ def build(shapes: Shapes, grid: Grid) -> tuple[Scene, I64]:
     runs = np.empty((run_start[-1], 3), np.int64)
     find_runs(*arguments, run_start, runs, True)
     scene = Scene(
-        kind=shapes.kind[pick],
+        kind=kind,
         label=shapes.label[pick],
-        box=shapes.box[pick],
-        bounds=bounds[pick],
+        box=box,
+        bounds=bounds,
         tiles=tiles,
         vertex_start=shapes.vertex_start,
         xy=shapes.xy,
