@@ -6,9 +6,11 @@ one that has to go before is read back when more of it comes.
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,11 @@ from qpmask.ometiff.regiontiles import cut_axis
 from qpmask.ometiff.threads import in_threads
 
 _WAITING_BYTES = 64 << 20
+_AT_ONCE = 16  # chunks side by side that are read together, as memory is read best in long rows
 _SMALL_BYTES = 1 << 20  # chunks of no more are done in less time than threads are given them
+
+#: The first of chunks side by side, an array that holds their pixels, and where.
+_Part = tuple[Position, NDArray[Any], tuple[slice, ...]]
 
 
 class BlockWriter:
@@ -122,28 +128,46 @@ class BlockWriter:
     def write_all(self, array: Any) -> None:
         """Write a whole mask, chunk by chunk, on a few threads; lazy ones are read in parts."""
         grid = self._grid
-        # Lazy arrays are read in whole rows of chunks, so that their tiles are decoded once.
-        is_lazy = not isinstance(array, np.ndarray)
 
-        for first in range(grid.n_chunks[0]):
-            head = grid.box((first, *(0,) * (len(grid.shape) - 1)))[0]
-            band = array[head.start : head.stop]
-            band = checked_type(np.asarray(band) if is_lazy else band, self._mask)
-            below = [
-                (first, *rest[1:])
-                for rest in grid.chunks_in((range(1), *map(range, grid.shape[1:])))
+        def do(part: _Part) -> None:
+            self._flush(*part)
+
+        if isinstance(array, np.ndarray) and array.dtype == self._dtype:
+            bands: Iterable[Iterable[_Part]] = [
+                itertools.chain.from_iterable(map(self._parts, self._bands(array)))
             ]
-
-            def do(at: Position, band: NDArray[Any] = band) -> None:
-                inside = (slice(0, len(band)), *(slice(r.start, r.stop) for r in grid.box(at)[1:]))
-                self._flush(at, band, inside)
-
+        else:  # in whole rows of chunks, so that tiles are decoded once, one after the other
+            bands = map(self._parts, self._bands(array))
+        for parts in bands:
             if math.prod(grid.chunk) <= _SMALL_BYTES:
-                for at in below:
-                    do(at)
+                for part in parts:
+                    do(part)
                 continue
-            for _ in in_threads(do, below, THREADS):
+            for _ in in_threads(do, parts, THREADS):
                 pass
+
+    def _bands(self, array: Any) -> Iterator[tuple[int, NDArray[Any]]]:
+        """A mask as rows of chunks of the first axis: the number of each, and its pixels."""
+        for first in range(self._grid.n_chunks[0]):
+            head = self._grid.box((first, *(0,) * (len(self._grid.shape) - 1)))[0]
+            band = array[head.start : head.stop]
+            if not isinstance(array, np.ndarray):
+                band = np.asarray(band)
+            yield first, checked_type(band, self._mask)
+
+    def _parts(self, numbered: tuple[int, NDArray[Any]]) -> Iterator[_Part]:
+        """A row of chunks as chunks side by side: as many as one thread takes at a time."""
+        first, band = numbered
+        grid, n_last = self._grid, self._grid.n_chunks[-1]
+        n = max(1, min(_AT_ONCE, math.prod(grid.n_chunks) // (4 * THREADS)))
+        for middle in itertools.product(*map(range, grid.n_chunks[1:-1])):
+            for last in range(0, n_last, n):
+                at = (first, *middle, last)
+                box = grid.box(at)[1:]
+                end = grid.box((*at[:-1], min(n_last, last + n) - 1))[-1].stop
+                inside = [slice(0, len(band)), *(slice(r.start, r.stop) for r in box)]
+                inside[-1] = slice(box[-1].start, end)
+                yield at, band, tuple(inside)
 
     def _chunk(self, at: Position) -> NDArray[Any]:
         pixels = self._waiting.pop(at, None)
@@ -164,37 +188,63 @@ class BlockWriter:
         self._flush(at, pixels, tuple(slice(0, n) for n in pixels.shape))
 
     def _flush(self, at: Position, array: NDArray[Any], box: tuple[slice, ...]) -> None:
-        """Bring a chunk, which may be cropped, into the spool: a box of an array."""
-        chunk = self._grid.chunk
+        """Bring chunks side by side, the last of them cropped perhaps, into the spool.
+
+        Parameters
+        ----------
+        at : tuple of int
+            The first chunk.
+        array : ndarray
+            Holds their pixels.
+        box : tuple of slice
+            Where.
+        """
+        *before, across = box
+        *row, last = at
         if self._mask.dtype == "bool":
-            bits, n_pixels, within = chunkbits.measured(array, box, chunk)
+            for k, found in enumerate(chunkbits.measured(array, box, self._grid.chunk)):
+                self._put_bits((*row, last + k), found)
+            return
+        width = self._grid.chunk[-1]
+        for k, start in enumerate(range(across.start, across.stop, width)):
+            where = (*before, slice(start, min(start + width, across.stop)))
+            self._put_labels((*row, last + k), array[where])
+
+    def _put_bits(self, at: Position, found: chunkbits.Measured | None) -> None:
+        if found is None:
+            self._spool.drop(self._number, at)
+            return
+        chunk, codec, bits, picked = self._grid.chunk, self._mask.codec, found.bits, b""
+        if codec is None:
+            blob = chunkbits.to_block(bits)
         else:
-            pixels = array[box]
-            n_pixels = int(np.count_nonzero(pixels))
+            one = np.dtype(np.uint8)
+            blob = codec.encode_mask(bits, 1, one, lambda: chunkbits.unpack(bits, chunk).view(one))
+            small = chunkbits.picked(bits, chunk, STEP[len(chunk)])
+            picked = packed(small.view(np.uint8)) or b""
+        self._put(at, blob, found.n_pixels, found.extent, picked)
+
+    def _put_labels(self, at: Position, pixels: NDArray[Any]) -> None:
+        n_pixels = int(np.count_nonzero(pixels))
         if not n_pixels:
             self._spool.drop(self._number, at)
             return
-        codec, picked = self._mask.codec, b""
-        if self._mask.dtype == "bool":
-            assert bits is not None
-            if codec is None:
-                blob = chunkbits.to_block(bits)
-            else:
-                one = np.dtype(np.uint8)
-                blob = codec.encode_mask(
-                    bits, 1, one, lambda: chunkbits.unpack(bits, chunk).view(one)
-                )
-                small = chunkbits.picked(bits, chunk, STEP[len(chunk)])
-                picked = packed(small.view(np.uint8)) or b""
-        else:
-            within = chunkbits.extent_of(pixels)
-            full = np.zeros(chunk, self._dtype)
-            full[tuple(slice(0, n) for n in pixels.shape)] = pixels
-            assert codec is not None
-            blob = codec.encode(full)
+        full = np.zeros(self._grid.chunk, self._dtype)
+        full[tuple(slice(0, n) for n in pixels.shape)] = pixels
+        assert self._mask.codec is not None
+        self._put(at, self._mask.codec.encode(full), n_pixels, chunkbits.extent_of(pixels))
+
+    def _put(
+        self,
+        at: Position,
+        blob: bytes,
+        n_pixels: int,
+        extent: chunkbits.Block,
+        picked: bytes = b"",
+    ) -> None:
         place = tuple(
             (first * side + low, first * side + high)
-            for first, side, (low, high) in zip(at, chunk, within, strict=True)
+            for first, side, (low, high) in zip(at, self._grid.chunk, extent, strict=True)
         )
         self._spool.put(self._number, at, blob, n_pixels, place, picked)
 

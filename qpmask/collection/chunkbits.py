@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import imagecodecs
 import numpy as np
@@ -42,46 +42,68 @@ def pack(pixels: NDArray[Any], chunk: tuple[int, ...]) -> Bits:
     return np.packbits(whole, bitorder="little")
 
 
+class Measured(NamedTuple):
+    """A mask's share of a chunk.
+
+    Parameters
+    ----------
+    bits : ndarray of uint8
+        Which pixels are set; it lasts until this thread measures again.
+    n_pixels : int
+        How many are.
+    extent : tuple of (int, int)
+        Their bounding box in the chunk.
+    """
+
+    bits: Bits
+    n_pixels: int
+    extent: Block
+
+
 def measured(
     pixels: NDArray[np.bool_], box: Sequence[slice], chunk: tuple[int, ...]
-) -> tuple[Bits | None, int, Block]:
-    """A box of pixels as the beginning of a chunk: its bits, how many are set, and where they are.
+) -> list[Measured | None]:
+    """A box of pixels as the beginning of chunks side by side along the last axis.
 
     Parameters
     ----------
     pixels : ndarray of bool
         An array that holds the box.
     box : sequence of slice
-        Which of its pixels, along each axis.
+        Which of its pixels, along each axis; no more than a chunk of all but the last.
     chunk : tuple of int
-        Shape of the chunk.
+        Shape of a chunk.
 
     Returns
     -------
-    bits : ndarray of uint8, or None
-        None where no pixel is set.
-    n_pixels : int
-        How many are.
-    extent : tuple of (int, int)
-        Their bounding box in the chunk; () if there are none.
+    list of Measured or None
+        Chunk by chunk; None of one that has no pixel set.
     """
-    words = _words(pixels)
-    if words is None or chunk[-1] % 8 or box[1].start % 8:
-        bits = pack(pixels[tuple(box)], chunk)
-        n_pixels = count(bits)
-        return (bits, n_pixels, extent(bits, chunk)) if n_pixels else (None, 0, ())
-    table, columns = (
-        np.zeros((chunk[0], chunk[1] // 8), np.uint8),
-        np.zeros(chunk[1] // 8, np.uint8),
-    )
-    rows = np.empty(2, np.int64)
-    top, left = box[0].start, box[1].start // 8
-    n_pixels = bitkernels.pack(words, top, left, table, columns, rows)
-    if not n_pixels:
-        return None, 0, ()
-    first, end = rows.tolist()
-    across = _ends_of(np.unpackbits(columns, bitorder="little"))
-    return table.reshape(-1), n_pixels, ((first, end), across)
+    *before, across = box
+    plain = _plain(pixels, across.stop - across.start)
+    if plain is None or across.start % 8 or (across.stop - across.start) % 8 or chunk[-1] % 8:
+        found: list[Measured | None] = []
+        for start in range(across.start, across.stop, chunk[-1]):
+            where = (*before, slice(start, min(across.stop, start + chunk[-1])))
+            bits = pack(pixels[where], chunk)
+            n = count(bits)
+            found.append(Measured(bits, n, extent(bits, chunk)) if n else None)
+        return found
+    n_chunks, n_rows = -(-(across.stop - across.start) // chunk[-1]), chunk[-2]
+    packed = _packed(n_chunks, math.prod(chunk[:-1]), chunk[-1] // 8)
+    ends = [0, 1] * (3 - len(box)) + [n for part in box for n in (part.start, part.stop)]
+    bitkernels.pack(plain, np.array(ends, np.int64), n_rows, packed)
+    found = []
+    for bits, columns, (n, *places) in zip(
+        packed.bits, packed.columns, packed.found.tolist(), strict=True
+    ):
+        if not n:
+            found.append(None)
+            continue
+        ends_of = ((places[0], places[1]), (places[2], places[3]))[3 - len(box) :]
+        last = _ends_of(np.unpackbits(columns, bitorder="little"))
+        found.append(Measured(bits.reshape(-1), n, (*ends_of, last)))
+    return found
 
 
 def unpack(bits: Bits, chunk: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -218,13 +240,29 @@ def _ends_of(line: Any) -> tuple[int, int]:
     return int(at[0]), int(at[-1]) + 1
 
 
-def _words(pixels: NDArray[Any]) -> NDArray[np.uint64] | None:
-    """The pixels of a plane, eight a number; None where they do not lie so in memory."""
-    if pixels.ndim != 2 or not pixels.flags.c_contiguous or pixels.shape[1] % 8:
+def _plain(pixels: NDArray[Any], n_columns: int) -> bitkernels.Plain | None:
+    """Pixels as the kernel takes them; None where they do not lie so in memory."""
+    if not pixels.flags.c_contiguous or not pixels.size:
         return None
-    if not pixels.size or pixels.ctypes.data % 8:
-        return None
-    return pixels.view(np.uint8).view(np.uint64)
+    whole = _three(pixels).view(np.uint8)
+    if pixels.shape[-1] % 8 == 0 and pixels.ctypes.data % 8 == 0:
+        nothing = np.empty(0, np.uint64)
+        return bitkernels.Plain(whole, whole.view(np.uint64), nothing.view(np.uint8), nothing)
+    row = np.empty(-(-n_columns // 8), np.uint64)
+    return bitkernels.Plain(whole, np.empty((0, 0, 0), np.uint64), row.view(np.uint8), row)
+
+
+def _packed(n_chunks: int, n_rows: int, n_bytes: int) -> bitkernels.Packed:
+    """Room for chunks, this thread's."""
+    size = n_chunks * n_rows * n_bytes
+    room = getattr(_rooms, "bits", None)
+    if room is None or len(room) < size:
+        room = _rooms.bits = np.empty(size, np.uint8)
+    return bitkernels.Packed(
+        room[:size].reshape(n_chunks, n_rows, n_bytes),
+        np.empty((n_chunks, n_bytes), np.uint8),
+        np.empty((n_chunks, 5), np.int64),
+    )
 
 
 def _three(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -87,10 +87,10 @@ class Grid:
         return itertools.product(*map(range, self.n_shards))
 
     def chunks_in(self, box: Box) -> Iterator[Position]:
-        """Chunks that hold any of these pixels."""
+        """Chunks that hold any of these pixels, given in rising order."""
         return itertools.product(
             *(
-                range(min(r) // c, max(r) // c + 1) if len(r) else range(0)
+                range(r[0] // c, r[-1] // c + 1) if len(r) else range(0)
                 for r, c in zip(box, self.chunk, strict=True)
             )
         )

@@ -96,7 +96,9 @@ def test_a_mask_of_any_label(
 
 @given(
     data=st.data(),
-    shape=st.sampled_from([(40, 200), (33, 136), (64, 77), (5, 9, 136), (3, 70, 64)]),
+    shape=st.sampled_from(
+        [(40, 200), (33, 136), (64, 77), (45, 203), (5, 9, 136), (3, 70, 64), (4, 40, 131)]
+    ),
     seed=st.integers(0, 999),
 )
 def test_boxes_to_bits_and_back(data: st.DataObject, shape: tuple[int, ...], seed: int) -> None:
@@ -107,22 +109,28 @@ def test_boxes_to_bits_and_back(data: st.DataObject, shape: tuple[int, ...], see
     pixels = pixels.view(bool)  # whatever is not 0 is true
     chunk = (*(32 for _ in shape[:-1]), 64)
     start = [data.draw(st.sampled_from(range(0, n, c))) for n, c in zip(shape, chunk, strict=True)]
-    box = tuple(slice(a, min(n, a + c)) for a, n, c in zip(start, shape, chunk, strict=True))
-    bits, n_pixels, extent = chunkbits.measured(pixels, box, chunk)
-    want = np.zeros(chunk, bool)
+    n_chunks = data.draw(st.integers(1, 3))
+    sides = (*chunk[:-1], chunk[-1] * n_chunks)
+    box = tuple(slice(a, min(n, a + c)) for a, n, c in zip(start, shape, sides, strict=True))
+    found = chunkbits.measured(pixels, box, chunk)
+    want = np.zeros((*chunk[:-1], chunk[-1] * len(found)), bool)
     part = pixels[box] != 0
     want[tuple(slice(0, n) for n in part.shape)] = part
-    assert n_pixels == np.count_nonzero(want)
-    if not n_pixels:
-        assert bits is None
+    want = np.stack(np.split(want, len(found), axis=-1))
+    for one, expected in zip(found, want, strict=True):
+        assert (one is None) == (not expected.any())
+        if one is not None:
+            assert one.n_pixels == np.count_nonzero(expected)
+            assert np.array_equal(chunkbits.unpack(one.bits, chunk), expected)
+            assert one.extent == chunkbits.extent_of(expected)
+    number = data.draw(st.integers(0, len(found) - 1))
+    chosen, want = found[number], want[number]
+    if chosen is None:
         return
-    assert bits is not None
-    assert np.array_equal(chunkbits.unpack(bits, chunk), want)
-    assert extent == chunkbits.extent_of(want)
     ends = [sorted(data.draw(st.tuples(st.integers(0, c), st.integers(0, c)))) for c in chunk]
     inside = [range(a, b) for a, b in ends]
     out = np.zeros(tuple(len(r) + 9 for r in inside), bool)
-    chunkbits.mark(bits, chunk, inside, out, [4] * len(chunk))
+    chunkbits.mark(chosen.bits, chunk, inside, out, [4] * len(chunk))
     expected = np.zeros_like(out)
     expected[tuple(slice(4, 4 + len(r)) for r in inside)] = want[
         tuple(slice(r.start, r.stop) for r in inside)
