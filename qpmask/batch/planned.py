@@ -11,7 +11,6 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
@@ -35,12 +34,15 @@ class PlanItem:
     claim : str
         What nobody else may be at meanwhile: the same for items that write the same file. By
         default the key.
+    source : object
+        What it stands for, where processes of this machine are handed it; no plan file holds it.
     """
 
     key: str
     name: str
     cost: float
     claim: str = ""
+    source: Any = field(default=None, compare=False, repr=False)
 
     @property
     def claimed_as(self) -> str:
@@ -113,15 +115,11 @@ class ItemMaker(Protocol):
 
 
 class Run(Protocol):
-    """Items, and what does them in any process; it is pickled, or made anew of a plan file."""
+    """What does items in any process; it is pickled, or made anew of a plan file."""
 
     @property
     def word(self) -> str:
         """What an item is called."""
-
-    @property
-    def items(self) -> tuple[PlanItem, ...]:
-        """What is done."""
 
     def maker(self, desk: Desk) -> ItemMaker:
         """What does items in this process."""
@@ -219,18 +217,20 @@ class WorkMaker(Generic[ItemT]):
     ----------
     work : Work
         What is done to each.
-    sources : mapping of str to Item
-        What it is done to, by the key of the plan's item.
     desk : Desk
         Where.
+    sources : mapping of str to Item, optional
+        What it is done to, by the key of the plan's item, where that has no source.
     """
 
-    def __init__(self, work: Work[ItemT, Any], sources: Mapping[str, ItemT], desk: Desk) -> None:
+    def __init__(
+        self, work: Work[ItemT, Any], desk: Desk, sources: Mapping[str, ItemT] | None = None
+    ) -> None:
         self._work, self._sources, self._desk = work, sources, desk
 
     def make(self, item: PlanItem) -> Outcome:
         """Do one, unless it stands."""
-        source = self._sources[item.key]
+        source = item.source if self._sources is None else self._sources[item.key]
         return outcome_of(settle(self._work, source, self._desk.emit, self._desk.stop))
 
     def close(self) -> None:
@@ -242,45 +242,26 @@ class WorkMaker(Generic[ItemT]):
 
 @dataclass(frozen=True)
 class WorkRun(Generic[ItemT]):
-    """A :class:`~qpmask.batch.Work` and what it is done to, as a run.
+    """A :class:`~qpmask.batch.Work` as a run, of items that have their sources.
 
     Attributes
     ----------
     work : Work
         What is done to each.
-    sources : tuple of Item
-        What it is done to.
-    costs : tuple of float
-        What each is thought to take, beside the others; empty if all are alike.
     word : str
         What one is called.
     """
 
     work: Work[ItemT, Any]
-    sources: tuple[ItemT, ...]
-    costs: tuple[float, ...] = ()
     word: str = "item"
-
-    @cached_property
-    def items(self) -> tuple[PlanItem, ...]:
-        """The sources by their numbers."""
-        costs = self.costs or (0.0,) * len(self.sources)
-        return tuple(
-            PlanItem(f"{number:06}", source.name, cost)
-            for number, (source, cost) in enumerate(zip(self.sources, costs, strict=True))
-        )
-
-    def source_of(self, item: PlanItem) -> ItemT:
-        """What an item stands for."""
-        return self.sources[int(item.key)]
 
     def maker(self, desk: Desk) -> ItemMaker:
         """What does the work in this process."""
-        return WorkMaker(self.work, by_key(self.items, self.sources), desk)
+        return WorkMaker(self.work, desk)
 
     def lost(self, item: PlanItem, why: str) -> Outcome:
         """The outcome of an item whose process died."""
-        return outcome_of(self.work.record(self.source_of(item), "failed", why))
+        return outcome_of(self.work.record(item.source, "failed", why))
 
 
 class _AnyRecord(Record, Protocol):

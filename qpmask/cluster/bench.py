@@ -6,7 +6,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from os import getpid
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,10 +29,6 @@ class Place(Protocol):
     @property
     def run(self) -> Run:
         """What is done."""
-
-    @property
-    def by_key(self) -> Mapping[str, PlanItem]:
-        """Its items by their keys."""
 
     @property
     def folder(self) -> Path:

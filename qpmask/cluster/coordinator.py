@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from qpmask.batch.planned import Outcome, PlanItem
@@ -54,6 +54,8 @@ class Coordinator:
     ----------
     place : Place
         The run.
+    items : sequence of PlanItem
+        What is done.
     pool : Pool
         What does them.
     in_round : int
@@ -67,6 +69,7 @@ class Coordinator:
     def __init__(
         self,
         place: Place,
+        items: Sequence[PlanItem],
         pool: Pool,
         in_round: int,
         before: Mapping[str, Found],
@@ -74,7 +77,7 @@ class Coordinator:
     ) -> None:
         self._place, self._pool, self._round = place, pool, in_round
         self._before, self._stop = before, stop
-        self._queue = deque(largest_first(place.run.items))
+        self._queue = deque(largest_first(items))
         self._under_way: dict[str, PlanItem] = {}
         self._waiting: dict[str, list[PlanItem]] = {}  # for one that writes the same file
 

@@ -120,7 +120,8 @@ def _have_done(
     with _Workers(plan, client, in_round, emit, n_beside) as workers:
         emit(BatchStarted(f"{plan.out}, on Dask", n, word, plan.run.warnings))
         before = latest_records(plan.folder)
-        for item, outcome in Coordinator(plan, workers, in_round, before, stop).outcomes():
+        coordinator = Coordinator(plan, plan.items, workers, in_round, before, stop)
+        for item, outcome in coordinator.outcomes():
             emit(ItemFinished(item.key, item.name, outcome.status, outcome.summary))
 
 
@@ -170,7 +171,7 @@ class _Workers:
     def submit(self, item: PlanItem, before: Found | None) -> None:
         """Have an item done by any of them."""
         future = self._client.submit(
-            _do, str(self._path), item.key, self._round, before, self._n_beside,
+            _do, str(self._path), item, self._round, before, self._n_beside,
             pure=False, retries=0,
             key=f"qpmask-{self._plan.digest}-{file_key(item.key)}-{time.time_ns()}",
         )  # fmt: skip
@@ -321,11 +322,13 @@ _bench: Bench | None = None
 _busy = threading.Lock()
 
 
-def _do(path: str, key: str, in_round: int, before: Found | None, n_beside: int) -> dict[str, Any]:
+def _do(
+    path: str, item: PlanItem, in_round: int, before: Found | None, n_beside: int
+) -> dict[str, Any]:
     """Do an item in a worker, with the engine or model that it has already; its outcome."""
     with _busy:  # an engine does one at a time
         bench = _bench_of(path, in_round, n_beside)
-        return asdict(replace(bench.settle(bench.place.by_key[key], before), record=None))
+        return asdict(replace(bench.settle(item, before), record=None))
 
 
 def _bench_of(path: str, in_round: int, n_beside: int) -> Bench:

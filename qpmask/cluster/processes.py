@@ -14,9 +14,8 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,13 +57,10 @@ class _OwnPlace:
     def kept_from_runs(self) -> tuple[Path, ...]:
         return ()
 
-    @cached_property
-    def by_key(self) -> Mapping[str, PlanItem]:
-        return {item.key: item for item in self.run.items}
-
 
 def in_processes(
     run: Run,
+    items: Sequence[PlanItem],
     n: int,
     folder: OutputWriter,
     emit: Callable[[Any], None],
@@ -77,6 +73,8 @@ def in_processes(
     Parameters
     ----------
     run : Run
+        What does them; each process gets it.
+    items : sequence of PlanItem
         What is done.
     n : int
         Processes, at most.
@@ -98,8 +96,8 @@ def in_processes(
     """
     place = _OwnPlace(run, folder.work_file(_FOLDER))
     try:
-        with _Processes(place, min(n, len(run.items)), emit, more) as pool:
-            yield from Coordinator(place, pool, 1, {}, stop).outcomes()
+        with _Processes(place, min(n, len(items)), emit, more) as pool:
+            yield from Coordinator(place, items, pool, 1, {}, stop).outcomes()
     finally:
         shutil.rmtree(place.folder, ignore_errors=True)
     if stop.is_set():
@@ -128,11 +126,13 @@ def by_workers(
     if n < 2:
         return None
 
-    def do(items: Sequence[ItemT]) -> Iterator[tuple[ItemT, RecordT]]:
-        costs = () if cost is None else tuple(map(cost, items))
-        run = WorkRun(work, tuple(items), costs)
-        for item, outcome in in_processes(run, n, folder, emit, stop):
-            yield run.source_of(item), outcome.record
+    def do(sources: Sequence[ItemT]) -> Iterator[tuple[ItemT, RecordT]]:
+        items = [
+            PlanItem(f"{k:06}", source.name, 0.0 if cost is None else cost(source), source=source)
+            for k, source in enumerate(sources)
+        ]
+        for item, outcome in in_processes(WorkRun(work), items, n, folder, emit, stop):
+            yield item.source, outcome.record
 
     return do
 

@@ -199,20 +199,21 @@ def plan_export_run(
         rules = make_engines(choice, options)[0].probe().pixel_rules
     except EngineUnavailableError:  # those that draw may have it
         rules = None
-    return of_plan(plan, plan.images, choice, rules, out)
+    items = tuple(PlanItem(p.entry.id, p.entry.name, cost_of(p)) for p in plan.images)
+    return of_plan(plan, items, choice, rules, out)
 
 
 def of_plan(
     plan: Plan,
-    images: Sequence[ImagePlan],
+    items: tuple[PlanItem, ...],
     choice: EngineChoice,
     pixel_rules: str | None,
     out: Path,
 ) -> PlannedExport:
-    """The export of some images of a plan, for several processes."""
+    """The export of a plan, for several processes."""
     return PlannedExport(
         (out,),
-        tuple(PlanItem(p.entry.id, p.entry.name, _cost_of(p)) for p in images),
+        items,
         plan.project.path.absolute(),
         plan.class_map,
         plan.options,
@@ -223,7 +224,8 @@ def of_plan(
     )
 
 
-def _cost_of(image: ImagePlan) -> float:
+def cost_of(image: ImagePlan) -> float:
+    """What an image is thought to take, in seconds of one core."""
     job = image.job
     if job is None:
         return 0.0
@@ -232,7 +234,7 @@ def _cost_of(image: ImagePlan) -> float:
 
 
 class ExportMaker:
-    """Makes masks of a plan's images; reads each image when it is at it."""
+    """Makes masks of a plan's images; reads each image when it is at it, unless it is handed it."""
 
     def __init__(self, run: PlannedExport, desk: Desk) -> None:
         self._run, self._desk = run, desk
@@ -248,7 +250,8 @@ class ExportMaker:
     def make(self, item: PlanItem) -> Outcome:
         """Make the mask of an image, unless one stands that holds."""
         try:
-            record = self._make(item)
+            image = item.source or self._planned(item)
+            record = self._started().make(image)
         except EngineUnavailableError:
             raise  # of this machine
         except QpmaskError as error:
@@ -257,7 +260,7 @@ class ExportMaker:
             )
         return self._run.outcome(record, None if self._maker is None else self._maker.info)
 
-    def _make(self, item: PlanItem) -> ImageRecord:
+    def _planned(self, item: PlanItem) -> ImagePlan:
         entry = self._entries.get(item.key)
         if entry is None:
             raise ProjectError(f"It is not in {self._run.project} any more.")
@@ -266,15 +269,17 @@ class ExportMaker:
         try:
             plan = make_plan(alone, self._classes, self._options)
         except UnmappedClassError as error:
-            raise OptionsError(
-                error.message, hint="Labels were fixed by the plan: make it anew, or run it again."
-            ) from error
+            raise OptionsError(error.message, hint="Make the plan anew.") from error
+        return replace(plan.images[0], mask_name=self._names[item.key])
+
+    def _started(self) -> ShareMaker:
         if self._maker is None:
+            plan = Plan(self._project, self._classes, self._options, (), ())
             writer = OutputWriter(self._run.out, self._desk.scratch)
             maker = ShareMaker(plan, self._run.choice, writer, self._desk)
             self._check_rules(maker.info)
             self._maker = maker
-        return self._maker.make(replace(plan.images[0], mask_name=self._names[item.key]))
+        return self._maker
 
     def _check_rules(self, info: EngineInfo) -> None:
         planned = self._run.pixel_rules

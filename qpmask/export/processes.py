@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 
+from qpmask.batch.planned import PlanItem
 from qpmask.cluster.processes import in_processes
 from qpmask.engines.base import EngineInfo
 from qpmask.engines.choice import EngineChoice
 from qpmask.events import EngineReady, EngineStarting, Event, Listener
-from qpmask.export.planned import of_plan
+from qpmask.export.planned import cost_of, of_plan
 from qpmask.outputs import OutputWriter
 from qpmask.plan import ImagePlan, Plan
 from qpmask.report import ImageRecord
@@ -38,7 +39,8 @@ def masks_in_processes(
         if not isinstance(event, EngineStarting | EngineReady):  # said once for all
             emit(event)
 
-    run = of_plan(plan, images, choice, info.pixel_rules, folder.path)
+    run = of_plan(plan, (), choice, info.pixel_rules, folder.path)
+    items = [PlanItem(p.entry.id, p.entry.name, cost_of(p), source=p) for p in images]
     n, more = plan.options.workers, " or set --jvm-memory"
-    for _, outcome in in_processes(run, n, folder, pass_on, stop, more=more):
+    for _, outcome in in_processes(run, items, n, folder, pass_on, stop, more=more):
         yield outcome.record

@@ -72,7 +72,7 @@ class PlannedFeatures(PlannedRun[FeatureReport]):
         """What makes features in this process, by the model that it loaded last."""
         options = feature_options(**flat(self.options, "how"))
         return WorkMaker(
-            FeatureWork(options, desk.scratch), by_key(self.items, self._sources()), desk
+            FeatureWork(options, desk.scratch), desk, by_key(self.items, self._sources())
         )
 
     def lost(self, item: PlanItem, why: str) -> Outcome:

@@ -85,7 +85,7 @@ class PlannedPolygons(PlannedRun[ObjectFileReport]):
 
     def maker(self, desk: Desk) -> ItemMaker:
         """What traces masks in this process."""
-        return WorkMaker(self._work(), by_key(self.items, self._sources()), desk)
+        return WorkMaker(self._work(), desk, by_key(self.items, self._sources()))
 
     def lost(self, item: PlanItem, why: str) -> Outcome:
         """The outcome of a mask whose process died."""

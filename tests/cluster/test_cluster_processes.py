@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from conftest import DEMO
 import qpmask
 from qpmask.batch import Reporter
 from qpmask.batch.planned import Desk, ItemMaker, Outcome, PlanItem, WorkRun
-from qpmask.cluster.processes import in_processes
+from qpmask.cluster.processes import by_workers, in_processes
 from qpmask.errors import EngineUnavailableError, Interrupted, OptionsError
 from qpmask.events import ImageFinished, ItemStarted, PhaseStarted, ignore
 from qpmask.export.planned import plan_export_run
@@ -78,10 +79,6 @@ class Deadly:
     def word(self) -> str:
         return str(self.run.word)
 
-    @property
-    def items(self) -> tuple[PlanItem, ...]:
-        return tuple(self.run.items)
-
     def maker(self, desk: Desk) -> ItemMaker:
         return _DeadlyMaker(self, self.run.maker(desk))
 
@@ -111,7 +108,8 @@ def test_an_image_has_two_tries(tmp_path: Path, at_once: Path, times: int) -> No
     marks.mkdir()
     run = Deadly(plan_export_run(DEMO, out, None, NATIVE), "2", times, marks)
     with OutputFolder(out) as folder:
-        pairs = in_processes(run, 2, folder, ignore, threading.Event(), more=" or MORE")
+        never = threading.Event()
+        pairs = in_processes(run, run.run.items, 2, folder, ignore, never, more=" or MORE")
         ended = {item.key: outcome for item, outcome in pairs}
         assert not folder.work_file("workers").exists()
     assert len(list(marks.iterdir())) == times
@@ -130,7 +128,7 @@ def test_an_engine_that_processes_lack_ends_the_run(tmp_path: Path) -> None:
     run = replace(plan_export_run(DEMO, tmp_path, None, NATIVE), pixel_rules="0.1")
     with OutputFolder(tmp_path) as folder:
         with pytest.raises(EngineUnavailableError, match="draws other pixels"):
-            list(in_processes(run, 2, folder, ignore, threading.Event()))
+            list(in_processes(run, run.items, 2, folder, ignore, threading.Event()))
         assert not folder.work_file("workers").exists()
 
 
@@ -198,51 +196,60 @@ class Tell:
         return Told(status, str(error), item)
 
 
-def told(names: list[str], costs: tuple[float, ...], n: int, out: Path) -> list[Told]:
-    things = tuple(Thing(f"/{'x' * 300}/{k}", name) for k, name in enumerate(names))
+def told(
+    names: list[str], n: int, out: Path, listen: Any = ignore, stop: threading.Event | None = None
+) -> Iterator[Told]:
+    """Records of things, each of which costs as much as the second letter of its name says."""
+    things = [Thing(f"/{'x' * 300}/{k}", name) for k, name in enumerate(names)]
     with OutputFolder(out) as folder:
-        run = WorkRun(Tell(), things, costs)
-        pairs = in_processes(run, n, folder, ignore, threading.Event())
-        return [outcome.record for _, outcome in pairs]
+        never = threading.Event()
+        do = by_workers(Tell(), n, folder, listen, stop or never, lambda thing: ord(thing.name[1]))
+        assert do is not None
+        try:
+            for thing, record in do(things):
+                assert thing == record.thing
+                yield record
+        finally:
+            assert not folder.work_file("workers").exists()
 
 
 def test_what_takes_longest_comes_first(tmp_path: Path) -> None:
-    records = told(["a", "b", "c", "d"], (1, 4, 2, 3), 1, tmp_path)
+    costs = {"a": 1, "b": 4, "c": 2, "d": 3}
+    items = [PlanItem(k, k, cost, source=Thing(k, k)) for k, cost in costs.items()]
+    with OutputFolder(tmp_path) as folder:
+        pairs = in_processes(WorkRun(Tell()), items, 1, folder, ignore, threading.Event())
+        records = [outcome.record for _, outcome in pairs]
     assert [record.thing.name for record in records] == ["b", "d", "c", "a"]
     assert len({record.pid for record in records}) == 1, "a process keeps what it has loaded"
 
 
 def test_one_that_fails_costs_no_other(tmp_path: Path) -> None:
-    records = {record.thing.name: record for record in told(["a", "fails", "c"], (), 2, tmp_path)}
+    records = {record.thing.name: record for record in told(["a1", "fails", "c1"], 2, tmp_path)}
     assert {name: record.status for name, record in records.items()} == {
-        "a": "done", "fails": "failed", "c": "done"
+        "a1": "done", "fails": "failed", "c1": "done"
     }  # fmt: skip
     assert "It cannot be." in records["fails"].summary
 
 
 def test_a_stop_ends_what_is_being_done(tmp_path: Path) -> None:
     stop, ended = threading.Event(), []
-    run = WorkRun(Tell(), (Thing("0", "a"), Thing("1", "waits"), Thing("2", "waits")), (3, 2, 1))
 
     def listen(event: object) -> None:
         if isinstance(event, ItemStarted) and event.name == "waits":
             stop.set()
 
-    with OutputFolder(tmp_path) as folder:
-        with pytest.raises(Interrupted):
-            for _, outcome in in_processes(run, 2, folder, listen, stop):
-                ended.append(outcome.record.thing.name)
-        assert not folder.work_file("workers").exists()
-    assert ended == ["a"]
+    with pytest.raises(Interrupted):
+        for record in told(["az", "waits", "waits"], 2, tmp_path, listen, stop):
+            ended.append(record.thing.name)
+    assert ended == ["az"]
 
 
 def test_a_listener_that_fails_leaves_no_process(tmp_path: Path) -> None:
     """As Ctrl-C does where nobody catches it: the run is left from inside."""
-    run = WorkRun(Tell(), (Thing("0", "waits"), Thing("1", "waits")))
 
     def listen(event: object) -> None:
         raise KeyboardInterrupt
 
-    with OutputFolder(tmp_path) as folder, pytest.raises(KeyboardInterrupt):
-        list(in_processes(run, 2, folder, listen, threading.Event()))
+    with pytest.raises(KeyboardInterrupt):
+        list(told(["waits", "waits"], 2, tmp_path, listen))
     assert not multiprocessing.active_children()
