@@ -13,7 +13,7 @@ def show_collection(path: Path, as_json: bool) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from qpmask.cli.console import human_bytes, out_console, print_json
+    from qpmask.cli.console import count_of, human_bytes, out_console, print_json
     from qpmask.collection import MaskCollection
     from qpmask.outputs import path_bytes
 
@@ -57,9 +57,9 @@ def show_collection(path: Path, as_json: bool) -> int:
         lengths = " x ".join(f"{n:.4g}" for n in reversed(data["spacing"]))
         spacing = f", {lengths} {'mm' if data['unit'] == 'millimeter' else 'µm'} a {pixel}"
     arrays = len({row["array"] for row in rows})
-    console.print(f"{path}: {len(rows)} masks of {size} {pixel}s{spacing}",
+    console.print(f"{path}: {count_of(len(rows), 'mask')} of {size} {pixel}s{spacing}",
                   soft_wrap=True, markup=False)  # fmt: skip
-    console.print(f"OME-Zarr 0.5, {arrays} arrays, {human_bytes(data['bytes'])}")
+    console.print(f"OME-Zarr 0.5, {count_of(arrays, 'array')}, {human_bytes(data['bytes'])}")
     grouped = any(row["group"] for row in rows)
     table = Table()
     columns = ["label", "mask", *(["group"] if grouped else []), f"{pixel}s",

@@ -6,10 +6,10 @@ NIfTI (a file a mask, as TotalSegmentator writes them, or label maps), MedMask's
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import imagecodecs
@@ -20,16 +20,16 @@ from qpmask.collection.collection import FOLDER_SUFFIX, MaskCollection
 from qpmask.collection.given import OddNames, check_name
 from qpmask.collection.medmaskfiles import read_medmask
 from qpmask.collection.ngff04 import write_ngff04
+from qpmask.collection.niftifiles import AFFINE, read_nifti, write_nifti
 from qpmask.collection.output import ZIP_SUFFIX
-from qpmask.errors import MaskError, MissingExtraError, OptionsError
+from qpmask.errors import MaskError, OptionsError
 from qpmask.mask import Mask, open_mask
 from qpmask.maskwriter import MaskWriter
-from qpmask.ometiff.omexml import ClassRow
+from qpmask.ometiff.omexml import ClassRow, Color
 from qpmask.outputs import mask_stem, slide_stem, writing
 
 Kind = Literal["nifti", "tiff", "npz", "ome-zarr-0.4"]
 KINDS: tuple[Kind, ...] = ("nifti", "tiff", "npz", "ome-zarr-0.4")
-_AFFINE = "affine"
 _ROWS = 2048
 
 
@@ -101,7 +101,7 @@ def pack(
     if not files:
         raise OptionsError(
             "There are no masks to pack.",
-            hint=f"Files end in {', '.join(sorted(_READERS))}, {ZIP_SUFFIX}.",
+            hint=f"Files end in {', '.join(sorted(_READERS))}.",
         )
     masks: MaskCollection | None = None
     first: Source | None = None
@@ -257,53 +257,26 @@ def _check_place(first: Source, other: Source) -> None:
         a, b = first.how.get(key), other.how.get(key)
         if a is not None and b is not None and not np.allclose(a, b, rtol=1e-3):
             raise MaskError(f"{other.path} has the {key} {b}, and {first.path} {a}.")
-    a, b = (source.how.get("extra", {}).get(_AFFINE) for source in (first, other))
+    a, b = (source.how.get("extra", {}).get(AFFINE) for source in (first, other))
     if a is not None and b is not None and not np.allclose(a, b, rtol=1e-3, atol=1e-3):
         raise MaskError(f"{other.path} lies elsewhere than {first.path}: their affine differs.")
 
 
 def _nifti(path: Path) -> Source:
-    nibabel = _nibabel()
-    try:
-        image = nibabel.load(path)
-        if len(image.shape) != 3:
-            raise ValueError(f"it has the shape {image.shape}, not three axes")
-        spacing = tuple(float(n) for n in image.header.get_zooms()[:3])[::-1]
-        how = {
-            "spacing": spacing if min(spacing) > 0 else None,
-            "extra": {_AFFINE: np.asarray(image.affine, float).tolist()},
-        }
-        names = _label_names(image.header.extensions)
-    except Exception as error:  # nibabel raises many things
-        raise MaskError(f"{path} cannot be read as NIfTI: {error}.") from error
+    found = read_nifti(path)
 
     def masks() -> Iterator[Packed]:
-        try:
-            voxels = np.asarray(image.dataobj).T  # ours are (slices, rows, columns)
-        except Exception as error:
-            raise MaskError(f"{path} cannot be read as NIfTI: {error}.") from error
-        yield from _of_labels(path, _whole(path, voxels), names)
+        yield from _of_labels(path, _whole(path, found.voxels()), found.names, found.colors)
 
-    return Source(path, masks(), how)
+    return Source(path, masks(), {"spacing": found.spacing_mm, "extra": found.extra})
 
 
-def _label_names(extensions: Any) -> dict[int, str]:
-    """Names in the label table that TotalSegmentator and others put into the header."""
-    names: dict[int, str] = {}
-    for extension in extensions:
-        try:
-            content = extension.get_content()
-            text = content if isinstance(content, bytes) else str(content).encode()
-            root = ElementTree.fromstring(text.rstrip(b"\0 "))
-            names.update(
-                {int(one.attrib["Key"]): (one.text or "").strip() for one in root.iter("Label")}
-            )
-        except Exception:  # an extension of another kind
-            continue
-    return {label: name for label, name in names.items() if label and name}
-
-
-def _of_labels(path: Path, values: NDArray[Any], names: dict[int, str]) -> Iterator[Packed]:
+def _of_labels(
+    path: Path,
+    values: NDArray[Any],
+    names: Mapping[int, str] = MappingProxyType({}),
+    colors: Mapping[int, Color] = MappingProxyType({}),
+) -> Iterator[Packed]:
     """A label map as masks: one of the file's name if it has one label and no names."""
     if values.dtype == np.bool_:
         yield Packed(_stem(path), values)
@@ -317,14 +290,16 @@ def _of_labels(path: Path, values: NDArray[Any], names: dict[int, str]) -> Itera
         return
     for label in labels:
         own = label if label > 0 else None
-        yield Packed(names.get(label, f"{_stem(path)} {label}"), values == label, own)
+        name = names.get(label, f"{_stem(path)} {label}")
+        yield Packed(name, values == label, own, colors.get(label))
 
 
 def _whole(path: Path, values: NDArray[Any]) -> NDArray[Any]:
     """Labels that a file holds as numbers with a point."""
     if values.dtype.kind in "bui":
         return values
-    whole = np.asarray(values, np.int64)
+    with np.errstate(invalid="ignore"):  # no numbers, which are no labels
+        whole = np.asarray(values, np.int64)
     if values.dtype.kind != "f" or not np.array_equal(whole, values):
         raise MaskError(f"{path} holds {values.dtype} that are no labels.")
     return whole
@@ -343,7 +318,8 @@ def _medmask(path: Path) -> Source:
             for own, label in mapping.items():
                 is_many = path.suffix == ".mska"
                 full = f"{name} {own}" if is_many else own
-                yield Packed(full, array == label, group=name if is_many else None)
+                group, number = (name, None) if is_many else (None, label)
+                yield Packed(full, array == label, number, group=group)
 
     if isinstance(spacing, list) and len(spacing) == 3:
         how["spacing"] = tuple(float(n) for n in spacing)[::-1]
@@ -413,7 +389,7 @@ def _png(path: Path) -> Source:
             raise MaskError(f"{path} cannot be read as PNG: {error}.") from error
         if values.ndim != 2:
             raise MaskError(f"{path} holds colours, not labels.")
-        yield from _of_labels(path, values, {})
+        yield from _of_labels(path, values)
 
     return Source(path, masks())
 
@@ -452,19 +428,8 @@ _READERS: dict[str, Callable[[Path], Source]] = {
 
 
 def _write_nifti(masks: MaskCollection, name: str, folder: Path, stem: str) -> Path:
-    nibabel = _nibabel()
-    voxels = np.asarray(masks[name][...])
-    voxels = voxels.astype(np.uint8) if voxels.dtype == np.bool_ else voxels
-    affine = masks.extra.get(_AFFINE)
-    if affine is None:
-        affine = np.diag([*(masks.spacing or (1.0,) * 3)[::-1], 1.0])
     target = folder / f"{stem}.nii.gz"
-    part = folder / f".{stem}.part.nii.gz"
-    with writing(target, "The file"):
-        nibabel.save(
-            nibabel.Nifti1Image(voxels.T, np.asarray(affine, float), dtype=voxels.dtype), part
-        )
-        part.replace(target)
+    write_nifti(target, np.asarray(masks[name][...]), masks.spacing, masks.extra)
     return target
 
 
@@ -484,14 +449,3 @@ def _write_tiff(masks: MaskCollection, name: str, folder: Path, stem: str) -> Pa
                 if block.any():
                     writer.write(x, y, block if labels else block * row.label)
     return target
-
-
-def _nibabel() -> Any:
-    try:
-        import nibabel
-    except ImportError as error:
-        raise MissingExtraError(
-            "NIfTI files are read and written by nibabel, which is not installed.",
-            hint='Install it: pip install "qpmask[nifti]".',
-        ) from error
-    return nibabel

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from conftest import Cli
 
 from qpmask import MaskCollection, MaskWriter, open_mask
@@ -55,22 +57,95 @@ def test_nifti_that_lies_elsewhere(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("ct*"))
 
 
-def test_a_label_map_with_its_names_in_the_header(tmp_path: Path) -> None:
+LABEL_TABLE = (
+    b'<?xml version="1.0" encoding="UTF-8"?> <CaretExtension>  <Date><![CDATA[2013-07-14]]></Date>'
+    b'<VolumeInformation Index="0">   <LabelTable>\n'
+    b'<Label Key="0" Red="0" Green="0" Blue="0" Alpha="0"><![CDATA[???]]></Label>'
+    b'<Label Key="1" Red="1.0" Green="0.501960784" Blue="0" Alpha="1"><![CDATA[spleen]]></Label>\n'
+    b'<Label Key="5" Red="0" Green="0.1" Blue="7" Alpha="1"><![CDATA[liver]]></Label>\n'
+    b'<Label Key="9" Red="0" Green="0" Blue="0" Alpha="1"><![CDATA[brain]]></Label>\n'
+    b"</LabelTable> <VolumeType><![CDATA[Label]]></VolumeType> </VolumeInformation>"
+    b"</CaretExtension>\n              "
+)
+
+
+@pytest.mark.parametrize("code", [0, 30])  # what TotalSegmentator has, and what it should be
+def test_a_label_map_with_names_and_colours_in_its_header(code: int, tmp_path: Path) -> None:
     nibabel = pytest.importorskip("nibabel")
     labels = np.zeros(VOLUME, np.uint8)
-    labels[2:5, 3:8], labels[7:9, :5] = 1, 5
+    labels[2:5], labels[6:9, 4:8] = 1, 5
+    labels[11, 19, 15] = 7  # has no name
     image = nibabel.Nifti1Image(labels.T, np.eye(4))
-    text = (
-        b'<?xml version="1.0"?><CaretExtension><VolumeInformation><LabelTable>'
-        b'<Label Key="1"><![CDATA[spleen]]></Label><Label Key="5"><![CDATA[liver]]></Label>'
-        b"</LabelTable></VolumeInformation></CaretExtension>"
-    )
-    image.header.extensions.append(nibabel.nifti1.Nifti1Extension(0, text))
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension(6, b"<a comment"))
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension(code, LABEL_TABLE))
     nibabel.save(image, tmp_path / "all.nii.gz")
     pack([tmp_path / "all.nii.gz"], tmp_path / "ct.ozx")
     with MaskCollection(tmp_path / "ct.ozx") as masks:
-        assert {row.name: row.label for row in masks.rows()} == {"spleen": 1, "liver": 5}
+        found = {row.name: (row.label, row.color) for row in masks.rows()}
+        assert found == {"spleen": (1, (255, 128, 0)), "liver": (5, None), "all 7": (7, None)}
         assert np.array_equal(masks.flat[:], labels)
+
+
+@pytest.mark.parametrize(
+    "unit, factor, dtype, codes",
+    [("mm", 1, np.int16, (1, 1)), ("micron", 1e-3, np.uint8, (0, 2)), ("unknown", 1, "f4", (3, 0))],
+)
+def test_nifti_comes_back_with_its_geometry_units_and_type(
+    unit: str, factor: float, dtype: Any, codes: tuple[int, int], tmp_path: Path
+) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    affine = np.array([[0, -2, 0, 5], [1.5, 0, 0, -7], [0, 0, 3, 30], [0, 0, 0, 1.0]])
+    before = {}
+    for number, name in enumerate(("liver", "CON", "rib_left_1")):
+        image = nibabel.Nifti1Image(organ(number).T.astype(dtype), affine)
+        image.header.set_xyzt_units(unit)
+        image.set_qform(affine, codes[0])
+        image.set_sform(affine, codes[1])
+        nibabel.save(image, tmp_path / f"{name}.nii.gz")
+        before[name] = nibabel.load(tmp_path / f"{name}.nii.gz")
+    pack([tmp_path], tmp_path / "ct.ozx")
+    with MaskCollection(tmp_path / "ct.ozx") as masks:
+        assert masks.spacing == pytest.approx([3 * factor, 2 * factor, 1.5 * factor])
+        assert all(masks[name].dtype == bool for name in masks)
+    files = unpack(tmp_path / "ct.ozx", tmp_path / "back")
+    names = {path.name.removesuffix(".nii.gz").lstrip("_"): path for path in files}
+    assert set(names) == set(before)  # a name that Windows keeps has an underscore in front
+    for name, path in names.items():
+        after = nibabel.load(path)
+        assert np.array_equal(np.asarray(after.dataobj), np.asarray(before[name].dataobj))
+        assert np.allclose(after.affine, before[name].affine)
+        assert after.get_data_dtype() == before[name].get_data_dtype()
+        assert after.header.get_zooms() == pytest.approx(before[name].header.get_zooms())
+        for key in ("xyzt_units", "qform_code", "sform_code"):
+            assert after.header[key] == before[name].header[key], key
+
+
+def test_nifti_that_is_none(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    path = tmp_path / "x.nii.gz"
+    four = organ(0).T.astype(np.uint8)[..., None]
+    nibabel.save(nibabel.Nifti1Image(four, np.eye(4)), path)  # a fourth axis of one
+    pack([path], tmp_path / "ct.ozx")
+    with MaskCollection(tmp_path / "ct.ozx") as masks:
+        assert np.array_equal(masks["x"][:], organ(0))
+    for values in (np.repeat(four, 2, axis=3), np.full(VOLUME, 0.5), np.full(VOLUME, np.nan)):
+        nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), path)
+        with pytest.raises(MaskError, match=r"x\.nii\.gz"):
+            pack([path], tmp_path / "other.ozx")
+    path.write_bytes(b"no such file")
+    with pytest.raises(MaskError, match=r"x\.nii\.gz"):
+        pack([path], tmp_path / "other.ozx")
+    assert not (tmp_path / "other.ozx").exists()
+
+
+def test_pages_of_a_tiff(tmp_path: Path) -> None:
+    pages = np.stack([organ(k)[0] for k in range(4)])
+    tifffile.imwrite(tmp_path / "stack.tif", pages * np.uint8(255), photometric="minisblack")
+    names = pack([tmp_path / "stack.tif"], tmp_path / "s.ozx")
+    assert names == ("stack 1", "stack 2", "stack 3", "stack 4")
+    with MaskCollection(tmp_path / "s.ozx") as masks:
+        for name, page in zip(names, pages, strict=True):
+            assert np.array_equal(masks[name][:], page)
 
 
 def medmask_array(array: np.ndarray) -> bytes:
@@ -121,6 +196,7 @@ def test_medmask_reads_and_writes_the_same(tmp_path: Path) -> None:
     with_two.add_segmask(medmask.SegmentationMask(organ(3), {"kidney": 1}), "kidney")
     pack([tmp_path / "ct.msk", tmp_path / "ct.mska"], tmp_path / "ct.ozx")
     with MaskCollection(tmp_path / "ct.ozx") as masks:
+        assert (masks.row("liver").label, masks.row("spleen").label) == (1, 7)
         assert np.array_equal(masks["liver"][:], labels == 1)
         assert np.array_equal(masks["spleen"][:], labels == 7)
         assert np.array_equal(masks["kidney"][:], organ(3))
