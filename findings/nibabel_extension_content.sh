@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # nibabel's get_content() of a NIfTI header extension that Connectome Workbench writes raises NotImplementedError.
 # nibabel 5.4.2 (5.2.1 returns the bytes). Extensions 0 (ignore), 4 (AFNI), 6 (comment) and of codes without a name
-# work; 18 to 42, of which 30 is Caret (label names and colours), are read as the base class, in which get_content, kept for
-# "backwards compatibility", is not implemented, and whose message is empty. `.content` has the bytes. Code that
-# skips extensions that it cannot read loses the names of labels in silence.
+# work; 18 to 42, of which 30 is Caret (label names and colours), are read as the base class, in which get_content,
+# kept for "backwards compatibility", is not implemented, and whose error has no words. `.content` has the bytes. Code
+# that skips extensions that it cannot read loses the names of labels in silence.
 # Seen: "5.2.1: 0 bytes, 4 bytes, 6 bytes, 30 bytes, 40 bytes, 99 bytes; 5.4.2: 0 bytes, 4 bytes, 6 bytes,
 # 30 NotImplementedError(), 40 NotImplementedError(), 99 bytes".
 set -euo pipefail

@@ -60,10 +60,10 @@ class NiftiLabels:
             It is damaged.
         """
         try:
-            found = np.asarray(self.image.dataobj)
+            found: NDArray[Any] = np.asarray(self.image.dataobj)
         except Exception as error:  # nibabel raises many things
             raise MaskError(f"{self.path} cannot be read as NIfTI: {error}.") from error
-        return found.reshape(found.shape[:3]).T
+        return np.transpose(found.reshape(found.shape[:3]))
 
 
 def read_nifti(path: Path) -> NiftiLabels:
