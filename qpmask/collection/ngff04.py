@@ -2,7 +2,7 @@
 
 They know no 0.5, no zip, and no ``labels`` (QuPath 0.6 and 0.7, Bio-Formats' OME-Zarr reader
 0.6.0), so the flattened mask is all that goes there: Zarr 2, one file a chunk. Chunks are zlib's:
-Bio-Formats by itself has no library for Blosc. It takes the pixel size from ``OME/METADATA.ome.xml``
+Bio-Formats itself has no library for Blosc. It takes the pixel size from ``OME/METADATA.ome.xml``
 alone, which QuPath's own OME-Zarr has too.
 """
 

@@ -247,7 +247,7 @@ def blocks(side_px: int, number: int) -> Iterator[tuple[tuple[int, int], np.ndar
             a, b = (np.clip(e - left, 0, block.shape[1]) for e in (first, end))
             some = np.argwhere(a < b)
             if len(some):
-                for (row_number, k), start, stop in zip(
+                for (row_number, _), start, stop in zip(
                     some.tolist(), a[a < b].tolist(), b[a < b].tolist(), strict=True
                 ):
                     block[row_number, start:stop] = True
