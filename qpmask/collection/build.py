@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from qpmask.collection import chunkbits, metadata
 from qpmask.collection.arrays import THREADS, Layer
 from qpmask.collection.chunkbits import Bits
-from qpmask.collection.codecs import ChunkCodec, of_integers, of_many, of_one, pack_shard
+from qpmask.collection.codecs import (
+    ChunkCodec,
+    of_integers,
+    of_many,
+    of_one,
+    of_picture,
+    pack_shard,
+)
 from qpmask.collection.container import ROOT
 from qpmask.collection.grid import STEP, Grid, Position, pyramid
 from qpmask.collection.layers import share
@@ -92,7 +99,9 @@ def build(
     root_type = stored_type("bool", max((row.label for row in everything), default=1))
     if is_root and planned[0].copied is not None:
         root_type = planned[0].copied.dtype
-    root_codec = planned[0].codec if is_root else of_many(n_axes)
+    root_codec = of_many(n_axes) if is_full else of_picture(n_axes)
+    if is_root:
+        root_codec = planned[0].codec
 
     _documents(out, about, planned, root_grids, grids, (root_type, root_codec), everything)
     for one in planned:

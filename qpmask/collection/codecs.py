@@ -190,6 +190,11 @@ def of_many(n_axes: int) -> ChunkCodec:
     return ChunkCodec("runs", 9) if n_axes == 2 else ChunkCodec("zstd", 17)
 
 
+def of_picture(n_axes: int) -> ChunkCodec:
+    """For a coarse picture of several masks."""
+    return of_many(n_axes) if n_axes == 2 else ChunkCodec("zstd", 18)
+
+
 def of_integers(n_axes: int) -> ChunkCodec:
     """For a mask of integers."""
     return ChunkCodec("zstd", 9 if n_axes == 2 else 17)
