@@ -9,23 +9,28 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import shutil
 import signal
+import sys
 import threading
 import time
+import types
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from qpmask.batch import EndsRun, Work
 from qpmask.batch.planned import Outcome, PlanItem, Run, WorkRun
 from qpmask.cluster.bench import Bench, scratch_of
 from qpmask.cluster.coordinator import Coordinator
-from qpmask.cluster.records import Found
-from qpmask.errors import Interrupted, QpmaskError
+from qpmask.cluster.records import Found, file_key
+from qpmask.errors import Interrupted, OptionsError, QpmaskError
 from qpmask.outputs import OutputWriter
 from qpmask.outputs.claims import CLAIMS_FOLDER
 
@@ -34,9 +39,10 @@ _TRIES = 2  # an item has, if its process dies
 _ENDING_S = 60.0
 _DIED = (
     "The process that worked on it died, twice. It may have run out of memory: use fewer "
-    "workers{more}. A Python script that starts workers needs 'if __name__ == \"__main__\":' "
-    "around what it does."
+    "workers{more}."
 )
+_BEGUN, _STOP = "begun", "stop"  # what processes tell and are told beside events and items
+_starting = threading.Lock()
 
 ItemT = TypeVar("ItemT", bound=Any)
 RecordT = TypeVar("RecordT", bound=Any)
@@ -91,9 +97,16 @@ def in_processes(
     ------
     Interrupted
         The run was asked to stop; processes end after the step they are at.
+    OptionsError
+        This process may not have others.
     QpmaskError
         Nothing of it can be done, such as where an engine cannot start.
     """
+    if multiprocessing.current_process().daemon:
+        raise OptionsError(
+            "A daemonic process, such as one of a pool, cannot have workers.",
+            hint="Use one worker there.",
+        )
     place = _OwnPlace(run, folder.work_file(_FOLDER))
     try:
         with _Processes(place, min(n, len(items)), emit, more) as pool:
@@ -140,34 +153,58 @@ def by_workers(
 class _Worker:
     """A process, and the item that it is at."""
 
-    def __init__(self, place: _OwnPlace, stop: Any, n: int) -> None:
+    def __init__(self, place: _OwnPlace, n: int) -> None:
         # Not fork: threads and open slides do not survive it.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.item: PlanItem | None = None
-        self.process = context.Process(target=_work, args=(theirs, place, stop, n), daemon=False)
-        with _without_interrupts():
+        self.process = context.Process(target=_work, args=(theirs, place, n), daemon=False)
+        with _without_main():
             self.process.start()
         theirs.close()  # so that its end is seen here
 
     def give(self, item: PlanItem) -> None:
         self.item = item
-        with contextlib.suppress(OSError):  # it is dead, which shows when it is listened to
-            self.connection.send(item)
+        self.tell(item)
 
-    def end(self) -> None:
-        """Wait for its end; what it still says is of no use."""
+    def tell(self, what: object) -> None:
+        with contextlib.suppress(OSError):  # it is dead, which shows when it is listened to
+            self.connection.send(what)
+
+    def end(self) -> int | None:
+        """Wait for its end; what it still says is of no use. Its exit code."""
         end = time.monotonic() + _ENDING_S
+        self.tell(None)
         with contextlib.suppress(EOFError, OSError):
-            self.connection.send(None)
             while self.connection.poll(max(0.0, end - time.monotonic())):
-                self.connection.recv()
+                self.connection.recv_bytes()
         self.process.join(max(0.0, end - time.monotonic()))
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
+        self.kill()
+        self.process.join()
+        code = self.process.exitcode
         self.connection.close()
         self.process.close()
+        return code
+
+    def kill(self) -> None:
+        with contextlib.suppress(ValueError):  # it was closed
+            self.process.kill()
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Begin processes without the script that is run: each would run it again, if it has a file.
+
+    They need nothing of it. Otherwise scripts need ``if __name__ == "__main__"``, and those that
+    come by a pipe cannot have processes.
+    """
+    with _starting:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 @contextlib.contextmanager
@@ -176,6 +213,7 @@ def _without_interrupts() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()  # if a process has to start it, it lets interrupts in again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # it is inherited
     try:
         yield
@@ -188,29 +226,47 @@ class _Processes:
 
     def __init__(self, place: _OwnPlace, size: int, emit: Callable[[Any], None], more: str) -> None:
         self._place, self.size, self._emit, self._more = place, size, emit, more
-        self._stop = multiprocessing.get_context("spawn").Event()
         self._workers: list[_Worker] = []
         self._deaths: Counter[str] = Counter()
+        self._any_begun = self._stopped = False
 
     def __enter__(self) -> _Processes:
         return self
 
     def __exit__(self, *args: object) -> None:
         self.stop()
-        for worker in self._workers:
-            worker.end()
+        try:
+            for worker in self._workers:
+                worker.end()
+        except BaseException:  # Ctrl-C again
+            for worker in self._workers:
+                worker.kill()
+            raise
 
     def stop(self) -> None:
         """Tell the processes to end what they are at, and nothing more."""
-        self._stop.set()
+        # No Event of multiprocessing: a process that is killed while it looks keeps its lock.
+        self._stopped = True
+        for worker in self._workers:
+            worker.tell(_STOP)
 
     def submit(self, item: PlanItem, before: Found | None = None) -> None:
         """Have an item done by an idle process."""
         worker = next((worker for worker in self._workers if worker.item is None), None)
         if worker is None:
-            worker = _Worker(self._place, self._stop, self.size)
-            self._workers.append(worker)
+            worker = self._started()
         worker.give(item)
+
+    def _started(self) -> _Worker:
+        try:
+            with _without_interrupts():  # so that none is lost between its start and the list
+                self._workers.append(_Worker(self._place, self.size))
+        except OSError as error:
+            raise QpmaskError(
+                f"Another process cannot be started: {error.strerror or error}.",
+                hint="Use fewer workers. What was done is kept.",
+            ) from error
+        return self._workers[-1]
 
     def ended(self, limit_s: float) -> Iterator[tuple[PlanItem, Outcome | str]]:
         """Items that ended, with what became of them, or why they are given up."""
@@ -224,7 +280,9 @@ class _Processes:
             except (EOFError, OSError):
                 yield from self._died(worker, item)
                 continue
-            if isinstance(said, Outcome):
+            if said == _BEGUN:
+                self._any_begun = True
+            elif isinstance(said, Outcome):
                 worker.item = None
                 yield item, said
             elif isinstance(said, Exception):
@@ -235,11 +293,19 @@ class _Processes:
     def _died(self, worker: _Worker, item: PlanItem) -> Iterator[tuple[PlanItem, Outcome | str]]:
         self._workers.remove(worker)
         pid = worker.process.pid
-        worker.end()
+        code = worker.end()
         assert pid is not None
         shutil.rmtree(scratch_of(self._place.folder, pid), ignore_errors=True)
+        # Where nobody can tell that its holder is dead, the next one would wait for it.
+        for claim in self._place.claims_folder.glob(f"{file_key(item.claimed_as)}.*.claim"):
+            claim.unlink(missing_ok=True)
         self._deaths[item.key] += 1
-        if self._stop.is_set():
+        if not self._any_begun and self._deaths.total() >= _TRIES:
+            raise QpmaskError(
+                f"Processes end before they have begun (exit code {code}).",
+                hint="Look at what they said, and for memory; one worker needs no process.",
+            )
+        if self._stopped:
             yield item, Outcome("interrupted", False, "The run was interrupted.", {})
             return
         if self._deaths[item.key] < _TRIES:
@@ -251,34 +317,52 @@ class _Processes:
 # -- in the process -----------------------------------------------------------------------------
 
 
-def _work(connection: Connection, place: _OwnPlace, stop: Any, n: int) -> None:
+def _work(connection: Connection, place: _OwnPlace, n: int) -> None:
     """Do items as they come, until None does."""
     # The run decides what Ctrl-C means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    sending = threading.Lock()
+    sending, stop, told = threading.Lock(), threading.Event(), SimpleQueue[Any]()
+    threading.Thread(target=_listen, args=(connection, told, stop), daemon=True).start()
 
     def send(what: object) -> None:
         with sending:
-            connection.send(what)
+            try:
+                connection.send(what)
+            except OSError:
+                os._exit(1)  # the run is gone
 
+    send(_BEGUN)
     try:
         with Bench(place, 1, send, stop, n) as bench:
-            while (item := connection.recv()) is not None:
+            while (item := told.get()) is not None:
+                if isinstance(item, Exception):
+                    raise item
                 send(bench.settle(item, None))
     except EndsRun as ended:
         send(ended.error)
-    except EOFError:
-        return  # the run is gone
     except Exception as error:
+        send(_sent(error))
+
+
+def _listen(connection: Connection, told: SimpleQueue[Any], stop: threading.Event) -> None:
+    """Hear what the run tells, whatever is being done meanwhile; die with it."""
+    while True:
         try:
-            send(error)
-        except Exception:  # one that cannot be pickled
-            send(QpmaskError(f"{type(error).__name__}: {error}"))
+            said = connection.recv()
+        except (EOFError, OSError):
+            os._exit(1)
+        except Exception as error:  # an item that cannot be read
+            said = error
+        if said == _STOP:
+            stop.set()
+        else:
+            told.put(said)
 
 
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _sent(error: Exception) -> Exception:
+    """An error, or what it says if it cannot be told another process."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return QpmaskError(f"{type(error).__name__}: {error}")
+    return error

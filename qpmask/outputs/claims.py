@@ -32,6 +32,7 @@ CLAIMS_FOLDER = "claims"
 STALE_S = 120.0
 _TOUCH_EVERY_S = 15.0
 _ELSEWHERE = ".elsewhere"
+_PIDS_TELL = os.name != "nt"  # there, to ask whether a process is alive would end it
 _NAME = re.compile(r"(.+)\.(\d+)\.claim")
 
 
@@ -149,7 +150,8 @@ def is_stale(path: Path, now: Callable[[], float]) -> bool:
         touched = path.stat().st_mtime
     except OSError:
         return True  # given back just now
-    if holder.get("host") == socket.gethostname() and holder.get("boot") == _boot():
+    here = holder.get("host") == socket.gethostname() and holder.get("boot") == _boot()
+    if here and _PIDS_TELL:
         return not _is_alive(holder.get("pid"))
     return now() - touched > STALE_S
 
@@ -249,8 +251,6 @@ def _now(folder: Path) -> float:
 def _is_alive(pid: object) -> bool:
     if not isinstance(pid, int):
         return False
-    if os.name == "nt":  # there, signal 0 would end it
-        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -74,6 +74,17 @@ def test_what_a_dead_process_of_this_machine_held_is_free_at_once(tmp_path: Path
         assert not other.take("5")
 
 
+def test_where_nobody_can_ask_for_a_process_time_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qpmask.outputs.claims._PIDS_TELL", False)
+    with Claims(tmp_path) as one:
+        assert one.take("5")
+        assert claimed(tmp_path) == {"5": True}
+        os.utime(tmp_path / "5.1.claim", (1, 1))
+        assert claimed(tmp_path) == {"5": False}
+
+
 def test_what_another_machine_held_is_free_after_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ import qpmask
 from qpmask.batch import Reporter
 from qpmask.batch.planned import Desk, ItemMaker, Outcome, PlanItem, WorkRun
 from qpmask.cluster.processes import by_workers, in_processes
-from qpmask.errors import EngineUnavailableError, Interrupted, OptionsError
+from qpmask.errors import EngineUnavailableError, Interrupted, OptionsError, QpmaskError
 from qpmask.events import ImageFinished, ItemStarted, PhaseStarted, ignore
 from qpmask.export.planned import plan_export_run
 from qpmask.outputs import OutputFolder
@@ -149,6 +149,61 @@ def test_an_interrupt_while_processes_begin(tmp_path: Path) -> None:
     assert "Traceback" not in said
 
 
+def test_a_script_needs_no_main(tmp_path: Path) -> None:
+    """Nor a file, as one that comes by a pipe."""
+    script = (
+        "import sys, qpmask\n"
+        "options = qpmask.export_options(engine='native', workers=2)\n"
+        "report = qpmask.export_masks(sys.argv[1], sys.argv[2], None, options)\n"
+        "print({record.status for record in report})\n"
+    )
+    file = tmp_path / "script.py"
+    file.write_text(script)
+    for name, piped in ((str(file), None), ("-", script)):
+        ran = subprocess.run(
+            [sys.executable, name, str(DEMO), str(tmp_path / f"of {len(name)}")],
+            input=piped, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (ran.stdout, ran.stderr) == ("{'done'}\n", "")
+
+
+class Faulty:
+    """A run that something is wrong with."""
+
+    word = "thing"
+
+    def maker(self, desk: Desk) -> ItemMaker:
+        raise OfThreeError(1, 2, 3)
+
+    def lost(self, item: PlanItem, why: str) -> Outcome:
+        raise AssertionError
+
+
+class OfThreeError(Exception):
+    """An error that can be pickled, and not be made anew of that."""
+
+    def __init__(self, one: int, two: int, three: int) -> None:
+        super().__init__(f"{one} {two} {three}")
+
+
+class Stillborn(Faulty):
+    """No process survives to get it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (9,)
+
+
+@pytest.mark.parametrize(
+    ("run", "says"),
+    [(Faulty(), "OfThreeError: 1 2 3"), (Stillborn(), "before they have begun.*code 9")],
+)
+def test_what_ends_processes_ends_the_run_in_words(tmp_path: Path, run: Any, says: str) -> None:
+    items = [PlanItem(key, key, 0) for key in "ab"]
+    with OutputFolder(tmp_path) as folder, pytest.raises(QpmaskError, match=says):
+        list(in_processes(run, items, 2, folder, ignore, threading.Event()))
+    assert not multiprocessing.active_children()
+
+
 # -- any work -----------------------------------------------------------------------------------
 
 
@@ -232,11 +287,13 @@ def test_one_that_fails_costs_no_other(tmp_path: Path) -> None:
 
 
 def test_a_stop_ends_what_is_being_done(tmp_path: Path) -> None:
-    stop, ended = threading.Event(), []
+    stop, ended, waiting = threading.Event(), [], set()
 
     def listen(event: object) -> None:
         if isinstance(event, ItemStarted) and event.name == "waits":
-            stop.set()
+            waiting.add(event.key)
+            if len(waiting) == 2:  # so that the first is done
+                stop.set()
 
     with pytest.raises(Interrupted):
         for record in told(["az", "waits", "waits"], 2, tmp_path, listen, stop):
