@@ -10,6 +10,8 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +69,7 @@ class Inventory:
     _class: npt.NDArray[np.int32]
     _off_plane: npt.NDArray[np.bool_]
     _classes: tuple[str, ...]
-    _ids: npt.NDArray[np.bytes_]
+    _ids: npt.NDArray[Any]
     _missing: npt.NDArray[np.bool_]
     _empty: Mapping[str, npt.NDArray[np.bool_]]
 
@@ -135,6 +137,8 @@ class Inventory:
 
     def ids(self, rows: tuple[int, ...]) -> tuple[str | None, ...]:
         """Object ids at these positions; None for objects from before QuPath 0.4."""
+        if self._ids.dtype == np.uint8:
+            return tuple(str(UUID(bytes=self._ids[row].tobytes())) for row in rows)
         return tuple(i.decode("ascii") or None for i in self._ids[list(rows)].tolist())
 
     def _of(self, objects: str) -> npt.NDArray[np.bool_]:
@@ -166,10 +170,36 @@ def read_inventory(entry: ImageEntry) -> Inventory:
         _class=objects.class_index,
         _off_plane=(z < 0) | (z >= entry.size_z) | (t < 0) | (t >= entry.size_t),
         _classes=names,
-        _ids=objects.ids,
+        _ids=_packed_ids(objects.ids),
         _missing=objects.missing,
         _empty=_empty(objects),
     )
+
+
+def _packed_ids(ids: npt.NDArray[np.bytes_]) -> npt.NDArray[Any]:
+    """UUIDs as 16 bytes each, uint8 (n, 16); as they are if one of them is none, or written else.
+
+    An image may have a million, and they are kept until its mask is made.
+    """
+    text = ids.view(np.uint8).reshape(len(ids), -1)
+    if text.shape[1] != 36 or (text[:, _DASHES] != ord("-")).any():
+        return ids
+    packed = np.empty((len(ids), 16), np.uint8)
+    for i, at in enumerate(_DIGITS.tolist()):
+        value = _VALUE_OF[text[:, at]]
+        if (value > 15).any():
+            return ids
+        if i % 2 == 0:
+            packed[:, i // 2] = value << 4
+        else:
+            packed[:, i // 2] |= value
+    return packed
+
+
+_DASHES = np.array([8, 13, 18, 23])
+_DIGITS = np.delete(np.arange(36), _DASHES)
+_VALUE_OF = np.full(256, 255, np.uint8)
+_VALUE_OF[list(b"0123456789abcdef")] = np.arange(16)
 
 
 def _cores(objects: ImageObjects) -> dict[int, Core]:

@@ -96,8 +96,7 @@ class NativeEngine(Engine):
             classes = objects.class_index[drawn.row] if job.render.instances else None
             scene = _Scene(rois, drawn, classes)
             del objects
-            if len(drawn.row) >= _MANY_OBJECTS:
-                give_memory_back()
+            _give_back(drawn)
         watch.check()
         return _NativeRendering(job, scene, self._threads, _GRIDS[self._rules], watch)
 
@@ -133,6 +132,7 @@ class _NativeRendering(Rendering):
             if grid is None:
                 self._refuse_multipolygons()
             self._first = self._plane(0)  # what cannot be drawn is said before the first tile
+            _give_back(scene.drawn)
 
     def tiles(self) -> Iterator[Tiles]:
         """Strips of tiles plane by plane, row by row."""
@@ -232,3 +232,9 @@ class _NativeRendering(Rendering):
     def close(self) -> None:
         """Let go of the objects."""
         self._scene = self._watcher = self._first = None
+
+
+def _give_back(drawn: Drawn) -> None:
+    """Give back the memory of columns that were let go, if they were of many objects."""
+    if len(drawn.row) >= _MANY_OBJECTS:
+        give_memory_back()
