@@ -89,6 +89,7 @@ class Display:
         self._reasons: set[str] = set()  # why images failed, as far as it was said
         self._tasks: dict[str, TaskID] = {}
         self._said: dict[str, float] = {}
+        self._places: dict[str, int] = {}  # of images under way, in the order of their start
         self._totals: dict[str, tuple[str, int]] = {}
         self._overall = Progress(
             TextColumn("[bold]{task.description}"),
@@ -168,12 +169,14 @@ class Display:
 
     def _on_image(self, event: ImageStarted) -> None:
         name = self._names.setdefault(event.entry_id, event.name)
+        self._places[event.entry_id] = self._n_finished + len(self._places) + 1
         if self._fancy:
             self._tasks[event.entry_id] = self._images.add_task(
                 escape(shortened(name, self._room)), total=event.n_tiles, phase="reading"
             )
         else:
-            self._say(f"{self._place()} {name}: {count_of(event.n_tiles, 'tile')}")
+            place = self._place(event.entry_id)
+            self._say(f"{place} {name}: {count_of(event.n_tiles, 'tile')}")
             self._said[event.entry_id] = time.monotonic()
 
     def _on_phase(self, event: PhaseStarted) -> None:
@@ -193,7 +196,8 @@ class Display:
             phase, total = self._totals.get(event.entry_id, ("", 0))
             name = self._names.get(event.entry_id, event.entry_id)
             memory = f", {self._memory}" if self._memory else ""
-            self._say(f"{self._place()} {name}: {phase} {event.done:,} of {total:,} tiles{memory}")
+            place = self._place(event.entry_id)
+            self._say(f"{place} {name}: {phase} {event.done:,} of {total:,} tiles{memory}")
 
     def _on_memory(self, event: JvmMemory) -> None:
         used, limit = event.used_bytes / 2**30, event.max_bytes / 2**30
@@ -202,6 +206,7 @@ class Display:
             self._overall.update(self._run, memory=self._memory)
 
     def _on_finished(self, record: ImageRecord) -> None:
+        self._places.pop(record.entry_id, None)
         if record.status != "interrupted":
             self._n_finished += 1
         task = self._tasks.pop(record.entry_id, None)
@@ -250,5 +255,6 @@ class Display:
         self._reasons.add(reason)
         return str(record.error)
 
-    def _place(self) -> str:
-        return f"[{self._n_finished + 1}/{self._n_images}]"
+    def _place(self, entry_id: str) -> str:
+        """Place of an image under way."""
+        return f"[{self._places.get(entry_id, self._n_finished + 1)}/{self._n_images}]"

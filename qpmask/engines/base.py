@@ -302,7 +302,15 @@ class Rendering(ABC):
 
 
 class Engine(ABC):
-    """Draws label tiles. One process uses one engine for one image at a time."""
+    """Draws label tiles. One process uses one engine for one image at a time.
+
+    Attributes
+    ----------
+    may_overlap : bool
+        Whether a mask may be checked, on another thread, while the next one is drawn.
+    """
+
+    may_overlap = False
 
     @abstractmethod
     def probe(self) -> EngineInfo:

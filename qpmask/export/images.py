@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -137,8 +139,10 @@ class ImagesOfRun:
         if not todo:
             return
         elsewhere = self._elsewhere if len(todo) > 1 else None
-        for record in self._here(todo) if elsewhere is None else self._in_workers(todo, elsewhere):
-            self._finish(record)
+        made = self._here(todo) if elsewhere is None else self._in_workers(todo, elsewhere)
+        with closing(made) as records:
+            for record in records:
+                self._finish(record)
 
     def finished_records(self) -> tuple[ImageRecord, ...]:
         """Records of all images, those not reached included, in the project's order."""
@@ -179,11 +183,17 @@ class ImagesOfRun:
             return record_for(image, "failed", error=error)
         return record
 
-    def _here(self, todo: Iterable[ImagePlan]) -> Iterator[ImageRecord]:
+    def _here(self, todo: Iterable[ImagePlan]) -> Generator[ImageRecord]:
         maker = self.started()
-        for image in todo:
+        left = deque(todo)
+
+        def until_stopped() -> Iterator[ImagePlan]:
+            while left and not self._stop.is_set():
+                yield left.popleft()
+
+        yield from maker.make_each(until_stopped())
+        if left:
             self._check_stop()
-            yield maker.make(image)
 
     def started(self) -> MaskMaker:
         """What makes masks, with its engine started."""
@@ -206,7 +216,9 @@ class ImagesOfRun:
             counter,
         )
 
-    def _in_workers(self, todo: Sequence[ImagePlan], elsewhere: Elsewhere) -> Iterator[ImageRecord]:
+    def _in_workers(
+        self, todo: Sequence[ImagePlan], elsewhere: Elsewhere
+    ) -> Generator[ImageRecord]:
         self._emit(EngineStarting(self._probed.name, self._engine.compiles))
         self._engine.compile()
         n = min(self._plan.options.workers, len(todo))

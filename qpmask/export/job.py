@@ -10,12 +10,14 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from qpmask.engines.base import Engine, RenderJob, Sight, Watch
+from qpmask.common.machine import n_cores
+from qpmask.engines.base import Engine, EngineInfo, RenderJob, Sight, Watch
 from qpmask.errors import (
     DataFileError,
     EngineUnavailableError,
@@ -24,7 +26,7 @@ from qpmask.errors import (
     QpmaskError,
     UnsupportedByEngineError,
 )
-from qpmask.events import ImageStarted, JvmMemory, Listener, PhaseStarted, TilesDone
+from qpmask.events import Event, ImageStarted, JvmMemory, Listener, PhaseStarted, TilesDone
 from qpmask.export.records import (
     done_record,
     for_report,
@@ -58,6 +60,22 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SAY_EVERY_S = 0.05  # often enough for a display, seldom enough to cost nothing
+
+
+_Result = TypeVar("_Result")
+
+
+class _Drawn(NamedTuple):
+    """A mask that was drawn and written, and is not checked."""
+
+    image: ImagePlan
+    job: RenderJob
+    info: EngineInfo
+    part: Path
+    n_tiles: int
+    written: WriteResult
+    sight: Sight | None
+    began: float
 
 
 @dataclass(frozen=True)
@@ -97,9 +115,65 @@ class MaskMaker:
         Whatever goes wrong ends up in the record; an older mask of the same name stays until the
         new one has passed its check.
         """
+        return self._finished(self._drawn(image))
+
+    def make_each(self, images: Iterable[ImagePlan]) -> Iterator[ImageRecord]:
+        """Records of images in their order: one is checked while the next one is drawn.
+
+        So it is where there is a processor for it, and an engine that leaves it to us. As in
+        :meth:`make` no mask has its name before its check. Left early, by an error or an
+        interruption, it waits for the check under way, which hears of ``stop``, and leaves nothing.
+        """
+        if not self.engine.may_overlap or self.verifier or self.counter or n_cores() == 1:
+            yield from map(self.make, images)
+            return
+        lock = threading.Lock()
+
+        def emit(event: Event) -> None:
+            with lock:
+                self.emit(event)
+
+        maker = replace(self, emit=emit)
+        drawn: ImageRecord | _Drawn | None = None
+        with ThreadPoolExecutor(1, "qpmask-check") as pool:
+            checked: Future[ImageRecord] | None = None
+            try:
+                for image in images:
+                    drawn = maker._drawn(image)
+                    if checked is not None:
+                        yield checked.result()
+                    checked, drawn = pool.submit(maker._finished, drawn), None
+                if checked is not None:
+                    yield checked.result()
+            finally:
+                if isinstance(drawn, _Drawn):
+                    maker._clean_up(drawn.image)
+
+    def _drawn(self, image: ImagePlan) -> _Drawn | ImageRecord:
+        """Draw and write, up to a file that has not got its name; or the record of a failure."""
         began = time.monotonic()
+        return self._recorded(image, began, lambda: self._draw(image, began))
+
+    def _finished(self, drawn: _Drawn | ImageRecord) -> ImageRecord:
+        """Check what was drawn and give it its name."""
+        if isinstance(drawn, ImageRecord):
+            return drawn
+        image, began = drawn.image, drawn.began
         try:
-            record = self._make(image)
+            record = self._recorded(image, began, lambda: self._finish(drawn))
+        finally:
+            self._clean_up(image)
+        return replace(record, seconds=round(time.monotonic() - began, 3))
+
+    def _recorded(
+        self, image: ImagePlan, began: float, step: Callable[[], _Result]
+    ) -> _Result | ImageRecord:
+        """What a step gives, or the record of what went wrong with it; then no file is left."""
+        is_done = False
+        try:
+            result = step()
+            is_done = True
+            return result
         except Interrupted as error:
             record = record_for(image, "interrupted", error=error)
         except QpmaskError as error:
@@ -118,12 +192,16 @@ class MaskMaker:
                 "report it, with what -v shows.",
             )
         finally:
-            for name in (_part(image), _scratch(image)):
-                with contextlib.suppress(OSError, ValueError):  # a name that no file can have
-                    self.folder.work_file(name).unlink(missing_ok=True)
+            if not is_done:
+                self._clean_up(image)
         return replace(record, seconds=round(time.monotonic() - began, 3))
 
-    def _make(self, image: ImagePlan) -> ImageRecord:
+    def _clean_up(self, image: ImagePlan) -> None:
+        for name in (_part(image), _scratch(image)):
+            with contextlib.suppress(OSError, ValueError):  # a name that no file can have
+                self.folder.work_file(name).unlink(missing_ok=True)
+
+    def _draw(self, image: ImagePlan, began: float) -> _Drawn:
         job = image.job
         assert job is not None
         image = _ask_slide(image)
@@ -134,6 +212,10 @@ class MaskMaker:
         self.emit(ImageStarted(job.entry.id, job.entry.name, path, n_tiles))
         part = self.folder.work_file(_part(image))
         written, sight = self._write(image, job, engine, part, n_tiles)
+        return _Drawn(image, job, info, part, n_tiles, written, sight, began)
+
+    def _finish(self, drawn: _Drawn) -> ImageRecord:
+        image, job, info, part, n_tiles, written, sight = drawn[:7]
         self._check(image, job, written, part, n_tiles)
         by_plane = [written.counts_by_label(p) for p in range(job.n_planes)]
         if self.verifier is not None:

@@ -48,6 +48,8 @@ class NativeEngine(Engine):
         ``qupath-0.4`` (0.4 and 0.5).
     """
 
+    may_overlap = True
+
     def __init__(self, threads: int | None = None, pixel_rules: str = "qupath-0.6") -> None:
         if pixel_rules not in _GRIDS:
             raise UnsupportedByEngineError(

@@ -1,0 +1,105 @@
+"""A mask is checked while the next image is drawn: none has its name before, none is lost."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from exports import files, statuses
+
+from qpmask import export_masks, export_options
+from qpmask.events import Event, ImageFinished, ImageStarted, PhaseStarted
+from qpmask.export import job
+from qpmask.ometiff import check
+from qpmask.report import Report
+
+A, B, C = (f"Prostate {letter}" for letter in "ABC")
+check_mask = check.check_mask
+
+
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "n_cores", lambda: 2)
+
+
+def export(project: Path, out: Path, **more: Any) -> Report:
+    return export_masks(project, out, options=export_options(engine="native"), **more)
+
+
+def test_the_next_image_is_drawn_while_one_is_checked(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "m"
+    started = {name: threading.Event() for name in (A, B, C)}
+    finished: list[str] = []
+    named: list[bool] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, ImageStarted):
+            started[event.name].set()
+        if isinstance(event, ImageFinished):
+            finished.append(event.record.image)
+
+    def slow_check(path: Path, **options: Any) -> Any:
+        if path.name.startswith(A):
+            assert started[B].wait(30), "nothing is drawn meanwhile"
+            named.append((out / f"{A}.ome.tif").exists())
+        return check_mask(path, **options)
+
+    monkeypatch.setattr(check, "check_mask", slow_check)
+    report = export(demo, out, progress=listen)
+    assert report.ok and finished == [A, B, C] and named == [False]
+    one = tmp_path / "one"
+    monkeypatch.setattr(job, "n_cores", lambda: 1)
+    monkeypatch.setattr(check, "check_mask", check_mask)
+    assert export(demo, one).ok
+    assert files(out) == files(one)
+    for name in (A, B, C):
+        assert (out / f"{name}.ome.tif").read_bytes() == (one / f"{name}.ome.tif").read_bytes()
+
+
+def test_a_mask_that_fails_its_check_costs_no_other(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damage(path: Path, **options: Any) -> Any:
+        if path.name.startswith(A):
+            path.write_bytes(path.read_bytes()[:-100])
+        return check_mask(path, **options)
+
+    monkeypatch.setattr(check, "check_mask", damage)
+    out = tmp_path / "m"
+    assert statuses(export(demo, out)) == {A: "failed", B: "done", C: "done"}
+    assert not [name for name in files(out) if ".part" in name or name.startswith(A)]
+
+
+@pytest.mark.parametrize("phase", ["drawing", "checking"])
+def test_ctrl_c_in_either_of_two_images_leaves_whole_masks(
+    demo: Path, tmp_path: Path, phase: str
+) -> None:
+    out = tmp_path / "m"
+
+    def listen(event: Event) -> None:
+        if isinstance(event, PhaseStarted) and (event.entry_id, event.phase) == ("2", phase):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export(demo, out, progress=listen)
+    left = files(out)
+    assert not [name for name in left if ".part" in name or "scratch" in name]
+    assert f"{B}.ome.tif" not in left
+    assert (f"{A}.ome.tif" in left) == (f"{A}.ome.tif.json" in left)
+
+
+def test_a_stop_keeps_what_was_checked(demo: Path, tmp_path: Path) -> None:
+    stop, out = threading.Event(), tmp_path / "m"
+
+    def listen(event: Event) -> None:
+        if isinstance(event, ImageFinished):
+            stop.set()
+
+    report = export(demo, out, progress=listen, stop=stop)
+    assert report.interrupted
+    assert statuses(report) == {A: "done", B: "interrupted", C: "interrupted"}
+    assert {name for name in files(out) if name.endswith(".tif")} == {f"{A}.ome.tif"}
