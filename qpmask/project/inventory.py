@@ -181,7 +181,7 @@ def _packed_ids(ids: npt.NDArray[np.bytes_]) -> npt.NDArray[Any]:
 
     An image may have a million, and they are kept until its mask is made.
     """
-    text = ids.view(np.uint8).reshape(len(ids), -1)
+    text = ids.view(np.uint8).reshape(len(ids), ids.dtype.itemsize)
     if text.shape[1] != 36 or (text[:, _DASHES] != ord("-")).any():
         return ids
     packed = np.empty((len(ids), 16), np.uint8)

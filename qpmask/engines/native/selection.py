@@ -96,6 +96,8 @@ def describe(objects: ImageObjects, row: int) -> str:
 
 
 def _columns(drawn: Drawn, rows: NDArray[np.int64]) -> dict[str, Any]:
+    if len(rows) == len(drawn.row):  # all of them, in their order: no copies
+        return {"label": drawn.label, "order": drawn.order, "source": drawn.row}
     return {"label": drawn.label[rows], "order": drawn.order[rows], "source": drawn.row[rows]}
 
 
@@ -114,7 +116,8 @@ def _gather(
     n_rings = rois.ring_offsets[roi + 1] - rois.ring_offsets[roi]
     rings = _ranges(rois.ring_offsets[roi], n_rings)
     first, starts = rois.ring_first[rings], _starts(rois.ring_size[rings])
-    if len(rings) and (first == first[0] + starts[:-1]).all():
+    del rings
+    if len(first) and (first == first[0] + starts[:-1]).all():
         return pool[first[0] : first[0] + starts[-1]], starts, _starts(n_rings)
     return pool[_ranges(first, np.diff(starts))], starts, _starts(n_rings)
 
