@@ -12,7 +12,6 @@ import json
 import re
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -32,46 +31,14 @@ from qpmask.intoqupath.javabytes import (
 from qpmask.intoqupath.objectforms import HIERARCHY_FIELDS
 from qpmask.outputs import read_json
 from qpmask.project import ImageEntry, Project
-from qpmask.qpdata.plain.javastream import JavaStream
-from qpmask.qpdata.plain.values import Block, JavaObject, Mark
+from qpmask.qpdata.parser import Parser
 
 _HIERARCHY: Final = "qupath.lib.objects.hierarchy.PathObjectHierarchy"
 _FIRST_LINE: Final = b"Data file version 3"
 _FIRST_HANDLE: Final = 0x7E0000
-_OBJECT, _RESET = 0x73, 0x79
 
-#: Larger files are left to QuPath: they are read value by value here.
+#: Larger files are left to QuPath.
 MOST_BYTES: Final = 8 << 20
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where new objects go.
-
-    Attributes
-    ----------
-    count_at, n_children : int
-        Where the number of the root's children stands, and what it is.
-    at, n_handles : int
-        Where they end, and how many handles were given until there.
-    """
-
-    count_at: int
-    n_children: int
-    at: int
-    n_handles: int
-
-
-class _Walk(JavaStream):
-    """A stream that remembers where it refers to something."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data, source="the data file")
-        self.references: list[int] = []
-
-    def reference(self) -> object:
-        self.references.append(self.pos)
-        return super().reference()
 
 
 def splice(
@@ -90,78 +57,24 @@ def splice(
         return None
     if not len(table):
         return data
-    walk = _Walk(data)
+    parser = Parser(None, len(data), data)
     try:
-        place = _find(walk)
-    except (DataFileError, AttributeError):
+        parser.read()
+    except DataFileError:
         return None
+    place = parser.children()
     if place is None:
         return None
+    (n_children,) = struct.unpack_from(">i", data, place.count_at)
     new = insertion(table, ids, marks, place.n_handles)
-    head = bytearray(data[: place.at])
-    struct.pack_into(">i", head, place.count_at, place.n_children + new.n_top)
-    tail = bytearray(data[place.at :])
-    for pos in walk.references:
-        if pos >= place.at:
-            (handle,) = struct.unpack_from(">i", data, pos)
-            if handle - _FIRST_HANDLE >= place.n_handles:
-                struct.pack_into(">i", tail, pos - place.at, handle + new.n_handles)
+    head = bytearray(data[: place.end])
+    struct.pack_into(">i", head, place.count_at, n_children + new.n_top)
+    tail = bytearray(data[place.end :])
+    for pos in place.references:
+        (handle,) = struct.unpack_from(">i", data, pos + 1)
+        if handle - _FIRST_HANDLE >= place.n_handles:
+            struct.pack_into(">i", tail, pos + 1 - place.end, handle + new.n_handles)
     return b"".join((head, new.data, tail))
-
-
-def _find(walk: _Walk) -> _Place | None:
-    walk.read_header()
-    place = None
-    while walk.pos < len(walk.data):
-        code = walk.peek()
-        if code == _RESET:
-            return None
-        if code != _OBJECT:
-            walk.read_value()
-            continue
-        walk.pos += 1
-        value = walk.begin_object()
-        if value.desc.name != _HIERARCHY:
-            walk.finish_object(value)
-            continue
-        for level in value.desc.levels:
-            walk.read_primitives(value, level)
-            for field in level.object_fields:
-                if field == "rootObject" and place is None:
-                    place = _in_root(walk)
-                    if place is None:
-                        return None
-                else:
-                    walk.read_value()
-    return place
-
-
-def _in_root(walk: _Walk) -> _Place | None:
-    """Read the root with all that is below it."""
-    if walk.peek() != _OBJECT:
-        return None
-    walk.pos += 1
-    walk.begin_object()
-    is_v4 = False
-    while True:
-        value = walk.read_value()
-        if isinstance(value, JavaObject) and value.desc.name == "java.util.UUID":
-            is_v4 = True
-        if isinstance(value, Block):
-            if not is_v4:
-                break
-            is_v4 = False  # the number of fields; that of the children comes later
-        if value is Mark.END:
-            return None
-    count_at = walk.pos - 4
-    if value.end - value.start != 4:
-        return None
-    (n_children,) = struct.unpack_from(">i", walk.data, count_at)
-    for _ in range(n_children):
-        if not isinstance(walk.read_value(), JavaObject):
-            return None
-    place = _Place(count_at, n_children, walk.pos, len(walk.handles))
-    return place if walk.read_value() is Mark.END else None
 
 
 def can_hold(version: str) -> bool:

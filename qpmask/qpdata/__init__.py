@@ -1,13 +1,11 @@
 """Reads QuPath's ``data.qpdata`` files without Java.
 
-A data file of QuPath 0.2 to 0.7 is one Java serialization stream. :mod:`.parser` reads it in one
-pass, with compiled code that knows its grammar (:mod:`.kernel`: handles, values, ROIs, the
-hierarchy of objects) and fills the columns of :mod:`.model`; each class descriptor that it meets is
-turned into numbers by :mod:`.classforms`, by the names of QuPath's classes (:mod:`.names`). What
-that grammar does not know, and what is damaged, is read again in plain Python (:mod:`.plain`),
-slowly, by a reader that takes any content and says what is wrong; :mod:`.columns` is the last step
-of both, and :mod:`.reader` chooses. Whatever the parser takes, the plain reader reads the same:
-tests hold them to one another, on files of QuPath, made-up ones and damaged ones.
+A data file of QuPath 0.2 to 0.7 is one Java serialization stream. :mod:`.reader` opens it,
+:mod:`.parser` reads it in one pass, with compiled code that fills arrays (:mod:`.kernel`: values,
+handles, ROIs, the hierarchy of objects). Each class descriptor that it meets is turned into numbers
+by :mod:`.classforms`, by the names of QuPath's classes (:mod:`.names`); of classes that are not
+known all is passed over. What is wrong with a file is a number and a place, which :mod:`.messages`
+says in words. :mod:`.columns` makes of the arrays what is told in :mod:`.model`.
 """
 
 from __future__ import annotations

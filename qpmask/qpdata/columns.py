@@ -1,71 +1,98 @@
-"""The last step of both readers: from what they found to :class:`~.model.ImageObjects`."""
+"""The last step: from the arrays that the parser filled to :class:`~.model.ImageObjects`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qpmask.classes.names import class_name
-from qpmask.qpdata.model import ImageObjects, PathClassName, RoiKind, Rois
-from qpmask.qpdata.names import MAX_CLASS_PARTS
+from qpmask.qpdata.kernel import library as k
+from qpmask.qpdata.model import ImageObjects, ObjectDetails, PathClassName, RoiKind, Rois
+from qpmask.qpdata.names import MAX_CLASS_PARTS, stored_id
+from qpmask.qpdata.texts import Texts
+
+Arrays = dict[str, npt.NDArray[Any]]
 
 
-@dataclass(frozen=True)
-class StoredClass:
-    """A class as it is stored: its own part of the name, and the class it is derived from."""
+def image_objects(
+    arrays: Arrays, n: npt.NDArray[np.int64], texts: Texts, version: int
+) -> ImageObjects:
+    """Make the columns.
 
-    name: str | None
-    color_argb: int | None
-    parent: Any
-
-
-def named_classes(
-    used: Iterable[Any],
-    stored: Callable[[Any], StoredClass],
-    wrong: Callable[[str], Exception],
-) -> tuple[tuple[PathClassName, ...], dict[Any, int]]:
-    """Give the classes in use, and the number of each.
-
-    Parameters
-    ----------
-    used : iterable
-        What the reader calls them, in the order in which they were found.
-    stored : callable
-        Gives what is stored of one of them, or of a parent.
-    wrong : callable
-        Makes the error for a class that makes no sense.
+    Raises
+    ------
+    ValueError
+        A class makes no sense.
     """
+    classes, class_index = _classes(arrays, texts)
+    ids = arrays["ids"].view("S36")
+    metadata: dict[int, dict[str, str]] = {}
+    for number, key, text in arrays["metadata"].reshape(-1, 3).tolist():
+        if key == -1:
+            ids[number] = stored_id("" if text < 0 else texts[text])
+        elif key >= 0 and text >= 0:
+            metadata.setdefault(number, {})[texts[key]] = texts[text]
+    box_px0 = arrays["box"].view(np.float64).reshape(-1, 4)
+    corners_as_read(arrays["roi_kind"], box_px0)
+    columns = arrays | {
+        "class_index": class_index,
+        "ids": ids,
+        "box_px0": box_px0,
+        "vertices32_px0": arrays["vertices32"].view(np.float32).reshape(-1, 2),
+        "vertices64_px0": arrays["vertices64"].view(np.float64).reshape(-1, 2),
+        **{name: arrays[name].view(np.bool_) for name in ("locked", "missing", "ring_is_hole")},
+    }
+    of_rois = {name: columns[name] for name in Rois.__dataclass_fields__ if name in columns}
+    of_rois["kind"] = columns["roi_kind"]
+    others = {name: columns[name] for name in ImageObjects.__dataclass_fields__ if name in columns}
+    server, image_type = int(n[k.SERVER]), int(n[k.IMAGE_TYPE])
+    return ImageObjects(
+        version=version,
+        server="" if server < 0 else texts[server],
+        image_type=None if image_type < 0 else texts[image_type],
+        names=_names(arrays["name"], texts),
+        classes=classes,
+        rois=Rois(**of_rois),
+        details=_details(arrays, texts, metadata) if n[k.DETAILS] else None,
+        **others,
+    )
+
+
+def _classes(
+    arrays: Arrays, texts: Texts
+) -> tuple[tuple[PathClassName, ...], npt.NDArray[np.int32]]:
+    """Name the classes in use, and the class of each object."""
+    stored = arrays["path_classes"].reshape(-1, 4).tolist()
     numbers: dict[str, int] = {}
     classes: list[PathClassName] = []
-    found: dict[Any, int] = {}
-    for item in used:
+    lookup = np.full(len(stored) + 1, -1, np.int32)  # the last one is for no class
+    for row in arrays["used_classes"].tolist():
         parts: list[str] = []
-        link: Any = item
-        n_links = 0
-        while link is not None:
-            if n_links >= MAX_CLASS_PARTS:
-                raise wrong("a class is derived from itself")
-            n_links += 1
-            one = stored(link)
-            if one.name is not None:
-                parts.append(one.name)
-            elif one.parent is not None:
-                raise wrong("a class has no name")
-            link = one.parent
+        link = row
+        for _ in range(MAX_CLASS_PARTS + 1):
+            name, _, parent, _ = stored[link]
+            if name >= 0:
+                parts.append(texts[name])
+            elif parent >= 0:
+                raise ValueError("a class has no name")
+            link = parent
+            if link < 0:
+                break
+        if len(parts) > MAX_CLASS_PARTS or link >= 0:
+            raise ValueError("a class is derived from itself")
         full_name = class_name(":".join(reversed(parts)))
         if full_name is None:
-            found[item] = -1
             continue
         if full_name not in numbers:
             # As in QuPath, the colour that was found first is kept.
+            color = stored[row][1]
+            argb = None if color < 0 else color - ((color & 0x80000000) << 1)
             numbers[full_name] = len(classes)
-            classes.append(PathClassName(full_name, stored(item).color_argb))
-        found[item] = numbers[full_name]
-    return tuple(classes), found
+            classes.append(PathClassName(full_name, argb))
+        lookup[row] = numbers[full_name]
+    return tuple(classes), lookup[arrays["class_index"]]
 
 
 def corners_as_read(kind: npt.NDArray[np.uint8], box_px0: npt.NDArray[np.float64]) -> None:
@@ -81,10 +108,27 @@ def corners_as_read(kind: npt.NDArray[np.uint8], box_px0: npt.NDArray[np.float64
     box_px0[which, 2:] = np.where(turned, boxes[:, :2], ends)
 
 
-def image_objects(columns: dict[str, npt.NDArray[Any]], **others: Any) -> ImageObjects:
-    """Make the columns; ``columns`` has those of objects, ROIs and rings by their names."""
-    corners_as_read(columns["roi_kind"], columns["box_px0"])
-    of_rois = {name: columns[name] for name in Rois.__dataclass_fields__ if name in columns}
-    del of_rois["kind"]
-    others |= {name: columns[name] for name in ImageObjects.__dataclass_fields__ if name in columns}
-    return ImageObjects(rois=Rois(kind=columns["roi_kind"], **of_rois), **others)
+def _names(name: npt.NDArray[np.int32], texts: Texts) -> tuple[str | None, ...]:
+    named = np.flatnonzero(name >= 0)
+    names: list[str | None] = [None] * len(name)
+    for row, text in zip(named.tolist(), name[named].tolist(), strict=True):
+        names[row] = texts[text]
+    return tuple(names)
+
+
+def _details(arrays: Arrays, texts: Texts, metadata: dict[int, dict[str, str]]) -> ObjectDetails:
+    lists = arrays["name_list"]
+    sizes = np.append(arrays["list_size"], 0)[lists]  # the last one is for no list
+    offsets = np.zeros(len(lists) + 1, np.int64)
+    np.cumsum(sizes, out=offsets[1:])
+    first = np.append(arrays["list_first"], 0)[lists]
+    stored = arrays["list_names"][np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], sizes)]
+    numbers: dict[str, int] = {}
+    name = np.zeros(int(stored.max(initial=-1)) + 1, np.int32)
+    for text in np.flatnonzero(np.bincount(stored, minlength=len(name))).tolist():
+        name[text] = numbers.setdefault(texts[text], len(numbers))
+    bits = arrays["values"]
+    single = np.repeat(arrays["single"] != 0, sizes)
+    value = bits.view(np.float64)
+    value[single] = bits[single].astype(np.uint32).view(np.float32)
+    return ObjectDetails(arrays["color"], tuple(numbers), offsets, name[stored], value, metadata)

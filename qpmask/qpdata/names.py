@@ -25,11 +25,6 @@ UUID: Final = "java.util.UUID"
 #: In the names of all classes of lists of measurements, and of a measurement.
 MEASUREMENT_LIST: Final = "MeasurementList"
 MEASUREMENT: Final = "Measurement"
-#: Java's lists, as they are stored; and views, which hold one in two fields.
-LISTS: Final = frozenset({"java.util.ArrayList", "java.util.CollSer"})
-WRAPPED_LISTS: Final = frozenset(
-    f"java.util.Collections$Unmodifiable{kind}" for kind in ("List", "RandomAccessList")
-)
 #: The key of an object's id in its metadata.
 ID_KEY: Final = "Object ID"
 #: Levels of derived classes.

@@ -55,12 +55,7 @@ class OutlineSieve:
         self._kept = np.zeros(0, np.bool_)
         self._empty = [np.zeros(0, np.bool_)]
         self._done = np.zeros_like(n)
-
-    @property
-    def is_due(self) -> bool:
-        """Whether there is enough to look through."""
-        new = self._n - self._done
-        return bool(new[k.VERTICES32] + new[k.VERTICES64] >= _STEP_VERTICES)
+        n[k.SIFT_AT] = _STEP_VERTICES
 
     def is_empty(self) -> npt.NDArray[np.bool_]:
         """Whether each ROI that was looked through is without a point, dropped or not."""
@@ -98,6 +93,7 @@ class OutlineSieve:
                 n[count] = done[count] + len(vertices)
                 pool[done[count] : n[count]] = vertices
         self._done[: k.N_COUNTS] = n[: k.N_COUNTS]
+        n[k.SIFT_AT] = n[k.VERTICES32] + n[k.VERTICES64] + _STEP_VERTICES
         return True
 
     def _new_rois(self) -> Rois:

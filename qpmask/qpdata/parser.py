@@ -1,48 +1,58 @@
 """Drives the compiled parser: gives it the file in pieces, room for what it finds, and classes.
 
-The kernel (:mod:`.kernel.datafile`) reads unit after unit and stops where something is missing;
-what is missing is brought, and it goes on at the beginning of the unit. What is not in its grammar
-is left to :mod:`.plain`.
+The kernel (:mod:`.kernel.datafile`) reads value after value and stops where something is missing;
+what is missing is brought, and it goes on there. What is wrong becomes an error with its place.
 """
 
 from __future__ import annotations
 
 from io import RawIOBase
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from qpmask.errors import DataFileError
 from qpmask.jit import packed
-from qpmask.qpdata.classforms import NO_CLASSES
-from qpmask.qpdata.columns import StoredClass, image_objects, named_classes
+from qpmask.jit.arguments import types_of
+from qpmask.qpdata.classforms import NO_CLASSES, ClassDescError, text_at
+from qpmask.qpdata.columns import image_objects
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.datafile import parse
-from qpmask.qpdata.model import ImageObjects, ObjectDetails
-from qpmask.qpdata.names import VERSIONS, stored_id, version_of
+from qpmask.qpdata.messages import Faults
+from qpmask.qpdata.model import ImageObjects
+from qpmask.qpdata.names import VERSIONS, version_of
 from qpmask.qpdata.outlines import OutlineSieve, Wanted
-from qpmask.qpdata.plain.javastream import STREAM_HEADER, JavaStream
+from qpmask.qpdata.texts import Texts
 
+STREAM_HEADER: Final = b"\xac\xed\x00\x05"
 WINDOW_BYTES: Final = 2 << 20
 """How much of a file is looked at at a time, unless something in it is longer."""
-MAX_CLASSES: Final = 1000  # each is looked for among all
+MAX_CLASSES: Final = 10_000  # each is looked for among all
 _MAX_SHARED: Final = 200
 _FIRST_ROOM: Final = 512
+_MAX_REFERENCES: Final = 4096
+_DTYPES: Final[dict[str, Any]] = {
+    name: type_.dtypes[0]  # type: ignore[attr-defined]
+    for record in (k.Columns, k.Stream)
+    for name, type_ in zip(record._fields, types_of(record), strict=True)
+}
 
 
-class NotKnownError(Exception):
-    """Something is not in the grammar of the parser, is damaged, or refers far back.
+class TooFarBackError(Exception):
+    """Something refers to what is no longer in the window: read all of the file at once."""
 
-    What refers to a text that is no longer in the window can be read with all of the file at once.
 
-    Attributes
-    ----------
-    short_at : int or None
-        Where what is read begins, if the file ends inside it.
+class RootChildren(NamedTuple):
+    """Offsets of the number of the root's children, of their end, of the references behind it.
+
+    ``n_handles`` were given until their end.
     """
 
-    short_at: int | None = None
+    count_at: int
+    end: int
+    n_handles: int
+    references: list[int]
 
 
 class Parser:
@@ -60,6 +70,8 @@ class Parser:
         Whether colours, measurements and metadata are read.
     outlines : callable, optional
         Which outlines are; all by default.
+    source, hint : str
+        What to call the file in messages, and what to do about it.
     """
 
     _shared = NO_CLASSES  # those of files that were read, for those that follow
@@ -72,8 +84,11 @@ class Parser:
         *,
         details: bool = False,
         outlines: Wanted | None = None,
+        source: str = "the data file",
+        hint: str | None = None,
     ) -> None:
         self._file = file
+        self._faults = Faults(source, hint, size)
         self._window = np.frombuffer(data, np.uint8)
         self._buffer = np.zeros(0, np.uint8)
         self._n_read = len(data)
@@ -81,20 +96,24 @@ class Parser:
         self._n[k.SIZE] = size
         self._n[k.POS] = len(STREAM_HEADER)
         self._n[k.DETAILS] = details
+        self._n[k.DEPTH] = 1
         self._n[[k.SERVER, k.IMAGE_TYPE]] = -1
         self._arrays: dict[str, npt.NDArray[Any]] = {}
-        for group in k.GROUPS:
-            room = _FIRST_ROOM + min(size, WINDOW_BYTES) // group.bytes_each
-            if group.counter >= k.DETAILED and not details:
+        for counter, bytes_each, widths in k.GROUPS:
+            room = _FIRST_ROOM + min(size, WINDOW_BYTES) // bytes_each
+            if k.DETAILED <= counter <= k.LIST_NAMES and not details:
                 room = 0
-            for name, dtype, width in group.items:
-                self._arrays[name] = np.empty(room * width, dtype)
+            for name, width in widths.items():
+                self._arrays[name] = np.empty(room * width, _DTYPES[name])
         self._arrays["ring_offsets"][0] = 0
-        self._open_objects = np.empty((k.MAX_LEVELS + 2, 3), np.int64)
-        self._frames = np.empty((k.N_FRAMES, 3), np.int64)
+        self._frames = np.empty((k.N_FRAMES, k.N_FRAME_COLUMNS), np.int64)
+        self._frames[0] = 0
+        self._frames[0, [k.ROLE, k.STEP, k.IN_FORM, k.OUT]] = k.FIRST_LINE, 1, k.A_FILE, -1
         self._key = np.empty(k.KEY_BYTES, np.uint8)
+        self._references = np.empty(_MAX_REFERENCES, np.int64)
         self._known = Parser._shared
         self._columns: k.Columns | None = None  # as they are now, put together for many calls
+        self._n[k.SIFT_AT] = np.iinfo(np.int64).max
         self._sieve = None if outlines is None else OutlineSieve(outlines, self._arrays, self._n)
 
     def read(self) -> ImageObjects:
@@ -102,20 +121,27 @@ class Parser:
 
         Raises
         ------
-        NotKnownError
-            The parser cannot.
+        TooFarBackError
+            It must be given as a whole.
+        TruncatedDataError, CorruptDataError, UnsupportedDataError
+            As :func:`qpmask.qpdata.read_qpdata`.
         """
         if self._file is not None:
             self._read_more()
-        if self._window[:4].tobytes() != STREAM_HEADER:
-            raise NotKnownError
-        steps = {k.MORE: self._read_more, k.ROOM: self._make_room, k.CLASS: self._describe}
+        head = self._window[:4].tobytes()
+        if head != STREAM_HEADER:
+            if STREAM_HEADER.startswith(head):
+                raise self._faults.truncated(k.FIRST_BYTES, 0)
+            raise self._faults.corrupt("it does not begin like a QuPath data file", 0)
+        steps = {
+            k.MORE: self._read_more, k.ROOM: self._make_room, k.CLASS: self._describe,
+            k.SIFT: self._sift,
+        }  # fmt: skip
         while (status := self._parse()) != k.END:
+            if status == k.BACK:
+                raise TooFarBackError
             if status not in steps:
-                error = NotKnownError()
-                if status == k.SHORT:
-                    error.short_at = int(self._n[k.BASE] + self._n[k.POS])
-                raise error
+                raise self._fault(status)
             steps[status]()
         self._window = self._buffer = np.zeros(0, np.uint8)
         self._columns = None
@@ -123,33 +149,41 @@ class Parser:
             Parser._shared = self._known
         return self._finished()
 
+    def children(self) -> RootChildren | None:
+        """Where the root's children are, once it was read; None if that cannot be told."""
+        n = self._n
+        if n[k.WAS_RESET] or n[k.REFERENCES] > _MAX_REFERENCES:
+            return None
+        references = sorted(set(self._references[: n[k.REFERENCES]].tolist()))
+        places = n[[k.COUNT_AT, k.CHILDREN_END, k.CHILDREN_HANDLES]].tolist()
+        return RootChildren(places[0], places[1], places[2], references)
+
     def _parse(self) -> int:
         arrays = self._arrays
         if self._columns is None:
-            columns = {name: arrays[name] for name in k.Columns._fields if name in arrays}
-            self._columns = packed(k.Columns(open_objects=self._open_objects, **columns))
+            self._columns = packed(k.Columns(**{name: arrays[name] for name in k.Columns._fields}))
         known = self._known
         stream = k.Stream(
             self._window, self._n, arrays["handles"], known.classes, known.keys, self._key,
-            known.steps, self._frames,
+            known.steps, self._frames, self._references,
         )  # fmt: skip
         return parse(stream, self._columns)
 
     def _sift(self) -> None:
         """Drop the outlines that are not asked for."""
-        open_objects = self._open_objects[: self._n[k.DEPTH], 1]
-        if self._sieve is not None and not self._sieve.sift(open_objects):
-            raise NotKnownError
+        opened = self._frames[: self._n[k.DEPTH]]
+        numbers = opened[opened[:, k.IN_FORM] == k.A_PATH_OBJECT, k.OUT]
+        if self._sieve is not None and not self._sieve.sift(numbers):
+            raise TooFarBackError
 
     def _read_more(self) -> None:
         """Move the window on, or let it grow if it holds nothing but what is being read."""
-        if self._sieve is not None and self._sieve.is_due:
-            self._sift()
         n, file = self._n, self._file
         left = int(n[k.SIZE]) - self._n_read
-        if file is None or left <= 0:
-            raise NotKnownError
-        kept = self._window[n[k.POS] if self._n_read else 0 :]
+        n_gone = min(int(n[k.POS]), len(self._window)) if self._n_read else 0
+        if file is None or left < 0:
+            raise self._fault(k.SHORT)
+        kept = self._window[n_gone:]
         wanted = min(max(WINDOW_BYTES, 2 * len(kept)), len(kept) + left)
         if wanted > len(self._buffer):
             self._buffer = np.empty(wanted, np.uint8)
@@ -159,11 +193,10 @@ class Parser:
         while at < len(window):
             n_bytes = file.readinto(window[at:].data)
             if not n_bytes:
-                raise NotKnownError  # the file was cut meanwhile
+                raise self._fault(k.SHORT)  # the file was cut meanwhile
             at += n_bytes
-        if self._n_read:
-            n[k.BASE] += n[k.POS]
-            n[k.POS] = 0
+        n[k.BASE] += n_gone
+        n[k.POS] -= n_gone
         self._n_read += len(window) - len(kept)
         self._window = window
 
@@ -171,129 +204,72 @@ class Parser:
         """Let columns grow: as the file goes on, if it goes on as it began."""
         n = self._n
         count = int(n[k.FULL])
-        (group,) = (group for group in k.GROUPS if group.counter == count)
-        first_name, _, first_width = group.items[0]
+        (widths,) = (widths for counter, _, widths in k.GROUPS if counter == count)
+        first_name, first_width = next(iter(widths.items()))
         present = len(self._arrays[first_name]) // first_width
         progress = (n[k.BASE] + n[k.POS]) / n[k.SIZE]
         expected = int(1.02 * n[count] / progress) if n[count] > 4096 else 0
         room = max(int(n[k.WANTED]), expected, present + present // 2)
-        for name, dtype, width in group.items:
+        for name, width in widths.items():
             old = self._arrays[name]
-            self._arrays[name] = np.empty(room * width, dtype)
+            self._arrays[name] = np.empty(room * width, old.dtype)
             self._arrays[name][: len(old)] = old
         self._columns = None
 
     def _describe(self) -> None:
         """Take up the class that the parser has met."""
-        start, end, parent = self._n[[k.KEY_START, k.KEY_END, k.ROW]].tolist()
+        n = self._n
+        start, end, parent = n[[k.KEY_START, k.KEY_END, k.ROW]].tolist()
         if len(self._known) >= MAX_CLASSES:
-            raise NotKnownError
+            what = f"it describes more than {MAX_CLASSES:,} classes"
+            raise self._faults.unsupported(what, self._place())
         try:
             self._known = self._known.with_class(self._key[start:end].tobytes(), parent)
-        except DataFileError:
-            raise NotKnownError from None
+        except ClassDescError as error:
+            raise self._faults.corrupt(str(error), self._place()) from None
 
     # ------------------------------------------------------------------- the end
 
-    def _finished(self) -> ImageObjects:
-        n, arrays = self._n, self._arrays
-        self._sift()
-        arrays["handles"] = np.zeros(0, np.int64)
-        for group in k.GROUPS:
-            for name, _, width in group.items:
-                if name != "handles":
-                    extra = name == "ring_offsets"
-                    arrays[name].resize(int(n[group.counter] + extra) * width, refcheck=False)
-        texts = _Texts(arrays["text_bytes"].tobytes(), arrays["text_ends"].tolist())
+    def _place(self) -> int:
+        return int(self._n[k.BASE] + self._n[k.POS])
+
+    def _fault(self, status: int) -> DataFileError:
+        """The error for what the parser stopped for; a version that is not known goes first."""
+        if self._n[k.TEXTS]:
+            end = self._arrays["text_ends"][0]
+            self._version(Texts(self._arrays["text_bytes"][:end].tobytes(), [end]))
+        about = int(self._n[k.ABOUT])
+        what = int(self._n[k.WHAT])
+        if 0 <= about < len(self._known):
+            name = self._known.descs[about].name
+        else:
+            name, _ = text_at(self._key.tobytes(), int(self._n[k.KEY_START]) + 1)
+        return self._faults.found(status, self._place(), what=what, name=name, about=about)
+
+    def _version(self, texts: Texts) -> int:
         version = version_of(texts[0])
+        if version is None:
+            raise self._faults.corrupt("its first line does not name a version", self._place())
         if version not in VERSIONS:
-            raise NotKnownError
-        stored = arrays["path_classes"].reshape(-1, 4).tolist()
+            known = ", ".join(map(str, VERSIONS))
+            what = f"it is of version {version}; known are {known}, which QuPath 0.2 to 0.7 write"
+            raise self._faults.unsupported(what, self._place())
+        return version
 
-        def stored_class(row: int) -> StoredClass:
-            name, color, parent, _ = stored[row]
-            argb = None if color < 0 else color - ((color & 0x80000000) << 1)
-            return StoredClass(
-                None if name < 0 else texts[name], argb, None if parent < 0 else parent
-            )
-
-        classes, numbers = named_classes(
-            arrays["used_classes"].tolist(), stored_class, lambda _: NotKnownError()
-        )
-        lookup = np.full(len(stored) + 1, -1, np.int32)  # the last one is for no class
-        lookup[list(numbers)] = list(numbers.values())
-        server, image_type = int(n[k.SERVER]), int(n[k.IMAGE_TYPE])
-        ids = arrays["ids"].view("S36")
-        metadata: dict[int, dict[str, str]] = {}
-        for number, key, text in arrays["metadata"].reshape(-1, 3).tolist():
-            if key < 0:
-                ids[number] = stored_id(texts[text])
-            elif text >= 0:
-                metadata.setdefault(number, {})[texts[key]] = texts[text]
-        columns = arrays | {
-            "class_index": lookup[arrays["class_index"]],
-            "locked": arrays["locked"].view(np.bool_),
-            "missing": arrays["missing"].view(np.bool_),
-            "ring_is_hole": arrays["ring_is_hole"].view(np.bool_),
-            "ids": ids,
-            "box_px0": arrays["box"].view(np.float64).reshape(-1, 4),
-            "vertices32_px0": arrays["vertices32"].view(np.float32).reshape(-1, 2),
-            "vertices64_px0": arrays["vertices64"].view(np.float64).reshape(-1, 2),
-        }
+    def _finished(self) -> ImageObjects:
+        self._sift()
+        arrays = self._arrays
+        arrays["handles"] = np.zeros(0, np.int64)
+        for counter, _, widths in k.GROUPS:
+            for name, width in widths.items():
+                if name != "handles":
+                    n_rows = int(self._n[counter]) + (name == "ring_offsets")
+                    arrays[name].resize(n_rows * width, refcheck=False)
+        texts = Texts(arrays["text_bytes"].tobytes(), arrays["text_ends"].tolist())
+        version = self._version(texts)
         if self._sieve is not None:
-            columns["no_points"] = self._sieve.is_empty()
-        return image_objects(
-            columns,
-            version=version,
-            server="" if server < 0 else texts[server],
-            image_type=None if image_type < 0 else texts[image_type],
-            names=_names(arrays["name"], texts),
-            classes=classes,
-            details=_details(arrays, texts, metadata) if n[k.DETAILS] else None,
-        )
-
-
-class _Texts:
-    """The texts that were kept, each decoded once."""
-
-    def __init__(self, data: bytes, ends: list[int]) -> None:
-        self._stream = JavaStream(data, source="")
-        self._ends = [0, *ends]
-        self._found: dict[int, str] = {}
-        self._one: dict[str, str] = {}
-
-    def __getitem__(self, number: int) -> str:
-        if number not in self._found:
-            text = self._stream.decode_text(self._ends[number], self._ends[number + 1])
-            self._found[number] = self._one.setdefault(text, text)
-        return self._found[number]
-
-
-def _names(name: npt.NDArray[np.int32], texts: _Texts) -> tuple[str | None, ...]:
-    named = np.flatnonzero(name >= 0)
-    if not len(named):
-        return (None,) * len(name)
-    names: list[str | None] = [None] * len(name)
-    for row, text in zip(named.tolist(), name[named].tolist(), strict=True):
-        names[row] = texts[text]
-    return tuple(names)
-
-
-def _details(
-    arrays: dict[str, npt.NDArray[Any]], texts: _Texts, metadata: dict[int, dict[str, str]]
-) -> ObjectDetails:
-    lists = arrays["name_list"]
-    sizes = np.append(arrays["list_size"], 0)[lists]  # the last one is for no list
-    offsets = np.zeros(len(lists) + 1, np.int64)
-    np.cumsum(sizes, out=offsets[1:])
-    first = np.append(arrays["list_first"], 0)[lists]
-    stored = arrays["list_names"][np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], sizes)]
-    numbers: dict[str, int] = {}
-    name = np.zeros(int(stored.max(initial=-1)) + 1, np.int32)
-    for text in np.flatnonzero(np.bincount(stored, minlength=len(name))).tolist():
-        name[text] = numbers.setdefault(texts[text], len(numbers))
-    bits = arrays["values"]
-    single = np.repeat(arrays["single"] != 0, sizes)
-    value = bits.view(np.float64)
-    value[single] = bits[single].astype(np.uint32).view(np.float32)
-    return ObjectDetails(arrays["color"], tuple(numbers), offsets, name[stored], value, metadata)
+            arrays["no_points"] = self._sieve.is_empty()
+        try:
+            return image_objects(arrays, self._n, texts, version)
+        except ValueError as error:
+            raise self._faults.corrupt(str(error), self._place()) from None

@@ -1,22 +1,19 @@
-"""Reads a data file: by the compiled parser, or, what that does not know, in plain Python.
-
-In: a path or bytes. Out: :class:`~qpmask.qpdata.model.ImageObjects`. Both readers give the same;
-the plain one also says what is wrong with a file that cannot be read.
-"""
+"""Reads a data file: from a path, piece by piece, or from bytes."""
 
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from qpmask.common.machine import give_memory_back
 from qpmask.errors import DataFileError, DataFileMissingError
 from qpmask.qpdata.model import ImageObjects
+from qpmask.qpdata.names import VERSIONS, version_of
 from qpmask.qpdata.outlines import Wanted
-from qpmask.qpdata.parser import NotKnownError, Parser
-from qpmask.qpdata.plain.file import read_file, read_start
-from qpmask.qpdata.plain.javastream import JavaStream
+from qpmask.qpdata.parser import STREAM_HEADER, Parser, TooFarBackError
+from qpmask.qpdata.texts import decode_text
 
 #: What QuPath adds to the name of the file that it last replaced.
 BACKUP_SUFFIX: Final = ".bkp"
@@ -24,9 +21,6 @@ BACKUP_SUFFIX: Final = ".bkp"
 _HEAD_BYTES: Final = 16 << 20  # more than any server needs: hundreds of channels in JSON
 
 _LARGE_BYTES: Final = 16 << 20  # of a file whose reading leaves memory worth giving back
-
-#: Of a longer file it is not told what it ends inside: that takes many times its memory.
-_LONG_BYTES: Final = 64 << 20
 
 _NO_BACKUP_HINT: Final = (
     "Open the image in QuPath, check its objects and save it, or restore the file from a backup."
@@ -69,17 +63,19 @@ def read_qpdata(
     try:
         # Not mapped into memory: QuPath may replace or cut the file meanwhile.
         with path.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            parser = partial(Parser, details=details, source=str(path), hint=hint)
             try:
-                size = os.fstat(file.fileno()).st_size
-                if size < _LARGE_BYTES:
-                    return Parser(file, size, details=details, outlines=outlines).read()
-                give_memory_back()
-                objects = Parser(file, size, details=details, outlines=outlines).read()
-                give_memory_back()
+                if size >= _LARGE_BYTES:
+                    give_memory_back()
+                objects = parser(file, size, outlines=outlines).read()
+                if size >= _LARGE_BYTES:
+                    give_memory_back()
                 return objects
-            except NotKnownError:
+            except TooFarBackError:
                 file.seek(0)
-            return _read(file.readall(), details, source=str(path), hint=hint)
+            data = file.readall()
+            return parser(None, len(data), data).read()
     except DataFileError:
         raise
     except FileNotFoundError:
@@ -101,10 +97,16 @@ def read_server(path: Path) -> str | None:
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
-        stream = JavaStream(head, source=str(path))
-        return read_start(stream)[1]
-    except (OSError, ValueError):
-        return None
+        at = 6 + head[5]  # behind the block with the first line
+        long = head[at] == 0x7C
+        start = at + (9 if long else 3)
+        end = start + int.from_bytes(head[at + 1 : start], "big")
+        is_known = head[:5] == STREAM_HEADER + b"w" and head[at] in b"t|" and end <= len(head)
+        if is_known and version_of(decode_text(head[8:at])) in VERSIONS:
+            return decode_text(head[start:end])
+    except (OSError, ValueError, IndexError):
+        pass
+    return None
 
 
 def read_qpdata_bytes(data: bytes, *, source: str = "the data file") -> ImageObjects:
@@ -127,18 +129,8 @@ def read_qpdata_bytes(data: bytes, *, source: str = "the data file") -> ImageObj
     TruncatedDataError, CorruptDataError, UnsupportedDataError
         As :func:`read_qpdata`.
     """
-    return _read(bytes(data), False, source=source, hint=_NO_BACKUP_HINT)
-
-
-def _read(data: bytes, details: bool, *, source: str, hint: str) -> ImageObjects:
-    stream = JavaStream(data, source=source, hint=hint)
-    try:
-        return Parser(None, len(data), data, details=details).read()
-    except NotKnownError as error:
-        if error.short_at is not None and len(data) > _LONG_BYTES:
-            stream.pos = error.short_at
-            raise stream.truncated("something") from None
-    return read_file(stream, details=details)
+    data = bytes(data)
+    return Parser(None, len(data), data, source=source, hint=_NO_BACKUP_HINT).read()
 
 
 def _hint(path: Path) -> str:

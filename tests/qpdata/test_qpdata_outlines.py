@@ -17,7 +17,7 @@ from qpmask.engines.base import takes_part
 from qpmask.engines.draworder import drawn_outlines, drawn_rois
 from qpmask.options import OBJECTS
 from qpmask.qpdata import ImageObjects, Rois, Wanted, no_outlines, outlines, parser, read_qpdata
-from qpmask.qpdata.parser import NotKnownError, Parser
+from qpmask.qpdata.parser import Parser, TooFarBackError
 
 OF_RINGS = ("ring_offsets", "ring_first", "ring_size", "ring_kind", "ring_part", "ring_is_hole")
 
@@ -82,7 +82,7 @@ def test_an_object_that_refers_to_an_outline_of_before_gets_it(tmp_path: Path) -
     path.write_bytes(data)
     everything = parsed(data)
     assert everything.roi[-1] == everything.nucleus_roi[0]
-    with pytest.raises(NotKnownError):
+    with pytest.raises(TooFarBackError):
         sifted(data, drawn_outlines("cells"))
     with patch.object(parser, "WINDOW_BYTES", 400), patch.object(outlines, "_STEP_VERTICES", 1):
         objects = read_qpdata(path, outlines=drawn_outlines("cells"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from qpmask.errors import (
     TruncatedDataError,
     UnsupportedDataError,
 )
-from qpmask.qpdata import ObjectKind, RingKind, RoiKind, read_qpdata, read_qpdata_bytes, reader
+from qpmask.qpdata import ObjectKind, RingKind, RoiKind, read_qpdata, read_qpdata_bytes
 from qpmask.qpdata.kernel.library import MAX_LEVELS
 
 ID = "01234567-89ab-cdef-0123-456789abcdef"
@@ -343,16 +342,6 @@ class TestEnd:
         for n in range(1, 7):
             with pytest.raises(TruncatedDataError):
                 read_qpdata_bytes(file[:-n])
-
-    def test_end_of_a_long_file(self) -> None:
-        """The parser tells it; the plain reader would need much memory."""
-        file = data_file([Obj(roi=TRIANGLE)])
-        with (
-            patch.object(reader, "_LONG_BYTES", 0),
-            patch.object(reader, "read_file", None),
-            pytest.raises(TruncatedDataError, match=r"it has [\d,]+ bytes and stops inside"),
-        ):
-            read_qpdata_bytes(file[:-10])
 
     def test_more_after_the_end(self) -> None:
         with pytest.raises(CorruptDataError, match="1 bytes follow"):

@@ -1,166 +1,162 @@
-"""A whole data file, compiled: units that follow one another.
+"""A whole data file, compiled: values one by one, each for the one that holds it.
 
 A data file is a line with the version, how to open the image, and values until the text ``EOF``,
-one of which is the hierarchy. A unit is one of these, or a head or a tail of an object: whatever
-stops the parser inside a unit, it goes on at its beginning.
+one of which is the hierarchy. Reading a value, taking it and closing what holds it are steps that
+happen or do not: wherever the parser stops, it goes on there.
 """
 
 from __future__ import annotations
 
-import numpy as np
-
 from qpmask.jit import kernel
 from qpmask.qpdata.kernel import library as k
-from qpmask.qpdata.kernel.library import LIBRARY, Columns, Stream
-from qpmask.qpdata.kernel.objects import read_head, read_tail
-from qpmask.qpdata.kernel.stream import is_modified_utf8, lacking, text_end, text_start, u2
-from qpmask.qpdata.kernel.texts import keep_text, pool_handle, pool_text
-from qpmask.qpdata.kernel.values import form_at, open_object, read_enum, skip_value
-
-FIRST_LINE, SERVER_TEXT, ENTRIES, TREE, AFTER_ROOT = range(5)
-"""Phases."""
-
-
-@kernel
-def _first_line(stream: Stream, columns: Columns, pos: int) -> int:
-    """Read the block that holds the version as a text."""
-    data = stream.data
-    if pos + 4 > len(data):
-        return lacking(stream, pos + 4)
-    size = np.int64(data[pos + 1])
-    if data[pos] != k.TC_BLOCKDATA or size < 2 or u2(data, pos + 2) != size - 2:
-        return k.UNKNOWN
-    end = pos + 2 + size
-    if end > len(data):
-        return lacking(stream, end)
-    if not is_modified_utf8(data, pos + 4, end):
-        return k.UNKNOWN
-    text = pool_text(stream, columns, pos + 4, end)
-    return text if text < 0 else end
+from qpmask.qpdata.kernel.library import I64, LIBRARY, Columns, Stream
+from qpmask.qpdata.kernel.measured import add_name, add_pair, add_values, finish_list
+from qpmask.qpdata.kernel.metadata import add_key, add_value
+from qpmask.qpdata.kernel.objects import add_to_object, add_to_path_class
+from qpmask.qpdata.kernel.rois import ALL_READ, add_axis, add_geometry
+from qpmask.qpdata.kernel.stream import is_text, keep_text
+from qpmask.qpdata.kernel.values import next_step, read_value
 
 
 @kernel
-def _entry(stream: Stream, columns: Columns, pos: int) -> int:
-    """Read one of the values that follow the server."""
-    data, n = stream.data, stream.n
-    if pos >= len(data):
-        return lacking(stream, pos + 1)
-    code = data[pos]
-    if code == k.TC_RESET:
-        n[k.HANDLES] = 0
-        return pos + 1
-    if code in (k.TC_STRING, k.TC_LONGSTRING):
-        end = text_end(stream, pos)
-        if end < 0:
-            return end
-        start = text_start(stream, pos)
-        if end - start == 3 and data[start] == 0x45 and u2(data, start + 1) == 0x4F46:
-            return k.END if n[k.BASE] + end == n[k.SIZE] and n[k.HAS_HIERARCHY] else k.UNKNOWN
-        return skip_value(stream, pos)
-    if code in (k.TC_OBJECT, k.TC_ENUM):
-        form = form_at(stream, pos)
-        if form < 0:
-            return form
-        if form == k.ODD:
-            return k.UNKNOWN
-        if form == k.A_HIERARCHY and code == k.TC_OBJECT:
-            return _open_hierarchy(stream, pos)
-        if form == k.AN_IMAGE_TYPE and code == k.TC_ENUM:
-            pos = read_enum(stream, pos)
-            if pos >= 0:
-                pos = keep_text(stream, columns, pos)
-            if pos >= 0:
-                n[k.IMAGE_TYPE] = n[k.TEXT]
-            return pos if pos < 0 or n[k.TEXT] >= 0 else k.UNKNOWN
-        return skip_value(stream, pos)
-    return skip_value(stream, pos) if code in (k.TC_NULL, k.TC_ARRAY) else k.UNKNOWN
-
-
-@kernel
-def _open_hierarchy(stream: Stream, pos: int) -> int:
-    """Read the hierarchy up to its root."""
+def _entry(stream: Stream, columns: Columns) -> int:
+    """Take one of the values of the file: the last is a text."""
     n = stream.n
-    if n[k.HAS_HIERARCHY]:
-        return k.UNKNOWN
-    pos = open_object(stream, pos, k.A_HIERARCHY)
-    if pos < 0:
-        return pos
-    row = n[k.ROW]
-    pos += stream.classes[row, k.N_BYTES]
-    roles = stream.classes[row, k.FIELDS]
-    while roles & 15 != k.FIELD_ROOT:
-        pos = skip_value(stream, pos)
-        if pos < 0:
-            return pos
-        roles >>= 4
-    n[k.HAS_HIERARCHY] = 1
-    n[k.HIERARCHY_ROW] = row
-    n[k.PHASE] = TREE
-    return pos
+    if not is_text(n[k.ENTRY]):
+        return 0
+    status = keep_text(stream, columns, n[k.ENTRY], n[k.HANDLE], 0)
+    if status < 0:
+        return status
+    end = columns.text_ends[n[k.TEXT]]
+    start = columns.text_ends[n[k.TEXT] - 1]
+    text = columns.text_bytes[start:end]
+    if len(text) != 3 or text[0] != 0x45 or text[1] != 0x4F or text[2] != 0x46:  # EOF
+        return 0
+    if n[k.HAS_HIERARCHY] == 0:
+        return k.NO_HIERARCHY
+    return k.END if n[k.BASE] + n[k.POS] == n[k.SIZE] else k.MORE_BEHIND
 
 
 @kernel
-def _after_root(stream: Stream, pos: int) -> int:
-    """Read the other fields of the hierarchy, such as the grid of TMA cores."""
-    n = stream.n
-    row = n[k.HIERARCHY_ROW]
-    roles = stream.classes[row, k.FIELDS]
-    is_behind = False
-    for _ in range(stream.classes[row, k.N_FIELDS]):
-        if is_behind:
-            pos = skip_value(stream, pos)
-            if pos < 0:
-                return pos
-        is_behind = is_behind or roles & 15 == k.FIELD_ROOT
-        roles >>= 4
-    n[k.PHASE] = ENTRIES
-    return pos
+def _ring(stream: Stream, columns: Columns, frame: I64, role: int) -> int:
+    """Take x or y of one ring or of the ring of an area, or all of a geometry."""
+    roi = frame[k.OUT]
+    if role == k.RING_X or role == k.RING_Y:
+        part = frame[k.FIRST] - frame[k.LEFT]
+        return add_axis(stream, columns, role - k.RING_X, roi, part)
+    if role == k.WKB:
+        frame[k.EXTRA] = ALL_READ
+        return add_geometry(stream, columns, roi)
+    if columns.roi_kind[roi] == k.AREA:  # its arrays were opened
+        is_read = frame[k.EXTRA] & (1 if role == k.X else 2) and not stream.n[k.BY_REFERENCE]
+        return 0 if is_read else k.NO_COORDINATES
+    frame[k.EXTRA] |= 1 if role == k.X else 2
+    return add_axis(stream, columns, role - k.X, roi, 0)
 
 
 @kernel
-def _unit(stream: Stream, columns: Columns, pos: int) -> int:
-    """Read what comes next."""
-    n = stream.n
-    phase = n[k.PHASE]
-    if phase == TREE:
-        depth = n[k.DEPTH]
-        if depth == 0 or columns.open_objects[depth - 1, 2] > 0:
-            return read_head(stream, columns, pos)
-        pos = read_tail(stream, columns, pos)
-        if pos >= 0 and n[k.DEPTH] == 0:
-            n[k.PHASE] = AFTER_ROOT
-        return pos
-    if phase == ENTRIES:
-        return _entry(stream, columns, pos)
-    if phase == AFTER_ROOT:
-        return _after_root(stream, pos)
-    if phase == FIRST_LINE:
-        pos = _first_line(stream, columns, pos)
-        if pos >= 0:
-            n[k.PHASE] = SERVER_TEXT
-        return pos
-    pos = keep_text(stream, columns, pos)
-    if pos >= 0:
+def _take(stream: Stream, columns: Columns, frame: I64, role: int) -> int:
+    """Take a value by its role."""
+    n, entry = stream.n, stream.n[k.ENTRY]
+    if k.CHILD <= role <= k.NUCLEUS:
+        return add_to_object(stream, columns, frame, role)
+    if role == k.SERVER_TEXT:
+        status = keep_text(stream, columns, entry, n[k.HANDLE], k.NO_SERVER)
         n[k.SERVER] = n[k.TEXT]
-        n[k.PHASE] = ENTRIES
-    return pos
+        frame[k.ROLE] = k.ENTRY_VALUE if status >= 0 else role
+        return status
+    if role == k.ENTRY_VALUE:
+        return _entry(stream, columns)
+    if role == k.ROOT:
+        n[k.HAS_HIERARCHY] = 2
+    elif role == k.KEY:
+        return add_key(stream, columns, frame[k.OUT], frame[k.FIRST] - frame[k.LEFT])
+    elif role == k.VALUE:
+        return add_value(stream, columns, frame[k.OUT], frame[k.FIRST] - frame[k.LEFT])
+    elif k.CLASS_COLOR <= role <= k.CLASS_PARENT:
+        return add_to_path_class(stream, columns, role, frame[k.OUT])
+    elif k.X <= role <= k.RING_Y:
+        return _ring(stream, columns, frame, role)
+    elif role == k.NAMES:
+        if entry & 15 == k.NAME_LIST:
+            if frame[k.IN_FORM] == k.NAMES_LIST:
+                frame[k.EXTRA] = entry >> 4
+            elif frame[k.OUT] >= 0:
+                columns.name_list[frame[k.OUT]] = entry >> 4
+        elif n[k.BY_REFERENCE]:
+            return k.ODD_MEASURED
+    elif role == k.NUMBERS:
+        return add_values(stream, columns, frame[k.OUT]) if frame[k.OUT] >= 0 else 0
+    elif role == k.LIST_NAME:
+        return add_name(stream, columns)
+    elif role == k.PAIR_NAME:
+        return add_pair(stream, columns, frame[k.EXTRA])
+    return 0
+
+
+@kernel
+def _take_value(stream: Stream, columns: Columns) -> int:
+    """Take the value that was read, and go on in the one that holds it."""
+    n = stream.n
+    frame = stream.frames[n[k.DEPTH] - 1]
+    role = frame[k.ROLE]
+    status = 0 if role == k.SKIP else _take(stream, columns, frame, role)
+    if status < 0:
+        return status
+    n[k.DONE] = 0
+    kind = stream.steps[frame[k.STEP], 1]
+    if kind == k.ITEM:
+        frame[k.LEFT] -= 1
+        if frame[k.LEFT] == 0:
+            frame[k.ROLE] = k.FINISHED
+    elif kind != k.CONTENTS:
+        next_step(stream, frame, frame[k.STEP] + 1)
+    return 0
+
+
+@kernel
+def _close(stream: Stream, columns: Columns) -> int:
+    """Close the innermost open value, which was read to its end."""
+    n = stream.n
+    frame = stream.frames[n[k.DEPTH] - 1]
+    form = frame[k.IN_FORM]
+    if form == k.A_ROI:
+        if frame[k.EXTRA] != ALL_READ:
+            return k.NO_COORDINATES
+        columns.ring_offsets[frame[k.OUT] + 1] = n[k.RINGS]
+        n[k.IN_ROI] = 0
+    elif form == k.A_PATH_OBJECT:
+        n[k.LEVELS] -= 1
+    elif form == k.A_METADATA and frame[k.EXTRA] != 1:
+        return k.ODD_METADATA
+    elif form == k.A_HIERARCHY and n[k.HAS_HIERARCHY] != 2:
+        return k.ROOTLESS
+    elif form == k.NAMES_LIST or form == k.PAIRS_LIST:
+        status = finish_list(stream, columns, frame)
+        if status < 0:
+            return status
+    n[k.DEPTH] -= 1
+    n[k.HANDLE] = frame[k.OWN]
+    n[k.ENTRY] = stream.handles[frame[k.OWN]]
+    n[k.BY_REFERENCE] = 0
+    n[k.DONE] = 1
+    is_due = form == k.A_PATH_OBJECT and n[k.VERTICES32] + n[k.VERTICES64] >= n[k.SIFT_AT]
+    return k.SIFT if is_due else 0
 
 
 @LIBRARY.entry
 def parse(stream: Stream, columns: Columns) -> int:
     """Read on until the end, or until something is missing; see :mod:`.library`."""
     n = stream.n
-    while True:
-        for i in range(k.N_COUNTS):
-            n[k.KEPT + i] = n[i]
-        pos = _unit(stream, columns, n[k.POS])
-        if pos >= 0:
-            n[k.POS] = pos
-            continue
-        if pos != k.END:
-            for i in range(k.N_COUNTS):
-                n[i] = n[k.KEPT + i]
-        if pos == k.POOL:
-            pos = pool_handle(stream, columns, n[k.WANTED])
-        if pos < 0:
-            return pos
+    status = 0
+    while status >= 0:
+        if n[k.DONE]:
+            status = _take_value(stream, columns)
+        elif stream.frames[n[k.DEPTH] - 1, k.ROLE] == k.FINISHED:
+            status = _close(stream, columns)
+        else:
+            n_handles = n[k.HANDLES]
+            status = read_value(stream, columns)
+            if status < 0:
+                n[k.HANDLES] = n_handles
+    return status

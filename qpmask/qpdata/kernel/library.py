@@ -1,121 +1,124 @@
-"""What the kernels of the parser share: codes, counts, and the arrays that they work in.
-
-A kernel is handed a place in the window and gives the place after what it read, or one of the
-negative numbers below.
-"""
+"""What the kernels of the parser share: codes, counts, and the arrays that they work in."""
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
-
-import numpy as np
+from typing import Final, NamedTuple
 
 from qpmask import jit
 
 _MODULES = (
-    "library", "stream", "values", "texts", "wkb", "rois", "metadata", "measured", "pathclass",
-    "objects", "datafile",
+    "library", "stream", "classes", "wkb", "rois", "metadata", "measured", "objects", "values",
+    "datafile",
 )  # fmt: skip
 LIBRARY = jit.Library("qpdata", [f"{__package__}.{name}" for name in _MODULES])
 
 # --------------------------------------------------------- codes of the stream
 
-TC_NULL: Final = 0x70
-TC_REFERENCE: Final = 0x71
-TC_CLASSDESC: Final = 0x72
-TC_OBJECT: Final = 0x73
-TC_STRING: Final = 0x74
-TC_ARRAY: Final = 0x75
-TC_CLASS: Final = 0x76
-TC_BLOCKDATA: Final = 0x77
-TC_ENDBLOCKDATA: Final = 0x78
-TC_RESET: Final = 0x79
-TC_BLOCKDATALONG: Final = 0x7A
-TC_EXCEPTION: Final = 0x7B
-TC_LONGSTRING: Final = 0x7C
-TC_PROXYCLASSDESC: Final = 0x7D
-TC_ENUM: Final = 0x7E
+TC_NULL, TC_REFERENCE, TC_CLASSDESC, TC_OBJECT, TC_STRING, TC_ARRAY = range(0x70, 0x76)
+TC_CLASS, TC_BLOCKDATA, TC_ENDBLOCKDATA, TC_RESET, TC_BLOCKDATALONG = range(0x76, 0x7B)
+TC_EXCEPTION, TC_LONGSTRING, TC_PROXYCLASSDESC, TC_ENUM = range(0x7B, 0x7F)
 FIRST_REFERENCE: Final = 0x7E0000
 
-# --------------------------------------------------------- what comes instead of a place
+# --------------------------------------------------------- what the parser stops for
 
-MORE: Final = -1
-"""The window ends inside what is being read."""
-ROOM: Final = -2
-"""``n[FULL]`` has room for fewer than ``n[WANTED]``."""
-CLASS: Final = -3
-"""A class that is not among ``classes``: see KEY_START."""
-BACK: Final = -4
-"""A text is needed that is no longer in the window."""
-UNKNOWN: Final = -5
-"""Not in the grammar of the parser: the plain reader's."""
-END: Final = -6
-"""The file was read to its last byte."""
-SHORT: Final = -7
-"""The file ends inside what is being read."""
-POOL: Final = -8
-"""The text of handle ``n[WANTED]``, from before this unit, is to be kept; then the unit anew."""
+MORE, ROOM, CLASS, SIFT, BACK, END, SHORT = range(-7, 0)
+"""The window ends inside what is being read; ``n[FULL]`` has room for fewer than ``n[WANTED]``; a
+class that is not among ``classes``, see KEY_START; there are SIFT_AT vertices; something is needed
+that is no longer in the window; the file was read to its last byte; it ends inside ``n[WHAT]``."""
+
+(
+    NEGATIVE, NOTHING_THERE, BAD_TEXT, NO_TEXT, NO_CLASS, NOT_A_CLASS, PROXY, ANNOTATED, NO_TYPE,
+    CLASS_EXPECTED, UNKNOWN_TYPE, MANY_SUPER_CLASSES, LONG_CLASS, NO_ARRAY, OLD_WAY, DEEP,
+    WRITER_FAILED, RESET_INSIDE, UNKNOWN_CODE, NO_FIELD, NO_ITEM, RAW_FOUND, NO_NUMBER, EARLY_END,
+    MORE_THAN_SAID, NO_FIRST_LINE, NO_SERVER, MORE_BEHIND, NO_HIERARCHY, TWO_HIERARCHIES, ROOTLESS,
+    ROOT_REFERENCE, NO_OBJECT, TWICE, NOT_AN_OBJECT, WRONG_ROOT, MANY_LEVELS, NEGATIVE_CHILDREN,
+    NO_NAME, NOT_A_PATH_CLASS, NO_CLASS_NAME, NOT_A_PARENT, NO_ID, ODD_METADATA, ODD_MEASURED,
+    SHARED_FIELD, NOT_A_ROI, UNKNOWN_ROI, NO_PLANE, NO_BOX, NO_COORDINATES, UNEQUAL_AXES,
+    SAME_COORDINATES, WKB_ENDS, WKB_ORDER, WKB_TYPE, WKB_MEMBER, WKB_DEEP, WKB_GOES_ON,
+) = range(-70, -11)  # fmt: skip
+"""What is wrong with a file; :mod:`qpmask.qpdata.messages` says it in words."""
+
+A_VALUE, A_TEXT, A_CLASS, AN_ARRAY, A_BLOCK, A_REFERENCE, AN_OBJECT, CHILDREN, FIRST_BYTES = range(
+    9
+)
+"""``n[WHAT]``: what the file ends inside, or has a negative length."""
 
 # ------------------------------------------------------- n: counts, and where the parser is
 
 HANDLES, OBJECTS, ROIS, RINGS, VERTICES32, VERTICES64 = range(6)
 TEXTS, TEXT_BYTES, PATH_CLASSES, USED_CLASSES = range(6, 10)
 METADATA, DETAILED, VALUES, NAME_LISTS, LIST_NAMES = range(10, 15)
+REFERENCES, POS, BASE, SIZE, DEPTH, LEVELS = range(15, 21)
+"""Place in the window; offsets of the window and of the end of the file; open values, and how many
+of them are objects of the hierarchy."""
+FULL, WANTED, WHAT, ABOUT, KEY_START, KEY_END = range(21, 27)
+"""ABOUT: row of the class that a message names; -1 for the one at KEY_START. The last two: where in
+``key`` a class descriptor is, whose super class is ``n[ROW]``."""
+DONE, HANDLE, ENTRY, BY_REFERENCE, ROW, TEXT = range(27, 33)
+"""A value that was read, if DONE, for the innermost open one: its handle, what that stands for,
+whether it was referred to. Second results: a row of ``classes``, a text (-1 for null)."""
+RAW, N_RAW, ID_INDEX, N_KEYS, VALUE_ROW, IN_ROI = range(33, 39)
+"""Raw bytes so far; of the metadata being read the place of the id, the number of keys, the next
+row; whether a ROI is open."""
+SERVER, IMAGE_TYPE, HAS_HIERARCHY, DETAILS = range(39, 43)
+"""HAS_HIERARCHY is 2 once it had a root; DETAILS is not 0 if they are wanted."""
+COUNT_AT, CHILDREN_END, CHILDREN_HANDLES, WAS_RESET, SIFT_AT = range(43, 48)
+"""Offsets of the number of the root's children and of their end, handles until there."""
+N_NUMBERS: Final = 48
 N_COUNTS: Final = 15
-"""Counts, which go back to what they were where a unit is left off."""
-KEPT: Final = 15
-"""Where they are kept meanwhile."""
-POS, BASE, SIZE, PHASE, DEPTH, HIERARCHY_ROW = range(30, 36)
-"""Place in the window; offsets of the window and of the end of the file; open objects."""
-FULL, WANTED, KEY_START, KEY_END = range(36, 40)
-"""The last two: where in ``key`` a class descriptor is, whose super class is ``n[ROW]``."""
-HANDLE, ENTRY, ROW, TEXT, ROI, NAMES = range(40, 46)
-"""Second results: a handle and what it stands for, a row of ``classes``, a text, a ROI, a list of
-names."""
-SERVER, IMAGE_TYPE, HAS_HIERARCHY, DETAILS = range(46, 50)
-"""DETAILS is not 0 if colours, measurements and metadata are wanted."""
-N_NUMBERS: Final = 50
 
 # ------------------------------------------------------------ handles: kind | payload << 4
 
 OTHER, TEXT_AT, ID_KEY, POOLED, CLASS_ROW, OBJECT_OF, TRUE_OR_FALSE, INTEGER = range(8)
 """Payloads: nothing; offset of a text's code, also if it is the key of an object's id; number of a
 text; row of a class; row of an object's class; the value (of two)."""
-PATH_CLASS, ROI_NUMBER, OBJECT_ARRAY, NAME_LIST, NULL = range(8, 13)
+PATH_CLASS, ROI_NUMBER, OBJECT_ARRAY, NAME_LIST, NULL, FLOATS_AT, DOUBLES_AT, BYTES_AT = range(
+    8, 16
+)
+"""Of arrays of numbers the offset of their length."""
 
 # ------------------------------------------------------------------- columns of classes
 
-KEY_AT, KEY_SIZE, PARENT, FORM, FIRST_STEP, ITEM_BYTES, ITEM_CODE = range(7)
+KEY_AT, KEY_SIZE, PARENT, FORM, FIRST_STEP, ITEM_BYTES, ITEM_KIND, KIND, FLAGS, PLACES = range(10)
 """Where its descriptor is in ``keys``, its bytes, the row of its super class; what its objects are
-and their first step, -1 for none; bytes of an array's item (0: values, -1: no array), its type."""
-KIND, FLAGS, N_BYTES, FIELDS, N_FIELDS, PLACES = range(7, 13)
-"""Kind of object or ROI; flags of an object; bytes of the primitive fields; a hexadecimal digit for
-what each of the other fields is; four places of numbers among the primitive ones, PLACES and on."""
-N_CLASS_COLUMNS: Final = 16
+and their first step, -1 for none; bytes of an array's item (0: values, -1: no array), kind of its
+handle; kind of object or ROI; flags of an object; four places of numbers among the first ones."""
+N_CLASS_COLUMNS: Final = 14
 
-ODD, PLAIN, A_PATH_OBJECT, A_BOOLEAN, AN_INTEGER, A_UUID, A_METADATA = range(7)
-A_PATH_CLASS, A_ROI, A_HIERARCHY, AN_IMAGE_TYPE = range(7, 11)
-MEASURED, ODD_MEASURED, A_MEASUREMENT, A_LIST, A_WRAPPED_LIST = range(11, 16)
-"""Forms. ODD: has the name of something that is known, but not its fields."""
-
+PLAIN, A_PATH_OBJECT, A_BOOLEAN, AN_INTEGER, A_UUID, A_METADATA, A_PATH_CLASS, A_ROI = range(8)
+A_HIERARCHY, AN_IMAGE_TYPE, A_MEASURED, A_MEASUREMENT, NAMES_LIST, PAIRS_LIST, A_FILE = range(8, 15)
+"""Forms of classes, and of values that are open: there PLAIN is what nothing is taken of."""
 HAS_ROI, IS_ROOT, IS_CELL, IS_CORE = 1, 2, 4, 8
 """Flags of a class of objects."""
-SKIP, FIELD_X, FIELD_Y, FIELD_WKB = range(4)
-FIELD_COLOR, FIELD_NAME, FIELD_PARENT = range(1, 4)
-FIELD_ROOT: Final = 1
-FIELD_NAMES, FIELD_VALUES, FIELD_PAIRS = range(1, 4)
-NO_COLOR: Final = 1 << 40
+RECTANGLE, LINE, POLYLINE, POINTS, AREA = 1, 3, 4, 5, 7
+"""Some of :class:`~qpmask.qpdata.model.RoiKind`."""
 
-UNTIL_END: Final = -1
-"""In place of a number of values: all until the end of the contents."""
+# --------------------------------------- columns of frames, which are the values that are open
+
+ROLE, STEP, IN_FORM, LEFT, OUT, OWN, EXTRA, FIRST = range(8)
+"""What the next value inside is for; the present step; what it is; items or children left; number
+of the object, ROI or class that it fills, -1 for none; its handle; more, by its form."""
+N_FRAME_COLUMNS: Final = 8
+
+SKIP, FINISHED, CONTENTS, ITEM, SERVER_TEXT, ENTRY_VALUE, ROOT, CHILD = range(8)
+NAME, COLOR, ID, MEASURED, FIELD, LOCK_OR_CLASS, CLASS_OF, ROI_OF, NUCLEUS = range(8, 17)
+ARRAYS, KEY, VALUE, CLASS_COLOR, CLASS_NAME, CLASS_PARENT, X, Y, WKB, RING_X, RING_Y = range(17, 28)
+NAMES, NUMBERS, LIST, WRAPPED, PAIRS, LIST_NAME, PAIR, PAIR_NAME, FIRST_LINE = range(28, 37)
+N_FIELDS, N_CHILDREN, PROBABILITY, MISSING, OBJECT_END = range(37, 42)
+"""Roles. Nothing is taken; all was read; see ``steps``; values of a file, of an object in their
+sequence, of its metadata, of classes, ROIs and measurements. The last line: raw, and the end."""
+
+NO_COLOR: Final = 1 << 40
 MAX_DEPTH: Final = 1000
 """Levels of objects inside objects. Java's own writer recurses and does not get this far."""
 MAX_LEVELS: Final = 10_000
 """Levels of the hierarchy."""
 MAX_SUPER_CLASSES: Final = 64
+MAX_REUSE: Final = 4
+"""How many times the size of the file its coordinates may take; files of QuPath stay below 1."""
 KEY_BYTES: Final = 1 << 16
 """Of a class descriptor."""
-N_FRAMES: Final = MAX_DEPTH + 1 + MAX_SUPER_CLASSES
+N_FRAMES: Final = MAX_DEPTH + MAX_LEVELS + MAX_SUPER_CLASSES + 8
 
 U8 = jit.U8_1D
 I32 = jit.I32_1D
@@ -135,12 +138,14 @@ class Stream(NamedTuple):
     handles : int64 array
         What each handle stands for.
     classes : int64 array (n, N_CLASS_COLUMNS)
-        The classes that were described.
+        The classes that were described; ``keys`` holds their descriptors, ``key`` the present one.
     steps : int64 array (n, 2)
-        What follows the head of an object: pass over so many bytes, then read so many values; the
-        last step reads none. Steps 0 and 1 are those of arrays.
-    frames : int64 array (MAX_DEPTH + 1, 3)
-        Objects inside objects that are open: step, values left; and room for other things.
+        What follows the head of an object: pass over so many bytes, then read a value of this role,
+        or CONTENTS until their end; at last FINISHED. Step 0 is that of arrays, 1 of the file.
+    frames : int64 array (N_FRAMES, N_FRAME_COLUMNS)
+        The values that are open, and behind them room for other things.
+    references : int64 array
+        Offsets of references behind the root's children, perhaps twice; not all, if it is full.
     """
 
     data: U8
@@ -151,20 +156,19 @@ class Stream(NamedTuple):
     key: U8
     steps: jit.I64_2D
     frames: jit.I64_2D
+    references: I64
 
 
 class Columns(NamedTuple):
     """What is filled; see :mod:`qpmask.qpdata.model`.
 
     ``path_classes`` holds name (a text), colour (-1 for none, else 32 bits), parent, and one more
-    than its place in ``used_classes``; ``open_objects`` class, number and children left;
-    ``metadata`` object, key and value (texts, -1 for none), the key -1 for an id that is not
-    written as Java does. Details: ``color``, ``name_list`` (-1 for no measurements) and ``single``
-    (whether they are of single precision, as 32 bits) of an object; ``list_first`` and
-    ``list_size`` of a list of names in ``list_names`` (texts).
+    than its place in ``used_classes``; ``metadata`` object, key and value (texts, negative for
+    none), the key -1 for an id that is not written as Java does. Details: ``color``, ``name_list``
+    (-1 for no measurements) and ``single`` (whether they are of single precision, as 32 bits) of an
+    object; ``list_first`` and ``list_size`` of a list of names in ``list_names`` (texts).
     """
 
-    open_objects: jit.I64_2D
     kind: U8
     parent: I32
     class_index: I32
@@ -202,39 +206,26 @@ class Columns(NamedTuple):
     list_names: I32
 
 
-class Group(NamedTuple):
-    """Columns that grow together: items a row of each, and their names.
-
-    ``bytes_each`` is how much of a file there is for one row, or more; no limit.
-    """
-
-    counter: int
-    bytes_each: int
-    items: tuple[tuple[str, type[Any], int], ...]
-
-
-GROUPS: Final = (
-    Group(OBJECTS, 128, (
-        ("kind", np.uint8, 1), ("parent", np.int32, 1), ("class_index", np.int32, 1),
-        ("locked", np.uint8, 1), ("roi", np.int32, 1), ("nucleus_roi", np.int32, 1),
-        ("missing", np.uint8, 1), ("name", np.int32, 1), ("ids", np.uint8, 36))),
-    Group(ROIS, 64, (
-        ("roi_kind", np.uint8, 1), ("c", np.int32, 1), ("z", np.int32, 1), ("t", np.int32, 1),
-        ("box", np.int64, 4), ("geometry_type", np.uint8, 1), ("ring_offsets", np.int64, 1))),
-    Group(RINGS, 64, (
-        ("ring_first", np.int64, 1), ("ring_size", np.int64, 1), ("ring_kind", np.uint8, 1),
-        ("ring_part", np.int32, 1), ("ring_is_hole", np.uint8, 1))),
-    Group(VERTICES32, 8, (("vertices32", np.uint32, 2),)),
-    Group(VERTICES64, 16, (("vertices64", np.int64, 2),)),
-    Group(TEXTS, 256, (("text_ends", np.int64, 1),)),
-    Group(TEXT_BYTES, 32, (("text_bytes", np.uint8, 1),)),
-    Group(PATH_CLASSES, 4096, (("path_classes", np.int64, 4),)),
-    Group(USED_CLASSES, 4096, (("used_classes", np.int64, 1),)),
-    Group(METADATA, 4096, (("metadata", np.int32, 3),)),
-    Group(DETAILED, 128, (
-        ("color", np.int64, 1), ("name_list", np.int32, 1), ("single", np.uint8, 1))),
-    Group(VALUES, 32, (("values", np.int64, 1),)),
-    Group(NAME_LISTS, 1024, (("list_first", np.int64, 1), ("list_size", np.int64, 1))),
-    Group(LIST_NAMES, 256, (("list_names", np.int32, 1),)),
-    Group(HANDLES, 16, (("handles", np.int64, 1),)),
+GROUPS: Final[tuple[tuple[int, int, dict[str, int]], ...]] = (
+    (OBJECTS, 128, {
+        "kind": 1, "parent": 1, "class_index": 1, "locked": 1, "roi": 1, "nucleus_roi": 1,
+        "missing": 1, "name": 1, "ids": 36}),
+    (ROIS, 64, {
+        "roi_kind": 1, "c": 1, "z": 1, "t": 1, "box": 4, "geometry_type": 1, "ring_offsets": 1}),
+    (RINGS, 64, {
+        "ring_first": 1, "ring_size": 1, "ring_kind": 1, "ring_part": 1, "ring_is_hole": 1}),
+    (VERTICES32, 8, {"vertices32": 2}),
+    (VERTICES64, 16, {"vertices64": 2}),
+    (TEXTS, 256, {"text_ends": 1}),
+    (TEXT_BYTES, 32, {"text_bytes": 1}),
+    (PATH_CLASSES, 4096, {"path_classes": 4}),
+    (USED_CLASSES, 4096, {"used_classes": 1}),
+    (METADATA, 4096, {"metadata": 3}),
+    (DETAILED, 128, {"color": 1, "name_list": 1, "single": 1}),
+    (VALUES, 32, {"values": 1}),
+    (NAME_LISTS, 1024, {"list_first": 1, "list_size": 1}),
+    (LIST_NAMES, 256, {"list_names": 1}),
+    (HANDLES, 16, {"handles": 1}),
 )  # fmt: skip
+"""Columns that grow together: what counts them, how much of a file there is for one row or more (no
+limit), and how many items of each are a row."""

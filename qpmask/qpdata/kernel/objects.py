@@ -1,152 +1,193 @@
 """Objects of the hierarchy, compiled: from the stream into columns.
 
 What an object writes of itself, from the outside in (``writeExternal`` in ``qupath.lib.objects``,
-QuPath 0.2 to 0.7)::
+QuPath 0.2 to 0.7); each of these is a role, and each says which comes next::
 
     PathObject      name, colour, [metadata], measurements, int number of children, the children
     PathROIObject   [locked], class, ROI, double probability of the class
     PathCellObject  ROI of the nucleus
     TMACoreObject   boolean missing
-
-The children are inside their parent: what comes before them is the head, what comes after the tail.
 """
 
 from __future__ import annotations
 
 from qpmask.jit import kernel
 from qpmask.qpdata.kernel import library as k
-from qpmask.qpdata.kernel.library import Columns, Stream
-from qpmask.qpdata.kernel.metadata import ID_BYTES, read_fields
-from qpmask.qpdata.kernel.pathclass import read_color, read_path_class, use_class
-from qpmask.qpdata.kernel.rois import read_roi
-from qpmask.qpdata.kernel.stream import expect, full, i4, read_block
-from qpmask.qpdata.kernel.texts import keep_text
-from qpmask.qpdata.kernel.values import form_at, open_object, read_entry, skip_value
+from qpmask.qpdata.kernel.library import I64, Columns, Stream
+from qpmask.qpdata.kernel.metadata import ID_BYTES
+from qpmask.qpdata.kernel.stream import full, keep_text, signed
 
 
 @kernel
-def read_head(stream: Stream, columns: Columns, pos: int) -> int:
-    """Read an object up to its children, and open it."""
-    n = stream.n
-    depth, number = n[k.DEPTH], n[k.OBJECTS]
-    if depth > k.MAX_LEVELS:
-        return k.UNKNOWN
-    pos = open_object(stream, pos, k.A_PATH_OBJECT)
-    if pos < 0:
-        return pos
-    row = n[k.ROW]
-    is_root = stream.classes[row, k.FLAGS] & k.IS_ROOT != 0
-    if is_root != (depth == 0):
-        return k.UNKNOWN
+def new_object(n: I64, columns: Columns, kind: int, parent: int) -> int:
+    """Begin an object; give its number."""
+    number: int = n[k.OBJECTS]
     if number >= len(columns.kind):
         return full(n, k.OBJECTS, 1)
-    details = n[k.DETAILS] != 0
-    if details and number >= len(columns.color):
-        return full(n, k.DETAILED, 1)
-    pos = keep_text(stream, columns, pos)
-    if pos < 0:
-        return pos
-    text = n[k.TEXT]
-    if details:
-        pos = read_color(stream, pos)
-        color = n[k.TEXT]
-        columns.color[number] = k.NO_COLOR if color < 0 else color - ((color & 0x80000000) << 1)
+    if n[k.DETAILS]:
+        if number >= len(columns.color):
+            return full(n, k.DETAILED, 1)
+        n[k.DETAILED] = number + 1
+        columns.color[number] = k.NO_COLOR
         columns.name_list[number] = -1
-    else:
-        pos = skip_value(stream, pos)
-    if pos < 0:
-        return pos
-    n_values, n_metadata = n[k.VALUES], n[k.METADATA]
+        columns.single[number] = 0
     for i in range(ID_BYTES):
         columns.ids[ID_BYTES * number + i] = 0
-    pos = read_fields(stream, columns, pos, number)
-    if pos >= 0:
-        pos = read_block(stream, pos, 4)
-    if pos < 0:
-        return pos
-    n_children = i4(stream.data, pos - 4)
-    if n_children < 0 or n_children > n[k.SIZE] - n[k.BASE] - pos:
-        return k.UNKNOWN
-    opened = columns.open_objects[depth]
-    opened[0], opened[1], opened[2] = row, number, n_children
-    if is_root:
-        opened[1] = -1
-        n[k.VALUES], n[k.METADATA] = n_values, n_metadata
-    else:
-        columns.open_objects[depth - 1, 2] -= 1
-        columns.kind[number] = stream.classes[row, k.KIND]
-        columns.parent[number] = columns.open_objects[depth - 1, 1]
-        columns.name[number] = text
-        columns.class_index[number] = -1
-        columns.locked[number] = 0
-        columns.missing[number] = 0
-        columns.roi[number] = -1
-        columns.nucleus_roi[number] = -1
-        n[k.OBJECTS] = number + 1
-        if details:
-            n[k.DETAILED] = number + 1
-    n[k.DEPTH] = depth + 1
-    return pos
+    columns.kind[number] = kind
+    columns.parent[number] = parent
+    columns.name[number] = columns.class_index[number] = -1
+    columns.locked[number] = columns.missing[number] = 0
+    columns.roi[number] = columns.nucleus_roi[number] = -1
+    n[k.OBJECTS] = number + 1
+    return number
 
 
 @kernel
-def _lock_or_class(stream: Stream, columns: Columns, pos: int, number: int, is_first: bool) -> int:
-    """Read a lock (the first time) or a class; ``n[ROW]`` is -2 after a lock."""
-    n = stream.n
-    form = form_at(stream, pos)
-    if form < 0:
-        return form
-    if form == k.A_PATH_CLASS:
-        return read_path_class(stream, columns, pos)
-    pos = read_entry(stream, pos)
-    if pos < 0:
-        return pos
-    kind, payload = n[k.ENTRY] & 15, n[k.ENTRY] >> 4
-    if kind == k.PATH_CLASS:
-        n[k.ROW] = payload
-    elif kind == k.NULL:
-        n[k.ROW] = -1
-    elif is_first and kind == k.TRUE_OR_FALSE:
-        columns.locked[number] = payload
-        n[k.ROW] = -2
-    else:
-        return k.UNKNOWN
-    return pos
+def new_path_class(n: I64, columns: Columns) -> int:
+    """Begin a class; give its number."""
+    number: int = n[k.PATH_CLASSES]
+    if number >= len(columns.path_classes) // 4:
+        return full(n, k.PATH_CLASSES, 1)
+    for i in range(4):
+        columns.path_classes[4 * number + i] = -1 if i < 3 else 0
+    n[k.PATH_CLASSES] = number + 1
+    return number
 
 
 @kernel
-def read_tail(stream: Stream, columns: Columns, pos: int) -> int:
-    """Read what comes after an object's children, and close it."""
+def add_to_path_class(stream: Stream, columns: Columns, role: int, number: int) -> int:
+    """Take its name, its colour or the class that it is derived from."""
+    n, entry = stream.n, stream.n[k.ENTRY]
+    if role == k.CLASS_NAME:
+        status = keep_text(stream, columns, entry, n[k.HANDLE], k.NO_CLASS_NAME)
+        columns.path_classes[4 * number] = n[k.TEXT]
+        return status
+    if role == k.CLASS_COLOR:
+        columns.path_classes[4 * number + 1] = entry >> 4 if entry & 15 == k.INTEGER else -1
+    elif entry & 15 == k.PATH_CLASS:
+        columns.path_classes[4 * number + 2] = entry >> 4
+    elif entry != k.NULL:
+        return k.NOT_A_PARENT
+    return 0
+
+
+@kernel
+def _use_class(n: I64, columns: Columns, number: int) -> int:
+    """Tell that a class is in use; the order in which that is told is that of the classes."""
+    if columns.path_classes[4 * number + 3] == 0:
+        if n[k.USED_CLASSES] >= len(columns.used_classes):
+            return full(n, k.USED_CLASSES, 1)
+        columns.used_classes[n[k.USED_CLASSES]] = number
+        n[k.USED_CLASSES] += 1
+        columns.path_classes[4 * number + 3] = n[k.USED_CLASSES]
+    return 0
+
+
+@kernel
+def _roi_number(n: I64, entry: int) -> int:
+    """Number of the ROI that was read into ``n[TEXT]``, -1 for none; 0, or what is wrong."""
+    n[k.TEXT] = entry >> 4 if entry & 15 == k.ROI_NUMBER else -1
+    if entry & 15 == k.OBJECT_OF:
+        n[k.ABOUT] = entry >> 4
+        return k.UNKNOWN_ROI
+    return 0 if n[k.TEXT] >= 0 or entry == k.NULL else k.NOT_A_ROI
+
+
+@kernel
+def after_children(stream: Stream, frame: I64) -> None:
+    """What comes next, behind the last child or where there is none."""
     n = stream.n
-    opened = columns.open_objects[n[k.DEPTH] - 1]
-    flags, number = stream.classes[opened[0], k.FLAGS], opened[1]
-    if flags & k.HAS_ROI:
-        pos = _lock_or_class(stream, columns, pos, number, True)
-        if pos >= 0 and n[k.ROW] == -2:
-            pos = _lock_or_class(stream, columns, pos, number, False)
-        if pos < 0:
-            return pos
-        if n[k.ROW] >= 0:
-            path_class = n[k.ROW]
-            columns.class_index[number] = path_class
-            status = use_class(stream, columns, path_class)
-            if status < 0:
-                return status
-        pos = read_roi(stream, columns, pos)
-        columns.roi[number] = n[k.ROI]
-        size = 9 if flags & (k.IS_CORE | k.IS_CELL) == k.IS_CORE else 8
-        if pos >= 0:
-            pos = read_block(stream, pos, size)
-        if pos < 0:
-            return pos
-        if size == 9:
-            columns.missing[number] = 1 if stream.data[pos - 1] else 0
-        if flags & k.IS_CELL:
-            pos = read_roi(stream, columns, pos)
-            if pos < 0:
-                return pos
-            columns.nucleus_roi[number] = n[k.ROI]
-    pos = expect(stream, pos, k.TC_ENDBLOCKDATA)
-    if pos >= 0:
-        n[k.DEPTH] -= 1
-    return pos
+    has_roi = stream.classes[frame[k.FIRST], k.FLAGS] & k.HAS_ROI
+    frame[k.ROLE] = k.LOCK_OR_CLASS if has_roi else k.OBJECT_END
+    if frame[k.OUT] < 0:
+        n[k.CHILDREN_END], n[k.CHILDREN_HANDLES] = n[k.BASE] + n[k.POS], n[k.HANDLES]
+
+
+@kernel
+def add_to_object(stream: Stream, columns: Columns, frame: I64, role: int) -> int:
+    """Take a value of an object, which is the root if it has no number."""
+    n, entry, out = stream.n, stream.n[k.ENTRY], frame[k.OUT]
+    status = 0
+    if role == k.CHILD:
+        frame[k.LEFT] -= 1
+        if frame[k.LEFT] == 0:
+            after_children(stream, frame)
+    elif role == k.NAME:
+        status = keep_text(stream, columns, entry, n[k.HANDLE], k.NO_NAME)
+        if out >= 0:
+            columns.name[out] = n[k.TEXT]
+        frame[k.ROLE] = k.COLOR if status >= 0 else role
+    elif role == k.COLOR:
+        if n[k.DETAILS] and out >= 0 and entry & 15 == k.INTEGER:
+            columns.color[out] = signed(entry >> 4)
+        frame[k.ROLE] = k.ID
+    elif role <= k.FIELD:  # ID, MEASURED, FIELD
+        form = stream.classes[entry >> 4, k.FORM] if entry & 15 == k.OBJECT_OF else k.PLAIN
+        is_id = role == k.ID and (form == k.A_METADATA or form == k.A_UUID)
+        if n[k.BY_REFERENCE] and entry & 15 == k.OBJECT_OF and (is_id or n[k.DETAILS]):
+            status = k.SHARED_FIELD
+        elif is_id:
+            frame[k.ROLE] = k.MEASURED if form == k.A_METADATA else k.N_FIELDS
+        else:
+            frame[k.LEFT] -= 1
+            frame[k.ROLE] = k.FIELD if role == k.FIELD and frame[k.LEFT] > 0 else k.N_CHILDREN
+    elif role == k.ROI_OF or role == k.NUCLEUS:
+        status = _roi_number(n, entry)
+        if role == k.ROI_OF:
+            columns.roi[out] = n[k.TEXT]
+        else:
+            columns.nucleus_roi[out] = n[k.TEXT]
+        frame[k.ROLE] = k.PROBABILITY if role == k.ROI_OF else k.OBJECT_END
+    elif role == k.LOCK_OR_CLASS and entry & 15 == k.TRUE_OR_FALSE:
+        columns.locked[out] = entry >> 4
+        frame[k.ROLE] = k.CLASS_OF
+    else:
+        if entry & 15 == k.PATH_CLASS:
+            columns.class_index[out] = entry >> 4
+            status = _use_class(n, columns, entry >> 4)
+        elif entry != k.NULL:
+            status = k.NOT_A_PATH_CLASS
+        frame[k.ROLE] = k.ROI_OF if status >= 0 else role
+    return status
+
+
+@kernel
+def add_raw(stream: Stream, columns: Columns, frame: I64, pos: int, end: int) -> int:
+    """Take raw bytes of an object: numbers, one behind the other."""
+    n = stream.n
+    if frame[k.ROLE] == k.FIELD:
+        frame[k.ROLE] = k.N_CHILDREN  # QuPath counts an empty map that it does not write
+    for at in range(pos, end):
+        role = frame[k.ROLE]
+        if role < k.N_FIELDS or role == k.OBJECT_END:
+            return k.RAW_FOUND if role < k.N_FIELDS else k.MORE_THAN_SAID
+        n[k.RAW] = (n[k.RAW] & 0xFFFFFF) << 8 | stream.data[at]
+        n[k.N_RAW] += 1
+        if n[k.N_RAW] < (8 if role == k.PROBABILITY else 1 if role == k.MISSING else 4):
+            continue
+        n[k.N_RAW] = 0
+        value = signed(n[k.RAW])
+        if role == k.N_FIELDS:
+            frame[k.LEFT] = value
+            frame[k.ROLE] = k.FIELD if value > 0 else k.N_CHILDREN
+        elif role == k.N_CHILDREN:
+            if value < 0:
+                return k.NEGATIVE_CHILDREN
+            if value > n[k.SIZE] - n[k.BASE] - end:
+                n[k.WHAT] = k.CHILDREN
+                return k.SHORT
+            frame[k.LEFT], frame[k.ROLE] = value, k.CHILD
+            if frame[k.OUT] < 0:
+                n[k.COUNT_AT] = n[k.BASE] + at - 3
+            if value == 0:
+                after_children(stream, frame)
+        elif role == k.PROBABILITY:
+            flags = stream.classes[frame[k.FIRST], k.FLAGS]
+            is_core = flags & (k.IS_CORE | k.IS_CELL) == k.IS_CORE
+            frame[k.ROLE] = k.NUCLEUS if flags & k.IS_CELL else k.MISSING
+            if not is_core and not flags & k.IS_CELL:
+                frame[k.ROLE] = k.OBJECT_END
+        else:
+            columns.missing[frame[k.OUT]] = 1 if value & 255 else 0
+            frame[k.ROLE] = k.OBJECT_END
+    return 0

@@ -1,7 +1,8 @@
-"""What a Java Object Serialization stream is made of, compiled: numbers, handles, texts, blocks.
+"""What a Java Object Serialization stream is made of, compiled: numbers, handles, texts.
 
-https://docs.oracle.com/en/java/javase/21/docs/specs/serialization/protocol.html. Every place is
-compared with the end of the window before it is looked at.
+https://docs.oracle.com/en/java/javase/21/docs/specs/serialization/protocol.html. A kernel is handed
+a place in the window and gives the place after what it read, or one of the negative numbers of
+:mod:`.library`. Every place is compared with the end of the window before it is looked at.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 
 from qpmask.jit import kernel
 from qpmask.qpdata.kernel import library as k
-from qpmask.qpdata.kernel.library import I64, U8, Stream
+from qpmask.qpdata.kernel.library import I64, U8, Columns, Stream
 
 # Without a sign: a compiled index that may be negative costs a comparison.
 _1, _2, _3 = np.uint64(1), np.uint64(2), np.uint64(3)
@@ -41,9 +42,8 @@ def u4(data: U8, pos: int) -> int:
 
 
 @kernel
-def i4(data: U8, pos: int) -> int:
-    """Four bytes as a number with a sign."""
-    value = u4(data, pos)
+def signed(value: int) -> int:
+    """32 bits as a number with a sign."""
     return value - ((value & 0x80000000) << 1)
 
 
@@ -54,9 +54,19 @@ def i8(data: U8, pos: int) -> int:
 
 
 @kernel
-def lacking(stream: Stream, end: int) -> int:
+def lacking(stream: Stream, end: int, what: int) -> int:
     """What to give where something ends behind the window: MORE, or SHORT if behind the file."""
+    stream.n[k.WHAT] = what
     return k.MORE if stream.n[k.BASE] + end <= stream.n[k.SIZE] else k.SHORT
+
+
+@kernel
+def length(stream: Stream, size: int, what: int) -> int:
+    """A length that was read, unless it is negative or more than the whole file."""
+    stream.n[k.WHAT] = what
+    if size < 0:
+        return k.NEGATIVE
+    return size if size <= stream.n[k.SIZE] else k.SHORT
 
 
 @kernel
@@ -80,12 +90,18 @@ def new_handle(stream: Stream, entry: int) -> int:
 
 @kernel
 def reference(stream: Stream, pos: int) -> int:
-    """What the reference at ``pos``, behind its code, stands for; it has four bytes."""
-    if pos + 4 > len(stream.data):
-        return lacking(stream, pos + 4)
-    handle = u4(stream.data, pos) - k.FIRST_REFERENCE
+    """What the reference at ``pos`` stands for; it has five bytes, its handle is ``n[HANDLE]``."""
+    if pos + 5 > len(stream.data):
+        return lacking(stream, pos + 5, k.A_REFERENCE)
+    handle = u4(stream.data, pos + 1) - k.FIRST_REFERENCE
     if handle < 0 or handle >= stream.n[k.HANDLES]:
-        return k.UNKNOWN
+        return k.NOTHING_THERE
+    n = stream.n
+    n[k.HANDLE] = handle
+    if n[k.CHILDREN_END]:
+        if n[k.REFERENCES] < len(stream.references):
+            stream.references[n[k.REFERENCES]] = n[k.BASE] + pos
+        n[k.REFERENCES] += 1
     entry: int = stream.handles[handle]
     return entry
 
@@ -132,69 +148,89 @@ def text_end(stream: Stream, pos: int) -> int:
     data = stream.data
     start = text_start(stream, pos)
     if start > len(data):
-        return lacking(stream, start)
+        return lacking(stream, start, k.A_TEXT)
     size = u2(data, pos + 1) if data[pos] == k.TC_STRING else i8(data, pos + 1)
-    if size < 0 or size > stream.n[k.SIZE]:
-        return k.UNKNOWN
+    size = length(stream, size, k.A_TEXT)
+    if size < 0:
+        return size
     if start + size > len(data):
-        return lacking(stream, start + size)
-    return start + size if is_modified_utf8(data, start, start + size) else k.UNKNOWN
-
-
-@kernel
-def is_id_key(data: U8, start: int, end: int) -> bool:
-    """Whether a text is the key of an object's id."""
-    return end - start == 9 and i8(data, start) == _ID_KEY_TEXT and data[start + 8] == 0x44
+        return lacking(stream, start + size, k.A_TEXT)
+    return start + size if is_modified_utf8(data, start, start + size) else k.BAD_TEXT
 
 
 @kernel
 def read_text(stream: Stream, pos: int) -> int:
-    """Read the text at ``pos``, which takes a handle."""
+    """Read the text at ``pos``, which takes a handle: ``n[HANDLE]``."""
     end = text_end(stream, pos)
     if end < 0:
         return end
-    is_key = is_id_key(stream.data, text_start(stream, pos), end)
+    data, start = stream.data, text_start(stream, pos)
+    is_key = end - start == 9 and i8(data, start) == _ID_KEY_TEXT and data[start + 8] == 0x44
     entry = (k.ID_KEY if is_key else k.TEXT_AT) | (stream.n[k.BASE] + pos) << 4
     handle = new_handle(stream, entry)
+    stream.n[k.HANDLE] = handle
     return handle if handle < 0 else end
+
+
+@kernel
+def skip_text(stream: Stream, pos: int, missing: int) -> int:
+    """Read a text or a reference to one: ``n[HANDLE]``; or give ``missing``."""
+    if pos >= len(stream.data):
+        return lacking(stream, pos + 1, k.A_TEXT)
+    code = stream.data[pos]
+    if code == k.TC_STRING or code == k.TC_LONGSTRING:
+        return read_text(stream, pos)
+    if code != k.TC_REFERENCE:
+        return missing
+    entry = reference(stream, pos)
+    return entry if entry < 0 else pos + 5 if is_text(entry) else missing
 
 
 @kernel
 def is_text(entry: int) -> bool:
     """Whether a handle stands for a text."""
-    kind = entry & 15
-    return kind in (k.TEXT_AT, k.ID_KEY, k.POOLED)
+    return k.TEXT_AT <= entry & 15 <= k.POOLED
 
 
 @kernel
-def skip_text(stream: Stream, pos: int) -> int:
-    """Pass over a text, or a reference to one."""
-    if pos >= len(stream.data):
-        return lacking(stream, pos + 1)
-    if stream.data[pos] == k.TC_REFERENCE:
-        entry = reference(stream, pos + 1)
-        if entry < 0:
-            return entry
-        return pos + 5 if is_text(entry) else k.UNKNOWN
-    if stream.data[pos] in (k.TC_STRING, k.TC_LONGSTRING):
-        return read_text(stream, pos)
-    return k.UNKNOWN
+def pool_text(stream: Stream, columns: Columns, start: int, end: int) -> int:
+    """Keep a text; give its number."""
+    n = stream.n
+    text: int = n[k.TEXTS]
+    at = n[k.TEXT_BYTES]
+    if text >= len(columns.text_ends):
+        return full(n, k.TEXTS, 1)
+    if at + end - start > len(columns.text_bytes):
+        return full(n, k.TEXT_BYTES, end - start)
+    for i in range(end - start):
+        columns.text_bytes[at + i] = stream.data[start + i]
+    n[k.TEXTS] = text + 1
+    n[k.TEXT_BYTES] = columns.text_ends[text] = at + end - start
+    return text
 
 
 @kernel
-def expect(stream: Stream, pos: int, code: int) -> int:
-    """Pass over a byte that must be this one."""
-    if pos >= len(stream.data):
-        return lacking(stream, pos + 1)
-    return pos + 1 if stream.data[pos] == code else k.UNKNOWN
-
-
-@kernel
-def read_block(stream: Stream, pos: int, size: int) -> int:
-    """Pass over a block of raw data that must be of this size."""
-    end = pos + 2 + size
-    if end > len(stream.data):
-        return lacking(stream, end)
-    if stream.data[pos] != k.TC_BLOCKDATA or stream.data[pos + 1] != size:
-        return k.UNKNOWN
-    return end
+def keep_text(stream: Stream, columns: Columns, entry: int, handle: int, missing: int) -> int:
+    """Keep the text of a handle, once: ``n[TEXT]``, -1 for null; ``missing`` for what is none."""
+    n = stream.n
+    n[k.TEXT] = -1
+    if entry == k.NULL:
+        return 0
+    if entry & 15 == k.POOLED:
+        n[k.TEXT] = entry >> 4
+        return 0
+    if not is_text(entry):
+        return missing
+    at = (entry >> 4) - n[k.BASE]
+    if at < 0:
+        return k.BACK
+    end = text_end(stream, at)
+    if end < 0:
+        return end
+    text = pool_text(stream, columns, text_start(stream, at), end)
+    if text < 0:
+        return text
+    n[k.TEXT] = text
+    if entry & 15 == k.TEXT_AT:
+        stream.handles[handle] = k.POOLED | text << 4
+    return 0

@@ -1,4 +1,8 @@
-"""Values of any kind, compiled: class descriptors, arrays, enum constants, objects."""
+"""Values of a Java stream, compiled: one is read or opened at a time, by the role that it has.
+
+Whatever holds others is a frame: its values come one by one, nothing recurses. Of a class that is
+not known all is passed over.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,23 @@ import numpy as np
 
 from qpmask.jit import kernel
 from qpmask.qpdata.kernel import library as k
-from qpmask.qpdata.kernel.library import I64, Stream
+from qpmask.qpdata.kernel.classes import read_class
+from qpmask.qpdata.kernel.library import I64, Columns, Stream
+from qpmask.qpdata.kernel.metadata import begin_metadata, put_uuid
+from qpmask.qpdata.kernel.objects import add_raw, new_object, new_path_class
+from qpmask.qpdata.kernel.rois import ALL_READ, new_roi
 from qpmask.qpdata.kernel.stream import (
-    expect,
-    i4,
+    full,
+    i8,
+    is_modified_utf8,
+    keep_text,
     lacking,
+    length,
     new_handle,
+    pool_text,
     read_text,
     reference,
+    signed,
     skip_text,
     u2,
     u4,
@@ -21,334 +34,281 @@ from qpmask.qpdata.kernel.stream import (
 
 
 @kernel
-def _keep_of_class(stream: Stream, pos: int, before: int, behind: int) -> int:
-    """Add a text of a class descriptor, its length and bytes on either side to ``stream.key``."""
-    data, at = stream.data, stream.n[k.KEY_END]
-    if pos + before + 2 > len(data):
-        return lacking(stream, pos + before + 2)
-    size = before + 2 + u2(data, pos + before) + behind
-    if pos + size > len(data):
-        return lacking(stream, pos + size)
-    if at + size > len(stream.key):
-        return k.UNKNOWN
-    for i in range(size):
-        stream.key[at + i] = data[pos + i]
-    stream.n[k.KEY_END] = at + size
-    return pos + size
+def next_step(stream: Stream, frame: I64, step: int) -> None:
+    """Go on to a step of a value: pass over numbers, tell the role of what comes then."""
+    form, role = frame[k.IN_FORM], stream.steps[step, 1]
+    stream.n[k.POS] += stream.steps[step, 0]
+    frame[k.STEP] = step
+    is_names, is_pairs = form == k.NAMES_LIST, form == k.PAIRS_LIST
+    if role == k.CONTENTS:
+        role = k.LIST_NAME if is_names else k.PAIR if is_pairs else k.SKIP
+        if form == k.A_PATH_OBJECT or form == k.A_METADATA:
+            role = k.NAME if form == k.A_PATH_OBJECT else k.ARRAYS
+    elif role == k.LIST or role == k.WRAPPED:
+        is_pairs = is_pairs or (form == k.A_MEASURED and role == k.LIST)
+        role = k.NAMES if is_names else k.PAIRS if is_pairs else k.SKIP
+    elif role == k.NAMES or role == k.NUMBERS:
+        role = role if form == k.A_MEASURED else k.SKIP
+    elif role != k.FINISHED and (form in (k.PLAIN, k.A_MEASURED) or is_names or is_pairs):
+        role = k.SKIP
+    frame[k.ROLE] = role
 
 
 @kernel
-def _read_level(stream: Stream, pos: int) -> int:
-    """Read what a descriptor says of one class, up to its super class."""
-    handle = new_handle(stream, k.OTHER)
-    if handle < 0:
-        return handle
-    pos = _keep_of_class(stream, pos, 1, 11)  # code; version, flags, number of fields
-    if pos < 0:
-        return pos
-    for _ in range(u2(stream.data, pos - 2)):
-        at = pos
-        pos = _keep_of_class(stream, pos, 1, 0)
-        if pos >= 0 and stream.data[at] in (0x4C, 0x5B):  # L, [: the type of a field of objects
-            pos = skip_text(stream, pos)
-        if pos < 0:
-            return pos
-    return expect(stream, pos, k.TC_ENDBLOCKDATA)
-
-
-@kernel
-def _row_of(stream: Stream, start: int, end: int, parent: int) -> int:
-    """Row of the class with this part of ``stream.key``, and this super class."""
-    n, classes = stream.n, stream.classes
-    for row in range(len(classes)):
-        at = classes[row, k.KEY_AT]
-        i = start
-        if classes[row, k.PARENT] == parent and classes[row, k.KEY_SIZE] == end - start:
-            while i < end and stream.keys[at + i - start] == stream.key[i]:
-                i += 1
-            if i == end:
-                return row
-    n[k.KEY_START], n[k.KEY_END], n[k.ROW] = start, end, parent
-    return k.CLASS
-
-
-@kernel
-def _class_reference(stream: Stream, pos: int) -> int:
-    """Read a reference to a class, whose row is ``n[ROW]``."""
-    entry = reference(stream, pos + 1)
-    if entry < 0:
-        return entry
-    stream.n[k.ROW] = entry >> 4
-    return pos + 5 if entry & 15 == k.CLASS_ROW else k.UNKNOWN
-
-
-@kernel
-def read_class(stream: Stream, pos: int) -> int:
-    """Read a class descriptor or a reference to one; its row is ``n[ROW]``."""
-    if pos >= len(stream.data):
-        return lacking(stream, pos + 1)
-    if stream.data[pos] == k.TC_REFERENCE:
-        return _class_reference(stream, pos)
-    return _descriptor(stream, pos)
-
-
-@kernel
-def _descriptor(stream: Stream, pos: int) -> int:
-    """Read a class descriptor, with those of its super classes behind it."""
+def _open(stream: Stream, form: int, out: int, handle: int, step: int) -> I64:
+    """Open a value that holds others."""
     n = stream.n
-    n[k.KEY_END] = 0
-    depth = 0
-    while pos < len(stream.data) and stream.data[pos] == k.TC_CLASSDESC:
-        if depth >= k.MAX_SUPER_CLASSES:
-            return k.UNKNOWN
-        level = stream.frames[k.MAX_DEPTH + 1 + depth]
-        level[0], level[1] = n[k.HANDLES], n[k.KEY_END]
-        pos = _read_level(stream, pos)
-        if pos < 0:
-            return pos
-        depth += 1
-    if pos < len(stream.data) and depth > 0 and stream.data[pos] == k.TC_REFERENCE:
-        pos = _class_reference(stream, pos)
-    else:
-        pos = expect(stream, pos, k.TC_NULL) if depth > 0 else k.UNKNOWN
-        n[k.ROW] = -1
-    if pos < 0:
-        return pos
-    end = n[k.KEY_END]
-    while depth > 0:
-        depth -= 1
-        level = stream.frames[k.MAX_DEPTH + 1 + depth]
-        row = _row_of(stream, level[1], end, n[k.ROW])
-        if row < 0:
-            return row
-        stream.handles[level[0]] = k.CLASS_ROW | row << 4
-        n[k.ROW] = row
-        end = level[1]
-    return pos
+    frame: I64 = stream.frames[n[k.DEPTH]]
+    n[k.DEPTH] += 1
+    frame[k.IN_FORM], frame[k.OUT], frame[k.OWN] = form, out, handle
+    frame[k.LEFT], frame[k.EXTRA], frame[k.FIRST] = 0, -1, n[k.LIST_NAMES]
+    next_step(stream, frame, step)
+    return frame
 
 
 @kernel
-def read_array(stream: Stream, pos: int, items: I64) -> int:
-    """Read the head of the array at ``pos``; ``items[1]`` is the number of its items.
+def _done(n: I64, pos: int, handle: int, entry: int) -> int:
+    """A value was read to its end."""
+    n[k.POS], n[k.HANDLE], n[k.ENTRY], n[k.DONE] = pos, handle, entry, 1
+    return 0
 
-    It ends before its first item. Its items are in the window if they are numbers.
-    """
-    pos = expect(stream, pos, k.TC_ARRAY)
-    if pos >= 0:
-        pos = read_class(stream, pos)
-    if pos < 0:
-        return pos
-    item_bytes = stream.classes[stream.n[k.ROW], k.ITEM_BYTES]
+
+@kernel
+def _begin_array(stream: Stream, parent: I64, pos: int, row: int) -> int:
+    """Read an array of numbers, or open one of values, behind its class."""
+    data, n = stream.data, stream.n
+    item_bytes = stream.classes[row, k.ITEM_BYTES]
     if item_bytes < 0:
-        return k.UNKNOWN
-    if pos + 4 > len(stream.data):
-        return lacking(stream, pos + 4)
-    n_items = i4(stream.data, pos)
-    pos += 4
-    if n_items < 0 or stream.n[k.BASE] + pos + n_items > stream.n[k.SIZE]:
-        return k.UNKNOWN
-    if pos + n_items * item_bytes > len(stream.data):
-        return lacking(stream, pos + n_items * item_bytes)
-    handle = new_handle(stream, k.OTHER if item_bytes else k.OBJECT_ARRAY)
-    if handle < 0:
-        return handle
-    items[0], items[1] = 0, n_items
-    return pos
+        return k.NO_ARRAY
+    if pos + 4 > len(data):
+        return lacking(stream, pos + 4, k.AN_ARRAY)
+    n_items = length(stream, signed(u4(data, pos)), k.AN_ARRAY)
+    if n_items < 0:
+        return n_items
+    end = pos + 4 + n_items * max(item_bytes, 1)
+    if end > len(data) and (item_bytes > 0 or n[k.BASE] + end > n[k.SIZE]):
+        return lacking(stream, end, k.AN_ARRAY)
+    if item_bytes > 0:
+        entry = stream.classes[row, k.ITEM_KIND] | (n[k.BASE] + pos) << 4
+        return _done(n, end, new_handle(stream, entry), entry)
+    role, out, form = parent[k.ROLE], parent[k.OUT], k.PLAIN
+    item_role = k.SKIP
+    if role == k.ARRAYS:
+        item_role = k.KEY if parent[k.EXTRA] < 0 else k.VALUE
+        if item_role == k.VALUE and n_items != n[k.N_KEYS]:
+            return k.ODD_METADATA
+        parent[k.EXTRA] += 1
+        n[k.N_KEYS] = n_items
+        if parent[k.EXTRA] > 1:
+            return k.ODD_METADATA
+    elif role in (k.X, k.Y) and stream.classes[parent[k.FIRST], k.KIND] == k.AREA:
+        item_role = k.RING_X if role == k.X else k.RING_Y
+        if role == k.Y and n_items != parent[k.LEFT]:
+            return k.UNEQUAL_AXES
+        parent[k.LEFT] = n_items
+        parent[k.EXTRA] |= 1 if role == k.X else 2
+    elif role == k.NAMES or (role == k.PAIRS and out >= 0):
+        item_role = k.LIST_NAME if role == k.NAMES else k.PAIR
+        form = k.NAMES_LIST if role == k.NAMES else k.PAIRS_LIST
+    n[k.POS] = pos + 4
+    frame = _open(stream, form, out, new_handle(stream, k.OBJECT_ARRAY), 0)
+    frame[k.LEFT], frame[k.ROLE] = n_items, item_role if n_items else k.FINISHED
+    if form == k.PLAIN:
+        frame[k.FIRST] = n_items
+    return 0
 
 
 @kernel
-def array_of(stream: Stream, pos: int, code: int, items: I64) -> int:
-    """Read the head of an array of numbers of one type, or (code 0) of objects."""
-    pos = read_array(stream, pos, items)
-    if pos >= 0 and stream.classes[stream.n[k.ROW], k.ITEM_CODE] != code:
-        return k.UNKNOWN
-    return pos
-
-
-@kernel
-def read_enum(stream: Stream, pos: int) -> int:
-    """Read the head of the enum constant at ``pos``; its name comes next."""
+def _begin(stream: Stream, columns: Columns, parent: I64, pos: int) -> int:
+    """Open the object or the array at ``pos``."""
+    data, n, classes, role = stream.data, stream.n, stream.classes, parent[k.ROLE]
+    is_array = data[pos] == k.TC_ARRAY
     pos = read_class(stream, pos + 1)
     if pos < 0:
         return pos
+    row = n[k.ABOUT] = n[k.ROW]
+    if row < 0:
+        return k.NO_CLASS
+    if n[k.HANDLES] >= len(stream.handles):
+        return full(n, k.HANDLES, 1)
+    if n[k.DEPTH] - n[k.LEVELS] > k.MAX_DEPTH:
+        return k.DEEP
+    if is_array:
+        return _begin_array(stream, parent, pos, row)
+    step, its_form, form = classes[row, k.FIRST_STEP], classes[row, k.FORM], k.PLAIN
+    if role in (k.ROOT, k.CHILD) and its_form != k.A_PATH_OBJECT:
+        return k.NOT_AN_OBJECT
+    if step < 0:
+        return k.OLD_WAY
+    if pos + stream.steps[step, 0] > len(data):
+        return lacking(stream, pos + stream.steps[step, 0], k.AN_OBJECT)
+    out: int = parent[k.OUT]
+    entry, extra = k.OBJECT_OF | row << 4, -1
+    at = pos + classes[row, k.PLACES]
+    if role in (k.ROOT, k.CHILD):
+        if n[k.LEVELS] > k.MAX_LEVELS:
+            return k.MANY_LEVELS
+        if (classes[row, k.FLAGS] & k.IS_ROOT != 0) != (role == k.ROOT):
+            return k.WRONG_ROOT
+        form = k.A_PATH_OBJECT
+        out = -1
+        if role == k.CHILD:
+            out = new_object(n, columns, classes[row, k.KIND], parent[k.OUT])
+        if out < -1:
+            return out
+        n[k.LEVELS] += 1
+    elif its_form == k.A_ROI and not n[k.IN_ROI]:
+        form = its_form
+        out = new_roi(stream, columns, pos, row)
+        entry = k.ROI_NUMBER | out << 4
+        extra = ALL_READ if k.RECTANGLE <= classes[row, k.KIND] <= k.LINE else 0
+    elif its_form == k.A_PATH_CLASS:
+        form = its_form
+        out = new_path_class(n, columns)
+        entry = k.PATH_CLASS | out << 4
+    elif its_form == k.A_BOOLEAN:
+        entry = k.TRUE_OR_FALSE | (16 if data[at] else 0)
+    elif its_form == k.AN_INTEGER:
+        entry = k.INTEGER | u4(data, at) << 4
+    elif its_form == k.A_HIERARCHY and role == k.ENTRY_VALUE:
+        form = its_form
+        if n[k.HAS_HIERARCHY]:
+            return k.TWO_HIERARCHIES
+        n[k.HAS_HIERARCHY] = 1
+    elif its_form == k.A_UUID and role == k.ID and out >= 0:
+        out = put_uuid(stream, columns, pos, row, out)
+    elif its_form == k.A_METADATA and out >= 0:
+        if role == k.ID or (role == k.FIELD and n[k.DETAILS]):
+            form = its_form
+            begin_metadata(n)
+    elif n[k.DETAILS]:
+        if role in (k.ID, k.MEASURED) or (role == k.FIELD and its_form == k.A_MEASURED):
+            form = k.A_MEASURED if out < 0 or columns.name_list[out] < 0 else k.PLAIN
+        elif role == k.NAMES or (role == k.PAIRS and out >= 0):
+            form = k.NAMES_LIST if role == k.NAMES else k.PAIRS_LIST
+        elif role == k.PAIR and its_form == k.A_MEASUREMENT:
+            form, extra = its_form, i8(data, at)
+    if out < -1:
+        return out
+    n[k.POS] = pos
+    frame = _open(stream, form, out, new_handle(stream, entry), step)
+    if form != k.NAMES_LIST and form != k.PAIRS_LIST:
+        frame[k.EXTRA], frame[k.FIRST] = extra, row
+    return 0
+
+
+@kernel
+def _about_class(stream: Stream, columns: Columns, role: int, pos: int) -> int:
+    """Read an enum constant, a class or its descriptor; the type of the image is kept."""
+    n, code = stream.n, stream.data[pos]
+    pos = read_class(stream, pos if code == k.TC_CLASSDESC else pos + 1)
+    if pos < 0 or code == k.TC_CLASSDESC:
+        return pos if pos < 0 else _done(n, pos, -1, k.OTHER)
+    row = n[k.ROW]
+    if row < 0:
+        return k.NO_CLASS
     handle = new_handle(stream, k.OTHER)
-    return handle if handle < 0 else pos
+    if handle < 0 or code == k.TC_CLASS:
+        return handle if handle < 0 else _done(n, pos, handle, k.OTHER)
+    pos = skip_text(stream, pos, k.NO_TEXT)
+    if pos >= 0 and role == k.ENTRY_VALUE and stream.classes[row, k.FORM] == k.AN_IMAGE_TYPE:
+        entry = stream.handles[n[k.HANDLE]]
+        status = keep_text(stream, columns, entry, n[k.HANDLE], k.NO_TEXT)
+        if status < 0:
+            return status
+        n[k.IMAGE_TYPE] = n[k.TEXT]
+    return pos if pos < 0 else _done(n, pos, handle, k.OTHER)
 
 
 @kernel
-def form_at(stream: Stream, pos: int) -> int:
-    """The form of the object at ``pos``, or that is referred to there, without reading it.
+def _contents(stream: Stream, columns: Columns, frame: I64, pos: int) -> int:
+    """Read raw data, or the end of what an object writes itself."""
+    data, n, role = stream.data, stream.n, frame[k.ROLE]
+    if stream.steps[frame[k.STEP], 1] != k.CONTENTS:
+        return k.NO_ITEM if stream.steps[frame[k.STEP], 1] == k.ITEM else k.NO_FIELD
+    if frame[k.IN_FORM] == k.A_FILE:
+        return k.RAW_FOUND
+    is_object = frame[k.IN_FORM] == k.A_PATH_OBJECT
+    if data[pos] == k.TC_ENDBLOCKDATA:
+        if is_object and role != k.OBJECT_END:
+            return k.NO_OBJECT if role == k.CHILD else k.EARLY_END
+        n[k.POS] = pos + 1
+        next_step(stream, frame, frame[k.STEP] + 1)
+        return 0
+    start = pos + (2 if data[pos] == k.TC_BLOCKDATA else 5)
+    if start > len(data):
+        return lacking(stream, start, k.A_BLOCK)
+    size = np.int64(data[pos + 1]) if start == pos + 2 else signed(u4(data, pos + 1))
+    end = length(stream, size, k.A_BLOCK)
+    if end < 0:
+        return end
+    end += start
+    if end > len(data):
+        return lacking(stream, end, k.A_BLOCK)
+    n[k.POS] = end
+    return add_raw(stream, columns, frame, start, end) if is_object else 0
 
-    Its class is ``n[ROW]``. PLAIN for whatever else stands there.
-    """
-    n = stream.n
-    if pos >= len(stream.data):
-        return lacking(stream, pos + 1)
-    code = stream.data[pos]
+
+@kernel
+def _first_line(stream: Stream, columns: Columns, frame: I64) -> int:
+    """Read the block that holds the version as a text."""
+    data, n, pos = stream.data, stream.n, stream.n[k.POS]
+    if pos < len(data) and data[pos] != k.TC_BLOCKDATA:
+        return k.NO_FIRST_LINE
+    if pos + 4 > len(data):
+        return lacking(stream, pos + 4, k.A_BLOCK)
+    size = np.int64(data[pos + 1])
+    if size < 2 or u2(data, pos + 2) != size - 2:
+        return k.NO_FIRST_LINE
+    end = pos + 2 + size
+    if end > len(data):
+        return lacking(stream, end, k.A_BLOCK)
+    if not is_modified_utf8(data, pos + 4, end):
+        return k.BAD_TEXT
+    text = pool_text(stream, columns, pos + 4, end)
+    if text >= 0:
+        n[k.POS] = end
+        frame[k.ROLE] = k.SERVER_TEXT
+    return text
+
+
+@kernel
+def read_value(stream: Stream, columns: Columns) -> int:
+    """Read what comes next inside the innermost open value, or open it."""
+    data, n = stream.data, stream.n
+    pos = n[k.POS]
+    frame = stream.frames[n[k.DEPTH] - 1]
+    role = frame[k.ROLE]
+    if role == k.FIRST_LINE:
+        return _first_line(stream, columns, frame)
+    if pos >= len(data):
+        return lacking(stream, pos + 1, k.CHILDREN if role == k.CHILD else k.A_VALUE)
+    code = data[pos]
+    if code in (k.TC_ENDBLOCKDATA, k.TC_BLOCKDATA, k.TC_BLOCKDATALONG):
+        return _contents(stream, columns, frame, pos)
+    if role >= k.N_FIELDS:
+        return k.MORE_THAN_SAID if role == k.OBJECT_END else k.NO_NUMBER
+    if role in (k.ROOT, k.CHILD) and code != k.TC_OBJECT:
+        if code == k.TC_REFERENCE:
+            return k.TWICE if role == k.CHILD else k.ROOT_REFERENCE
+        return k.NO_OBJECT
+    n[k.BY_REFERENCE] = 1 if code == k.TC_REFERENCE else 0
+    if code == k.TC_OBJECT or code == k.TC_ARRAY:
+        return _begin(stream, columns, frame, pos)
+    if code == k.TC_NULL:
+        return _done(n, pos + 1, -1, k.NULL)
     if code == k.TC_REFERENCE:
-        entry = reference(stream, pos + 1)
-        if entry < 0:
-            return entry
-        if entry & 15 != k.OBJECT_OF:
-            return k.PLAIN
-        n[k.ROW] = entry >> 4
-    elif code in (k.TC_OBJECT, k.TC_ENUM):
-        n_handles = n[k.HANDLES]
-        inside = read_class(stream, pos + 1)
-        if inside < 0:
-            return inside
-        n[k.HANDLES] = n_handles
-    else:
-        return k.PLAIN
-    form: int = stream.classes[n[k.ROW], k.FORM]
-    return form
-
-
-@kernel
-def open_object(stream: Stream, pos: int, form: int) -> int:
-    """Read the head of an object of this form; its class is ``n[ROW]``, its handle the last one."""
-    n = stream.n
-    pos = expect(stream, pos, k.TC_OBJECT)
-    if pos >= 0:
-        pos = read_class(stream, pos)
-    if pos < 0:
-        return pos
-    if stream.classes[n[k.ROW], k.FORM] != form:
-        return k.UNKNOWN
-    handle = new_handle(stream, k.OBJECT_OF | n[k.ROW] << 4)
-    return handle if handle < 0 else pos
-
-
-@kernel
-def read_object(stream: Stream, pos: int) -> int:
-    """Read the head of the object at ``pos``, whatever it is, and give it its handle."""
-    pos = read_class(stream, pos + 1)
-    if pos < 0:
-        return pos
-    row = stream.n[k.ROW]
-    form = stream.classes[row, k.FORM]
-    entry = k.OBJECT_OF | row << 4
-    if form in (k.A_BOOLEAN, k.AN_INTEGER):
-        n_bytes = 1 if form == k.A_BOOLEAN else 4
-        if pos + n_bytes > len(stream.data):
-            return lacking(stream, pos + n_bytes)
-        if form == k.A_BOOLEAN:
-            entry = k.TRUE_OR_FALSE | (16 if stream.data[pos] else 0)
-        else:
-            entry = k.INTEGER | u4(stream.data, pos) << 4
-    handle = new_handle(stream, entry)
-    return handle if handle < 0 else pos
-
-
-@kernel
-def skip_block(stream: Stream, pos: int) -> int:
-    """Pass over the block of raw data at ``pos``."""
-    start = pos + (2 if stream.data[pos] == k.TC_BLOCKDATA else 5)
-    if start > len(stream.data):
-        return lacking(stream, start)
-    size = np.int64(stream.data[pos + 1])
-    if stream.data[pos] == k.TC_BLOCKDATALONG:
-        size = i4(stream.data, pos + 1)
-    if size < 0:
-        return k.UNKNOWN
-    return start + size if start + size <= len(stream.data) else lacking(stream, start + size)
-
-
-@kernel
-def skip_value(stream: Stream, pos: int) -> int:
-    """Pass over a value, whatever it is, with all that it holds; what it holds takes handles.
-
-    ``n[HANDLE]`` is its own handle, or the one that it refers to; -1 for null.
-    """
-    data, n, steps, frames = stream.data, stream.n, stream.steps, stream.frames
-    depth = 0
-    whole = np.int64(-1)
-    while True:
-        if pos >= len(data):
-            return lacking(stream, pos + 1)
-        code = data[pos]
-        in_contents = depth > 0 and frames[depth - 1, 1] == k.UNTIL_END
-        is_first = depth == 0
-        handle = np.int64(-1)
-        is_done = True  # a value of the innermost object is complete
-        if code == k.TC_NULL:
-            pos += 1
-        elif code == k.TC_REFERENCE:
-            entry = reference(stream, pos + 1)
-            if entry < 0:
-                return entry
-            handle = u4(data, pos + 1) - k.FIRST_REFERENCE
-            pos += 5
-        elif code in (k.TC_STRING, k.TC_LONGSTRING):
-            pos = read_text(stream, pos)
-            handle = n[k.HANDLES] - 1
-        elif code in (k.TC_OBJECT, k.TC_ARRAY):
-            if depth >= k.MAX_DEPTH:
-                return k.UNKNOWN
-            frame = frames[depth]
-            if code == k.TC_OBJECT:
-                pos = read_object(stream, pos)
-                if pos < 0:
-                    return pos
-                step = stream.classes[n[k.ROW], k.FIRST_STEP]
-                if step < 0:
-                    return k.UNKNOWN
-                frame[0], frame[1] = step, steps[step, 1]
-                pos += steps[step, 0]
-            else:
-                pos = read_array(stream, pos, frame)
-                if pos < 0:
-                    return pos
-                item_bytes = stream.classes[n[k.ROW], k.ITEM_BYTES]
-                if item_bytes > 0:
-                    pos += frame[1] * item_bytes
-                    frame[1] = 0
-            handle = n[k.HANDLES] - 1
-            if frame[1] != 0:
-                depth += 1
-                is_done = False
-        elif code == k.TC_ENUM:
-            pos = read_enum(stream, pos)
-            handle = n[k.HANDLES] - 1
-            if pos >= 0:
-                pos = skip_text(stream, pos)
-        elif in_contents and code == k.TC_ENDBLOCKDATA:
-            frames[depth - 1, 1] = 1
-            pos += 1
-        elif in_contents and (code in (k.TC_BLOCKDATA, k.TC_BLOCKDATALONG)):
-            pos = skip_block(stream, pos)
-        else:
-            return k.UNKNOWN
-        if pos < 0:
-            return pos
-        if is_first:
-            whole = handle
-        while is_done and depth > 0:
-            frame = frames[depth - 1]
-            if frame[1] == k.UNTIL_END:
-                break
-            frame[1] -= 1
-            if frame[1] > 0:
-                break
-            frame[0] += 1
-            frame[1] = steps[frame[0], 1]
-            pos += steps[frame[0], 0]
-            if frame[1] != 0:
-                break
-            depth -= 1
-        if depth == 0:
-            n[k.HANDLE] = whole
-            return pos if pos <= len(data) else lacking(stream, pos)
-
-
-@kernel
-def read_entry(stream: Stream, pos: int) -> int:
-    """Pass over a value; ``n[ENTRY]`` is what its handle stands for, NULL for null."""
-    n = stream.n
-    if pos < len(stream.data) and stream.data[pos] == k.TC_NULL:  # a short way for what is frequent
-        n[k.HANDLE], n[k.ENTRY] = -1, k.NULL
-        return pos + 1
-    pos = skip_value(stream, pos)
-    if pos >= 0:
-        n[k.ENTRY] = k.NULL if n[k.HANDLE] < 0 else stream.handles[n[k.HANDLE]]
-    return pos
+        entry = reference(stream, pos)
+        return entry if entry < 0 else _done(n, pos + 5, n[k.HANDLE], entry)
+    if code == k.TC_STRING or code == k.TC_LONGSTRING:
+        pos = read_text(stream, pos)
+        return pos if pos < 0 else _done(n, pos, n[k.HANDLE], stream.handles[n[k.HANDLE]])
+    if code == k.TC_ENUM or code == k.TC_CLASS or code == k.TC_CLASSDESC:
+        return _about_class(stream, columns, role, pos)
+    if code == k.TC_RESET:
+        if frame[k.IN_FORM] != k.A_FILE:
+            return k.RESET_INSIDE
+        n[k.HANDLES], n[k.WAS_RESET], n[k.POS] = 0, 1, pos + 1
+        return 0
+    n[k.ABOUT] = code
+    return k.WRITER_FAILED if code == k.TC_EXCEPTION else k.UNKNOWN_CODE
