@@ -47,6 +47,13 @@ def image_objects(
     of_rois = {name: columns[name] for name in Rois.__dataclass_fields__ if name in columns}
     of_rois["kind"] = columns["roi_kind"]
     others = {name: columns[name] for name in ImageObjects.__dataclass_fields__ if name in columns}
+    rois = Rois(**of_rois)
+    used = np.zeros(len(rois) + 1, np.bool_)  # the last one is for none
+    used[others["roi"]] = used[others["nucleus_roi"]] = True
+    if not used[:-1].all():  # such as those that stand in for a class that is described with them
+        number = np.append(np.cumsum(used[:-1], dtype=np.int32) - 1, np.int32(-1))
+        others |= {name: number[others[name]] for name in ("roi", "nucleus_roi")}
+        rois = rois.only(used[:-1])
     server, image_type = int(n[k.SERVER]), int(n[k.IMAGE_TYPE])
     return ImageObjects(
         version=version,
@@ -54,7 +61,7 @@ def image_objects(
         image_type=None if image_type < 0 else texts[image_type],
         names=_names(arrays["name"], texts),
         classes=classes,
-        rois=Rois(**of_rois),
+        rois=rois,
         details=_details(arrays, texts, metadata) if n[k.DETAILS] else None,
         **others,
     )
