@@ -172,6 +172,8 @@ def form_of(desc: ClassDesc) -> dict[int, int]:
         form |= _places(desc, *_PLACED[name])
         if form[k.PLACES] < 0 and name != q.UUID:
             form[k.FORM] = k.PLAIN
+    elif name.startswith(q.LISTS):
+        form[k.FORM] = k.A_LIST
     elif q.MEASUREMENT_LIST in name:
         form[k.FORM] = k.A_MEASURED
     elif q.MEASUREMENT in name:

@@ -25,6 +25,11 @@ UUID: Final = "java.util.UUID"
 #: In the names of all classes of lists of measurements, and of a measurement.
 MEASUREMENT_LIST: Final = "MeasurementList"
 MEASUREMENT: Final = "Measurement"
+#: With what the names of Java's lists begin: those that hold items, and views of them.
+LISTS: Final = (
+    "java.util.ArrayList", "java.util.CollSer", "java.util.Collections$Unmodifiable",
+    "java.util.Arrays$ArrayList",
+)  # fmt: skip
 #: The key of an object's id in its metadata.
 ID_KEY: Final = "Object ID"
 #: Levels of derived classes.

@@ -218,6 +218,37 @@ def test_measurements() -> None:
     ]  # fmt: skip
 
 
+def test_names_that_were_in_something_else_before() -> None:
+    """Such as in the values that qpmask writes first, to describe classes."""
+    lists = ("java.util.ArrayList", SERIALIZABLE | 1, [("I", "size")])
+
+    def names(writer: QuPathWriter, key: object) -> None:
+        if not writer.refer(key):
+            writer.object(*lists, key=key)
+            writer.raw(struct.pack(">i", 2))
+            writer.block(bytes(4))
+            writer.string("a")
+            writer.string("b", share=True)
+            writer.end()
+
+    def measured(writer: QuPathWriter, i: int) -> None:
+        if i == 0:
+            writer.object_array("[Ljava.lang.Object;", 1)
+            names(writer, "names")
+            return
+        base = ("AbstractNumericMeasurementList", SERIALIZABLE, [("Ljava/util/List;", "names")])
+        name = "NumericMeasurementList$DoubleList"
+        writer.object(name, SERIALIZABLE, [("[D", "values")], base)
+        names(writer, "names")
+        writer.array("[D", "d", [i, 0.5])
+
+    data = written(3, measured)
+    check_agreement(data, 3)
+    details = parsed(data, details=True).details
+    assert details is not None
+    assert (details.names, details.value.tolist()) == (("a", "b"), [1, 0.5, 2, 0.5])
+
+
 def test_metadata_and_measurements_behind_an_id() -> None:
     """As version 4 has them: the id, a number of fields, and as many."""
 

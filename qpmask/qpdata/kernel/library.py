@@ -86,7 +86,8 @@ handle; kind of object or ROI; flags of an object; four places of numbers among 
 N_CLASS_COLUMNS: Final = 14
 
 PLAIN, A_PATH_OBJECT, A_BOOLEAN, AN_INTEGER, A_UUID, A_METADATA, A_PATH_CLASS, A_ROI = range(8)
-A_HIERARCHY, AN_IMAGE_TYPE, A_MEASURED, A_MEASUREMENT, NAMES_LIST, PAIRS_LIST, A_FILE = range(8, 15)
+A_HIERARCHY, AN_IMAGE_TYPE, A_MEASURED, A_MEASUREMENT, A_LIST = range(8, 13)
+NAMES_LIST, PAIRS_LIST, A_FILE = range(13, 16)
 """Forms of classes, and of values that are open: there PLAIN is what nothing is taken of."""
 HAS_ROI, IS_ROOT, IS_CELL, IS_CORE = 1, 2, 4, 8
 """Flags of a class of objects."""

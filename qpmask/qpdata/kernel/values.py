@@ -186,6 +186,8 @@ def _begin(stream: Stream, columns: Columns, parent: I64, pos: int) -> int:
             form = k.A_MEASURED if out < 0 or columns.name_list[out] < 0 else k.PLAIN
         elif role == k.NAMES or (role == k.PAIRS and out >= 0):
             form = k.NAMES_LIST if role == k.NAMES else k.PAIRS_LIST
+        elif role == k.SKIP and its_form == k.A_LIST:
+            form = k.NAMES_LIST  # measurements may refer to it
         elif role == k.PAIR and its_form == k.A_MEASUREMENT:
             form, extra = its_form, i8(data, at)
     if out < -1:
