@@ -6,7 +6,6 @@ rather than pixels. Where they have not, the other one is read in the tiles of t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Protocol
 
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.agreement.pairing import Pairing
+from qpmask.common.machine import n_cores
 from qpmask.geometry.pyramids import scale_of
 from qpmask.ometiff.labelcount import constant_label
 from qpmask.ometiff.maskcompare import Comparison, Overlay, Tally, overlay
@@ -136,7 +136,7 @@ def compare_pixels(
     )
     tally = Tally(coarser.levels[0], first.n_planes)
     n_done = 0
-    n_threads = threads or min(4, os.cpu_count() or 1)
+    n_threads = threads or min(4, n_cores())
     for (plane, row, number), found in in_threads(look, places, n_threads):
         tally.add(plane, row, number * grid.tiles_per_strip, found)
         n_done += len(found.n_different)

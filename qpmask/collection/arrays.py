@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,12 +18,13 @@ from qpmask.collection.codecs import read_index
 from qpmask.collection.container import ROOT, Container, read_document
 from qpmask.collection.grid import Box, Grid, Position
 from qpmask.collection.metadata import ArrayInfo, from_bytes, read_array, read_levels
+from qpmask.common.machine import n_cores
 from qpmask.errors import MaskError, TileError
 from qpmask.ometiff.regiontiles import Cut, Positions, cut_axis
 from qpmask.ometiff.threads import in_threads
 from qpmask.ometiff.tilecache import TileCache
 
-THREADS = min(4, os.cpu_count() or 1)
+THREADS = min(4, n_cores())
 _FEW_CHUNKS = 4  # below this, threads cost more than they save
 _FEW_MASKS = 16  # the same of chunks of a single mask, which are read in a tenth of the time
 

@@ -6,6 +6,7 @@ or that leave the archive, entries that are compressed, encrypted, or lie upon o
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -231,6 +232,7 @@ class Folder:
                 if (path / ".zattrs").exists()
                 else None,
             )
+        self._opened = self._root()
 
     def close(self) -> None:
         """Reading is an error from now on."""
@@ -250,6 +252,7 @@ class Folder:
         try:
             return (self.path / name).stat().st_size
         except (OSError, ValueError):
+            self._check_same()  # of another folder, what is missing is not empty
             return None
 
     def read(self, name: str, start: int = 0, n_bytes: int | None = None) -> bytes:
@@ -261,7 +264,9 @@ class Folder:
                 file.seek(start)
                 data = file.read() if n_bytes is None else file.read(n_bytes) or b""
         except OSError as error:
+            self._check_same()
             raise MaskError(f"{self.path / name} cannot be read: {error.strerror}.") from error
+        self._check_same()
         if n_bytes is not None and len(data) != n_bytes:
             raise MaskError(
                 f"{self.path / name} ends too early.", hint="It is damaged or was not copied whole."
@@ -271,6 +276,20 @@ class Folder:
     def is_sound(self, name: str) -> bool:
         """Whether it can be read; files have no checksum of their own."""
         return len(self.read(name)) == self.n_bytes(name)
+
+    def _root(self) -> tuple[int, int, int] | None:
+        with contextlib.suppress(OSError):
+            stat = (self.path / ROOT).stat()
+            return stat.st_ino, stat.st_mtime_ns, stat.st_size
+        return None
+
+    def _check_same(self) -> None:
+        """A folder that was replaced has the same name, and files of the same names."""
+        if self._root() != self._opened:
+            raise MaskError(
+                f"{self.path} was written again, or removed, since it was opened.",
+                hint="Open it again.",
+            )
 
     def mark(self) -> str:
         """What tells this collection from others: the root's document and when it was written."""

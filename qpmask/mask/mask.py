@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import operator
-import os
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from qpmask.classes.names import same_class
 from qpmask.common.arguments import path_of, whole_number
+from qpmask.common.machine import n_cores
 from qpmask.errors import MaskError, MissingExtraError, NoSuchClassError, OptionsError
 from qpmask.geometry import PixelSize
 from qpmask.geometry.frames import Frame
@@ -114,7 +114,7 @@ class Mask(LazyPixels):
             )
         self._file = file
         self._plane = plane
-        self._threads = min(4, os.cpu_count() or 1)
+        self._threads = min(4, n_cores())
         self._classes = MappingProxyType(classes_of(file.metadata, plane))
         self._scales = super().level_scales
         self._looked = threading.Lock()  # held while levels are looked at

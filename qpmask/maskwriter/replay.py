@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.common.machine import n_cores
 from qpmask.geometry import Size
 from qpmask.maskwriter.blocks import RULES, Rule
 from qpmask.maskwriter.journal import Contents, JournalReader, by_tile
@@ -45,7 +45,7 @@ def replay(
         If a piece is damaged.
     """
     plan = contents.plan
-    threads = threads or max(1, (os.cpu_count() or 1) // 2)
+    threads = threads or max(1, n_cores() // 2)
     grid = StripGrid(plan.size, Size(plan.tile_px, plan.tile_px))
     chunk = max(1, _CHUNK_PX // plan.tile_px**2)
 

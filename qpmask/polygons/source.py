@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, Final, Protocol
@@ -10,6 +9,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.common.machine import n_cores
 from qpmask.errors import OptionsError, TileError, WrongTypeError
 from qpmask.geometry import Size
 from qpmask.ometiff import kernels
@@ -200,7 +200,7 @@ def _only(runs: RunStrip, labels: NDArray[np.uint32]) -> RunStrip:
 
 
 def _threads() -> int:
-    return min(4, os.cpu_count() or 1)
+    return min(4, n_cores())
 
 
 def _shown(value: object) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +22,7 @@ import numpy as np
 
 from qpmask._version import __version__
 from qpmask.agreement import compare_masks
+from qpmask.common.machine import n_cores
 from qpmask.errors import MaskError, OptionsError, QpmaskError
 from qpmask.geometry import Affine
 from qpmask.patches import open_patches
@@ -115,7 +115,7 @@ class Site:
 
     def __init__(self, images: Sequence[Shown]) -> None:
         self._images = tuple(images)
-        self.turns = Turns(max(2, os.cpu_count() or 1))
+        self.turns = Turns(max(2, n_cores()))
         self._files = OpenFilesOfImages(self.turns)
         self._drawer = Drawer(self.turns)
         self._comparing = threading.Lock()  # one at a time: each reads two whole masks

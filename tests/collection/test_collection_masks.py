@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from collection import pool_calls
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from qpmask import MaskCollection
 from qpmask.collection.check import check_collection
-from qpmask.errors import NoSuchClassError, OptionsError, OutputError, QpmaskError
+from qpmask.errors import MaskError, NoSuchClassError, OptionsError, OutputError, QpmaskError
 
 SHAPE = (2100, 1500)  # chunks that are whole and some that are not, and a smaller level
 VOLUME = (70, 130, 90)
@@ -108,15 +109,58 @@ def test_threads_processes_pickles_and_dask(path: Path) -> None:
         with ThreadPoolExecutor(8) as pool:
             parts = list(pool.map(lambda y: masks["Tumor"][y : y + 70], range(0, 2100, 70)))
         assert np.array_equal(np.concatenate(parts), tumor)
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as processes:
-            assert processes.submit(_count, masks).result() == 10_000
+        with ProcessPoolExecutor(
+            1, mp_context=get_context("spawn"), initializer=pool_calls.end_if_stuck
+        ) as processes:
+            assert processes.submit(pool_calls.count, masks, "Tumor").result() == 10_000
         da = pytest.importorskip("dask.array")
         lazy = da.from_array(masks["Tumor"], chunks=500)
         assert int(lazy.sum().compute()) == 10_000
 
 
-def _count(masks: MaskCollection) -> int:
-    return int(masks["Tumor"][:].sum())
+def test_a_folder_that_was_replaced_is_not_read_as_the_one_before(tmp_path: Path) -> None:
+    for suffix in (".zarr", ".ozx"):
+        path = tmp_path / f"c{suffix}"
+        first, second = rectangle((90, 90), (0, 40), (0, 40)), rectangle((90, 90), (50, 90), (5, 9))
+        with MaskCollection(path, "w", shape=(90, 90)) as masks:
+            masks.add("a", first)
+            masks.add("b", first)
+        before = MaskCollection(path)
+        with MaskCollection(path, "w", shape=(90, 90)) as masks:
+            masks.add("b", second)
+            masks.add("a", second)
+        if suffix == ".ozx":  # the open file is the one before
+            assert np.array_equal(before["a"][:], first)
+        else:
+            with pytest.raises(MaskError, match="written again"):
+                before["a"][:]
+        before.close()
+
+
+@pytest.mark.parametrize("suffix", [".ozx", ".zarr"])
+def test_threads_and_processes_read_while_another_adds(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"c{suffix}"
+    shape = (300, 200)
+
+    def add(n: int) -> None:
+        with MaskCollection(path, "a", shape=shape) as masks:
+            masks.add(f"m{n}", rectangle(shape, (n, 100 + n), (0, 150)))
+            if n > 3:
+                masks.delete(f"m{n - 3}")
+                masks.add(f"m{n - 1}", rectangle(shape, (0, n), (n, 90)), replace=True)
+
+    add(0)
+    with ProcessPoolExecutor(
+        1, mp_context=get_context("spawn"), initializer=pool_calls.end_if_stuck
+    ) as processes, ThreadPoolExecutor(2) as threads:  # fmt: skip
+        ways = [processes.submit(pool_calls.read_while_written, path, 40)]
+        ways += [threads.submit(pool_calls.read_while_written, path, 40) for _ in range(2)]
+        for n in range(1, 12):
+            add(n)
+        assert all(way.result() >= 1 for way in ways)
+    assert check_collection(path).ok
+    with MaskCollection(path) as masks:
+        assert set(masks.names()) == {"m0", "m9", "m10", "m11"}
 
 
 def test_a_volume(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -378,3 +379,66 @@ def test_a_check_finds_what_lies(tmp_path: Path) -> None:
     fresh(path)
     shutil.rmtree(path / "0")
     assert not check_collection(path).ok
+
+
+@pytest.mark.parametrize("suffix", [".ozx", ".zarr"])
+def test_every_kind_of_entry_flipped_or_cut_is_an_error_or_changes_nothing(
+    suffix: str, tmp_path: Path
+) -> None:
+    """Each entry, at its beginning, middle and end: never other pixels, and the mask is named."""
+    path = tmp_path / f"c{suffix}"
+    want = fresh(path)
+    with MaskCollection(path) as masks:
+        entries = {name: masks.container.n_bytes(name) for name in masks.container.names()}
+        named = {path: [row.name for row in rows] for path, rows in masks.by_layer().items()}
+    keep = tmp_path / f"keep{suffix}"
+    path.rename(keep)
+    found = 0
+    for entry, length in entries.items():
+        assert length
+        layer = entry.rsplit("/c/")[0].rpartition("/")[0] if "/c/" in entry else None
+        of = named.get(layer) if layer is not None else None
+        for at in {0, length // 2, length - 1}:
+            for cut in (False, True):
+                if cut and suffix == ".ozx":
+                    continue  # an entry of a zip cannot be cut by itself
+                if keep.is_dir():
+                    shutil.copytree(keep, path)
+                else:
+                    shutil.copy(keep, path)
+                if cut:
+                    (path / entry).write_bytes((path / entry).read_bytes()[:at])
+                else:
+                    flip(path, entry, at)
+                said = ""
+                try:
+                    with MaskCollection(path) as masks:
+                        for name, seed in want.items():
+                            assert np.array_equal(masks[name][:], mask_of(seed)), (entry, at, cut)
+                except QpmaskError as error:
+                    said = str(error)
+                    found += 1
+                    assert f"c{suffix}" in said
+                assert not of or said == "" or any(repr(name) in said for name in of)
+                report = check_collection(path)
+                assert report.ok or report.problems
+                if suffix == ".ozx":
+                    assert not report.ok  # every byte of an entry is under a checksum
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert found
+
+
+def test_cuts_at_every_region_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "c.ozx"
+    fresh(path)
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        starts = [info.header_offset for info in archive.infolist()]
+        directory = archive.start_dir
+    regions = [*starts, directory, len(whole)]
+    for begin, end in itertools.pairwise(regions):
+        for n in {begin, begin + 7, (begin + end) // 2, end - 1}:
+            path.write_bytes(whole[:n])
+            with pytest.raises(MaskError, match=r"c\.ozx"):
+                MaskCollection(path)
+            assert not check_collection(path).ok
