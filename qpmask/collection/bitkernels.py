@@ -74,14 +74,15 @@ def pack(plain: Plain, box: jit.I64_1D, n_rows: int, packed: Packed) -> None:
     plain : Plain
         The pixels.
     box : ndarray of int64, shape (6,)
-        First of them and the one after the last along each axis. The columns are whole words.
+        First of them and the one after the last along each axis. Where there are words, the
+        columns are whole ones.
     n_rows : int
         Rows of a slice of a chunk.
     packed : Packed
         What is packed; all of it is written to.
     """
     n_chunks, n_bytes = packed.columns.shape
-    n_words = (box[5] - box[4]) // 8
+    n_words = (box[5] - box[4] + 7) // 8
     packed.columns[:] = 0
     packed.found[:] = 0
     for number in range(packed.bits.shape[1]):
@@ -92,7 +93,8 @@ def pack(plain: Plain, box: jit.I64_1D, n_rows: int, packed: Packed) -> None:
                 words = line[box[4] // 8 : box[4] // 8 + n_words]
             else:
                 all_bytes = plain.pixels[box[0] + z, box[2] + y]
-                some = all_bytes[box[4] : box[4] + n_words * 8]
+                some = all_bytes[box[4] : box[5]]
+                plain.row_words[n_words - 1] = 0  # it may not be full
                 for i in range(len(some)):
                     plain.row[i] = some[i]
                 words = plain.row_words[:n_words]

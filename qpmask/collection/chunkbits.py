@@ -80,8 +80,8 @@ def measured(
         Chunk by chunk; None of one that has no pixel set.
     """
     *before, across = box
-    plain = _plain(pixels, across.stop - across.start)
-    if plain is None or across.start % 8 or (across.stop - across.start) % 8 or chunk[-1] % 8:
+    plain = _plain(pixels, across)
+    if plain is None or chunk[-1] % 8:
         found: list[Measured | None] = []
         for start in range(across.start, across.stop, chunk[-1]):
             where = (*before, slice(start, min(across.stop, start + chunk[-1])))
@@ -240,15 +240,16 @@ def _ends_of(line: Any) -> tuple[int, int]:
     return int(at[0]), int(at[-1]) + 1
 
 
-def _plain(pixels: NDArray[Any], n_columns: int) -> bitkernels.Plain | None:
+def _plain(pixels: NDArray[Any], across: slice) -> bitkernels.Plain | None:
     """Pixels as the kernel takes them; None where they do not lie so in memory."""
     if not pixels.flags.c_contiguous or not pixels.size:
         return None
     whole = _three(pixels).view(np.uint8)
-    if pixels.shape[-1] % 8 == 0 and pixels.ctypes.data % 8 == 0:
+    ends = pixels.shape[-1], pixels.ctypes.data, across.start, across.stop
+    if all(n % 8 == 0 for n in ends):
         nothing = np.empty(0, np.uint64)
         return bitkernels.Plain(whole, whole.view(np.uint64), nothing.view(np.uint8), nothing)
-    row = np.empty(-(-n_columns // 8), np.uint64)
+    row = np.empty(-(-(across.stop - across.start) // 8), np.uint64)
     return bitkernels.Plain(whole, np.empty((0, 0, 0), np.uint64), row.view(np.uint8), row)
 
 
