@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import importlib
+import logging
 import math
 import re
 import threading
@@ -95,9 +97,9 @@ def run_on_dask(
             )
         check_alone(plan)
         try:
-            with _connected(where) as client:
+            with _refusals() as refused, _connected(where) as client:
                 try:
-                    _have_done(plan, client, _n_local(where), emit, stop)
+                    _have_done(plan, client, refused, _n_local(where), emit, stop)
                 except RuntimeError as error:
                     if client.status == "running":
                         raise
@@ -113,11 +115,16 @@ def run_on_dask(
 
 
 def _have_done(
-    plan: PlanFile, client: Any, n_beside: int, emit: Callable[[Any], None], stop: threading.Event
+    plan: PlanFile,
+    client: Any,
+    refused: list[str],
+    n_beside: int,
+    emit: Callable[[Any], None],
+    stop: threading.Event,
 ) -> None:
     in_round = join_round(plan.folder, "dask", plan.claims_folder, alone=True)
     n, word = len(plan.items), plan.run.word
-    with _Workers(plan, client, in_round, emit, n_beside) as workers:
+    with _Workers(plan, client, refused, in_round, emit, n_beside) as workers:
         emit(BatchStarted(f"{plan.out}, on Dask", n, word, plan.run.warnings))
         before = latest_records(plan.folder)
         coordinator = Coordinator(plan, plan.items, workers, in_round, before, stop)
@@ -132,11 +139,13 @@ class _Workers:
         self,
         plan: PlanFile,
         client: Any,
+        refused: list[str],
         in_round: int,
         emit: Callable[[Any], None],
         n_beside: int,
     ) -> None:
         self._plan, self._client, self._round, self._emit = plan, client, in_round, emit
+        self._refused = refused
         self._n_beside = n_beside
         self._path = plan.folder / "plan.json"  # workers see the folder anyway
         write_file(self._path, plan.text())
@@ -150,9 +159,20 @@ class _Workers:
         if time.monotonic() - self._asked > _ASK_EVERY_S:
             self._asked = time.monotonic()
             n_workers = len(self._client.nthreads())
+            self._check_refused(n_workers)
             self._say_if_alone(n_workers)
             self._size = max(1, n_workers)
         return self._size
+
+    def _check_refused(self, n_workers: int) -> None:
+        """End the run if its jobs are refused and it has no worker; else warn, once each."""
+        while self._refused:
+            says = f"The cluster cannot start a worker: {self._refused.pop(0)}"
+            if not n_workers:
+                raise OptionsError(
+                    says, hint="Look at its options in the YAML file. What was done is kept."
+                )
+            self._emit(BatchWarning(says))
 
     def _say_if_alone(self, n_workers: int) -> None:
         """Warn of no worker for long: jobs wait, were refused, or their time is over."""
@@ -234,6 +254,40 @@ def _n_local(where: str) -> int:
     return 1 if local is None else max(1, int(local.group(1)))
 
 
+class _Refusals(logging.Filter):
+    """Takes errors of a cluster that starts jobs out of the logs, where nothing else tells them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is to be logged."""
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, RuntimeError):
+            return True
+        said = str(error).rpartition("stderr:")[2]  # dask-jobqueue says what the command said
+        said = " ".join(said.split()) or type(error).__name__
+        if said not in self.said:
+            self.said.append(said)
+        return False
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[list[str]]:
+    """What a cluster said that could not start jobs, as it comes."""
+    refusals = _Refusals()
+    loggers = [logging.getLogger(name) for name in ("tornado.application", "asyncio")]
+    for logger in loggers:
+        logger.addFilter(refusals)
+    try:
+        yield refusals.said
+    finally:
+        gc.collect()  # tasks that failed say so when they go
+        for logger in loggers:
+            logger.removeFilter(refusals)
+
+
 class _connected:  # noqa: N801 - used as a function
     """A client of what `where` names; a context manager that ends what it started."""
 
@@ -281,7 +335,9 @@ class _connected:  # noqa: N801 - used as a function
             if client is not None:
                 client.close()
             if self._cluster is not None:
-                self._cluster.close()
+                # Of jobs that it could not start.
+                with contextlib.suppress(RuntimeError, AssertionError):
+                    self._cluster.close()
         finally:
             self._config.__exit__(None, None, None)
             if self._dask.config.get("scheduler", None) != self._scheduler:

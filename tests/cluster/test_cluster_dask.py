@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
@@ -279,3 +280,29 @@ def test_where_there_is_none(
     plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
     with pytest.raises(OptionsError, match=words):
         run_on_dask(plan, where)
+
+
+def test_a_cluster_that_cannot_start_jobs_is_told_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As dask-jobqueue does where sbatch refuses."""
+    from distributed.deploy.spec import ProcessInterface, SpecCluster
+    from distributed.scheduler import Scheduler
+
+    class Job(ProcessInterface):  # type: ignore[misc]
+        async def start(self) -> None:
+            raise RuntimeError("Command exited.\nstderr:\nsbatch: error: no such partition\n")
+
+    def cluster() -> Any:
+        scheduler = {"cls": Scheduler, "options": {"dashboard": False, "port": 0}}
+        return SpecCluster(scheduler=scheduler, worker={"cls": Job, "options": {}})
+
+    module = types.ModuleType("dask_jobqueue")
+    module.Refused = cluster  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "dask_jobqueue", module)
+    where = tmp_path / "cluster.yaml"
+    where.write_text("class: dask_jobqueue.Refused\nscale: 2\n")
+    plan = plan_to_file(tmp_path / "plan.json", DEMO, tmp_path / "masks", None, NATIVE)
+    with pytest.raises(OptionsError, match="cannot start a worker: sbatch: error: no such part"):
+        run_on_dask(plan, str(where))
+    assert "Traceback" not in capfd.readouterr().err
