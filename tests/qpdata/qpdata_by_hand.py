@@ -293,7 +293,7 @@ def measured(value: Any) -> list[tuple[str, float]]:
         return []
     numbers = value.fields.get("values")
     if isinstance(numbers, Value):
-        names = items_of(value.fields.get("names"))
+        names = [i for i in items_of(value.fields.get("names")) if isinstance(i, str)]
         return list(zip(names, numbers.contents[: len(names)].astype(float).tolist(), strict=True))
     return [(i.fields["name"], i.fields["value"]) for i in items_of(value.fields.get("list"))]
 

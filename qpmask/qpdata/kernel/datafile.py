@@ -73,6 +73,8 @@ def _take(stream: Stream, columns: Columns, frame: I64, role: int) -> int:
         return add_key(stream, columns, frame[k.OUT], frame[k.FIRST] - frame[k.LEFT])
     elif role == k.VALUE:
         return add_value(stream, columns, frame[k.OUT], frame[k.FIRST] - frame[k.LEFT])
+    elif role == k.ARRAYS and n[k.BY_REFERENCE] and entry & 15 == k.OBJECT_ARRAY:
+        return k.ODD_METADATA
     elif k.CLASS_COLOR <= role <= k.CLASS_PARENT:
         return add_to_path_class(stream, columns, role, frame[k.OUT])
     elif k.X <= role <= k.RING_Y:
