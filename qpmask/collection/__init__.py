@@ -8,7 +8,8 @@ each shard once; ``picked`` makes the smaller levels) -> ``output`` (zip or fold
 target, renamed). ``metadata`` is what all of it says of itself, ``given`` checks what callers say.
 
 Reading: ``container`` (entries of a zip or a folder) -> ``arrays`` (chunks -> any box of any level)
--> ``views`` (masks as lazy arrays). ``collection`` joins both; ``check`` reads all of it back.
+-> ``views`` (masks as lazy arrays) -> ``stored`` (all masks of a file, by name). ``collection``
+joins both; ``check`` reads all of it back.
 
 As what else: ``opening`` and ``flatmask`` (the one mask of ``qpmask.open_mask``), ``fromtiff`` (an
 export), ``packing`` (files of other kinds, and back: ``niftifiles``, ``medmaskfiles``, ``ngff04``).
