@@ -295,7 +295,8 @@ def measured(value: Any) -> list[tuple[str, float]]:
     if isinstance(numbers, Value):
         names = [i for i in items_of(value.fields.get("names")) if isinstance(i, str)]
         return list(zip(names, numbers.contents[: len(names)].astype(float).tolist(), strict=True))
-    return [(i.fields["name"], i.fields["value"]) for i in items_of(value.fields.get("list"))]
+    pairs = [(i.fields["name"], i.fields["value"]) for i in items_of(value.fields.get("list"))]
+    return [(name, number) for name, number in pairs if isinstance(name, str)]
 
 
 def roi_of(value: Any) -> tuple[Any, ...] | None:
