@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 #: What QuPath's JVM may take of the machine's memory where nothing else is said, as paquo has it.
 _HEAP_PERCENT = 50.0
 
-#: Makes masks of images in other processes; gives their records as they come.
-Elsewhere = Callable[[Sequence[ImagePlan]], Iterator[ImageRecord]]
+#: Makes masks of images in other processes; gives their records as they come, and what drew them.
+Elsewhere = Callable[[Sequence[ImagePlan]], Iterator[tuple[ImageRecord, EngineInfo | None]]]
 
 
 class ShareMaker:
@@ -223,7 +223,9 @@ class ImagesOfRun:
         self._engine.compile()
         n = min(self._plan.options.workers, len(todo))
         self._emit(EngineReady(f"{self._probed}, {n} processes ({self._choice.reason})"))
-        yield from elsewhere(todo)
+        for record, drawn_by in elsewhere(todo):
+            self.info = drawn_by or self.info
+            yield record
 
     def _finish(self, record: ImageRecord) -> None:
         record = self.noted(record)

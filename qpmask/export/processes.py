@@ -24,8 +24,8 @@ def masks_in_processes(
     images: Sequence[ImagePlan],
     emit: Listener,
     stop: threading.Event,
-) -> Iterator[ImageRecord]:
-    """Records of images as they come, in any order.
+) -> Iterator[tuple[ImageRecord, EngineInfo | None]]:
+    """Records of images as they come, in any order, and what drew them, if that started.
 
     Raises
     ------
@@ -43,4 +43,5 @@ def masks_in_processes(
     items = [PlanItem(p.entry.id, p.entry.name, cost_of(p), source=p) for p in images]
     n, more = plan.options.workers, " or set --jvm-memory"
     for _, outcome in in_processes(run, items, n, folder, pass_on, stop, more=more):
-        yield outcome.record
+        drawn_by = outcome.data["engine"]
+        yield outcome.record, None if drawn_by is None else EngineInfo(**drawn_by)

@@ -107,6 +107,8 @@ def test_worker_processes_make_the_same_masks(demo: Path, tmp_path: Path) -> Non
         progress=seen.append,
     )  # fmt: skip
     assert two.ok
+    assert one.engine is not None and two.engine is not None
+    assert two.engine.details["java"] == one.engine.details["java"]
     assert [dict(r.pixels) for r in one] == [dict(r.pixels) for r in two]
     assert sum(isinstance(e, ImageFinished) for e in seen) == 3
     assert any(isinstance(e, TilesDone) for e in seen)
