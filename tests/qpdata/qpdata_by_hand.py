@@ -227,7 +227,7 @@ class File:
         if parent is not None:
             self.objects.append(record)
             metadata.pop("Object ID", None)
-            argb = color.fields.get("value") if isinstance(color, Value) else None
+            argb = number_in(color)
             self.details.append((argb, measured(first), metadata))
         for _ in range(n_children):
             self.add(next(items), number if parent is not None else -1)
@@ -268,7 +268,7 @@ class File:
         if full_name is None:
             return None
         color = value.fields.get("colorRGB")
-        argb = color.fields.get("value") if isinstance(color, Value) else None
+        argb = number_in(color)
         return full_name, self.colors.setdefault(full_name, argb)
 
 
@@ -285,6 +285,14 @@ def items_of(value: Any) -> list[Any]:
     while isinstance(value, Value) and not value.contents:
         value = next((value.fields[f] for f in ("list", "a", "c") if value.fields.get(f)), None)
     return [i for i in value.contents if not isinstance(i, bytes)] if value else []
+
+
+def number_in(value: Any) -> int | None:
+    """The number of a ``java.lang.Integer``; None for anything else."""
+    if not isinstance(value, Value) or value.desc.name != "java.lang.Integer":
+        return None
+    number = value.fields.get("value")
+    return number if isinstance(number, int) else None
 
 
 def measured(value: Any) -> list[tuple[str, float]]:
