@@ -21,6 +21,7 @@ from qpmask.cluster.queue import largest_first
 from qpmask.cluster.records import Found, write_record
 
 _POLL_S = 0.1
+_MANY = 8  # items a process are left: what waits at one of them is not missed elsewhere at the end
 _ENDING_S = 60.0  # how long what is being done may take to see that it should end
 
 
@@ -30,6 +31,10 @@ class Pool(Protocol):
     @property
     def size(self) -> int:
         """How many items may be under way; it may change."""
+
+    @property
+    def ahead(self) -> int:
+        """How many more may wait at the processes, so that none waits for the next item."""
 
     def submit(self, item: PlanItem, before: Found | None) -> None:
         """Have an item done; ``before`` is its record of an earlier round."""
@@ -45,6 +50,9 @@ class Pool(Protocol):
 
     def stop(self) -> None:
         """Tell the processes to end what they are at, and nothing more."""
+
+    def is_busy(self) -> bool:
+        """Whether anything is still being done, or ended and was not told yet."""
 
 
 class Coordinator:
@@ -90,13 +98,14 @@ class Coordinator:
             yield from self._ended()
         self._pool.stop()
         end = time.monotonic() + _ENDING_S
-        while self._under_way and time.monotonic() < end:
+        while self._under_way and self._pool.is_busy() and time.monotonic() < end:
             yield from self._ended()
 
     def _hand_out(self) -> None:
-        """Give each process an item, and no more: one that dies with it would cost others a try."""
+        """Give each process an item, and others ahead as long as many are left."""
         size = self._pool.size
-        while self._queue and len(self._under_way) < size:
+        limit = size + (self._pool.ahead if len(self._queue) > _MANY * size else 0)
+        while self._queue and len(self._under_way) < limit:
             item = self._queue.popleft()
             if item.claimed_as in self._under_way:
                 self._waiting.setdefault(item.claimed_as, []).append(item)

@@ -153,6 +153,8 @@ class _Workers:
         self._size, self._asked = 1, 0.0
         self._alone_since: float | None = None
 
+    ahead = 0  # one that dies with several would cost each of them a try
+
     @property
     def size(self) -> int:
         """How many there are, asked now and then."""
@@ -225,6 +227,11 @@ class _Workers:
         """Tell them to end what they are at, and nothing more."""
         with contextlib.suppress(OSError, RuntimeError):
             self._client.run(_stop, str(self._path), self._round, on_error="ignore")
+
+    def is_busy(self) -> bool:
+        """Whether anything is still being done, or ended and was not told yet."""
+        ended = any(future.done() for future in self._pending)
+        return ended or bool(_workers_claims(self._plan))
 
     def __enter__(self) -> _Workers:
         return self

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import types
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
@@ -42,6 +42,7 @@ _DIED = (
     "workers{more}."
 )
 _BEGUN, _STOP = "begun", "stop"  # what processes tell and are told beside events and items
+_TOGETHER_S = 0.05  # events may wait for others
 _starting = threading.Lock()
 
 ItemT = TypeVar("ItemT", bound=Any)
@@ -151,20 +152,20 @@ def by_workers(
 
 
 class _Worker:
-    """A process, and the item that it is at."""
+    """A process, and its items: it is at the first."""
 
     def __init__(self, place: _OwnPlace, n: int) -> None:
         # Not fork: threads and open slides do not survive it.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.item: PlanItem | None = None
+        self.items: deque[PlanItem] = deque()
         self.process = context.Process(target=_work, args=(theirs, place, n), daemon=False)
         with _without_main():
             self.process.start()
         theirs.close()  # so that its end is seen here
 
     def give(self, item: PlanItem) -> None:
-        self.item = item
+        self.items.append(item)
         self.tell(item)
 
     def tell(self, what: object) -> None:
@@ -225,7 +226,8 @@ class _Processes:
     """A pool of processes, started as they are needed; a context manager that ends them."""
 
     def __init__(self, place: _OwnPlace, size: int, emit: Callable[[Any], None], more: str) -> None:
-        self._place, self.size, self._emit, self._more = place, size, emit, more
+        self._place, self._emit, self._more = place, emit, more
+        self.size = self.ahead = size
         self._workers: list[_Worker] = []
         self._deaths: Counter[str] = Counter()
         self._any_begun = self._stopped = False
@@ -250,10 +252,14 @@ class _Processes:
         for worker in self._workers:
             worker.tell(_STOP)
 
+    def is_busy(self) -> bool:
+        """Whether anything is still being done."""
+        return any(worker.items for worker in self._workers)
+
     def submit(self, item: PlanItem, before: Found | None = None) -> None:
-        """Have an item done by an idle process."""
-        worker = next((worker for worker in self._workers if worker.item is None), None)
-        if worker is None:
+        """Have an item done by the process that has least to do."""
+        worker = min(self._workers, key=lambda worker: len(worker.items), default=None)
+        if worker is None or (worker.items and len(self._workers) < self.size):
             worker = self._started()
         worker.give(item)
 
@@ -270,32 +276,31 @@ class _Processes:
 
     def ended(self, limit_s: float) -> Iterator[tuple[PlanItem, Outcome | str]]:
         """Items that ended, with what became of them, or why they are given up."""
-        at_work = {w.connection: w for w in self._workers if w.item is not None}
+        at_work = {w.connection: w for w in self._workers if w.items}
         for ready in wait(list(at_work), limit_s):
             worker = at_work[ready]  # type: ignore[index]
-            item = worker.item
-            assert item is not None
             try:
-                said = worker.connection.recv()
+                told = worker.connection.recv()
             except (EOFError, OSError):
-                yield from self._died(worker, item)
+                yield from self._died(worker)
                 continue
-            if said == _BEGUN:
-                self._any_begun = True
-            elif isinstance(said, Outcome):
-                worker.item = None
-                yield item, said
-            elif isinstance(said, Exception):
-                raise said
-            else:
-                self._emit(said)
+            for said in told:
+                if said == _BEGUN:
+                    self._any_begun = True
+                elif isinstance(said, Outcome):
+                    yield worker.items.popleft(), said
+                elif isinstance(said, Exception):
+                    raise said
+                else:
+                    self._emit(said)
 
-    def _died(self, worker: _Worker, item: PlanItem) -> Iterator[tuple[PlanItem, Outcome | str]]:
+    def _died(self, worker: _Worker) -> Iterator[tuple[PlanItem, Outcome | str]]:
         self._workers.remove(worker)
         pid = worker.process.pid
         code = worker.end()
         assert pid is not None
         shutil.rmtree(scratch_of(self._place.folder, pid), ignore_errors=True)
+        item, *waiting = worker.items
         # Where nobody can tell that its holder is dead, the next one would wait for it.
         for claim in self._place.claims_folder.glob(f"{file_key(item.claimed_as)}.*.claim"):
             claim.unlink(missing_ok=True)
@@ -306,12 +311,14 @@ class _Processes:
                 hint="Look at what they said, and for memory; one worker needs no process.",
             )
         if self._stopped:
-            yield item, Outcome("interrupted", False, "The run was interrupted.", {})
+            for ended in worker.items:
+                yield ended, Outcome("interrupted", False, "The run was interrupted.", {})
             return
-        if self._deaths[item.key] < _TRIES:
-            self.submit(item)
-            return
-        yield item, _DIED.format(more=self._more)
+        is_lost = self._deaths[item.key] >= _TRIES
+        for again in waiting if is_lost else worker.items:
+            self.submit(again)
+        if is_lost:
+            yield item, _DIED.format(more=self._more)
 
 
 # -- in the process -----------------------------------------------------------------------------
@@ -321,33 +328,68 @@ def _work(connection: Connection, place: _OwnPlace, n: int) -> None:
     """Do items as they come, until None does."""
     # The run decides what Ctrl-C means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sending, stop, told = threading.Lock(), threading.Event(), SimpleQueue[Any]()
-    threading.Thread(target=_listen, args=(connection, told, stop), daemon=True).start()
-
-    def send(what: object) -> None:
-        with sending:
-            try:
-                connection.send(what)
-            except OSError:
-                os._exit(1)  # the run is gone
-
-    send(_BEGUN)
+    stop, told = threading.Event(), SimpleQueue[Any]()
+    teller = _Teller(connection)
+    listening = threading.Thread(target=_listen, args=(connection, teller, told, stop), daemon=True)
+    listening.start()
+    teller.tell(_BEGUN)
     try:
-        with Bench(place, 1, send, stop, n) as bench:
+        with Bench(place, 1, teller.event, stop, n) as bench:
             while (item := told.get()) is not None:
                 if isinstance(item, Exception):
                     raise item
-                send(bench.settle(item, None))
+                teller.tell(bench.settle(item, None))
     except EndsRun as ended:
-        send(ended.error)
+        teller.tell(ended.error)
     except Exception as error:
-        send(_sent(error))
+        teller.tell(_sent(error))
 
 
-def _listen(connection: Connection, told: SimpleQueue[Any], stop: threading.Event) -> None:
+class _Teller:
+    """Tells the run what happens; events that follow one another at once go together."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._waiting: list[object] = []
+        self._told = 0.0
+
+    def event(self, event: object) -> None:
+        """Tell an event, soon."""
+        with self._lock:
+            self._waiting.append(event)
+            if time.monotonic() - self._told > _TOGETHER_S:
+                self._send()
+
+    def tell(self, what: object) -> None:
+        """Tell what the run waits for, now."""
+        with self._lock:
+            self._waiting.append(what)
+            self._send()
+
+    def flush(self) -> None:
+        """Tell what waits."""
+        with self._lock:
+            if self._waiting:
+                self._send()
+
+    def _send(self) -> None:
+        self._told = time.monotonic()
+        told, self._waiting = self._waiting, []
+        try:
+            self._connection.send(told)
+        except OSError:
+            os._exit(1)  # the run is gone
+
+
+def _listen(
+    connection: Connection, teller: _Teller, told: SimpleQueue[Any], stop: threading.Event
+) -> None:
     """Hear what the run tells, whatever is being done meanwhile; die with it."""
     while True:
         try:
+            while not connection.poll(_TOGETHER_S):
+                teller.flush()
             said = connection.recv()
         except (EOFError, OSError):
             os._exit(1)

@@ -243,6 +243,8 @@ class Tell:
             while True:
                 time.sleep(0.01)
                 reporter.check()
+        if item.name == "kills":
+            os.kill(os.getpid(), signal.SIGKILL)
         if item.name == "fails":
             raise OptionsError("It cannot be.")
         return Told("done", "told", item, os.getpid())
@@ -284,6 +286,17 @@ def test_one_that_fails_costs_no_other(tmp_path: Path) -> None:
         "a1": "done", "fails": "failed", "c1": "done"
     }  # fmt: skip
     assert "It cannot be." in records["fails"].summary
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals on Windows")
+def test_what_waits_behind_one_that_kills_is_done(tmp_path: Path) -> None:
+    """Where many are left a process has the next one already."""
+    names = ["zz", "kills", *["a1"] * 30]
+    records = list(told(names, 2, tmp_path))
+    assert len(records) == len(names) == len({record.thing.key for record in records})
+    lost = [record for record in records if record.status != "done"]
+    assert [record.thing.name for record in lost] == ["kills"]
+    assert "died, twice" in lost[0].summary
 
 
 def test_a_stop_ends_what_is_being_done(tmp_path: Path) -> None:
