@@ -94,10 +94,6 @@ def overhead(n: int) -> None:
         assert qpmask_call("export", project, "-o", folder / "two", "--engine", "native",
                            "--workers", 2, "-q").wait() == 0  # fmt: skip
         two, two_cpu = time.perf_counter() - start, cpu_s() - used
-        print(
-            f"--workers 2, planning and report included: {two:.1f} s; / half of one run "
-            f"{two / (one / 2):.2f}, of the processor {two_cpu / one_cpu:.2f}"
-        )
         for name, own in (("each with a core of its own, as SLURM gives them", True),
                           ("sharing two cores", False)):  # fmt: skip
             planned, (worked, cpu), collected = _two_tasks(project, folder / f"own{own}", own)
@@ -106,6 +102,12 @@ def overhead(n: int) -> None:
                 f"{collected:.1f} s; tasks / half of one run {worked / (one / 2):.2f}, of the "
                 f"processor {cpu / one_cpu:.2f}"
             )
+            if not own:  # it plans and reports itself, as the one run does
+                print(
+                    f"--workers 2: {two:.1f} s, / half of one run {two / (one / 2):.2f}, without "
+                    f"its planning {(two - planned) / (one / 2):.2f}, of the processor "
+                    f"{two_cpu / one_cpu:.2f}"
+                )
 
 
 def _two_tasks(project: Path, out: Path, own: bool) -> tuple[float, tuple[float, float], float]:
