@@ -117,10 +117,6 @@ class ItemMaker(Protocol):
 class Run(Protocol):
     """What does items in any process; it is pickled, or made anew of a plan file."""
 
-    @property
-    def word(self) -> str:
-        """What an item is called."""
-
     def maker(self, desk: Desk) -> ItemMaker:
         """What does items in this process."""
 
@@ -248,12 +244,9 @@ class WorkRun(Generic[ItemT]):
     ----------
     work : Work
         What is done to each.
-    word : str
-        What one is called.
     """
 
     work: Work[ItemT, Any]
-    word: str = "item"
 
     def maker(self, desk: Desk) -> ItemMaker:
         """What does the work in this process."""

@@ -75,10 +75,6 @@ class Deadly:
     times: int
     marks: Path
 
-    @property
-    def word(self) -> str:
-        return str(self.run.word)
-
     def maker(self, desk: Desk) -> ItemMaker:
         return _DeadlyMaker(self, self.run.maker(desk))
 
@@ -169,8 +165,6 @@ def test_a_script_needs_no_main(tmp_path: Path) -> None:
 
 class Faulty:
     """A run that something is wrong with."""
-
-    word = "thing"
 
     def maker(self, desk: Desk) -> ItemMaker:
         raise OfThreeError(1, 2, 3)
