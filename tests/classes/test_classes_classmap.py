@@ -133,7 +133,7 @@ def test_json_that_is_no_map(tmp_path: Path, text: str) -> None:
     refused(tmp_path, "a.json", text)
 
 
-@pytest.mark.parametrize(("name", "text"), [("a.json", "[" * 100_000), ("a.yaml", "[" * 2000)])
+@pytest.mark.parametrize(("name", "text"), [("a.json", "[" * 5_000), ("a.yaml", "[" * 2000)])
 def test_nested_without_end(tmp_path: Path, name: str, text: str) -> None:
     refused(tmp_path, name, text)
 

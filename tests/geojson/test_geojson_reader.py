@@ -298,7 +298,7 @@ def test_files(tmp_path: Path, pack: str) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{", b"[1, 2", b'{"type": 3}', b"\xff\xfe", b"[" * 100_000, b'"text"', b"\x1f\x8b"],
+    [b"", b"{", b"[1, 2", b'{"type": 3}', b"\xff\xfe", b"[" * 5_000, b'"text"', b"\x1f\x8b"],
 )
 def test_what_is_no_geojson_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "a.geojson"

@@ -286,7 +286,7 @@ def test_our_own_errors_pass(tmp_path: Path) -> None:
 # -- small helpers ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "null", "3", "\xff", "[" * 100_000])
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", "3", "\xff", "[" * 5_000])
 def test_json_that_is_no_object_is_nothing(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(text.encode("latin-1"))
