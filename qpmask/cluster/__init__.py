@@ -1,8 +1,9 @@
 """Long commands in several processes, on this machine or on many.
 
 What is done is a :class:`qpmask.batch.planned.Run`; here nobody knows what an item is. In every
-process a :class:`~qpmask.cluster.bench.Bench` does items, beside any number of others: it claims
-one (:mod:`qpmask.outputs.claims`), does it, and leaves its record (:mod:`~qpmask.cluster.records`).
+process a :class:`~qpmask.cluster.bench.Bench` does items. Where nobody hands them out alone, it is
+a :class:`~qpmask.cluster.bench.SharedBench`, beside any number of others: it claims an item
+(:mod:`qpmask.outputs.claims`), does it, and leaves its record (:mod:`~qpmask.cluster.records`).
 
 Tasks plan once, work in shares and collect one report: :mod:`~qpmask.cluster.planfile` is a command
 as a file, :mod:`~qpmask.cluster.queue` the order in which a task takes items,
@@ -10,7 +11,8 @@ as a file, :mod:`~qpmask.cluster.queue` the order in which a task takes items,
 :mod:`~qpmask.cluster.status` says how far it is, :mod:`~qpmask.cluster.slurm` hands one to SLURM.
 
 Elsewhere a :mod:`~qpmask.cluster.coordinator` hands items out, to
-:mod:`~qpmask.cluster.processes` of this machine or to Dask (:mod:`~qpmask.cluster.dasktasks`).
+:mod:`~qpmask.cluster.processes` of this machine (:mod:`~qpmask.cluster.worker` is what goes on in
+one) or to Dask (:mod:`~qpmask.cluster.dasktasks`).
 """
 
 from qpmask.cluster.collect import collect

@@ -1,4 +1,4 @@
-"""Items of a run done in this process, claimed, each with its record: what every task does."""
+"""Items of a run done in this process; where others do the same run, claimed, with records."""
 
 from __future__ import annotations
 
@@ -44,7 +44,43 @@ class Place(Protocol):
 
 
 class Bench:
-    """Does items of a run in this process, claimed, each with its record; a context manager.
+    """Does items of a run in this process; a context manager.
+
+    It keeps the engine or model that the first one starts.
+
+    Parameters
+    ----------
+    run : Run
+        What is done.
+    desk : Desk
+        Where.
+    """
+
+    def __init__(self, run: Run, desk: Desk) -> None:
+        self._run, self._desk = run, desk
+        self._maker: ItemMaker | None = None
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        try:
+            if self._maker is not None:
+                self._maker.close()
+        finally:
+            shutil.rmtree(self._desk.scratch, ignore_errors=True)
+
+    def make(self, item: PlanItem) -> Outcome:
+        """Do an item."""
+        with writing(self._desk.scratch, "The folder"):
+            self._desk.scratch.mkdir(parents=True, exist_ok=True)
+        if self._maker is None:
+            self._maker = self._run.maker(self._desk)
+        return self._maker.make(item)
+
+
+class SharedBench(Bench):
+    """A bench among others that do the same run: claims its items, and leaves a record of each.
 
     Parameters
     ----------
@@ -68,22 +104,19 @@ class Bench:
         stop: threading.Event,
         n_beside: int = 1,
     ) -> None:
+        super().__init__(place.run, Desk(scratch_of(place.folder, getpid()), emit, stop, n_beside))
         self.place, self.round, self.stop = place, in_round, stop
-        self._desk = Desk(scratch_of(place.folder, getpid()), emit, stop, n_beside)
-        self._maker: ItemMaker | None = None
         self._claims = Claims(place.claims_folder)
 
-    def __enter__(self) -> Bench:
+    def __enter__(self) -> SharedBench:
         self._claims.__enter__()
         return self
 
     def __exit__(self, *args: object) -> None:
         try:
-            if self._maker is not None:
-                self._maker.close()
+            super().__exit__()
         finally:
             self._claims.__exit__()
-            shutil.rmtree(self._desk.scratch, ignore_errors=True)
 
     def settle(self, item: PlanItem, before: Found | None) -> Outcome:
         """Do an item, or wait until another one has; ``interrupted`` if it is told to stop."""
@@ -116,21 +149,15 @@ class Bench:
                 return None
             if record_of_round(self.place.folder, item.key, self.round) is not None:
                 return None
-            return self._make(item, before)
+            started = time.time()
+            outcome = self.make(item)
+            if outcome.status != "interrupted":
+                record = record_data(outcome, started)
+                status, folder = outcome.status, self.place.folder
+                write_record(folder, item.key, status, self.round, record, before)
+            return outcome
         finally:
             self._claims.give_back(key)
-
-    def _make(self, item: PlanItem, before: Found | None) -> Outcome:
-        started = time.time()
-        with writing(self._desk.scratch, "The folder"):
-            self._desk.scratch.mkdir(parents=True, exist_ok=True)
-        if self._maker is None:
-            self._maker = self.place.run.maker(self._desk)
-        outcome = self._maker.make(item)
-        if outcome.status != "interrupted":
-            record = record_data(outcome, started)
-            write_record(self.place.folder, item.key, outcome.status, self.round, record, before)
-        return outcome
 
 
 def scratch_of(folder: Path, pid: int) -> Path:

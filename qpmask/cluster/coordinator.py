@@ -2,9 +2,8 @@
 
 The processes are those of a pool: of this machine (:mod:`qpmask.cluster.processes`), or of a Dask
 cluster (:mod:`qpmask.cluster.dasktasks`). In each of them a :class:`~qpmask.cluster.bench.Bench`
-does what tasks of ``qpmask work`` do: it claims an item, does it, and leaves its record. They keep
-their engine or model from item to item. One that dies costs its item one more try; an item that
-kills them is given up and named.
+does items, and keeps its engine or model from item to item. A process that dies costs its item one
+more try; an item that kills them is given up and named.
 """
 
 from __future__ import annotations
@@ -12,16 +11,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from qpmask.batch.planned import Outcome, PlanItem
-from qpmask.cluster.bench import Place, record_data
 from qpmask.cluster.queue import largest_first
-from qpmask.cluster.records import Found, write_record
 
 _POLL_S = 0.1
-_MANY = 8  # items a process are left: what waits at one of them is not missed elsewhere at the end
+_MANY = 8  # times what an item is, and is thought to take, are left for each process
 _ENDING_S = 60.0  # how long what is being done may take to see that it should end
 
 
@@ -36,8 +33,8 @@ class Pool(Protocol):
     def ahead(self) -> int:
         """How many more may wait at the processes, so that none waits for the next item."""
 
-    def submit(self, item: PlanItem, before: Found | None) -> None:
-        """Have an item done; ``before`` is its record of an earlier round."""
+    def submit(self, item: PlanItem) -> None:
+        """Have an item done."""
 
     def ended(self, limit_s: float) -> Iterator[tuple[PlanItem, Outcome | str]]:
         """Items that ended, as far as they do in time, with why those came to nothing that did.
@@ -60,32 +57,26 @@ class Coordinator:
 
     Parameters
     ----------
-    place : Place
-        The run.
     items : sequence of PlanItem
         What is done.
     pool : Pool
         What does them.
-    in_round : int
-        The round.
-    before : mapping of str to Found
-        Records of earlier rounds.
+    lost : callable
+        The outcome of an item that is given up, of why.
     stop : threading.Event
         Set it to end the run after the step that each process is at.
     """
 
     def __init__(
         self,
-        place: Place,
         items: Sequence[PlanItem],
         pool: Pool,
-        in_round: int,
-        before: Mapping[str, Found],
+        lost: Callable[[PlanItem, str], Outcome],
         stop: threading.Event,
     ) -> None:
-        self._place, self._pool, self._round = place, pool, in_round
-        self._before, self._stop = before, stop
+        self._pool, self._lost, self._stop = pool, lost, stop
         self._queue = deque(largest_first(items))
+        self._cost_left = sum(item.cost for item in items)
         self._under_way: dict[str, PlanItem] = {}
         self._waiting: dict[str, list[PlanItem]] = {}  # for one that writes the same file
 
@@ -102,30 +93,31 @@ class Coordinator:
             yield from self._ended()
 
     def _hand_out(self) -> None:
-        """Give each process an item, and others ahead as long as many are left."""
-        size = self._pool.size
-        limit = size + (self._pool.ahead if len(self._queue) > _MANY * size else 0)
-        while self._queue and len(self._under_way) < limit:
+        """Give each process an item, and others ahead where they are small, several at once."""
+        size, ahead = self._pool.size, self._pool.ahead
+        if len(self._under_way) > size + ahead // 2:
+            return
+        while self._queue and len(self._under_way) < size + (ahead if self._next_is_small() else 0):
             item = self._queue.popleft()
+            self._cost_left -= item.cost
             if item.claimed_as in self._under_way:
                 self._waiting.setdefault(item.claimed_as, []).append(item)
                 continue
             self._under_way[item.claimed_as] = item
-            self._pool.submit(item, self._before.get(item.key))
+            self._pool.submit(item)
+
+    def _next_is_small(self) -> bool:
+        """Whether so much is left that the next item is not missed elsewhere at the end."""
+        many = _MANY * self._pool.size
+        return len(self._queue) > many and self._cost_left >= many * self._queue[0].cost
 
     def _ended(self) -> Iterator[tuple[PlanItem, Outcome]]:
         for item, outcome in self._pool.ended(_POLL_S):
             del self._under_way[item.claimed_as]
-            self._queue.extendleft(self._waiting.pop(item.claimed_as, ()))
+            again = self._waiting.pop(item.claimed_as, ())
+            self._queue.extendleft(again)
+            self._cost_left += sum(item.cost for item in again)
             if isinstance(outcome, str):
-                outcome = self._given_up(item, outcome)
+                outcome = self._lost(item, outcome)
             if outcome.status != "interrupted":
                 yield item, outcome
-
-    def _given_up(self, item: PlanItem, why: str) -> Outcome:
-        outcome = self._place.run.lost(item, why)
-        write_record(
-            self._place.folder, item.key, "failed", self._round,
-            record_data(outcome, time.time()), self._before.get(item.key),
-        )  # fmt: skip
-        return outcome

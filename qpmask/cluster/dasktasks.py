@@ -22,11 +22,17 @@ from typing import Any
 
 from qpmask.batch import EndsRun
 from qpmask.batch.planned import Outcome, PlanItem
-from qpmask.cluster.bench import Bench, check_alone
+from qpmask.cluster.bench import SharedBench, check_alone, record_data
 from qpmask.cluster.collect import collect
 from qpmask.cluster.coordinator import Coordinator
 from qpmask.cluster.planfile import PlanFile, read_plan_file
-from qpmask.cluster.records import Found, file_key, join_round, latest_records
+from qpmask.cluster.records import (
+    Found,
+    file_key,
+    join_round,
+    latest_records,
+    write_record,
+)
 from qpmask.errors import (
     EngineUnavailableError,
     MissingExtraError,
@@ -126,8 +132,7 @@ def _have_done(
     n, word = len(plan.items), plan.run.word
     with _Workers(plan, client, refused, in_round, emit, n_beside) as workers:
         emit(BatchStarted(f"{plan.out}, on Dask", n, word, plan.run.warnings))
-        before = latest_records(plan.folder)
-        coordinator = Coordinator(plan, plan.items, workers, in_round, before, stop)
+        coordinator = Coordinator(plan.items, workers, workers.lost, stop)
         for item, outcome in coordinator.outcomes():
             emit(ItemFinished(item.key, item.name, outcome.status, outcome.summary))
 
@@ -149,6 +154,7 @@ class _Workers:
         self._n_beside = n_beside
         self._path = plan.folder / "plan.json"  # workers see the folder anyway
         write_file(self._path, plan.text())
+        self._before = latest_records(plan.folder)
         self._pending: dict[Any, PlanItem] = {}
         self._size, self._asked = 1, 0.0
         self._alone_since: float | None = None
@@ -190,8 +196,16 @@ class _Workers:
             ))  # fmt: skip
             self._alone_since = math.inf  # it is said once
 
-    def submit(self, item: PlanItem, before: Found | None) -> None:
+    def lost(self, item: PlanItem, why: str) -> Outcome:
+        """The outcome of an item that is given up, recorded."""
+        outcome = self._plan.run.lost(item, why)
+        record, before = record_data(outcome, time.time()), self._before.get(item.key)
+        write_record(self._plan.folder, item.key, "failed", self._round, record, before)
+        return outcome
+
+    def submit(self, item: PlanItem) -> None:
         """Have an item done by any of them."""
+        before = self._before.get(item.key)
         future = self._client.submit(
             _do, str(self._path), item, self._round, before, self._n_beside,
             pure=False, retries=0,
@@ -381,7 +395,7 @@ def _cluster_of(path: Path) -> Any:
 
 # -- in the worker -------------------------------------------------------------------------------
 
-_bench: Bench | None = None
+_bench: SharedBench | None = None
 _busy = threading.Lock()
 
 
@@ -394,12 +408,13 @@ def _do(
         return asdict(replace(bench.settle(item, before), record=None))
 
 
-def _bench_of(path: str, in_round: int, n_beside: int) -> Bench:
+def _bench_of(path: str, in_round: int, n_beside: int) -> SharedBench:
     global _bench
     if _bench is None or _bench.place.folder != Path(path).parent:
         if _bench is not None:  # of another plan
             _bench.__exit__()
-        _bench = Bench(read_plan_file(Path(path)), in_round, ignore, threading.Event(), n_beside)
+        plan, never = read_plan_file(Path(path)), threading.Event()
+        _bench = SharedBench(plan, in_round, ignore, never, n_beside)
         _bench.__enter__()
         atexit.register(_bench.__exit__)
     if _bench.round != in_round:

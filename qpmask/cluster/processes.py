@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
-import pickle
 import shutil
 import signal
 import sys
@@ -18,51 +16,33 @@ import time
 import types
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
-from pathlib import Path
-from queue import SimpleQueue
+from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
-from qpmask.batch import EndsRun, Work
+from qpmask.batch import Work
 from qpmask.batch.planned import Outcome, PlanItem, Run, WorkRun
-from qpmask.cluster.bench import Bench, scratch_of
+from qpmask.cluster.bench import scratch_of
 from qpmask.cluster.coordinator import Coordinator
-from qpmask.cluster.records import Found, file_key
+from qpmask.cluster.worker import BEGUN, STOP, Call, Order, work
 from qpmask.errors import Interrupted, OptionsError, QpmaskError
+from qpmask.events import ignore
 from qpmask.outputs import OutputWriter
-from qpmask.outputs.claims import CLAIMS_FOLDER
 
 _FOLDER = "workers"
 _TRIES = 2  # an item has, if its process dies
+_AHEAD = 4  # small items that wait at a process, so that one message has several
 _ENDING_S = 60.0
 _DIED = (
     "The process that worked on it died, twice. It may have run out of memory: use fewer "
     "workers{more}."
 )
-_BEGUN, _STOP = "begun", "stop"  # what processes tell and are told beside events and items
-_TOGETHER_S = 0.05  # events may wait for others
 _starting = threading.Lock()
 
 ItemT = TypeVar("ItemT", bound=Any)
 RecordT = TypeVar("RecordT", bound=Any)
-
-
-@dataclass(frozen=True)
-class _OwnPlace:
-    """A run that holds its output folders itself."""
-
-    run: Run
-    folder: Path
-
-    @property
-    def claims_folder(self) -> Path:
-        return self.folder / CLAIMS_FOLDER
-
-    @property
-    def kept_from_runs(self) -> tuple[Path, ...]:
-        return ()
+ArgumentT = TypeVar("ArgumentT")
+ResultT = TypeVar("ResultT")
 
 
 def in_processes(
@@ -103,23 +83,12 @@ def in_processes(
     QpmaskError
         Nothing of it can be done, such as where an engine cannot start.
     """
-    if multiprocessing.current_process().daemon:
-        raise OptionsError(
-            "A daemonic process, such as one of a pool, cannot have workers.",
-            hint="Use one worker there.",
-        )
-    place = _OwnPlace(run, folder.work_file(_FOLDER))
-    try:
-        with _Processes(place, min(n, len(items)), emit, more) as pool:
-            yield from Coordinator(place, items, pool, 1, {}, stop).outcomes()
-    finally:
-        shutil.rmtree(place.folder, ignore_errors=True)
-    if stop.is_set():
-        raise Interrupted("The run was interrupted.")
+    with Processes(min(n, len(items))) as pool:
+        yield from pool.run(run, items, folder, emit, stop, more=more)
 
 
 def by_workers(
-    work: Work[ItemT, RecordT],
+    what: Work[ItemT, RecordT],
     n: int,
     folder: OutputWriter,
     emit: Callable[[Any], None],
@@ -130,7 +99,7 @@ def by_workers(
 
     Parameters
     ----------
-    work : Work
+    what : Work
         What is done.
     n, folder, emit, stop
         As of :func:`in_processes`.
@@ -145,7 +114,7 @@ def by_workers(
             PlanItem(f"{k:06}", source.name, 0.0 if cost is None else cost(source), source=source)
             for k, source in enumerate(sources)
         ]
-        for item, outcome in in_processes(WorkRun(work), items, n, folder, emit, stop):
+        for item, outcome in in_processes(WorkRun(what), items, n, folder, emit, stop):
             yield item.source, outcome.record
 
     return do
@@ -154,21 +123,30 @@ def by_workers(
 class _Worker:
     """A process, and its items: it is at the first."""
 
-    def __init__(self, place: _OwnPlace, n: int) -> None:
+    def __init__(self) -> None:
         # Not fork: threads and open slides do not survive it.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.items: deque[PlanItem] = deque()
-        self.process = context.Process(target=_work, args=(theirs, place, n), daemon=False)
+        self._to_tell: list[object] = []
+        self.process = context.Process(target=work, args=(theirs,), daemon=False)
         with _without_main():
             self.process.start()
         theirs.close()  # so that its end is seen here
 
     def give(self, item: PlanItem) -> None:
+        """Have it do an item after the others; what it is given goes with what it is told next."""
         self.items.append(item)
-        self.tell(item)
+        self._to_tell.append(item)
 
-    def tell(self, what: object) -> None:
+    def tell(self, *what: object) -> None:
+        """Tell it what it was given, and this."""
+        told, self._to_tell = [*self._to_tell, *what], []
+        if told:
+            self.say(told)
+
+    def say(self, what: object) -> None:
+        """Tell it what does not wait for its turn."""
         with contextlib.suppress(OSError):  # it is dead, which shows when it is listened to
             self.connection.send(what)
 
@@ -222,51 +200,137 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class _Processes:
-    """A pool of processes, started as they are needed; a context manager that ends them."""
+class Processes:
+    """A pool of processes; a context manager that ends them.
 
-    def __init__(self, place: _OwnPlace, size: int, emit: Callable[[Any], None], more: str) -> None:
-        self._place, self._emit, self._more = place, emit, more
-        self.size = self.ahead = size
+    They start as they are needed, and do one run (:meth:`run`); what they do before it
+    (:meth:`each`) costs them no second start.
+
+    Parameters
+    ----------
+    size : int
+        How many, at most.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size, self.ahead = size, _AHEAD * size
         self._workers: list[_Worker] = []
+        self._order: Order | None = None
+        self._emit: Callable[[Any], None] = ignore
         self._deaths: Counter[str] = Counter()
         self._any_begun = self._stopped = False
 
-    def __enter__(self) -> _Processes:
+    def __enter__(self) -> Processes:
         return self
 
     def __exit__(self, *args: object) -> None:
         self.stop()
+        workers, self._workers = self._workers, []
         try:
-            for worker in self._workers:
+            for worker in workers:
+                worker.tell(None)
+            for worker in workers:
                 worker.end()
         except BaseException:  # Ctrl-C again
-            for worker in self._workers:
+            for worker in workers:
                 worker.kill()
             raise
+
+    def each(
+        self, function: Callable[[ArgumentT], ResultT], arguments: Sequence[ArgumentT]
+    ) -> list[ResultT]:
+        """What a function gives for each of some arguments, in their order.
+
+        This process does its part until all others have begun, and what one leaves that dies.
+        """
+        results: dict[int, ResultT] = {}
+        left = deque(range(len(arguments)))
+        while len(self._workers) < min(self.size, len(arguments)):
+            self._start()
+        calls: dict[_Worker, int] = {}
+        starting = set(self._workers)
+        while len(results) < len(arguments):
+            for worker in self._workers:
+                if left and worker not in calls:
+                    calls[worker] = left.popleft()
+                    worker.tell(Call(function, arguments[calls[worker]]))
+            is_idle = bool(left and starting)
+            called = {worker.connection: worker for worker in calls}
+            for ready in wait(list(called), 0 if is_idle else None):
+                worker = called[ready]  # type: ignore[index]
+                k = calls.pop(worker)
+                starting.discard(worker)
+                results[k] = self._result(worker, function, arguments[k])
+            if is_idle and left:
+                k = left.popleft()
+                results[k] = function(arguments[k])
+        return [results[k] for k in range(len(arguments))]
+
+    def _result(
+        self, worker: _Worker, function: Callable[[ArgumentT], ResultT], argument: ArgumentT
+    ) -> ResultT:
+        try:
+            (said,) = worker.connection.recv()
+        except (EOFError, OSError):
+            self._workers.remove(worker)
+            worker.end()
+            return function(argument)
+        if isinstance(said, Exception):
+            raise said
+        result: ResultT = said.value
+        return result
+
+    def run(
+        self,
+        run: Run,
+        items: Sequence[PlanItem],
+        folder: OutputWriter,
+        emit: Callable[[Any], None],
+        stop: threading.Event,
+        *,
+        more: str = "",
+    ) -> Iterator[tuple[PlanItem, Outcome]]:
+        """Do the items of a run; parameters and errors are those of :func:`in_processes`."""
+        self._order = order = Order(run, folder.work_file(_FOLDER), self.size)
+        self._emit, self._more = emit, more
+        for worker in self._workers:
+            worker.tell(order)
+        try:
+            yield from Coordinator(items, self, run.lost, stop).outcomes()
+        finally:
+            self.__exit__()
+            shutil.rmtree(order.folder, ignore_errors=True)
+        if stop.is_set():
+            raise Interrupted("The run was interrupted.")
 
     def stop(self) -> None:
         """Tell the processes to end what they are at, and nothing more."""
         # No Event of multiprocessing: a process that is killed while it looks keeps its lock.
         self._stopped = True
         for worker in self._workers:
-            worker.tell(_STOP)
+            worker.say(STOP)
 
     def is_busy(self) -> bool:
         """Whether anything is still being done."""
         return any(worker.items for worker in self._workers)
 
-    def submit(self, item: PlanItem, before: Found | None = None) -> None:
+    def submit(self, item: PlanItem) -> None:
         """Have an item done by the process that has least to do."""
         worker = min(self._workers, key=lambda worker: len(worker.items), default=None)
         if worker is None or (worker.items and len(self._workers) < self.size):
-            worker = self._started()
+            worker = self._start()
+            worker.tell(self._order)
         worker.give(item)
 
-    def _started(self) -> _Worker:
+    def _start(self) -> _Worker:
+        if multiprocessing.current_process().daemon:
+            raise OptionsError(
+                "A daemonic process, such as one of a pool, cannot have workers.",
+                hint="Use one worker there.",
+            )
         try:
             with _without_interrupts():  # so that none is lost between its start and the list
-                self._workers.append(_Worker(self._place, self.size))
+                self._workers.append(_Worker())
         except OSError as error:
             raise QpmaskError(
                 f"Another process cannot be started: {error.strerror or error}.",
@@ -277,6 +341,8 @@ class _Processes:
     def ended(self, limit_s: float) -> Iterator[tuple[PlanItem, Outcome | str]]:
         """Items that ended, with what became of them, or why they are given up."""
         at_work = {w.connection: w for w in self._workers if w.items}
+        for worker in at_work.values():
+            worker.tell()
         for ready in wait(list(at_work), limit_s):
             worker = at_work[ready]  # type: ignore[index]
             try:
@@ -285,7 +351,7 @@ class _Processes:
                 yield from self._died(worker)
                 continue
             for said in told:
-                if said == _BEGUN:
+                if said == BEGUN:
                     self._any_begun = True
                 elif isinstance(said, Outcome):
                     yield worker.items.popleft(), said
@@ -295,15 +361,13 @@ class _Processes:
                     self._emit(said)
 
     def _died(self, worker: _Worker) -> Iterator[tuple[PlanItem, Outcome | str]]:
+        assert self._order is not None
         self._workers.remove(worker)
         pid = worker.process.pid
         code = worker.end()
         assert pid is not None
-        shutil.rmtree(scratch_of(self._place.folder, pid), ignore_errors=True)
+        shutil.rmtree(scratch_of(self._order.folder, pid), ignore_errors=True)
         item, *waiting = worker.items
-        # Where nobody can tell that its holder is dead, the next one would wait for it.
-        for claim in self._place.claims_folder.glob(f"{file_key(item.claimed_as)}.*.claim"):
-            claim.unlink(missing_ok=True)
         self._deaths[item.key] += 1
         if not self._any_begun and self._deaths.total() >= _TRIES:
             raise QpmaskError(
@@ -319,92 +383,3 @@ class _Processes:
             self.submit(again)
         if is_lost:
             yield item, _DIED.format(more=self._more)
-
-
-# -- in the process -----------------------------------------------------------------------------
-
-
-def _work(connection: Connection, place: _OwnPlace, n: int) -> None:
-    """Do items as they come, until None does."""
-    # The run decides what Ctrl-C means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    stop, told = threading.Event(), SimpleQueue[Any]()
-    teller = _Teller(connection)
-    listening = threading.Thread(target=_listen, args=(connection, teller, told, stop), daemon=True)
-    listening.start()
-    teller.tell(_BEGUN)
-    try:
-        with Bench(place, 1, teller.event, stop, n) as bench:
-            while (item := told.get()) is not None:
-                if isinstance(item, Exception):
-                    raise item
-                teller.tell(bench.settle(item, None))
-    except EndsRun as ended:
-        teller.tell(ended.error)
-    except Exception as error:
-        teller.tell(_sent(error))
-
-
-class _Teller:
-    """Tells the run what happens; events that follow one another at once go together."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._lock = threading.Lock()
-        self._waiting: list[object] = []
-        self._told = 0.0
-
-    def event(self, event: object) -> None:
-        """Tell an event, soon."""
-        with self._lock:
-            self._waiting.append(event)
-            if time.monotonic() - self._told > _TOGETHER_S:
-                self._send()
-
-    def tell(self, what: object) -> None:
-        """Tell what the run waits for, now."""
-        with self._lock:
-            self._waiting.append(what)
-            self._send()
-
-    def flush(self) -> None:
-        """Tell what waits."""
-        with self._lock:
-            if self._waiting:
-                self._send()
-
-    def _send(self) -> None:
-        self._told = time.monotonic()
-        told, self._waiting = self._waiting, []
-        try:
-            self._connection.send(told)
-        except OSError:
-            os._exit(1)  # the run is gone
-
-
-def _listen(
-    connection: Connection, teller: _Teller, told: SimpleQueue[Any], stop: threading.Event
-) -> None:
-    """Hear what the run tells, whatever is being done meanwhile; die with it."""
-    while True:
-        try:
-            while not connection.poll(_TOGETHER_S):
-                teller.flush()
-            said = connection.recv()
-        except (EOFError, OSError):
-            os._exit(1)
-        except Exception as error:  # an item that cannot be read
-            said = error
-        if said == _STOP:
-            stop.set()
-        else:
-            told.put(said)
-
-
-def _sent(error: Exception) -> Exception:
-    """An error, or what it says if it cannot be told another process."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return QpmaskError(f"{type(error).__name__}: {error}")
-    return error

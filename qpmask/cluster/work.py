@@ -10,7 +10,7 @@ from typing import Any
 
 from qpmask.batch import EndsRun
 from qpmask.batch.planned import Outcome, PlanItem
-from qpmask.cluster.bench import Bench, wait_until_alone
+from qpmask.cluster.bench import SharedBench, wait_until_alone
 from qpmask.cluster.planfile import PlanFile
 from qpmask.cluster.queue import left_over, share
 from qpmask.cluster.records import Found, file_key, join_round, latest_records
@@ -85,7 +85,7 @@ def work_on(
     _check_other_plans(plan)
     in_round = join_round(plan.folder, f"{number}-{n_tasks}", plan.claims_folder)
     outcomes: dict[str, Outcome] = {}
-    with Bench(plan, in_round, emit, stop) as bench:
+    with SharedBench(plan, in_round, emit, stop) as bench:
         queue = _Queue(plan, number, n_tasks, in_round)
         for item in queue.items():
             if stop.is_set():

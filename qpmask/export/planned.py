@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -33,7 +34,7 @@ from qpmask.export.runreport import beside_findings, options_data, write_report
 from qpmask.options import ExportOptions, export_options
 from qpmask.outputs import CLASSES_FILE, SUFFIX_OF_FORMAT, OutputWriter, mask_names
 from qpmask.plan import ImagePlan, Plan, make_plan
-from qpmask.project import Project, open_project
+from qpmask.project import ImageEntry, Project, open_project
 from qpmask.report import ImageRecord, Report
 
 # What an image is thought to cost, in seconds of one core, as measured for the native engine.
@@ -146,19 +147,44 @@ class PlannedExport(PlannedRun[Report]):
             self._record(item, data) for item, data in zip(self.items, found, strict=True)
         )
         drawn = next((data["engine"] for data in found if data and data["engine"]), None)
+        return self.reported(folder, records, EngineInfo(**drawn) if drawn else None, times)
+
+    def reported(
+        self,
+        folder: OutputWriter,
+        records: tuple[ImageRecord, ...],
+        engine: EngineInfo | None,
+        times: Times,
+        trouble: Sequence[str] = (),
+    ) -> Report:
+        """Write the report of some records.
+
+        Parameters
+        ----------
+        folder : OutputWriter
+            The output folder.
+        records : tuple of ImageRecord
+            What became of each image.
+        engine : EngineInfo or None
+            What drew them.
+        times : Times
+            Of the run.
+        trouble : sequence of str
+            What went wrong beside the masks.
+        """
         mine = {record.mask for record in records if record.mask is not None}
         beside = beside_findings(self.out, self.classes, mine, nothing_drawn=self.nothing_drawn)
         report = Report(
             project=self.project,
             output=self.out,
-            engine=EngineInfo(**drawn) if drawn else None,
+            engine=engine,
             engine_reason=self.choice.reason,
             started=times.started,
             seconds=times.seconds,
             options=options_data(self.options),
             classes=self.classes.as_dict(),
             records=records,
-            warnings=(*self.findings, *beside),
+            warnings=(*self.findings, *beside, *trouble),
             interrupted=any(record.status == "interrupted" for record in records),
             nothing_drawn=self.nothing_drawn,
         )
@@ -239,12 +265,8 @@ class ExportMaker:
     def __init__(self, run: PlannedExport, desk: Desk) -> None:
         self._run, self._desk = run, desk
         self._options = replace(run.options, images=(), workers=1)
-        self._project = open_project(run.project)
         # Not one that follows the project: each task would add other classes to it.
         self._classes = replace(run.classes, origin="plan")
-        self._entries = {entry.id: entry for entry in self._project.images}
-        suffix = SUFFIX_OF_FORMAT[run.options.file.format]
-        self._names = mask_names(self._project.images, suffix)
         self._maker: ShareMaker | None = None
 
     def make(self, item: PlanItem) -> Outcome:
@@ -260,6 +282,18 @@ class ExportMaker:
             )
         return self._run.outcome(record, None if self._maker is None else self._maker.info)
 
+    @cached_property
+    def _project(self) -> Project:
+        return open_project(self._run.project)
+
+    @cached_property
+    def _entries(self) -> dict[str, ImageEntry]:
+        return {entry.id: entry for entry in self._project.images}
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return mask_names(self._project.images, SUFFIX_OF_FORMAT[self._run.options.file.format])
+
     def _planned(self, item: PlanItem) -> ImagePlan:
         entry = self._entries.get(item.key)
         if entry is None:
@@ -274,7 +308,9 @@ class ExportMaker:
 
     def _started(self) -> ShareMaker:
         if self._maker is None:
-            plan = Plan(self._project, self._classes, self._options, (), ())
+            # Of the project, who draws asks for its path alone; to read it takes a while.
+            project = Project(self._run.project, None, "", (), ())
+            plan = Plan(project, self._classes, self._options, (), ())
             writer = OutputWriter(self._run.out, self._desk.scratch)
             maker = ShareMaker(plan, self._run.choice, writer, self._desk)
             self._check_rules(maker.info)

@@ -14,7 +14,15 @@ from qpmask.engines.choice import EngineChoice, choose_engine
 from qpmask.errors import OutputError
 from qpmask.options import ExportOptions
 from qpmask.outputs import CLASSES_FILE
-from qpmask.plan import NOTHING, Plan, blanked_masks, foreign_masks, make_plan
+from qpmask.plan import (
+    NOTHING,
+    Plan,
+    ReadImages,
+    blanked_masks,
+    foreign_masks,
+    make_plan,
+    read_images,
+)
 from qpmask.plan.classcheck import kept_choices
 from qpmask.project import Project, open_project
 
@@ -26,12 +34,13 @@ def plan_of(
     out: Path | None,
     classes: Classes,
     options: ExportOptions,
+    read: ReadImages = read_images,
 ) -> Plan:
     """The plan of an export, with the class map of an earlier run where none is given."""
     class_map = _class_map(classes, out)
     if not isinstance(project, Project):
         project = open_project(project)
-    plan = make_plan(project, class_map, options)
+    plan = make_plan(project, class_map, options, read)
     if classes is None and class_map is not None and out is not None:
         kept = kept_choices(class_map, options)
         if kept:
@@ -108,15 +117,18 @@ def decided(
     out: Path,
     classes: Classes,
     options: ExportOptions,
+    read: ReadImages = read_images,
 ) -> tuple[Plan, EngineChoice]:
     """The plan of a run that may write to its folder, and the engine that draws it.
+
+    ``read`` is that of :func:`~qpmask.plan.make_plan`.
 
     Raises
     ------
     QpmaskError
         As :func:`qpmask.export_masks`.
     """
-    plan = plan_of(project, out, classes, options)
+    plan = plan_of(project, out, classes, options, read)
     check_out(out, plan, options)
     choice = choose_engine(options, plan.jobs)
     return with_finding(plan, choice), choice

@@ -10,16 +10,19 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING
 
+from qpmask.batch.planned import Times
 from qpmask.common.arguments import check_callable, check_kind, named, path_of
 from qpmask.engines.choice import EngineChoice, choose_engine, make_engines
 from qpmask.errors import EngineUnavailableError, Interrupted
 from qpmask.events import Listener, RunFinished, RunStarted, ignore
 from qpmask.export.images import ImagesOfRun
+from qpmask.export.planned import of_plan
 from qpmask.export.precheck import (
     Classes,
     check_out,
@@ -28,15 +31,15 @@ from qpmask.export.precheck import (
     plan_of,
     with_finding,
 )
-from qpmask.export.runreport import beside_findings, options_data, write_report
 from qpmask.options import ExportOptions
 from qpmask.outputs import OutputFolder
-from qpmask.plan import Plan, look_at
+from qpmask.plan import Plan, look_at, read_images
 from qpmask.project import Project
 from qpmask.report import Report
 
 if TYPE_CHECKING:
     from qpmask.export.previews import Previews
+    from qpmask.export.processes import ExportProcesses
 
 
 @named
@@ -143,20 +146,20 @@ def export_masks(
     check_callable(progress, "progress", "a function that takes an event")
     check_kind(stop, threading.Event | None, "stop", "a threading.Event")
     emit = progress or ignore
-    plan, choice = decided(project, out, classes, options)
-    engine, verifier = make_engines(choice, options)
-    info = engine.probe()
-    previews = _previews() if options.previews else None
     stop = stop or threading.Event()
-    with OutputFolder(out) as folder:
+    with ExitStack() as stack:
+        pool = stack.enter_context(_processes(options.workers)) if options.workers > 1 else None
+        read = read_images if pool is None else pool.read
+        plan, choice = decided(project, out, classes, options, read)
+        engine, verifier = make_engines(choice, options)
+        info = engine.probe()
+        previews = _previews() if options.previews else None
+        folder = stack.enter_context(OutputFolder(out))
         emit(RunStarted(plan))
+        planned = of_plan(plan, (), choice, info.pixel_rules, out)
         elsewhere = None
-        if options.workers > 1:
-            from qpmask.export.processes import masks_in_processes
-
-            elsewhere = partial(
-                masks_in_processes, plan, choice, info, folder, emit=emit, stop=stop
-            )
+        if pool is not None:
+            elsewhere = partial(pool.masks, planned, folder, emit, stop)
         run = ImagesOfRun(
             plan, choice, engine, verifier, info, folder, emit, stop, previews, elsewhere
         )
@@ -168,32 +171,20 @@ def export_masks(
         finally:
             engine.close()
         trouble = previews.finish(folder) if previews is not None and error is None else []
-        if run.info is not None:
-            info = run.info
-        mine = {image.mask_name for image in plan.images}
-        report = Report(
-            project=plan.project.path,
-            output=out,
-            engine=info,
-            engine_reason=choice.reason,
-            started=started.isoformat(timespec="seconds"),
-            seconds=time.monotonic() - clock,
-            options=options_data(options),
-            classes=plan.class_map.as_dict(),
-            records=run.finished_records(),
-            warnings=(
-                *plan.findings,
-                *beside_findings(out, plan.class_map, mine, nothing_drawn=plan.nothing_drawn),
-                *trouble,
-            ),
-            interrupted=error is not None,
-            nothing_drawn=plan.nothing_drawn,
-        )
-        write_report(folder, report, plan.class_map)
+        times = Times(started.isoformat(timespec="seconds"), time.monotonic() - clock)
+        records = run.finished_records()
+        report = planned.reported(folder, records, run.info or info, times, trouble)
     emit(RunFinished(report))
     if isinstance(error, KeyboardInterrupt):
         raise error
     return report
+
+
+def _processes(n: int) -> ExportProcesses:
+    """What reads and draws in several processes."""
+    from qpmask.export.processes import ExportProcesses
+
+    return ExportProcesses(n)
 
 
 def _previews() -> Previews:

@@ -3,9 +3,9 @@
 Every annotation of every selected image is read (without Java) before the first pixel is written,
 so that a class that the map lacks stops the run at its beginning and not in its 200th image.
 
-``run`` plans all images: ``classcheck`` compares the class map with the classes in use, ``image``
-decides what is drawn of one image. ``made_from`` holds as plain data what decides a mask, and
-``standing`` compares it with what an earlier run left.
+``runplan`` plans all images: ``classcheck`` compares the class map with the classes in use,
+``imageplan`` decides what is drawn of one image. ``maskfingerprint`` holds as plain data what
+decides a mask, and ``skipping`` compares it with what an earlier run left.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from qpmask.plan.classcheck import count_classes
 from qpmask.plan.imageplan import BOUNDARY_NAME, LEFT_OUT, NO_SLIDE, NOTHING, UNCLASSIFIED_NAME
 from qpmask.plan.maskfingerprint import fingerprint, same_fingerprint
 from qpmask.plan.planrecords import ImagePlan, LegendRow, Plan, Standing
-from qpmask.plan.runplan import make_plan
+from qpmask.plan.runplan import ReadImages, make_plan, read_image, read_images
 from qpmask.plan.skipping import blanked_masks, foreign_masks, look_at
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "ImagePlan",
     "LegendRow",
     "Plan",
+    "ReadImages",
     "Standing",
     "blanked_masks",
     "count_classes",
@@ -33,5 +34,7 @@ __all__ = [
     "foreign_masks",
     "look_at",
     "make_plan",
+    "read_image",
+    "read_images",
     "same_fingerprint",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from qpmask.classes import ClassMap
@@ -26,10 +26,38 @@ from qpmask.project import BACKUP_FILE, ImageEntry, Project
 from qpmask.project.inventory import Inventory, read_inventory
 
 
+def read_image(entry: ImageEntry) -> Inventory | QpmaskError:
+    """The objects of an image, or why it cannot be drawn: first what is wrong with its data."""
+    try:
+        found = read_inventory(entry)
+    except QpmaskError as error:
+        return error
+    except OSError as error:
+        return DataFileError(
+            f"{entry.data_path} of {entry.label} cannot be read: {error.strerror or error}."
+        )
+    if entry.problem is not None and entry.size is None:
+        return ProjectError(
+            f"The image {entry.label} cannot be drawn: {entry.problem}.",
+            hint="Open it in QuPath and save it, so that the project holds its size.",
+        )
+    return found
+
+
+def read_images(entries: Iterable[ImageEntry]) -> Iterator[Inventory | QpmaskError]:
+    """:func:`read_image` for each of some images."""
+    return map(read_image, entries)
+
+
+#: Reads images, here or elsewhere.
+ReadImages = Callable[[Sequence[ImageEntry]], Iterable[Inventory | QpmaskError]]
+
+
 def make_plan(
     project: Project,
     class_map: ClassMap | None,
     options: ExportOptions,
+    read: ReadImages = read_images,
 ) -> Plan:
     """Decide what to do for every selected image.
 
@@ -44,6 +72,8 @@ def make_plan(
         classes in use.
     options : ExportOptions
         What to draw and how.
+    read : callable
+        Gives what :func:`read_image` does for each of some images, in their order.
 
     Raises
     ------
@@ -58,23 +88,21 @@ def make_plan(
     if not entries:
         raise ProjectError(f"{project.path} has no images.", hint="Add some in QuPath.")
     names = mask_names(project.images, SUFFIX_OF_FORMAT[options.file.format])
-    read: dict[str, Inventory | QpmaskError] = {}
+    found_in: dict[str, Inventory | QpmaskError] = {}
     backups: dict[str, str] = {}
-    for entry in entries:
-        read[entry.id] = _read(entry)
-        if options.use_backup and isinstance(read[entry.id], DataFileError):
+    for entry, inventory in zip(entries, read(entries), strict=True):
+        found_in[entry.id] = inventory
+        if options.use_backup and isinstance(inventory, DataFileError):
             spare = replace(entry, data_name=BACKUP_FILE)
-            found = _read(spare) if spare.data_path.exists() else None
+            found = read_image(spare) if spare.data_path.exists() else None
             if isinstance(found, Inventory):
-                damage = read[entry.id]
-                assert isinstance(damage, DataFileError)
-                text = f"Read from QuPath's backup, which is older: {damage.message}"
+                text = f"Read from QuPath's backup, which is older: {inventory.message}"
                 backups[entry.id] = text
-                read[entry.id] = found
+                found_in[entry.id] = found
             elif found is not None:
-                read[entry.id] = _both_damaged(read[entry.id], found)
+                found_in[entry.id] = _both_damaged(inventory, found)
     entries = tuple(replace(e, data_name=BACKUP_FILE) if e.id in backups else e for e in entries)
-    inventories = {k: v for k, v in read.items() if isinstance(v, Inventory)}
+    inventories = {k: v for k, v in found_in.items() if isinstance(v, Inventory)}
 
     kind = options.render.objects
     used = count_classes(i.counts(kind) for i in inventories.values())
@@ -84,7 +112,7 @@ def make_plan(
         saved = class_map
         class_map = project_map(project, saved, inventories.values(), kind)
         if saved is None or len(class_map.entries) > len(saved.entries):
-            everything = _AllImages(project, read)
+            everything = _AllImages(project, found_in)
             class_map = project_map(project, saved, everything, kind)
             findings += everything.findings()
     assert class_map is not None
@@ -97,7 +125,7 @@ def make_plan(
     images = []
     for entry in entries:
         base = ImagePlan(entry, names[entry.id], slide=project.find_slide(entry, options.slides))
-        result = read[entry.id]
+        result = found_in[entry.id]
         if isinstance(result, QpmaskError):
             images.append(replace(base, error=result))
             continue
@@ -128,7 +156,7 @@ class _AllImages:
         for entry in self._project.images:
             found = self._read.get(entry.id)
             if found is None:
-                found = _read(entry)
+                found = read_image(entry)
                 if not isinstance(found, Inventory):
                     self._failed.append(entry)
             if isinstance(found, Inventory):
@@ -155,27 +183,8 @@ def _programs_shut_out(images: list[ImagePlan], options: ExportOptions) -> list[
     return list(dict.fromkeys(sentence for sentences in said for sentence in sentences))
 
 
-def _both_damaged(error: Inventory | QpmaskError, of_backup: QpmaskError) -> QpmaskError:
+def _both_damaged(error: QpmaskError, of_backup: QpmaskError) -> QpmaskError:
     """The error of a data file whose backup is of no use either."""
-    assert isinstance(error, QpmaskError)
     error.message = f"{error.message} Its backup is of no use: {of_backup.message}"
     error.hint = "Restore one of the two from a backup of your own, or annotate the image again."
     return error
-
-
-def _read(entry: ImageEntry) -> Inventory | QpmaskError:
-    """The objects of an image, or why it cannot be drawn: first what is wrong with its data."""
-    try:
-        found = read_inventory(entry)
-    except QpmaskError as error:
-        return error
-    except OSError as error:
-        return DataFileError(
-            f"{entry.data_path} of {entry.label} cannot be read: {error.strerror or error}."
-        )
-    if entry.problem is not None and entry.size is None:
-        return ProjectError(
-            f"The image {entry.label} cannot be drawn: {entry.problem}.",
-            hint="Open it in QuPath and save it, so that the project holds its size.",
-        )
-    return found

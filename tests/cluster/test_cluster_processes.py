@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,11 +22,12 @@ from conftest import DEMO
 import qpmask
 from qpmask.batch import Reporter
 from qpmask.batch.planned import Desk, ItemMaker, Outcome, PlanItem, WorkRun
-from qpmask.cluster.processes import by_workers, in_processes
+from qpmask.cluster.processes import Processes, by_workers, in_processes
 from qpmask.errors import EngineUnavailableError, Interrupted, OptionsError, QpmaskError
 from qpmask.events import ImageFinished, ItemStarted, PhaseStarted, ignore
 from qpmask.export.planned import plan_export_run
 from qpmask.outputs import OutputFolder
+from qpmask.project.inventory import read_inventory
 
 TWO = replace(NATIVE, workers=2)
 
@@ -61,6 +63,30 @@ def test_what_stands_starts_no_process(
     qpmask.export_masks(DEMO, tmp_path, None, NATIVE)
     monkeypatch.setattr("qpmask.cluster.processes._Worker", None)
     assert {r.status for r in qpmask.export_masks(DEMO, tmp_path, None, TWO)} == {"skipped"}
+
+
+def test_many_images_are_read_by_the_processes_that_draw_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong with one of them is said as one process says it."""
+    project = Path(shutil.copytree(DEMO, tmp_path / "project"))
+    (project / "data" / "2" / "data.qpdata").write_bytes(b"no data file")
+    (project / "data" / "3" / "data.qpdata").unlink()
+    one = qpmask.export_masks(project, tmp_path / "one", None, NATIVE)
+    monkeypatch.setattr("qpmask.export.processes._MANY", 2)
+    monkeypatch.setattr("qpmask.export.processes._AT_ONCE", 1)
+    read_here: list[str] = []
+
+    def read(entry: Any) -> Any:
+        read_here.append(entry.id)
+        return read_inventory(entry)
+
+    monkeypatch.setattr("qpmask.plan.runplan.read_inventory", read)
+    two = qpmask.export_masks(project, tmp_path / "two", None, TWO)
+    assert read_here == ["1"]
+    assert [record.status for record in one] == ["done", "failed", "failed"]
+    assert [record.error for record in two] == [record.error for record in one]
+    assert files_of(tmp_path / "two") == files_of(tmp_path / "one")
 
 
 # -- processes that die -------------------------------------------------------------------------
@@ -195,6 +221,25 @@ def test_what_ends_processes_ends_the_run_in_words(tmp_path: Path, run: Any, say
     items = [PlanItem(key, key, 0) for key in "ab"]
     with OutputFolder(tmp_path) as folder, pytest.raises(QpmaskError, match=says):
         list(in_processes(run, items, 2, folder, ignore, threading.Event()))
+    assert not multiprocessing.active_children()
+
+
+def _times_ten_or_dies(number: int) -> int:
+    """Dies of 13, but not in the process that runs the tests."""
+    if number == 13 and multiprocessing.parent_process() is not None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if number < 0:
+        raise OptionsError(f"{number} is negative.")
+    return 10 * number
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals on Windows")
+def test_calls_that_a_process_leaves_are_done_here() -> None:
+    with Processes(2) as pool:
+        assert pool.each(_times_ten_or_dies, range(40)) == list(range(0, 400, 10))
+        assert pool.each(_times_ten_or_dies, [13, 13, 13]) == [130] * 3
+        with pytest.raises(OptionsError, match="-1 is negative"):
+            pool.each(_times_ten_or_dies, [-1, 1])
     assert not multiprocessing.active_children()
 
 
