@@ -9,7 +9,6 @@ that two spellings of one class meet. Found in QuPath 0.4 to 0.7, which agree.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -86,6 +85,8 @@ def class_pattern(text: str) -> str:
 
 def nearest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
     """Those of ``names`` that look like ``name``, whatever their case, the likeliest first."""
+    import difflib  # late: needed for misspelt names alone
+
     folded = {n.casefold(): n for n in names}
     hits = difflib.get_close_matches(name.casefold(), folded, n=count, cutoff=0.6)
     return [folded[hit] for hit in hits]

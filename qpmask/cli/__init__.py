@@ -6,9 +6,9 @@ errors to stderr. Exit codes are in :mod:`qpmask.cli.exits`.
 
 from __future__ import annotations
 
-import difflib
 import gc
 import importlib
+import os
 import sys
 
 import click
@@ -61,6 +61,8 @@ class _LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
+            import difflib
+
             near = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
             hint = f" Did you mean '{near[0]}'?" if near else ""
             ctx.fail(f"No such command '{cmd_name}'.{hint}")
@@ -81,6 +83,11 @@ def main(args: list[str] | None = None) -> None:
     # Modules make tens of thousands of objects that stay: to look for garbage among them, time and
     # again, takes a fifteenth of the start.
     gc.set_threshold(20_000, 20, 20)
+    # Threads of NumPy's OpenBLAS wait for work in a loop, for 0.1 s of a processor, before they
+    # sleep: 2^4 turns of it are enough.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     from qpmask.cli.exits import run
 
-    sys.exit(run(app, sys.argv[1:] if args is None else args))
+    code = run(app, sys.argv[1:] if args is None else args)
+    gc.freeze()  # nor is there any to look for at the end
+    sys.exit(code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +11,6 @@ import click
 
 from qpmask.cli.paramtypes import UNCLASSIFIED
 from qpmask.errors import OptionsError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 CONFIG_FILE = "qpmask.toml"
 
@@ -36,9 +30,16 @@ def load_config(command: click.Command, folder: Path | None = None) -> dict[str,
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        return {}
+        return {}  # as mostly: the libraries are imported where there is one
     except (OSError, UnicodeDecodeError) as error:
         raise OptionsError(f"{path} cannot be read: {error}.") from error
+    import difflib
+
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import sys
@@ -83,6 +82,8 @@ def _show_usage(error: click.ClickException) -> None:
     context = getattr(error, "ctx", None)
     param = getattr(error, "param", None)
     if isinstance(error, click.BadParameter) and param and isinstance(param.type, click.Choice):
+        import difflib
+
         said = error.message.partition("' is not one of")[0].lstrip("'")
         near = difflib.get_close_matches(said, [str(c) for c in param.type.choices], n=1)
         if near:

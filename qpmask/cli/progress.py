@@ -9,21 +9,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Column
 from rich.text import Text
 
 from qpmask.cli.advice import FASTER, faster_next
@@ -51,25 +38,15 @@ from qpmask.events import (
 from qpmask.options import ExportOptions
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from qpmask.cli.bars import RunBars
     from qpmask.plan import Plan
     from qpmask.report import ImageRecord
 
 AT_A_GLANCE = 10  # images of a run whose progress is still in view at its end
-_WIDE = 80  # columns of a terminal with room for whole words
 _MAX_SAID = 40  # images of a run that get a line each in a terminal
 _PLAIN_EVERY_S = 10.0  # how often a long image says how far it is, without a terminal
-
-
-class _Speed(ProgressColumn):
-    """Tiles a second, in the room that there is."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__(Column(no_wrap=True, justify="right"))
-        self._unit = " tiles/s" if width >= _WIDE else "/s"
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("" if not speed else f"{speed:,.0f}{self._unit}", style="progress.data.speed")
 
 
 class Display:
@@ -91,37 +68,16 @@ class Display:
         self._said: dict[str, float] = {}
         self._places: dict[str, int] = {}  # of images under way, in the order of their start
         self._totals: dict[str, tuple[str, int]] = {}
-        self._overall = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("images"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[memory]}", style="dim"),
-            console=self._console,
-            expand=True,
-        )
-        self._images = Progress(
-            TextColumn("  {task.description}"),
-            TextColumn("{task.fields[phase]}", style="dim"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            _Speed(self._console.width),
-            TimeRemainingColumn(compact=True),
-            console=self._console,
-            expand=True,
-        )
         self._options: ExportOptions | None = None
-        self._live: Live | None = None
-        self._run: TaskID | None = None
+        self._bars: RunBars | None = None
 
     def __enter__(self) -> Display:
         return self
 
     def __exit__(self, *args: object) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
@@ -159,19 +115,15 @@ class Display:
         for finding in plan.findings:
             self._console.print(Text("warning: ", "yellow") + Text(finding, "not bold default"))
         if self._fancy:
-            self._run = self._overall.add_task(
-                plan.project.folder.name, total=self._n_images, memory=""
-            )
-            self._live = Live(
-                Group(self._images, self._overall), console=self._console, refresh_per_second=8
-            )
-            self._live.start()
+            from qpmask.cli.bars import RunBars
+
+            self._bars = RunBars(self._console, plan.project.folder.name, self._n_images)
 
     def _on_image(self, event: ImageStarted) -> None:
         name = self._names.setdefault(event.entry_id, event.name)
         self._places[event.entry_id] = self._n_finished + len(self._places) + 1
-        if self._fancy:
-            self._tasks[event.entry_id] = self._images.add_task(
+        if self._bars is not None:
+            self._tasks[event.entry_id] = self._bars.images.add_task(
                 escape(shortened(name, self._room)), total=event.n_tiles, phase="reading"
             )
         else:
@@ -182,13 +134,13 @@ class Display:
     def _on_phase(self, event: PhaseStarted) -> None:
         self._totals[event.entry_id] = (event.phase, event.n_tiles)
         task = self._tasks.get(event.entry_id)
-        if task is not None:
-            self._images.reset(task, total=event.n_tiles, phase=event.phase)
+        if self._bars is not None and task is not None:
+            self._bars.images.reset(task, total=event.n_tiles, phase=event.phase)
 
     def _on_tiles(self, event: TilesDone) -> None:
         task = self._tasks.get(event.entry_id)
-        if task is not None:
-            self._images.update(task, completed=event.done)
+        if self._bars is not None and task is not None:
+            self._bars.images.update(task, completed=event.done)
             return
         now = time.monotonic()
         if now - self._said.get(event.entry_id, now) >= _PLAIN_EVERY_S:
@@ -202,18 +154,18 @@ class Display:
     def _on_memory(self, event: JvmMemory) -> None:
         used, limit = event.used_bytes / 2**30, event.max_bytes / 2**30
         self._memory = f"Java {used:.1f} of {limit:.1f} GB"
-        if self._run is not None:
-            self._overall.update(self._run, memory=self._memory)
+        if self._bars is not None:
+            self._bars.memory(self._memory)
 
     def _on_finished(self, record: ImageRecord) -> None:
         self._places.pop(record.entry_id, None)
         if record.status != "interrupted":
             self._n_finished += 1
         task = self._tasks.pop(record.entry_id, None)
-        if task is not None:
-            self._images.remove_task(task)
-        if self._run is not None:
-            self._overall.update(self._run, completed=self._n_finished)
+        if self._bars is not None:
+            if task is not None:
+                self._bars.images.remove_task(task)
+            self._bars.finished(self._n_finished)
         if record.status == "interrupted":
             return
         self._advise(record)

@@ -14,8 +14,6 @@ import contextlib
 import json
 import os
 import re
-import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -99,7 +97,7 @@ class Claims:
             os.close(handle)
             self._path(key, generation).unlink(missing_ok=True)
             return False
-        holder = {"host": socket.gethostname(), "pid": os.getpid(), "boot": _boot()}
+        holder = {"host": _host(), "pid": os.getpid(), "boot": _boot()}
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(holder, file)
         with self._lock:
@@ -150,7 +148,7 @@ def is_stale(path: Path, now: Callable[[], float]) -> bool:
         touched = path.stat().st_mtime
     except OSError:
         return True  # given back just now
-    here = holder.get("host") == socket.gethostname() and holder.get("boot") == _boot()
+    here = holder.get("host") == _host() and holder.get("boot") == _boot()
     if here and _PIDS_TELL:
         return not _is_alive(holder.get("pid"))
     return now() - touched > STALE_S
@@ -240,7 +238,7 @@ def _is_there(path: Path) -> bool:
 
 def _now(folder: Path) -> float:
     """The time as the file system has it, which may be another machine's."""
-    probe = folder / f".now-{secrets.token_hex(8)}"
+    probe = folder / f".now-{os.urandom(8).hex()}"
     probe.touch()
     try:
         return probe.stat().st_mtime
@@ -258,6 +256,12 @@ def _is_alive(pid: object) -> bool:
     except OSError:
         return True
     return True
+
+
+def _host() -> str:
+    import socket  # late: most runs meet no claim
+
+    return socket.gethostname()
 
 
 def _boot() -> str:

@@ -84,7 +84,7 @@ class ImageRecord:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON; labels become text, as JSON demands."""
-        data = asdict(self)
+        data = dict(vars(self))
         data["pixels"] = {str(k): v for k, v in self.pixels.items()}
         data["warnings"] = list(self.warnings)
         if self.hidden is not None:
