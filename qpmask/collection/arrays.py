@@ -15,7 +15,7 @@ from qpmask.collection import chunkbits
 from qpmask.collection.blosc import CodecError
 from qpmask.collection.chunkbits import Bits
 from qpmask.collection.codecs import read_index
-from qpmask.collection.container import ROOT, Container, read_document
+from qpmask.collection.container import ROOT, Container
 from qpmask.collection.grid import Box, Grid, Position
 from qpmask.collection.metadata import ArrayInfo, from_bytes, read_array, read_levels
 from qpmask.common.machine import n_cores
@@ -200,16 +200,15 @@ class Layer:
         put : callable
             Called with a part of `out` and the labels that belong there, from any thread.
         within : tuple of range, optional
-            Chunks beyond these pixels of the level are known to hold nothing that is wanted.
+            Beyond these pixels of the level nothing that is wanted is known to be.
         """
-        grid = self.arrays[level].grid
 
         def bring(share: _Share) -> None:
             pixels = self.chunk(level, share.at)
             if pixels is not None:
                 put(out[share.out], _picked(pixels, share.inside))
 
-        _all(bring, list(_shares(grid, where, within)))
+        self._each(bring, level, where, within)
 
     def read_mask(
         self,
@@ -247,7 +246,25 @@ class Layer:
             else:
                 put(out[share.out], found)
 
-        _all(bring, list(_shares(grid, where, within)), _FEW_MASKS)
+        self._each(bring, level, where, within, _FEW_MASKS)
+
+    def _each(
+        self,
+        bring: Callable[[_Share], None],
+        level: int,
+        where: tuple[Positions, ...],
+        within: Box | None,
+        few: int = _FEW_CHUNKS,
+    ) -> None:
+        if self._container.is_closed:  # said even where no chunk is needed
+            raise MaskError(f"{self._container.path} is closed.", hint="Open it again.")
+        shares = list(_shares(self.arrays[level].grid, where, within))
+        if len(shares) < few or THREADS == 1:
+            for share in shares:
+                bring(share)
+        else:
+            for _ in in_threads(bring, shares, THREADS):
+                pass
 
     def _index(self, level: int, shard: Position) -> list[tuple[int, int] | None] | None:
         key = (level, shard)
@@ -280,15 +297,6 @@ class Layer:
         )
 
 
-def _all(bring: Callable[[_Share], None], shares: list[_Share], few: int = _FEW_CHUNKS) -> None:
-    if len(shares) < few or THREADS == 1:
-        for share in shares:
-            bring(share)
-    else:
-        for _ in in_threads(bring, shares, THREADS):
-            pass
-
-
 def _is_plain(part: Any) -> bool:
     """Whether it is a slice of neighbours, the lowest first."""
     return isinstance(part, slice) and part.step in (None, 1)
@@ -306,26 +314,52 @@ def _document(container: Container, name: str) -> dict[str, Any]:
         raise MaskError(
             f"{container.path} has no {name}.", hint="It is damaged or was not copied whole."
         )
-    return from_bytes(read_document(container, name), f"{name} of {container.path}")
+    return from_bytes(container.document(name), f"{name} of {container.path}")
 
 
 def _shares(grid: Grid, where: tuple[Positions, ...], within: Box | None) -> Iterator[_Share]:
     cuts: list[list[Cut]] = []
     for axis, positions in enumerate(where):
-        found = cut_axis(positions, grid.chunk[axis])
-        if within is not None:
-            box = within[axis]
-            if not len(box):
-                return
-            first, last = box[0] // grid.chunk[axis], box[-1] // grid.chunk[axis]
-            found = [cut for cut in found if first <= cut.tile <= last]
-        cuts.append(found)
+        length = grid.chunk[axis]
+        if within is None:
+            cuts.append(cut_axis(positions, length))
+            continue
+        box = within[axis]
+        if not len(box):
+            return
+        inner, n_before = _cropped(positions, box)
+        chunks = range(box[0] // length, box[-1] // length + 1)
+        cuts.append(
+            [
+                Cut(cut.tile, _moved(cut.out, n_before), cut.inside) if n_before else cut
+                for cut in cut_axis(inner, length)
+                if cut.tile in chunks
+            ]
+        )
     for parts in itertools.product(*cuts):
         yield _Share(
             tuple(cut.tile for cut in parts),
             tuple(cut.out for cut in parts),
             tuple(cut.inside for cut in parts),
         )
+
+
+def _cropped(positions: Positions, box: range) -> tuple[Positions, int]:
+    """Pixels of an axis but for those before and after a box, and how many come before it.
+
+    Rising ranges alone; of others, all.
+    """
+    if not isinstance(positions, range) or positions.step < 1:
+        return positions, 0
+    first, end = (
+        min(len(positions), max(0, -(-(edge - positions.start) // positions.step)))
+        for edge in (box.start, box.stop)
+    )
+    return positions[first:end], first
+
+
+def _moved(part: slice, n: int) -> slice:
+    return slice(part.start + n, part.stop + n)
 
 
 def _picked(pixels: NDArray[Any], inside: tuple[Any, ...]) -> NDArray[Any]:

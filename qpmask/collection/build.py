@@ -115,7 +115,7 @@ def build(
         below = list(sources)
         if before is not None:
             below = [s for s in sources if isinstance(s, Added)]
-            below.append(Kept(before, (replace(everything[0], dtype="bool"),), ()))
+            below.append(Kept(before, (everything[0]._replace(dtype="bool"),), ()))
         flattened = _Painter(below, everything, root_type, root_codec, is_flat=True)
         _write(out, "", flattened, grids, root_grids)
 
@@ -129,7 +129,7 @@ def _plan(about: About, sources: Sequence[Source]) -> list[_Planned]:
         rows: list[MaskRow] = []
         for source in members:
             if isinstance(source, Kept):
-                rows += [replace(row, layer="") for row in source.rows]
+                rows += [row._replace(layer="") for row in source.rows]
             else:
                 assert isinstance(source, Added)
                 rows.append(source.mask.row(n_axes))
@@ -150,7 +150,7 @@ def _plan(about: About, sources: Sequence[Source]) -> list[_Planned]:
         return planned
     names = metadata.paths_of(p.rows[0].name if len(p.rows) == 1 else "" for p in planned)
     return [
-        replace(p, path=path, rows=tuple(replace(row, layer=path) for row in p.rows))
+        replace(p, path=path, rows=tuple(row._replace(layer=path) for row in p.rows))
         for p, path in zip(planned, (f"labels/{name}" for name in names), strict=True)
     ]
 

@@ -8,6 +8,7 @@ a volume), as each mask has levels of its own, and level 0 is read at a gigapixe
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator
@@ -121,6 +122,7 @@ def _even(shape: tuple[int, ...], scale: int) -> tuple[int, ...]:
     return tuple(_whole(-(-n // k), STEP[3]) for n, k in zip(shape, parts, strict=True))
 
 
+@functools.lru_cache(maxsize=64)
 def pyramid(
     shape: tuple[int, ...], n_levels: int | None = None, first: int = 1
 ) -> tuple[Grid, ...]:

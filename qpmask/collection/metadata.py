@@ -12,7 +12,8 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,8 +38,7 @@ _ODD = re.compile(r"[^A-Za-z0-9_.-]+")
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class MaskRow:
+class MaskRow(NamedTuple):
     """What is known of a mask without reading pixels.
 
     Parameters
@@ -141,7 +141,7 @@ def layer_document(about: About, grids: Sequence[Grid], rows: Sequence[MaskRow])
     name = rows[0].name if len(rows) == 1 else ""
     only = only_value("labels", rows)
     if only is not None:
-        rows = [replace(rows[0], label=only)]
+        rows = [rows[0]._replace(label=only)]
     return _group({"ome": image_document(replace(about, name=name), grids, rows)})
 
 
@@ -380,21 +380,20 @@ def _rows(attributes: Json, mine: Json) -> list[MaskRow]:
         if len(set(values)) != n:
             twice = next(v for v in values if values.count(v) > 1)
             raise ValueError(f"the {key} {twice!r} occurs twice")
-    boxes = np.array(_wholes(mine["boxes"], n * n_axes * 2, 0), np.int64).reshape(n, n_axes, 2)
-    outside = (boxes[..., 0] > boxes[..., 1]) | (boxes[..., 1] > np.array(shape))
+    ends = _wholes(mine["boxes"], n * n_axes * 2, 0)
+    found = np.array(ends, np.int64).reshape(n, n_axes, 2)
+    outside = (found[..., 0] > found[..., 1]) | (found[..., 1] > np.array(shape))
     if outside.any():
         number = int(np.flatnonzero(outside.any(axis=1))[0])
         raise ValueError(f"the bounding box of {names[number]!r} lies outside")
-    return [
-        MaskRow(
-            name, number, dtype or "bool", paths[layer], n_pixels, tuple(map(tuple, box)),
-            colors.get(number), group,
-        )
-        for name, number, dtype, layer, n_pixels, box, group in zip(
-            names, labels, dtypes, layers, _wholes(mine["pixels"], n, 0),
-            boxes.tolist(), groups, strict=True,
-        )
-    ]  # fmt: skip
+    along = list(zip(ends[::2], ends[1::2], strict=True))
+    boxes = zip(*(along[axis::n_axes] for axis in range(n_axes)), strict=True)
+    columns = (
+        names, labels, [dtype or "bool" for dtype in dtypes], [paths[layer] for layer in layers],
+        _wholes(mine["pixels"], n, 0), boxes, map(colors.get, labels), groups,
+    )  # fmt: skip
+    make = partial(tuple.__new__, MaskRow)  # five times as fast as calling it
+    return list(map(make, zip(*columns, strict=True)))
 
 
 def _layer_paths(paths: list[Any], names: Mapping[int, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from qpmask.collection.container import COMMENT_KEY, mark_of
+from qpmask.collection.zipdirectory import COMMENT_KEY, entry_of, mark_of
 from qpmask.outputs.files import sync_folder, writing
 
 COMMENT = {"ome": {"version": "0.5", "zipFile": {"centralDirectory": {"jsonFirst": True}}}}
@@ -64,7 +64,8 @@ class _ZipOutput:
 
     def finish(self) -> Path:
         assert self._archive is not None
-        comment = {**COMMENT, COMMENT_KEY: {"entries": mark_of(self._archive.infolist())}}
+        mark = mark_of(map(entry_of, self._archive.infolist()))
+        comment = {**COMMENT, COMMENT_KEY: {"entries": mark}}
         self._archive.comment = json.dumps(comment, separators=(",", ":")).encode()
         with writing(self._target, "The collection"):
             self._archive.close()

@@ -11,14 +11,7 @@ from typing import Any
 import numpy as np
 
 from qpmask.collection.arrays import Layer
-from qpmask.collection.container import (
-    ROOT,
-    Container,
-    EntryError,
-    open_container,
-    read_document,
-    root_of_damaged,
-)
+from qpmask.collection.container import ROOT, Container, open_container
 from qpmask.collection.grid import STEP, pyramid
 from qpmask.collection.metadata import (
     About,
@@ -35,6 +28,7 @@ from qpmask.collection.views import (
     VolumeView,
     view_of,
 )
+from qpmask.collection.zipdirectory import EntryError, root_of_damaged
 from qpmask.common.arguments import whole_number
 from qpmask.errors import MaskError, NoSuchClassError, OptionsError
 from qpmask.mask.fileinfo import nearest_hint
@@ -272,7 +266,7 @@ class StoredMasks:
         try:
             self._container = open_container(self.path)
         except EntryError as error:
-            masks = masks_of_entry(root_of_damaged(self.path), error.entry)
+            masks = masks_of_entry(root_of_damaged(self.path, ROOT), error.entry)
             if masks:
                 more = f" and {len(masks) - 3} more" if len(masks) > 3 else ""
                 which = ", ".join(map(repr, masks[:3])) + more
@@ -281,7 +275,7 @@ class StoredMasks:
         try:
             if self._container.n_bytes(ROOT) is None:
                 raise MaskError(f"{self.path} is no OME-Zarr: it has no {ROOT}.")
-            document = from_bytes(read_document(self._container, ROOT), f"{ROOT} of {self.path}")
+            document = from_bytes(self._container.document(ROOT), f"{ROOT} of {self.path}")
             about, self._stored, self._root_scale = read_root(document, str(self.path))
         except BaseException:
             self._container.close()

@@ -72,6 +72,37 @@ def test_a_slice_a_region_and_every_sixteenth_pixel(path: Path) -> None:
             )
 
 
+@pytest.mark.parametrize("shape", [(4200, 300), (130, 90, 110)])
+def test_any_slices_meet_a_mask_or_miss_it(shape: tuple[int, ...], tmp_path: Path) -> None:
+    """Only what lies within a mask's box is read: its edges, and steps over them."""
+    rng = np.random.default_rng(len(shape))
+    given = {
+        name: rectangle(shape, *((int(f * n), int(t * n)) for n in shape))
+        & (rng.random(shape) > 0.2)
+        for name, f, t in (("a", 0.3, 0.6), ("b", 0.31, 0.9), ("c", 0.0, 0.2))
+    }
+    for name in given:  # labels of its own
+        given[name] = given[name] if name != "c" else given[name] * rng.integers(1, 9, shape)
+    with MaskCollection(tmp_path / "c.ozx", "w", shape=shape) as out:
+        for name, mask in given.items():
+            out.add(name, mask)
+    flat = np.zeros(shape, np.uint8)
+    for label, mask in enumerate(given.values(), 1):
+        flat[mask != 0] = label
+    with MaskCollection(tmp_path / "c.ozx") as masks:
+        for _ in range(60):
+            ends = [sorted(rng.integers(-3, n + 3, 2).tolist()) for n in shape]
+            steps = rng.choice([1, 1, 1, 2, 7, 65, -1, -3], len(shape)).tolist()
+            key = tuple(
+                slice(max(0, a), max(0, b), s) if s > 0 else slice(max(0, b), max(0, a), s)
+                for (a, b), s in zip(ends, steps, strict=True)
+            )
+            for name, mask in given.items():
+                assert np.array_equal(masks[name][key], mask[key]), (name, key)
+            assert np.array_equal(masks.binary(["a", "c"])[key], (given["a"] | given["c"] > 0)[key])
+            assert np.array_equal(masks.flat[key], flat[key]), key
+
+
 def test_the_flattened_mask_has_the_last_one_on_top(path: Path) -> None:
     flat = np.zeros(SHAPE, np.uint8)
     for label, mask in enumerate(overlapping().values(), 1):
