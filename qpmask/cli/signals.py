@@ -20,6 +20,8 @@ def stop_signals() -> Iterator[tuple[threading.Event, threading.Event]]:
 
     def handle(number: int, frame: object) -> None:
         if not begun.is_set():
+            # Raised in a place where Python or NumPy drops what is raised, it would be lost.
+            stop.set()
             # No QpmaskError: those are caught where data files are read, as an image's own.
             raise KeyboardInterrupt("Interrupted before anything was written.")
         if stop.is_set():

@@ -241,7 +241,8 @@ class Processes:
     ) -> list[ResultT]:
         """What a function gives for each of some arguments, in their order.
 
-        This process does its part until all others have begun, and what one leaves that dies.
+        This process does its part until all others have begun, and where none is left; and what
+        one leaves that dies.
         """
         results: dict[int, ResultT] = {}
         left = deque(range(len(arguments)))
@@ -254,7 +255,7 @@ class Processes:
                 if left and worker not in calls:
                     calls[worker] = left.popleft()
                     worker.tell(Call(function, arguments[calls[worker]]))
-            is_idle = bool(left and starting)
+            is_idle = bool(left) and (bool(starting) or not self._workers)
             called = {worker.connection: worker for worker in calls}
             for ready in wait(list(called), 0 if is_idle else None):
                 worker = called[ready]  # type: ignore[index]

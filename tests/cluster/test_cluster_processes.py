@@ -225,9 +225,11 @@ def test_what_ends_processes_ends_the_run_in_words(tmp_path: Path, run: Any, say
 
 
 def _times_ten_or_dies(number: int) -> int:
-    """Dies of 13, but not in the process that runs the tests."""
+    """Dies of 13, but not in the process that runs the tests, where it takes a while."""
     if number == 13 and multiprocessing.parent_process() is not None:
         os.kill(os.getpid(), signal.SIGKILL)
+    if number == 13:
+        time.sleep(0.2)
     if number < 0:
         raise OptionsError(f"{number} is negative.")
     return 10 * number
@@ -237,7 +239,7 @@ def _times_ten_or_dies(number: int) -> int:
 def test_calls_that_a_process_leaves_are_done_here() -> None:
     with Processes(2) as pool:
         assert pool.each(_times_ten_or_dies, range(40)) == list(range(0, 400, 10))
-        assert pool.each(_times_ten_or_dies, [13, 13, 13]) == [130] * 3
+        assert pool.each(_times_ten_or_dies, [13] * 8) == [130] * 8
         with pytest.raises(OptionsError, match="-1 is negative"):
             pool.each(_times_ten_or_dies, [-1, 1])
     assert not multiprocessing.active_children()
