@@ -66,7 +66,7 @@ def _boxes(columns: GeometryColumns, rois: Rois) -> None:
     ):
         which = np.flatnonzero(rois.kind == kind)
         one = np.ones(len(which), np.int64)
-        made = xy(rois.box_px0[which])
+        made = xy(rois.boxes_of(which))
         columns.add(
             which, type_, (one, one, made.shape[1] * one), made.reshape(-1, 2),
             ellipse=kind == RoiKind.ELLIPSE,

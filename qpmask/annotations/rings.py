@@ -126,21 +126,20 @@ def offsets_of(counts: Ints) -> Ints:
 
 
 def _boxes(columns: GeometryColumns, rois: Rois) -> None:
-    box = rois.box_px0
     which = np.flatnonzero(rois.kind == RoiKind.RECTANGLE)
     one = np.ones(len(which), np.int64)
-    x, y, x2, y2 = on_grid(box[which]).T
+    x, y, x2, y2 = on_grid(rois.boxes_of(which)).T
     corners = np.stack([x, y, x, y2, x2, y2, x2, y, x, y], axis=1)
     columns.add(which, GeometryType.POLYGON, (one, one, 5 * one), corners.reshape(-1, 2))
 
     which = np.flatnonzero(rois.kind == RoiKind.ELLIPSE)
     one = np.ones(len(which), np.int64)
-    xy, sizes = _normalised(_ellipses(box[which]), np.full(len(which), ELLIPSE_VERTICES))
+    xy, sizes = _normalised(_ellipses(rois.boxes_of(which)), np.full(len(which), ELLIPSE_VERTICES))
     columns.add(which, GeometryType.POLYGON, (one, one, sizes), xy, ellipse=True)
 
     which = np.flatnonzero(rois.kind == RoiKind.LINE)
     one = np.ones(len(which), np.int64)
-    ends = on_grid(box[which]).reshape(-1, 2, 2)
+    ends = on_grid(rois.boxes_of(which)).reshape(-1, 2, 2)
     turn = (ends[:, 0, 0] > ends[:, 1, 0]) | (
         (ends[:, 0, 0] == ends[:, 1, 0]) & (ends[:, 0, 1] > ends[:, 1, 1])
     )

@@ -123,7 +123,7 @@ def drawn_alone(rois: Rois, drawn: Drawn) -> tuple[Rois, Drawn]:
     keep[drawn.roi] = True
     number = np.cumsum(keep, dtype=np.int32) - 1
     rois = rois.only(keep)
-    same = ("c", "z", "t", "box_px0", "geometry_type", "ring_kind", "ring_part", "ring_is_hole")
+    same = ("c", "z", "t", "geometry_type", "ring_kind", "ring_part", "ring_is_hole")
     rois = replace(rois, **{name: _said_once(getattr(rois, name)) for name in same})
     return rois, replace(drawn, roi=number[drawn.roi], channel=_said_once(drawn.channel))
 
@@ -152,10 +152,10 @@ def areas(rois: Rois) -> NDArray[np.int64]:
     crosses itself counts by its winding, as in QuPath's ``ROI.getArea``.
     """
     out = np.zeros(len(rois), np.int64)
-    sides = rois.box_px0[:, 2:] - rois.box_px0[:, :2]
     for kind, factor in ((RoiKind.RECTANGLE, 2e4), (RoiKind.ELLIPSE, math.pi * 5e3)):
-        at = rois.kind == kind
-        out[at] = np.floor(sides[at, 0] * sides[at, 1] * factor + 0.5).astype(np.int64)
+        at = np.flatnonzero(rois.kind == kind)
+        x, y, x2, y2 = rois.boxes_of(at).T
+        out[at] = np.floor((x2 - x) * (y2 - y) * factor + 0.5).astype(np.int64)
     owner = np.repeat(np.arange(len(rois)), np.diff(rois.ring_offsets))
     in_64 = rois.ring_in_64
     signed = np.zeros(len(owner), np.int64)

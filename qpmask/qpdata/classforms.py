@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from qpmask.qpdata import names as q
 from qpmask.qpdata.kernel import library as k
-from qpmask.qpdata.model import RoiKind
+from qpmask.qpdata.model import BOXES, RoiKind
 
 FLAG_WRITE_METHOD: Final = 1
 FLAG_EXTERNALIZABLE: Final = 4
@@ -164,7 +164,7 @@ def form_of(desc: ClassDesc) -> dict[int, int]:
     elif name in q.ROI_KINDS:
         form |= {k.FORM: k.A_ROI, k.KIND: q.ROI_KINDS[name]}
         form |= _places(desc, "III", "c", "z", "t")
-        if q.ROI_KINDS[name] in q.BOXES:
+        if q.ROI_KINDS[name] in BOXES:
             box = [_places(desc, "D", field)[k.PLACES] for field in q.BOX_FIELDS]
             is_whole = min(box) >= 0 and box == list(range(box[0], box[0] + 32, 8))
             form[k.PLACES + 3] = box[0] if is_whole else -1

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from qpmask.classes.names import class_name
 from qpmask.qpdata.kernel import library as k
-from qpmask.qpdata.model import ImageObjects, ObjectDetails, PathClassName, RoiKind, Rois
+from qpmask.qpdata.model import BOXES, ImageObjects, ObjectDetails, PathClassName, RoiKind, Rois
 from qpmask.qpdata.names import MAX_CLASS_PARTS, stored_id
 from qpmask.qpdata.texts import Texts
 
@@ -34,12 +34,12 @@ def image_objects(
             ids[number] = stored_id("" if text < 0 else texts[text])
         elif key >= 0 and text >= 0:
             metadata.setdefault(number, {})[texts[key]] = texts[text]
-    box_px0 = arrays["box"].view(np.float64).reshape(-1, 4)
-    corners_as_read(arrays["roi_kind"], box_px0)
+    boxes_px0 = arrays["boxes"].view(np.float64).reshape(-1, 4)
+    corners_as_read(arrays["roi_kind"], boxes_px0)
     columns = arrays | {
         "class_index": class_index,
         "ids": ids,
-        "box_px0": box_px0,
+        "boxes_px0": boxes_px0,
         "vertices32_px0": arrays["vertices32"].view(np.float32).reshape(-1, 2),
         "vertices64_px0": arrays["vertices64"].view(np.float64).reshape(-1, 2),
         **{name: arrays[name].view(np.bool_) for name in ("locked", "missing", "ring_is_hole")},
@@ -102,17 +102,14 @@ def _classes(
     return tuple(classes), lookup[arrays["class_index"]]
 
 
-def corners_as_read(kind: npt.NDArray[np.uint8], box_px0: npt.NDArray[np.float64]) -> None:
+def corners_as_read(kind: npt.NDArray[np.uint8], boxes_px0: npt.NDArray[np.float64]) -> None:
     """Do to the stored corners (x, y, x2, y2) what QuPath does to them while it reads."""
-    which = np.flatnonzero((kind == RoiKind.RECTANGLE) | (kind == RoiKind.ELLIPSE))
-    if not len(which):
-        return
-    boxes = box_px0[which]
+    which = kind[np.isin(kind, BOXES)] != RoiKind.LINE
+    starts, ends = boxes_px0[which, :2], boxes_px0[which, 2:]
     with np.errstate(all="ignore"):
-        ends = boxes[:, :2] + (boxes[:, 2:] - boxes[:, :2])
-    turned = ends < boxes[:, :2]
-    box_px0[which, :2] = np.where(turned, ends, boxes[:, :2])
-    box_px0[which, 2:] = np.where(turned, boxes[:, :2], ends)
+        ends = starts + (ends - starts)
+    turned = ends < starts
+    boxes_px0[which] = np.hstack([np.where(turned, ends, starts), np.where(turned, starts, ends)])
 
 
 def _names(name: npt.NDArray[np.int32], texts: Texts) -> tuple[str | None, ...]:

@@ -54,6 +54,10 @@ class RingKind(IntEnum):
     POLYGON = wkb.POLYGON
 
 
+BOXES: Final = (RoiKind.RECTANGLE, RoiKind.ELLIPSE, RoiKind.LINE)
+"""What has a box and no ring."""
+
+
 @dataclass(frozen=True)
 class PathClassName:
     """A classification.
@@ -85,10 +89,10 @@ class Rois:
         :class:`RoiKind`.
     c, z, t : ndarray of int32, shape (n_rois,)
         Channel (-1 for all), slice of the z-stack and time point.
-    box_px0 : ndarray of float64, shape (n_rois, 4)
-        x, y, x2, y2. Of a RECTANGLE and an ELLIPSE the corners, sorted, as QuPath has them after
-        reading: ``x2 = x + (x2 - x)``, which can differ from what is stored in the last bit. Of a
-        LINE its ends, not sorted. NaN for other kinds.
+    boxes_px0 : ndarray of float64, shape (n_boxes, 4)
+        x, y, x2, y2 of the :data:`BOXES` among the ROIs, in their order. Of a RECTANGLE and an
+        ELLIPSE the corners, sorted, as QuPath has them after reading: ``x2 = x + (x2 - x)``, which
+        can differ from what is stored in the last bit. Of a LINE its ends, not sorted.
     geometry_type : ndarray of uint8, shape (n_rois,)
         Of a GEOMETRY the type of the whole in well-known binary: 1 Point, 2 LineString,
         3 Polygon, 4 MultiPoint, 5 MultiLineString, 6 MultiPolygon, 7 GeometryCollection.
@@ -120,7 +124,7 @@ class Rois:
     c: npt.NDArray[np.int32]
     z: npt.NDArray[np.int32]
     t: npt.NDArray[np.int32]
-    box_px0: npt.NDArray[np.float64]
+    boxes_px0: npt.NDArray[np.float64]
     geometry_type: npt.NDArray[np.uint8]
     ring_offsets: npt.NDArray[np.int64]
     ring_first: npt.NDArray[np.int64]
@@ -148,14 +152,35 @@ class Rois:
         """Whether each ROI is without a single vertex or box: nothing is drawn of it."""
         if self.no_points is not None:
             return self.no_points
-        return without_points(
-            self.kind,
-            self.box_px0,
-            np.diff(self.ring_offsets),
-            self.ring_size,
-            self.vertices32_px0,
-            self.vertices64_px0,
-        )
+        n_vertices = np.append(0, np.cumsum(self.ring_size))
+        n_vertices = np.diff(n_vertices[self.ring_offsets - self.ring_offsets[0]])
+        empty: npt.NDArray[np.bool_] = n_vertices == 0
+        empty[self.is_box] = np.isnan(self.boxes_px0).any(axis=1)
+        in_64 = self.kind == RoiKind.GEOMETRY
+        for pool, mine in ((self.vertices32_px0, ~in_64), (self.vertices64_px0, in_64)):
+            if np.isnan(pool.min(initial=0)):  # none with a number for x, or none for y
+                mine &= ~self.is_box
+                number = np.repeat(np.flatnonzero(mine), n_vertices[mine])
+                for axis in (0, 1):
+                    found = np.bincount(number[~np.isnan(pool[:, axis])], minlength=len(self))
+                    empty[mine & (found == 0)] = True
+        return empty
+
+    @property
+    def is_box(self) -> npt.NDArray[np.bool_]:
+        """Whether each ROI is one of :data:`BOXES`."""
+        return np.isin(self.kind, BOXES)
+
+    def boxes_of(self, which: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:
+        """x, y, x2, y2 of these ROIs, by their numbers; each of them is a box."""
+        return self.boxes_px0[(np.cumsum(self.is_box, dtype=np.int32) - 1)[which]]
+
+    @property
+    def box_px0(self) -> npt.NDArray[np.float64]:
+        """x, y, x2, y2 of each ROI, shape (n_rois, 4), as in ``boxes_px0``; NaN for other kinds."""
+        boxes = np.full((len(self), 4), np.nan)
+        boxes[self.is_box] = self.boxes_px0
+        return boxes
 
     @property
     def is_point(self) -> npt.NDArray[np.bool_]:
@@ -220,7 +245,7 @@ class Rois:
             c=rois.c[keep],
             z=rois.z[keep],
             t=rois.t[keep],
-            box_px0=rois.box_px0[keep],
+            boxes_px0=rois.boxes_px0[keep[rois.is_box]],
             geometry_type=rois.geometry_type[keep],
             ring_offsets=np.append(rois.ring_offsets[:-1][keep], rois.ring_offsets[-1]),
             no_points=rois.is_empty[keep],
@@ -233,10 +258,10 @@ class Rois:
         Vertices that are NaN do not count, as in QuPath. The box of a GEOMETRY is that of the
         stored vertices; QuPath's is that of the rounded ones, which is the rounded box.
         """
-        bounds: npt.NDArray[np.float64] = self.box_px0.copy()
-        is_box = self.kind == RoiKind.LINE
-        bounds[is_box, :2] = np.minimum(self.box_px0[is_box, :2], self.box_px0[is_box, 2:])
-        bounds[is_box, 2:] = np.maximum(self.box_px0[is_box, :2], self.box_px0[is_box, 2:])
+        bounds = self.box_px0
+        lines = np.flatnonzero(self.kind == RoiKind.LINE)
+        starts, ends = bounds[lines, :2], bounds[lines, 2:]
+        bounds[lines] = np.hstack([np.minimum(starts, ends), np.maximum(starts, ends)])
         n_rings = np.diff(self.ring_offsets)
         from_64 = self.ring_in_64
         ring_bounds = np.full((len(self.ring_first), 4), np.nan)
@@ -258,33 +283,6 @@ class Rois:
             bounds[owners, :2] = np.fmin.reduceat(ring_bounds[:, :2], firsts)
             bounds[owners, 2:] = np.fmax.reduceat(ring_bounds[:, 2:], firsts)
         return bounds
-
-
-def without_points(
-    kind: npt.NDArray[np.uint8],
-    box_px0: npt.NDArray[np.float64],
-    n_rings: npt.NDArray[np.int64],
-    ring_size: npt.NDArray[np.int64],
-    vertices32_px0: npt.NDArray[np.float32],
-    vertices64_px0: npt.NDArray[np.float64],
-) -> npt.NDArray[np.bool_]:
-    """Whether ROIs have no point whose x and none whose y is a number; columns as in :class:`Rois`.
-
-    ``n_rings`` is how many rings each has, and the pools hold nothing but their vertices.
-    """
-    ends = np.append(0, np.cumsum(ring_size))[np.append(0, np.cumsum(n_rings))]
-    empty: npt.NDArray[np.bool_] = ends[1:] == ends[:-1]
-    is_box = np.isin(kind, (RoiKind.RECTANGLE, RoiKind.ELLIPSE, RoiKind.LINE))
-    empty[is_box] = np.isnan(box_px0[is_box]).any(axis=1)
-    in_64 = kind == RoiKind.GEOMETRY
-    for pool, mine in ((vertices32_px0, ~in_64), (vertices64_px0, in_64)):
-        if np.isnan(pool.min(initial=0)):
-            mine = mine & ~is_box
-            number = np.repeat(np.flatnonzero(mine), np.diff(ends)[mine])
-            for axis in (0, 1):
-                found = np.bincount(number[~np.isnan(pool[:, axis])], minlength=len(kind))
-                empty[mine & (found == 0)] = True
-    return empty
 
 
 @dataclass(frozen=True, eq=False)

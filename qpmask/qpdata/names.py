@@ -53,7 +53,6 @@ ROI_KINDS: Final = {
     _ROIS + "GeometryROI$WKBSerializationProxy": RoiKind.GEOMETRY,
     _ROIS + "AreaROI$SerializationProxy": RoiKind.AREA,
 }
-BOXES: Final = frozenset({RoiKind.RECTANGLE, RoiKind.ELLIPSE, RoiKind.LINE})
 #: Order of the fields of a box in the file.
 BOX_FIELDS: Final = ("x", "x2", "y", "y2")
 

@@ -99,7 +99,7 @@ class OutlineSieve:
     def _new_rois(self) -> Rois:
         """The ROIs that were read since the last time."""
         arrays, n, done = self._arrays, self._n, self._done
-        rois, rings = slice(done[k.ROIS], n[k.ROIS]), slice(done[k.RINGS], n[k.RINGS])
+        rois, boxes, rings = (slice(done[of], n[of]) for of in (k.ROIS, k.BOXES, k.RINGS))
         pools = {
             f"{name}_px0": pool[done[count] : n[count]]
             for count, (name, pool) in _pools(arrays).items()
@@ -107,7 +107,7 @@ class OutlineSieve:
         offsets = arrays["ring_offsets"][rois.start : rois.stop + 1]
         return Rois(
             kind=arrays["roi_kind"][rois],
-            box_px0=arrays["box"].view(np.float64).reshape(-1, 4)[rois],
+            boxes_px0=arrays["boxes"].view(np.float64).reshape(-1, 4)[boxes],
             ring_offsets=offsets - offsets[0],
             **{name: arrays[name][rois] for name in ("c", "z", "t", "geometry_type")},
             **{name: arrays[name][rings] for name in _OF_RINGS},

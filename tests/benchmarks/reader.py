@@ -150,13 +150,8 @@ def measure(reader: str, path: Path) -> None:
         began = time.perf_counter()
         objects = read_qpdata(path)
         took = time.perf_counter() - began
-        arrays = [
-            getattr(part, name)
-            for part in (objects, objects.rois)
-            for name in part.__dataclass_fields__
-            if name not in ("rois", "classes", "version", "server", "image_type")
-        ]
-        sizes = [8 * len(a) if isinstance(a, tuple) else a.nbytes for a in arrays]
+        columns = [*vars(objects).values(), *vars(objects.rois).values()]
+        sizes = [8 * len(c) if isinstance(c, tuple) else getattr(c, "nbytes", 0) for c in columns]
         print(json.dumps([took, peak_mb() - before, sum(sizes) / 2**20, len(objects)]))
         return
     if reader == "qupath":

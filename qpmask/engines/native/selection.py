@@ -77,7 +77,7 @@ def shapes_of_plane(
         rows = at[kinds == roi_kind]
         if len(rows):
             columns = _columns(drawn, rows)
-            parts.append(Shapes.boxes(kind, rois.box_px0[drawn.roi[rows]], **columns))
+            parts.append(Shapes.boxes(kind, rois.boxes_of(drawn.roi[rows]), **columns))
     if is_point.any():
         parts.append(_points(rois, drawn, at[is_point], grid))
     return Shapes.concatenate(parts)

@@ -45,27 +45,27 @@ A_VALUE, A_TEXT, A_CLASS, AN_ARRAY, A_BLOCK, A_REFERENCE, AN_OBJECT, CHILDREN, F
 
 # ------------------------------------------------------- n: counts, and where the parser is
 
-HANDLES, OBJECTS, ROIS, RINGS, VERTICES32, VERTICES64 = range(6)
-TEXTS, TEXT_BYTES, PATH_CLASSES, USED_CLASSES = range(6, 10)
-METADATA, DETAILED, VALUES, NAME_LISTS, LIST_NAMES = range(10, 15)
-REFERENCES, POS, BASE, SIZE, DEPTH, LEVELS = range(15, 21)
+HANDLES, OBJECTS, ROIS, BOXES, RINGS, VERTICES32, VERTICES64 = range(7)
+TEXTS, TEXT_BYTES, PATH_CLASSES, USED_CLASSES = range(7, 11)
+METADATA, DETAILED, VALUES, NAME_LISTS, LIST_NAMES = range(11, 16)
+REFERENCES, POS, BASE, SIZE, DEPTH, LEVELS = range(16, 22)
 """Place in the window; offsets of the window and of the end of the file; open values, and how many
 of them are objects of the hierarchy."""
-FULL, WANTED, WHAT, ABOUT, KEY_START, KEY_END = range(21, 27)
+FULL, WANTED, WHAT, ABOUT, KEY_START, KEY_END = range(22, 28)
 """ABOUT: row of the class that a message names; -1 for the one at KEY_START. The last two: where in
 ``key`` a class descriptor is, whose super class is ``n[ROW]``."""
-DONE, HANDLE, ENTRY, BY_REFERENCE, ROW, TEXT = range(27, 33)
+DONE, HANDLE, ENTRY, BY_REFERENCE, ROW, TEXT = range(28, 34)
 """A value that was read, if DONE, for the innermost open one: its handle, what that stands for,
 whether it was referred to. Second results: a row of ``classes``, a text (-1 for null)."""
-RAW, N_RAW, ID_INDEX, N_KEYS, VALUE_ROW, IN_ROI = range(33, 39)
+RAW, N_RAW, ID_INDEX, N_KEYS, VALUE_ROW, IN_ROI = range(34, 40)
 """Raw bytes so far; of the metadata being read the place of the id, the number of keys, the next
 row; whether a ROI is open."""
-SERVER, IMAGE_TYPE, HAS_HIERARCHY, DETAILS = range(39, 43)
+SERVER, IMAGE_TYPE, HAS_HIERARCHY, DETAILS = range(40, 44)
 """HAS_HIERARCHY is 2 once it had a root; DETAILS is not 0 if they are wanted."""
-COUNT_AT, CHILDREN_END, CHILDREN_HANDLES, WAS_RESET, SIFT_AT = range(43, 48)
+COUNT_AT, CHILDREN_END, CHILDREN_HANDLES, WAS_RESET, SIFT_AT = range(44, 49)
 """Offsets of the number of the root's children and of their end, handles until there."""
-N_NUMBERS: Final = 48
-N_COUNTS: Final = 15
+N_NUMBERS: Final = 49
+N_COUNTS: Final = 16
 
 # ------------------------------------------------------------ handles: kind | payload << 4
 
@@ -183,7 +183,7 @@ class Columns(NamedTuple):
     c: I32
     z: I32
     t: I32
-    box: I64
+    boxes: I64
     geometry_type: U8
     ring_offsets: I64
     ring_first: I64
@@ -212,7 +212,8 @@ GROUPS: Final[tuple[tuple[int, int, dict[str, int]], ...]] = (
         "kind": 1, "parent": 1, "class_index": 1, "locked": 1, "roi": 1, "nucleus_roi": 1,
         "missing": 1, "name": 1, "ids": 36}),
     (ROIS, 64, {
-        "roi_kind": 1, "c": 1, "z": 1, "t": 1, "box": 4, "geometry_type": 1, "ring_offsets": 1}),
+        "roi_kind": 1, "c": 1, "z": 1, "t": 1, "geometry_type": 1, "ring_offsets": 1}),
+    (BOXES, 64, {"boxes": 4}),
     (RINGS, 64, {
         "ring_first": 1, "ring_size": 1, "ring_kind": 1, "ring_part": 1, "ring_is_hole": 1}),
     (VERTICES32, 8, {"vertices32": 2}),

@@ -16,14 +16,13 @@ from qpmask.qpdata.kernel.library import I64, U8, U32, Columns, Stream
 from qpmask.qpdata.kernel.stream import full, i8, signed, u4
 from qpmask.qpdata.kernel.wkb import LINE_STRING, POINT, POLYGON, geometry, new_ring
 
-NAN_BITS: Final = 0x7FF8000000000000
 ALL_READ: Final = 3
 """Both axes, or all there is: in ``EXTRA`` of a ROI."""
 
 
 @kernel
 def new_roi(stream: Stream, columns: Columns, pos: int, row: int) -> int:
-    """Begin a ROI with its plane and its box; give its number."""
+    """Begin a ROI with its plane, and its box if it is one; give its number."""
     data, n, places = stream.data, stream.n, stream.classes[row, k.PLACES :]
     roi: int = n[k.ROIS]
     if roi + 2 > len(columns.ring_offsets):
@@ -34,12 +33,15 @@ def new_roi(stream: Stream, columns: Columns, pos: int, row: int) -> int:
     columns.c[roi] = signed(u4(data, pos + places[0]))
     columns.z[roi] = signed(u4(data, pos + places[1]))
     columns.t[roi] = signed(u4(data, pos + places[2]))
-    has_box = k.RECTANGLE <= columns.roi_kind[roi] <= k.LINE
-    if has_box and places[3] < 0:
-        return k.NO_BOX
-    for i in range(4):  # stored as x, x2, y, y2
-        to = 4 * roi + (i >> 1) + 2 * (i & 1)
-        columns.box[to] = i8(data, pos + places[3] + 8 * i) if has_box else NAN_BITS
+    if k.RECTANGLE <= columns.roi_kind[roi] <= k.LINE:
+        box = n[k.BOXES]
+        if places[3] < 0:
+            return k.NO_BOX
+        if 4 * box >= len(columns.boxes):
+            return full(n, k.BOXES, 1)
+        for i in range(4):  # stored as x, x2, y, y2
+            columns.boxes[4 * box + (i >> 1) + 2 * (i & 1)] = i8(data, pos + places[3] + 8 * i)
+        n[k.BOXES] = box + 1
     columns.geometry_type[roi] = 0
     columns.ring_offsets[roi] = columns.ring_offsets[roi + 1] = n[k.RINGS]
     n[k.ROIS] = roi + 1
