@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from qpmask.jit import kernel
 from qpmask.qpdata.kernel import library as k
+from qpmask.qpdata.kernel import stream as s
 from qpmask.qpdata.kernel.library import Stream
-from qpmask.qpdata.kernel.stream import (
-    is_modified_utf8,
-    lacking,
-    new_handle,
-    reference,
-    skip_text,
-    u2,
-)
 
 
 @kernel
@@ -20,13 +13,13 @@ def _keep_of_class(stream: Stream, pos: int, before: int, behind: int) -> int:
     """Add a text of a class descriptor, its length and bytes on either side to ``stream.key``."""
     data, at = stream.data, stream.n[k.KEY_END]
     if pos + before + 2 > len(data):
-        return lacking(stream, pos + before + 2, k.A_CLASS)
-    size = before + 2 + u2(data, pos + before) + behind
+        return s.lacking(stream, pos + before + 2, k.A_CLASS)
+    size = before + 2 + s.u2(data, pos + before) + behind
     if pos + size > len(data):
-        return lacking(stream, pos + size, k.A_CLASS)
+        return s.lacking(stream, pos + size, k.A_CLASS)
     if at + size > len(stream.key):
         return k.LONG_CLASS
-    if not is_modified_utf8(data, pos + before + 2, pos + size - behind):
+    if not s.is_modified_utf8(data, pos + before + 2, pos + size - behind):
         return k.BAD_TEXT
     for i in range(size):
         stream.key[at + i] = data[pos + i]
@@ -39,23 +32,23 @@ def _read_level(stream: Stream, pos: int) -> int:
     """Read what a descriptor says of one class, up to its super class."""
     data, n = stream.data, stream.n
     n[k.KEY_START] = n[k.KEY_END]
-    handle = new_handle(stream, k.OTHER)
+    handle = s.new_handle(stream, k.OTHER)
     if handle < 0:
         return handle
     pos = _keep_of_class(stream, pos, 1, 11)  # code; version, flags, number of fields
     if pos < 0:
         return pos
-    for _ in range(u2(data, pos - 2)):
+    for _ in range(s.u2(data, pos - 2)):
         at = pos
         pos = _keep_of_class(stream, pos, 1, 0)
         if pos >= 0 and data[at] in (0x4C, 0x5B):  # L, [: the type of a field of objects
-            pos = skip_text(stream, pos, k.NO_TYPE)
+            pos = s.skip_text(stream, pos, k.NO_TYPE)
         elif pos >= 0 and data[at] not in (0x42, 0x43, 0x44, 0x46, 0x49, 0x4A, 0x53, 0x5A):
             return k.UNKNOWN_TYPE
         if pos < 0:
             return pos
     if pos >= len(data):
-        return lacking(stream, pos + 1, k.A_CLASS)
+        return s.lacking(stream, pos + 1, k.A_CLASS)
     return pos + 1 if data[pos] == k.TC_ENDBLOCKDATA else k.ANNOTATED
 
 
@@ -95,10 +88,10 @@ def read_class(stream: Stream, pos: int) -> int:
             return pos
         depth += 1
     if pos >= len(data):
-        return lacking(stream, pos + 1, k.A_CLASS)
+        return s.lacking(stream, pos + 1, k.A_CLASS)
     n[k.ROW] = -1
     if data[pos] == k.TC_REFERENCE:
-        entry = reference(stream, pos)
+        entry = s.reference(stream, pos)
         if entry < 0 or entry & 15 != k.CLASS_ROW:
             return entry if entry < 0 else k.NOT_A_CLASS
         n[k.ROW] = entry >> 4

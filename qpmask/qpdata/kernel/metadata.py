@@ -80,13 +80,6 @@ def _add_entry(n: I64, columns: Columns, number: int, key: int, value: int) -> i
 
 
 @kernel
-def begin_metadata(n: I64) -> None:
-    """Begin the metadata of an object."""
-    n[k.ID_INDEX] = n[k.N_KEYS] = -1
-    n[k.VALUE_ROW] = n[k.METADATA]
-
-
-@kernel
 def add_key(stream: Stream, columns: Columns, number: int, index: int) -> int:
     """Take a key."""
     n, entry = stream.n, stream.n[k.ENTRY]

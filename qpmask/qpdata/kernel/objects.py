@@ -84,16 +84,6 @@ def _use_class(n: I64, columns: Columns, number: int) -> int:
 
 
 @kernel
-def _roi_number(n: I64, entry: int) -> int:
-    """Number of the ROI that was read into ``n[TEXT]``, -1 for none; 0, or what is wrong."""
-    n[k.TEXT] = entry >> 4 if entry & 15 == k.ROI_NUMBER else -1
-    if entry & 15 == k.OBJECT_OF:
-        n[k.ABOUT] = entry >> 4
-        return k.UNKNOWN_ROI
-    return 0 if n[k.TEXT] >= 0 or entry == k.NULL else k.NOT_A_ROI
-
-
-@kernel
 def after_children(stream: Stream, frame: I64) -> None:
     """What comes next, behind the last child or where there is none."""
     n = stream.n
@@ -132,11 +122,13 @@ def add_to_object(stream: Stream, columns: Columns, frame: I64, role: int) -> in
             frame[k.LEFT] -= 1
             frame[k.ROLE] = k.FIELD if role == k.FIELD and frame[k.LEFT] > 0 else k.N_CHILDREN
     elif role == k.ROI_OF or role == k.NUCLEUS:
-        status = _roi_number(n, entry)
-        if role == k.ROI_OF:
-            columns.roi[out] = n[k.TEXT]
-        else:
-            columns.nucleus_roi[out] = n[k.TEXT]
+        if entry & 15 == k.ROI_NUMBER:
+            to = columns.roi if role == k.ROI_OF else columns.nucleus_roi
+            to[out] = entry >> 4
+        elif entry & 15 == k.OBJECT_OF:
+            n[k.ABOUT], status = entry >> 4, k.UNKNOWN_ROI
+        elif entry != k.NULL:
+            status = k.NOT_A_ROI
         frame[k.ROLE] = k.PROBABILITY if role == k.ROI_OF else k.OBJECT_END
     elif role == k.LOCK_OR_CLASS and entry & 15 == k.TRUE_OR_FALSE:
         columns.locked[out] = entry >> 4

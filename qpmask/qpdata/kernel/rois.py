@@ -12,7 +12,7 @@ import numpy as np
 
 from qpmask.jit import kernel
 from qpmask.qpdata.kernel import library as k
-from qpmask.qpdata.kernel.library import I64, U8, U32, Columns, Stream
+from qpmask.qpdata.kernel.library import I64, Columns, Stream
 from qpmask.qpdata.kernel.stream import full, i8, signed, u4
 from qpmask.qpdata.kernel.wkb import LINE_STRING, POINT, POLYGON, geometry, new_ring
 
@@ -50,16 +50,6 @@ def new_roi(stream: Stream, columns: Columns, pos: int, row: int) -> int:
 
 
 @kernel
-def _put_floats(data: U8, pos: int, n_items: int, out: U32, at: int) -> None:
-    """Put numbers into every other place."""
-    to = np.uint64(at)
-    for _ in range(n_items):
-        out[to] = u4(data, pos)
-        pos += 4
-        to += np.uint64(2)
-
-
-@kernel
 def add_axis(stream: Stream, columns: Columns, axis: int, roi: int, part: int) -> int:
     """Take x or y of a ring from an array that was read; x says how many vertices there are."""
     n, entry = stream.n, stream.n[k.ENTRY]
@@ -80,8 +70,11 @@ def add_axis(stream: Stream, columns: Columns, axis: int, roi: int, part: int) -
         ring = columns.ring_offsets[roi] + part
         if ring >= n[k.RINGS] or columns.ring_size[ring] != n_items:
             return k.UNEQUAL_AXES
-    at = 2 * columns.ring_first[ring] + axis
-    _put_floats(stream.data, pos + 4, n_items, columns.vertices32, at)
+    at = np.uint64(2 * columns.ring_first[ring] + axis)
+    for _ in range(n_items):
+        pos += 4
+        columns.vertices32[at] = u4(stream.data, pos)
+        at += np.uint64(2)
     return _reuse(n)
 
 

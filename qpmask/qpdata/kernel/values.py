@@ -10,27 +10,12 @@ import numpy as np
 
 from qpmask.jit import kernel
 from qpmask.qpdata.kernel import library as k
+from qpmask.qpdata.kernel import stream as s
 from qpmask.qpdata.kernel.classes import read_class
 from qpmask.qpdata.kernel.library import I64, Columns, Stream
-from qpmask.qpdata.kernel.metadata import begin_metadata, put_uuid
+from qpmask.qpdata.kernel.metadata import put_uuid
 from qpmask.qpdata.kernel.objects import add_raw, new_object, new_path_class
 from qpmask.qpdata.kernel.rois import ALL_READ, new_roi
-from qpmask.qpdata.kernel.stream import (
-    full,
-    i8,
-    is_modified_utf8,
-    keep_text,
-    lacking,
-    length,
-    new_handle,
-    pool_text,
-    read_text,
-    reference,
-    signed,
-    skip_text,
-    u2,
-    u4,
-)
 
 
 @kernel
@@ -81,16 +66,16 @@ def _begin_array(stream: Stream, parent: I64, pos: int, row: int) -> int:
     if item_bytes < 0:
         return k.NO_ARRAY
     if pos + 4 > len(data):
-        return lacking(stream, pos + 4, k.AN_ARRAY)
-    n_items = length(stream, signed(u4(data, pos)), k.AN_ARRAY)
+        return s.lacking(stream, pos + 4, k.AN_ARRAY)
+    n_items = s.length(stream, s.signed(s.u4(data, pos)), k.AN_ARRAY)
     if n_items < 0:
         return n_items
     end = pos + 4 + n_items * max(item_bytes, 1)
     if end > len(data) and (item_bytes > 0 or n[k.BASE] + end > n[k.SIZE]):
-        return lacking(stream, end, k.AN_ARRAY)
+        return s.lacking(stream, end, k.AN_ARRAY)
     if item_bytes > 0:
         entry = stream.classes[row, k.ITEM_KIND] | (n[k.BASE] + pos) << 4
-        return _done(n, end, new_handle(stream, entry), entry)
+        return _done(n, end, s.new_handle(stream, entry), entry)
     role, out, form = parent[k.ROLE], parent[k.OUT], k.PLAIN
     item_role = k.SKIP
     if role == k.ARRAYS:
@@ -111,7 +96,7 @@ def _begin_array(stream: Stream, parent: I64, pos: int, row: int) -> int:
         item_role = k.LIST_NAME if role == k.NAMES else k.PAIR
         form = k.NAMES_LIST if role == k.NAMES else k.PAIRS_LIST
     n[k.POS] = pos + 4
-    frame = _open(stream, form, out, new_handle(stream, k.OBJECT_ARRAY), 0)
+    frame = _open(stream, form, out, s.new_handle(stream, k.OBJECT_ARRAY), 0)
     frame[k.LEFT], frame[k.ROLE] = n_items, item_role if n_items else k.FINISHED
     if form == k.PLAIN:
         frame[k.FIRST] = n_items
@@ -130,7 +115,7 @@ def _begin(stream: Stream, columns: Columns, parent: I64, pos: int) -> int:
     if row < 0:
         return k.NO_CLASS
     if n[k.HANDLES] >= len(stream.handles):
-        return full(n, k.HANDLES, 1)
+        return s.full(n, k.HANDLES, 1)
     if n[k.DEPTH] - n[k.LEVELS] > k.MAX_DEPTH:
         return k.DEEP
     if is_array:
@@ -141,7 +126,7 @@ def _begin(stream: Stream, columns: Columns, parent: I64, pos: int) -> int:
     if step < 0:
         return k.OLD_WAY
     if pos + stream.steps[step, 0] > len(data):
-        return lacking(stream, pos + stream.steps[step, 0], k.AN_OBJECT)
+        return s.lacking(stream, pos + stream.steps[step, 0], k.AN_OBJECT)
     out: int = parent[k.OUT]
     entry, extra = k.OBJECT_OF | row << 4, -1
     at = pos + classes[row, k.PLACES]
@@ -169,7 +154,7 @@ def _begin(stream: Stream, columns: Columns, parent: I64, pos: int) -> int:
     elif its_form == k.A_BOOLEAN:
         entry = k.TRUE_OR_FALSE | (16 if data[at] else 0)
     elif its_form == k.AN_INTEGER:
-        entry = k.INTEGER | u4(data, at) << 4
+        entry = k.INTEGER | s.u4(data, at) << 4
     elif its_form == k.A_HIERARCHY and role == k.ENTRY_VALUE:
         form = its_form
         if n[k.HAS_HIERARCHY]:
@@ -180,7 +165,8 @@ def _begin(stream: Stream, columns: Columns, parent: I64, pos: int) -> int:
     elif its_form == k.A_METADATA and out >= 0:
         if role == k.ID or (role == k.FIELD and n[k.DETAILS]):
             form = its_form
-            begin_metadata(n)
+            n[k.ID_INDEX] = n[k.N_KEYS] = -1
+            n[k.VALUE_ROW] = n[k.METADATA]
     elif n[k.DETAILS]:
         if role in (k.ID, k.MEASURED) or (role == k.FIELD and its_form == k.A_MEASURED):
             form = k.A_MEASURED if out < 0 or columns.name_list[out] < 0 else k.PLAIN
@@ -189,11 +175,11 @@ def _begin(stream: Stream, columns: Columns, parent: I64, pos: int) -> int:
         elif role == k.SKIP and its_form == k.A_LIST:
             form = k.NAMES_LIST  # measurements may refer to it
         elif role == k.PAIR and its_form == k.A_MEASUREMENT:
-            form, extra = its_form, i8(data, at)
+            form, extra = its_form, s.i8(data, at)
     if out < -1:
         return out
     n[k.POS] = pos
-    frame = _open(stream, form, out, new_handle(stream, entry), step)
+    frame = _open(stream, form, out, s.new_handle(stream, entry), step)
     if form != k.NAMES_LIST and form != k.PAIRS_LIST:
         frame[k.EXTRA], frame[k.FIRST] = extra, row
     return 0
@@ -209,13 +195,13 @@ def _about_class(stream: Stream, columns: Columns, role: int, pos: int) -> int:
     row = n[k.ROW]
     if row < 0:
         return k.NO_CLASS
-    handle = new_handle(stream, k.OTHER)
+    handle = s.new_handle(stream, k.OTHER)
     if handle < 0 or code == k.TC_CLASS:
         return handle if handle < 0 else _done(n, pos, handle, k.OTHER)
-    pos = skip_text(stream, pos, k.NO_TEXT)
+    pos = s.skip_text(stream, pos, k.NO_TEXT)
     if pos >= 0 and role == k.ENTRY_VALUE and stream.classes[row, k.FORM] == k.AN_IMAGE_TYPE:
         entry = stream.handles[n[k.HANDLE]]
-        status = keep_text(stream, columns, entry, n[k.HANDLE], k.NO_TEXT)
+        status = s.keep_text(stream, columns, entry, n[k.HANDLE], k.NO_TEXT)
         if status < 0:
             return status
         n[k.IMAGE_TYPE] = n[k.TEXT]
@@ -239,14 +225,14 @@ def _contents(stream: Stream, columns: Columns, frame: I64, pos: int) -> int:
         return 0
     start = pos + (2 if data[pos] == k.TC_BLOCKDATA else 5)
     if start > len(data):
-        return lacking(stream, start, k.A_BLOCK)
-    size = np.int64(data[pos + 1]) if start == pos + 2 else signed(u4(data, pos + 1))
-    end = length(stream, size, k.A_BLOCK)
+        return s.lacking(stream, start, k.A_BLOCK)
+    size = np.int64(data[pos + 1]) if start == pos + 2 else s.signed(s.u4(data, pos + 1))
+    end = s.length(stream, size, k.A_BLOCK)
     if end < 0:
         return end
     end += start
     if end > len(data):
-        return lacking(stream, end, k.A_BLOCK)
+        return s.lacking(stream, end, k.A_BLOCK)
     n[k.POS] = end
     return add_raw(stream, columns, frame, start, end) if is_object else 0
 
@@ -258,16 +244,16 @@ def _first_line(stream: Stream, columns: Columns, frame: I64) -> int:
     if pos < len(data) and data[pos] != k.TC_BLOCKDATA:
         return k.NO_FIRST_LINE
     if pos + 4 > len(data):
-        return lacking(stream, pos + 4, k.A_BLOCK)
+        return s.lacking(stream, pos + 4, k.A_BLOCK)
     size = np.int64(data[pos + 1])
-    if size < 2 or u2(data, pos + 2) != size - 2:
+    if size < 2 or s.u2(data, pos + 2) != size - 2:
         return k.NO_FIRST_LINE
     end = pos + 2 + size
     if end > len(data):
-        return lacking(stream, end, k.A_BLOCK)
-    if not is_modified_utf8(data, pos + 4, end):
+        return s.lacking(stream, end, k.A_BLOCK)
+    if not s.is_modified_utf8(data, pos + 4, end):
         return k.BAD_TEXT
-    text = pool_text(stream, columns, pos + 4, end)
+    text = s.pool_text(stream, columns, pos + 4, end)
     if text >= 0:
         n[k.POS] = end
         frame[k.ROLE] = k.SERVER_TEXT
@@ -284,7 +270,7 @@ def read_value(stream: Stream, columns: Columns) -> int:
     if role == k.FIRST_LINE:
         return _first_line(stream, columns, frame)
     if pos >= len(data):
-        return lacking(stream, pos + 1, k.CHILDREN if role == k.CHILD else k.A_VALUE)
+        return s.lacking(stream, pos + 1, k.CHILDREN if role == k.CHILD else k.A_VALUE)
     code = data[pos]
     if code in (k.TC_ENDBLOCKDATA, k.TC_BLOCKDATA, k.TC_BLOCKDATALONG):
         return _contents(stream, columns, frame, pos)
@@ -300,10 +286,10 @@ def read_value(stream: Stream, columns: Columns) -> int:
     if code == k.TC_NULL:
         return _done(n, pos + 1, -1, k.NULL)
     if code == k.TC_REFERENCE:
-        entry = reference(stream, pos)
+        entry = s.reference(stream, pos)
         return entry if entry < 0 else _done(n, pos + 5, n[k.HANDLE], entry)
     if code == k.TC_STRING or code == k.TC_LONGSTRING:
-        pos = read_text(stream, pos)
+        pos = s.read_text(stream, pos)
         return pos if pos < 0 else _done(n, pos, n[k.HANDLE], stream.handles[n[k.HANDLE]])
     if code == k.TC_ENUM or code == k.TC_CLASS or code == k.TC_CLASSDESC:
         return _about_class(stream, columns, role, pos)

@@ -63,15 +63,6 @@ def new_ring(n: I64, columns: Columns, pool: int, kind: int, part: int, n_points
 
 
 @kernel
-def _add_vertex(stream: Stream, columns: Columns, pos: int, order: int) -> None:
-    """Add a vertex, for which :func:`new_ring` found room."""
-    at = 2 * stream.n[k.VERTICES64]
-    columns.vertices64[at] = _bits(stream.data, pos, order)
-    columns.vertices64[at + 1] = _bits(stream.data, pos + 8, order)
-    stream.n[k.VERTICES64] += 1
-
-
-@kernel
 def _head(data: U8, pos: int, end: int, found: I64) -> int:
     """Read order, type and bytes of a vertex into ``found``."""
     if pos + 5 > end:
@@ -97,7 +88,7 @@ def _head(data: U8, pos: int, end: int, found: I64) -> int:
 @kernel
 def _rings_of(stream: Stream, columns: Columns, pos: int, end: int, head: I64, part: int) -> int:
     """Read what follows the head of a point, a line, a polygon or some points."""
-    data = stream.data
+    data, n = stream.data, stream.n
     order, kind, step = head[0], head[1], head[2]
     n_rings = 1
     if kind == POLYGON:
@@ -115,7 +106,7 @@ def _rings_of(stream: Stream, columns: Columns, pos: int, end: int, head: I64, p
         if pos + n_points * (21 if kind == MULTI_POINT else step) > end:
             return k.WKB_ENDS
         ring_kind = POINT if kind == MULTI_POINT else kind
-        ring = new_ring(stream.n, columns, k.VERTICES64, ring_kind, part, n_points)
+        ring = new_ring(n, columns, k.VERTICES64, ring_kind, part, n_points)
         if ring < 0:
             return ring
         columns.ring_is_hole[ring] = 1 if i > 0 else 0
@@ -129,7 +120,10 @@ def _rings_of(stream: Stream, columns: Columns, pos: int, end: int, head: I64, p
                 order, step = head[0], head[2]
                 if pos + step > end:
                     return k.WKB_ENDS
-            _add_vertex(stream, columns, pos, order)
+            for axis in range(2):
+                at = 2 * n[k.VERTICES64] + axis
+                columns.vertices64[at] = _bits(data, pos + 8 * axis, order)
+            n[k.VERTICES64] += 1
             pos += step
     return pos
 
