@@ -173,7 +173,9 @@ class Rois:
 
     def boxes_of(self, which: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:
         """x, y, x2, y2 of these ROIs, by their numbers; each of them is a box."""
-        return self.boxes_px0[(np.cumsum(self.is_box, dtype=np.int32) - 1)[which]]
+        number = np.cumsum(self.is_box, dtype=np.int32) - 1
+        boxes: npt.NDArray[np.float64] = self.boxes_px0[number[which]]
+        return boxes
 
     @property
     def box_px0(self) -> npt.NDArray[np.float64]:
