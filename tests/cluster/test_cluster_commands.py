@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -114,6 +118,49 @@ def test_patches_of_a_project_with_their_masks(tmp_path: Path, qpmask_cli: Cli) 
         == (plain_report(many / "masks" / "report.json", many / "masks")["images"])
     )
     assert (one / "masks" / "areas.csv").read_text() == (many / "masks" / "areas.csv").read_text()
+
+
+def kill_the_first_worker(out: Path, end: threading.Event, killed: list[int]) -> None:
+    """Kill the first process that has begun an item: it has a scratch folder then."""
+    while not end.is_set():
+        for scratch in out.glob(".qpmask/workers/work-*"):
+            killed.append(int(scratch.name.rpartition("-")[2]))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(killed[0], signal.SIGKILL)
+            return
+        time.sleep(0.001)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals on Windows")
+@pytest.mark.parametrize("command", ["patches", "polygons", "annotations"])
+def test_a_worker_that_is_killed_costs_nothing(
+    tmp_path: Path, slides: Path, qpmask_cli: Cli, command: str
+) -> None:
+    masks = tmp_path / "masks"
+    source: dict[str, tuple[object, ...]] = {
+        "patches": (slides, *CUT), "polygons": (masks,), "annotations": (DEMO,)
+    }  # fmt: skip
+    if command == "polygons":
+        assert qpmask_cli("export", DEMO, "-o", masks, "--engine", "native", "-q")[0] == 0
+    one, two = tmp_path / "one", tmp_path / "two"
+    asked = (command, *source[command], "-q")
+    code = qpmask_cli(*asked, "-o", one)[0]
+    end, killed = threading.Event(), list[int]()
+    killer = threading.Thread(target=kill_the_first_worker, args=(two, end, killed))
+    killer.start()
+    try:
+        assert qpmask_cli(*asked, "-o", two, "--workers", 2)[0] == code
+    finally:
+        end.set()
+        killer.join()
+    assert killed
+    names = {path.relative_to(one) for path in one.rglob("*")}
+    assert {path.relative_to(two) for path in two.rglob("*")} == names
+    for name in names:
+        if name.suffix == ".h5":
+            assert contents(two / name) == contents(one / name)
+        elif name.suffix == ".geojson":
+            assert (two / name).read_bytes() == (one / name).read_bytes()
 
 
 @pytest.fixture
