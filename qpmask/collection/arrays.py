@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from qpmask.collection.chunkbits import Bits
 from qpmask.collection.codecs import read_index
 from qpmask.collection.container import ROOT, Container
 from qpmask.collection.grid import Box, Grid, Position
-from qpmask.collection.metadata import ArrayInfo, from_bytes, read_array, read_levels
+from qpmask.collection.metadatareader import ArrayInfo, read_array
 from qpmask.common.machine import n_cores
 from qpmask.errors import MaskError, TileError
 from qpmask.ometiff.regiontiles import Cut, Positions, cut_axis
@@ -49,8 +49,8 @@ class Layer:
         Of the image's group, "" for the root.
     cache : TileCache
         Keeps decoded chunks, shared by all layers.
-    step, first : int
-        Scale of each level to the one before, and scale of the first.
+    scales : sequence of int
+        Of its levels, whose paths are their numbers.
     only : int, optional
         What a true-or-false mask is that is alone in it.
     """
@@ -60,8 +60,7 @@ class Layer:
         container: Container,
         path: str,
         cache: TileCache,
-        step: int,
-        first: int = 1,
+        scales: Sequence[int],
         only: int | None = None,
     ) -> None:
         self.path = path
@@ -70,16 +69,9 @@ class Layer:
         self._cache = cache
         self._indices: dict[tuple[int, Position], list[tuple[int, int] | None] | None] = {}
         self._lock = threading.Lock()
-        prefix = f"{path}/" if path else ""
-        self.document = _document(container, f"{prefix}{ROOT}")
         self.arrays: tuple[ArrayInfo, ...] = tuple(
-            read_array(
-                _document(container, f"{prefix}{level}/{ROOT}"),
-                f"{prefix}{level}",
-                first * step**number,
-                str(container.path),
-            )
-            for number, level in enumerate(read_levels(self.document, str(container.path)))
+            _array(container, f"{path}/{level}".lstrip("/"), scale)
+            for level, scale in enumerate(scales)
         )
 
     @property
@@ -309,12 +301,13 @@ def _bounds(inside: Any) -> tuple[int, int]:
     return int(inside[0]), int(inside[-1]) + 1
 
 
-def _document(container: Container, name: str) -> dict[str, Any]:
+def _array(container: Container, path: str, scale: int) -> ArrayInfo:
+    name = f"{path}/{ROOT}"
     if container.n_bytes(name) is None:
         raise MaskError(
             f"{container.path} has no {name}.", hint="It is damaged or was not copied whole."
         )
-    return from_bytes(container.document(name), f"{name} of {container.path}")
+    return read_array(container.document(name), path, scale, str(container.path))
 
 
 def _shares(grid: Grid, where: tuple[Positions, ...], within: Box | None) -> Iterator[_Share]:

@@ -27,9 +27,9 @@ from qpmask.collection.codecs import (
 from qpmask.collection.container import ROOT
 from qpmask.collection.grid import STEP, Grid, Position, pyramid
 from qpmask.collection.layers import share
-from qpmask.collection.metadata import About, MaskRow
 from qpmask.collection.output import Output
 from qpmask.collection.picked import Picked, every, packed, picked_from
+from qpmask.collection.records import About, MaskRow, only_value
 from qpmask.collection.sources import Added, Kept, Source, stored_type
 from qpmask.ometiff.threads import in_threads
 
@@ -49,7 +49,7 @@ class _Planned:
     @property
     def only(self) -> int | None:
         """What a true-or-false mask is in an array of its own; None of several, and of integers."""
-        return metadata.only_value(self.path, self.rows)
+        return only_value(self.path, self.rows)
 
     @property
     def copied(self) -> Layer | None:

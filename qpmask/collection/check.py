@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from qpmask.collection.arrays import Layer
 from qpmask.collection.collection import MaskCollection
+from qpmask.collection.container import ROOT
 from qpmask.collection.grid import Grid, Position
-from qpmask.collection.metadata import MaskRow
+from qpmask.collection.metadatareader import from_bytes, read_levels
+from qpmask.collection.records import MaskRow
 from qpmask.common.arguments import path_of
 from qpmask.errors import QpmaskError
 
@@ -96,6 +98,7 @@ class _Check:
     def _layer(self, path: str, rows: Sequence[MaskRow]) -> Iterator[str]:
         """One array and the masks in it."""
         layer = self._masks.layer(path)
+        yield from self._levels(path, rows, len(layer.grids))
         counts: dict[int, int] = {}
         low: dict[int, list[int]] = {}
         high: dict[int, list[int]] = {}
@@ -133,6 +136,17 @@ class _Check:
                 n += 0 if pixels is None else int(np.count_nonzero(pixels))
             if n != picked[level]:
                 yield f"level {level} of {_names(rows)} has pixels that level 0 has not"
+
+    def _levels(self, path: str, rows: Sequence[MaskRow], n_levels: int) -> Iterator[str]:
+        """What an image tells other programs of its levels; here they are known."""
+        name = f"{path}/{ROOT}".lstrip("/")
+        container = self._masks.container
+        if container.n_bytes(name) is None:
+            yield f"{name} is missing (of {_names(rows)})"
+            return
+        document = from_bytes(container.document(name), name)
+        if read_levels(document, name) != [str(level) for level in range(n_levels)]:
+            yield f"{name} names other levels than there are (of {_names(rows)})"
 
     def _root(self) -> Iterator[str]:
         """The root, which is picked from the masks."""

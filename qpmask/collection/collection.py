@@ -25,8 +25,8 @@ from qpmask.collection.given import (
     spacing_of,
 )
 from qpmask.collection.grid import first_grid
-from qpmask.collection.metadata import DTYPES, About, MaskRow
 from qpmask.collection.output import ZIP_SUFFIX, open_output, restore
+from qpmask.collection.records import DTYPES, About, MaskRow
 from qpmask.collection.sources import Added, Kept
 from qpmask.collection.spool import SUFFIX, Spool, SpooledMask
 from qpmask.collection.stored import AXES, StoredMasks
@@ -284,15 +284,20 @@ class MaskCollection(StoredMasks):
     def rows(self) -> tuple[MaskRow, ...]:
         """What is known of each mask without reading pixels, those that lie on top last."""
         if self._spool is None:
-            return tuple(self._stored)
+            return self._stored.every
         n_changes, known = self._known
         if n_changes == self._spool.n_changes:
             return known
-        kept = [row for row in self._stored if row.name not in self._spool.deleted]
+        kept = [row for row in self._stored.every if row.name not in self._spool.deleted]
         added = [mask.row(self.ndim) for mask in self._spool.masks.values()]
         rows = (*kept, *added)
         self._known = self._spool.n_changes, rows
         return rows
+
+    def _find(self, name: object) -> MaskRow | None:
+        if self._spool is None:
+            return super()._find(name)
+        return next((row for row in self.rows() if row.name == name), None)
 
     def _readable(self, name: str) -> MaskRow:
         self._check_readable()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from qpmask.collection.arrays import THREADS
 from qpmask.collection.collection import MaskCollection
-from qpmask.collection.metadata import MaskRow
+from qpmask.collection.records import MaskRow
 from qpmask.collection.views import PlaneView, VolumeView
 from qpmask.common.arguments import whole_number
 from qpmask.errors import NoSuchClassError, OptionsError

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from qpmask.collection.metadata import About
+from qpmask.collection.records import About
 from qpmask.common.arguments import number, whole_number
 from qpmask.errors import OptionsError, WrongTypeError
 from qpmask.ometiff.omexml import Color

@@ -23,6 +23,7 @@ from qpmask.collection import metadata
 from qpmask.collection.arrays import THREADS
 from qpmask.collection.collection import MaskCollection
 from qpmask.collection.grid import Grid, Position, pyramid
+from qpmask.collection.records import About
 from qpmask.errors import OutputError
 from qpmask.ometiff.threads import in_threads
 from qpmask.outputs import sync_folder, writing
@@ -94,7 +95,7 @@ def _chunks(grid: Grid) -> Iterator[Position]:
 
 
 def _attributes(masks: MaskCollection, grids: tuple[Grid, ...]) -> dict[str, Any]:
-    about = metadata.About(masks.shape, masks.spacing, masks.unit, masks.name)
+    about = About(masks.shape, masks.spacing, masks.unit, masks.name)
     ome = metadata.image_document(about, grids, masks.rows())
     (image,) = ome["multiscales"]
     label = {**ome["image-label"], "version": "0.4"}

@@ -20,7 +20,7 @@ from typing import Any
 
 from qpmask.collection.codecs import ChunkCodec, checksum
 from qpmask.collection.grid import Position
-from qpmask.collection.metadata import MaskRow
+from qpmask.collection.records import MaskRow
 from qpmask.errors import MaskError, OutputError
 from qpmask.outputs.files import sync_folder, writing
 
@@ -59,7 +59,7 @@ class SpooledMask:
     Parameters
     ----------
     name, label, dtype, color, group
-        As :class:`.metadata.MaskRow` has them.
+        As :class:`.records.MaskRow` has them.
     codec : ChunkCodec, optional
         How its chunks are stored, true as 1; None: as bits, to be packed when the collection is.
     chunks : dict

@@ -12,15 +12,9 @@ import numpy as np
 
 from qpmask.collection.arrays import Layer
 from qpmask.collection.container import ROOT, Container, open_container
-from qpmask.collection.grid import STEP, pyramid
-from qpmask.collection.metadata import (
-    About,
-    MaskRow,
-    from_bytes,
-    masks_of_entry,
-    only_value,
-    read_root,
-)
+from qpmask.collection.grid import pyramid
+from qpmask.collection.metadatareader import from_bytes, masks_of_entry, read_root
+from qpmask.collection.records import About, MaskRow, MaskRows, only_value
 from qpmask.collection.views import (
     FlatPixels,
     MaskPixels,
@@ -56,7 +50,7 @@ class StoredMasks:
         self._lock = threading.Lock()
         self._container: Container | None = None
         self._layers: dict[str, Layer] = {}
-        self._stored: list[MaskRow] = []
+        self._stored = MaskRows()
         self._root_scale = 1
         self._is_closed = False
 
@@ -123,7 +117,7 @@ class StoredMasks:
 
     def rows(self) -> tuple[MaskRow, ...]:
         """What is known of each mask without reading pixels, those that lie on top last."""
-        return tuple(self._stored)
+        return self._stored.every
 
     def row(self, name: str) -> MaskRow:
         """What is known of a mask without reading pixels.
@@ -133,13 +127,13 @@ class StoredMasks:
         NoSuchClassError
             There is none of that name; the message gives the nearest ones.
         """
-        rows = {row.name: row for row in self.rows()}
-        if name not in rows:
+        row = self._find(name)
+        if row is None:
             raise NoSuchClassError(
                 f"{self.path} has no mask {name!r}.",
-                hint=nearest_hint(str(name), list(rows), "Masks"),
+                hint=nearest_hint(str(name), list(self.names()), "Masks"),
             )
-        return rows[name]
+        return row
 
     def box(self, name: str) -> tuple[slice, ...]:
         """Bounding box of a mask, as an index: ``masks[name][masks.box(name)]``."""
@@ -152,7 +146,7 @@ class StoredMasks:
         return iter(self.names())
 
     def __contains__(self, name: object) -> bool:
-        return any(row.name == name for row in self.rows())
+        return self._find(name) is not None
 
     # --- its pixels ---------------------------------------------------------------------------
 
@@ -187,16 +181,16 @@ class StoredMasks:
 
     def root_layer(self) -> Layer:
         """The root as other programs see it."""
-        scale = self._root_scale
-        layer = Layer(self.container, "", self._cache, STEP[self.ndim], scale)
-        self._check_levels(layer)
-        return layer
+        self._check_readable()
+        return self._layer("", self._root_scale)
 
     def flat_pixels(self, from_masks: bool = False) -> FlatPixels:
         """What :attr:`flat` reads from: the root where that is full, or always the masks."""
         layers = [(self.layer(path), rows) for path, rows in self.by_layer().items()]
         root = None if from_masks or self._root_scale > 1 else self.root_layer()
-        return FlatPixels(layers, self._stored, pyramid(self.shape), self._token("flat"), root)
+        return FlatPixels(
+            layers, self._stored.every, pyramid(self.shape), self._token("flat"), root
+        )
 
     @property
     def flat(self) -> PlaneView | VolumeView:
@@ -286,6 +280,10 @@ class StoredMasks:
         if self._is_closed:
             raise MaskError(f"{self.path} is closed.", hint="Open it again to read it.")
 
+    def _find(self, name: object) -> MaskRow | None:
+        """What is known of a mask; None where there is none of that name."""
+        return self._stored.get(name)
+
     def _readable(self, name: str) -> MaskRow:
         self._check_readable()
         return self.row(name)
@@ -294,27 +292,26 @@ class StoredMasks:
         """The array at a path, for those who read it as it is stored."""
         with self._lock:
             if path not in self._layers:
-                assert self._container is not None
-                only = only_value(path, self.by_layer()[path])
-                self._layers[path] = Layer(
-                    self._container, path, self._cache, STEP[self.ndim], only=only
-                )
-                self._check_levels(self._layers[path])
+                alone = self._stored.alone_at(path)
+                only = None if alone is None else only_value(path, [alone])
+                self._layers[path] = self._layer(path, 1, only)
             return self._layers[path]
 
-    def _check_levels(self, layer: Layer) -> None:
-        n_levels = len(pyramid(self.shape))
-        wanted = [grid.shape for grid in pyramid(self.shape, n_levels, layer.grids[0].scale)]
+    def _layer(self, path: str, scale: int, only: int | None = None) -> Layer:
+        wanted = pyramid(self.shape, len(pyramid(self.shape)), scale)
+        assert self._container is not None
+        layer = Layer(self._container, path, self._cache, [g.scale for g in wanted], only)
         dtypes = {info.dtype for info in layer.arrays}
-        if [grid.shape for grid in layer.grids] != wanted or len(dtypes) > 1:
+        if len(dtypes) > 1 or [g.shape for g in layer.grids] != [g.shape for g in wanted]:
             raise MaskError(
                 f"The array {layer.path!r} of {self.path} has other levels than its masks.",
                 hint="It is damaged; make it again.",
             )
+        return layer
 
     def by_layer(self) -> dict[str, list[MaskRow]]:
         """The masks of each array, by its path."""
-        return _by_layer(self._stored)
+        return _by_layer(self._stored.every)
 
     def _view(
         self, rows: Sequence[MaskRow], what: str, as_bool: bool = False

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from qpmask.collection.arrays import Layer
 from qpmask.collection.grid import Box, Grid
-from qpmask.collection.metadata import MaskRow
+from qpmask.collection.records import MaskRow
 from qpmask.common.arguments import whole_number
 from qpmask.errors import MaskError, OptionsError, OutsideMaskError, TileError
 from qpmask.geometry import Size

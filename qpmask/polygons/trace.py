@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.collection.flatmask import CollectionMask
-from qpmask.collection.metadata import MaskRow
 from qpmask.collection.opening import open_mask
+from qpmask.collection.records import MaskRow
 from qpmask.common.arguments import check_fields, check_kind, flag
 from qpmask.errors import OptionsError
 from qpmask.geojson import Geometries, ObjectTable, plain_objects
