@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,8 +26,8 @@ from qpmask.ometiff.threads import in_threads
 from qpmask.ometiff.tilecache import TileCache
 
 THREADS = min(4, n_cores())
-_FEW_CHUNKS = 4  # below this, threads cost more than they save
-_FEW_MASKS = 16  # the same of chunks of a single mask, which are read in a tenth of the time
+_FEW_PX = 16 << 20  # below this, in all chunks, threads cost more than they save
+_FEW_MASK_PX = 64 << 20  # the same of a mask alone in its array, read in a tenth of the time
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,7 +239,7 @@ class Layer:
             else:
                 put(out[share.out], found)
 
-        self._each(bring, level, where, within, _FEW_MASKS)
+        self._each(bring, level, where, within, _FEW_MASK_PX)
 
     def _each(
         self,
@@ -246,12 +247,13 @@ class Layer:
         level: int,
         where: tuple[Positions, ...],
         within: Box | None,
-        few: int = _FEW_CHUNKS,
+        few_px: int = _FEW_PX,
     ) -> None:
         if self._container.is_closed:  # said even where no chunk is needed
             raise MaskError(f"{self._container.path} is closed.", hint="Open it again.")
-        shares = list(_shares(self.arrays[level].grid, where, within))
-        if len(shares) < few or THREADS == 1:
+        grid = self.arrays[level].grid
+        shares = list(_shares(grid, where, within))
+        if len(shares) * math.prod(grid.chunk) < few_px or THREADS == 1:
             for share in shares:
                 bring(share)
         else:
