@@ -179,6 +179,7 @@ def trace_file(
     size_c, size_z = (metadata.size_c, metadata.size_z) if metadata is not None else (1, 1)
     height = mask.levels[0].size.height_px
     tables = []
+    meaning = meaning_of(mask, instances=options.instances)
     for number in range(mask.n_planes):
         c, z, t = number % size_c, number // size_c % size_z, number // (size_c * size_z)
         plane = mask if mask.n_planes == 1 else mask.plane(c, z, t) if metadata else mask
@@ -186,7 +187,7 @@ def trace_file(
             break  # planes of which nobody says what they are
         done = number * height
         told: Callable[[int], None] = lambda n, done=done: steps(done + n)  # type: ignore[misc]  # noqa: E731
-        table = trace_plane(plane, options, told, say)
+        table = trace_plane(plane, options, told, say, replace(meaning, rows=plane.classes))
         tables.append(_on_plane(table, z, t))
     return joined_tables(tables)
 
@@ -255,9 +256,11 @@ def trace_plane(
     options: TraceOptions,
     steps: Callable[[int], None] = lambda n: None,
     say: Callable[[str], None] = _log.info,
+    meaning: Meaning | None = None,
 ) -> ObjectTable:
-    """One plane of a mask file, as objects on the first slice."""
-    meaning = meaning_of(mask, instances=options.instances)
+    """One plane of a mask file, as objects on the first slice; `meaning` if that is known."""
+    if meaning is None:
+        meaning = meaning_of(mask, instances=options.instances)
     labels = None
     if options.classes:
         labels = _labels_here(mask, options.classes)
