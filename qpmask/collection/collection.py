@@ -21,6 +21,7 @@ from qpmask.collection.given import (
     about_json,
     check_name,
     color_of,
+    group_name,
     shape_of,
     spacing_of,
 )
@@ -71,9 +72,10 @@ class MaskCollection(StoredMasks):
         quarter in volumes, which "auto" takes): the full one would be as large as half of the
         masks. Masks that do not overlap are the root, in full.
     odd_names : {"error", "keep"}
-        What :meth:`add` makes of a name that holds a slash, or that differs from another in case
-        alone. Kept, as the classes of a project are, they are told apart as all others: by their
-        exact text, which stands in the file. Only their folders, ``labels/NAME``, have other names.
+        What :meth:`add` makes of a name, of a mask or a group, that holds a slash, or that differs
+        from another in case alone. Kept, as the classes of a project are, they are told apart as
+        all others: by their exact text, which stands in the file. Only their folders,
+        ``labels/NAME``, have other names.
     cache_bytes : int
         Bytes of decoded chunks to keep.
 
@@ -255,6 +257,10 @@ class MaskCollection(StoredMasks):
                 f"The mask {name!r} is {dtype}; a mask is boolean or of integers.",
                 hint="Round it, or compare it with a threshold, first.",
             )
+        group = group_name(group, name)
+        groups = {row.group for row in self.rows() if row.group and row.name != name}
+        if group is not None and group not in groups:
+            check_name(group, groups, self.path, self._odd_names, "group")
         others = {row.label for row in self.rows() if row.name != name}
         if label is None:
             own = [row.label for row in self.rows() if row.name == name]

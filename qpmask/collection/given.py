@@ -52,8 +52,23 @@ def spacing_of(
 OddNames = Literal["error", "keep"]
 
 
-def check_name(name: str, others: Iterable[str], where: Path, odd: OddNames) -> None:
-    """Whether a mask may have a name.
+def check_name(
+    name: str, others: Iterable[str], where: Path, odd: OddNames, what: str = "mask"
+) -> None:
+    """Whether a mask, or a group of masks, may have a name.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    others : iterable of str
+        Names that there are.
+    where : Path
+        The collection, for messages.
+    odd : {"error", "keep"}
+        Whether any name will do.
+    what : str
+        "mask" or "group".
 
     Raises
     ------
@@ -66,17 +81,24 @@ def check_name(name: str, others: Iterable[str], where: Path, odd: OddNames) -> 
     hint = "Give it another name, or keep it by odd_names='keep' (--odd-names keep)."
     if "/" in name or "\\" in name:
         raise OptionsError(
-            f"The mask {name!r} of {where} has a slash in its name, which other programs take for "
-            "a folder.",
+            f"The {what} {name!r} of {where} has a slash in its name, which other programs take "
+            "for a folder.",
             hint=hint,
         )
     folded = folded_name(name)
     for other in others:
         if other != name and folded_name(other) == folded:
             raise OptionsError(
-                f"The mask {name!r} of {where} differs in case alone from {other!r}.",
+                f"The {what} {name!r} of {where} differs in case alone from {other!r}.",
                 hint=hint,
             )
+
+
+def group_name(group: Any, name: str) -> str | None:
+    """The name of the group of a mask; None of a mask that has none."""
+    if group is not None and (not isinstance(group, str) or not group):
+        raise WrongTypeError(f"The group of the mask {name!r} is {group!r}; it must be text.")
+    return group
 
 
 @functools.lru_cache(maxsize=1 << 16)

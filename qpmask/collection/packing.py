@@ -106,6 +106,7 @@ def pack(
     masks: MaskCollection | None = None
     first: Source | None = None
     seen: dict[str, Path] = {}
+    groups: set[str] = set()
     try:
         for path in files:
             source = _open(path)
@@ -127,9 +128,12 @@ def pack(
                         f"The mask {one.name!r} is in {seen[one.name]} and in {path}.",
                         hint="Masks are called like their files; rename one.",
                     )
-                is_collection = _reader(path) is _collection
-                check_name(one.name, seen, path, "keep" if is_collection else odd_names)
+                odd: OddNames = "keep" if _reader(path) is _collection else odd_names
+                check_name(one.name, seen, path, odd)
                 seen[one.name] = path
+                if one.group is not None and one.group not in groups:
+                    check_name(one.group, groups, path, odd, "group")
+                    groups.add(one.group)
                 taken = {row.label for row in masks.rows()}
                 label = one.label if one.label not in taken else None
                 masks.add(one.name, array, label=label, color=one.color, group=one.group)

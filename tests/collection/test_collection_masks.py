@@ -20,7 +20,14 @@ from hypothesis.extra import numpy as hnp
 
 from qpmask import MaskCollection
 from qpmask.collection.check import check_collection
-from qpmask.errors import MaskError, NoSuchClassError, OptionsError, OutputError, QpmaskError
+from qpmask.errors import (
+    MaskError,
+    NoSuchClassError,
+    OptionsError,
+    OutputError,
+    QpmaskError,
+    WrongTypeError,
+)
 
 SHAPE = (2100, 1500)  # chunks that are whole and some that are not, and a smaller level
 VOLUME = (70, 130, 90)
@@ -431,6 +438,34 @@ def test_names_that_others_would_mix_up_are_refused_unless_they_are_to_be_kept(
         assert masks.names() == (first, second, "Stroma")
         assert np.array_equal(masks[second][:], mask)
         assert np.array_equal(masks.binary([second])[:], mask)
+
+
+@pytest.mark.parametrize(
+    "first, second, why",
+    [("Ribs", "ribs", "case alone from 'Ribs'"), ("x", "a/b", "a slash"), ("x", "a\\b", "a slash")],
+)
+def test_groups_have_names_as_masks_have(first: str, second: str, why: str, tmp_path: Path) -> None:
+    path, mask = tmp_path / "c.ozx", rectangle((9, 9), (0, 5), (0, 5))
+    with MaskCollection(path, "w", shape=(9, 9)) as masks:
+        masks.add("one", mask, group=first)
+        masks.add("two", mask, group=first)
+        with pytest.raises(OptionsError, match=f"group {re.escape(repr(second))}.*{why}"):
+            masks.add("three", mask, group=second)
+        with pytest.raises(WrongTypeError, match="group of the mask 'three'"):
+            masks.add("three", mask, group=3)  # type: ignore[arg-type]
+        assert masks.groups() == {first: ("one", "two")}
+    with MaskCollection(path, "a", odd_names="keep") as masks:
+        masks.add("three", mask, group=second)
+    with MaskCollection(path, "a") as masks:  # a group that is there may have more masks
+        masks.add("four", ~mask, group=second)
+    with MaskCollection(path) as masks:
+        assert masks.groups() == {first: ("one", "two"), second: ("three", "four")}
+        assert masks.binary(second)[:].all()
+    with MaskCollection(path, "w", shape=(9, 9)) as masks:
+        masks.add("one", mask, group=first)
+        if "/" not in second and "\\" not in second:  # it goes with its only mask
+            masks.add("one", mask, group=second, replace=True)
+            assert masks.groups() == {second: ("one",)}
 
 
 def test_what_makes_no_sense_is_said(tmp_path: Path) -> None:
