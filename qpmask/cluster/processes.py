@@ -292,7 +292,8 @@ class Processes:
         more: str = "",
     ) -> Iterator[tuple[PlanItem, Outcome]]:
         """Do the items of a run; parameters and errors are those of :func:`in_processes`."""
-        self._order = order = Order(run, folder.work_file(_FOLDER), self.size)
+        n_beside = min(self.size, len(items))
+        self._order = order = Order(run, folder.work_file(_FOLDER), n_beside)
         self._emit, self._more = emit, more
         for worker in self._workers:
             worker.tell(order)

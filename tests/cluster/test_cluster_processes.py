@@ -89,6 +89,30 @@ def test_many_images_are_read_by_the_processes_that_draw_them(
     assert files_of(tmp_path / "two") == files_of(tmp_path / "one")
 
 
+class Sharing:
+    """A run that tells how many processes share the machine."""
+
+    def maker(self, desk: Desk) -> ItemMaker:
+        self.desk = desk
+        return self
+
+    def make(self, item: PlanItem) -> Outcome:
+        return Outcome("done", True, str(self.desk.n_beside), {})
+
+    def close(self) -> None:
+        pass
+
+    def lost(self, item: PlanItem, why: str) -> Outcome:
+        raise AssertionError
+
+
+def test_a_machine_is_shared_by_those_that_have_something_to_do(tmp_path: Path) -> None:
+    items = [PlanItem(key, key, 0) for key in "ab"]
+    with OutputFolder(tmp_path) as folder, Processes(5) as pool:
+        pairs = pool.run(Sharing(), items, folder, ignore, threading.Event())
+        assert [outcome.summary for _, outcome in pairs] == ["2", "2"]
+
+
 # -- processes that die -------------------------------------------------------------------------
 
 
