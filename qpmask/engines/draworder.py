@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from qpmask.engines.base import RenderJob, takes_part
 from qpmask.geometry import Size
-from qpmask.qpdata import ImageObjects, RingKind, RoiKind, Rois, Wanted
+from qpmask.qpdata import ImageObjects, ObjectKind, Outlines, RingKind, RoiKind, Rois
 
 CHANNEL_LABEL = 255
 """Value of the pixels of a class in its plane of a multichannel mask."""
@@ -91,27 +91,15 @@ def select(objects: ImageObjects, job: RenderJob) -> Drawn:
 
 def drawn_rois(objects: ImageObjects, rows: NDArray[np.int64], kind: str) -> NDArray[np.int32]:
     """The ROI that is drawn of each object, -1 for none; ``kind`` as in the options."""
-    return _drawn_of(objects.roi[rows], objects.nucleus_roi[rows], kind)
-
-
-def drawn_outlines(kind: str) -> Wanted:
-    """The outlines that may be drawn, for who reads a data file; ``kind`` as in the options."""
-
-    def wanted(
-        kinds: NDArray[np.uint8],
-        missing: NDArray[np.bool_],
-        roi: NDArray[np.int32],
-        nucleus_roi: NDArray[np.int32],
-    ) -> NDArray[np.int32]:
-        return np.where(takes_part(kind, kinds, missing), _drawn_of(roi, nucleus_roi, kind), -1)
-
-    return wanted
-
-
-def _drawn_of(
-    roi: NDArray[np.int32], nucleus_roi: NDArray[np.int32], kind: str
-) -> NDArray[np.int32]:
+    roi, nucleus_roi = objects.roi[rows], objects.nucleus_roi[rows]
     return np.where(nucleus_roi >= 0, nucleus_roi, roi) if kind == "nuclei" else roi
+
+
+def drawn_outlines(kind: str) -> Outlines:
+    """The outlines that may be drawn, for who reads a data file; ``kind`` as in the options."""
+    kinds = np.arange(len(ObjectKind), dtype=np.uint8)
+    taken = kinds[takes_part(kind, kinds, np.zeros(len(kinds), np.bool_))]
+    return Outlines(frozenset(taken.tolist()), of_nuclei=kind == "nuclei")
 
 
 def drawn_alone(rois: Rois, drawn: Drawn) -> tuple[Rois, Drawn]:

@@ -23,7 +23,7 @@ from qpmask.options import OBJECTS
 from qpmask.outputs import read_json
 from qpmask.project import BACKUP_FILE, ImageEntry
 from qpmask.project.imagejson import unpack_color
-from qpmask.qpdata import ImageObjects, ObjectKind, no_outlines, read_qpdata
+from qpmask.qpdata import NO_OUTLINES, ImageObjects, ObjectKind, read_qpdata
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def read_inventory(entry: ImageEntry) -> Inventory:
     """
     if not os.path.lexists(entry.data_path):  # a link to nowhere is not "never saved"
         return _without_data(entry)
-    objects = read_qpdata(entry.data_path, outlines=no_outlines)
+    objects = read_qpdata(entry.data_path, outlines=NO_OUTLINES)
     z, t = _planes(objects)
     names = tuple(c.name for c in objects.classes)
     colors = {c.name: unpack_color(c.color_argb) for c in objects.classes}

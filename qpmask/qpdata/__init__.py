@@ -11,25 +11,26 @@ says in words. :mod:`.columns` makes of the arrays what is told in :mod:`.model`
 from __future__ import annotations
 
 from qpmask.qpdata.model import (
+    NO_OUTLINES,
     ImageObjects,
     ObjectKind,
+    Outlines,
     PathClassName,
     RingKind,
     RoiKind,
     Rois,
 )
-from qpmask.qpdata.outlines import Wanted, no_outlines
 from qpmask.qpdata.reader import read_qpdata, read_qpdata_bytes
 
 __all__ = [
+    "NO_OUTLINES",
     "ImageObjects",
     "ObjectKind",
+    "Outlines",
     "PathClassName",
     "RingKind",
     "RoiKind",
     "Rois",
-    "Wanted",
-    "no_outlines",
     "read_qpdata",
     "read_qpdata_bytes",
 ]

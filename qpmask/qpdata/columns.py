@@ -42,8 +42,12 @@ def image_objects(
         "boxes_px0": boxes_px0,
         "vertices32_px0": arrays["vertices32"].view(np.float32).reshape(-1, 2),
         "vertices64_px0": arrays["vertices64"].view(np.float64).reshape(-1, 2),
-        **{name: arrays[name].view(np.bool_) for name in ("locked", "missing", "ring_is_hole")},
+        **{
+            name: arrays[name].view(np.bool_)
+            for name in ("locked", "missing", "ring_is_hole", "is_empty")
+        },
     }
+    columns["is_empty"][np.isin(arrays["roi_kind"], BOXES)] = np.isnan(boxes_px0).any(axis=1)
     of_rois = {name: columns[name] for name in Rois.__dataclass_fields__ if name in columns}
     of_rois["kind"] = columns["roi_kind"]
     others = {name: columns[name] for name in ImageObjects.__dataclass_fields__ if name in columns}

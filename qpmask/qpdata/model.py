@@ -75,6 +75,26 @@ class PathClassName:
     color_argb: int | None
 
 
+@dataclass(frozen=True)
+class Outlines:
+    """Whose outlines are needed: of objects of these ``kinds``.
+
+    Most of a file of cells is vertices, half of them those of nuclei: they are let go of as soon as
+    they were read. Of a cell it is its own outline that is kept, or that of its nucleus if it has
+    one and ``of_nuclei`` is said.
+    """
+
+    kinds: frozenset[int] = frozenset()
+    of_nuclei: bool = False
+
+
+NO_OUTLINES: Final = Outlines()
+"""For who wants to know of objects and ROIs, but not where they are."""
+
+_OF_ROIS: Final = ("kind", "c", "z", "t", "geometry_type", "is_empty")
+_OF_RINGS: Final = ("ring_size", "ring_kind", "ring_part", "ring_is_hole")
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Rois:
     """Regions of interest.
@@ -97,8 +117,10 @@ class Rois:
         Of a GEOMETRY the type of the whole in well-known binary: 1 Point, 2 LineString,
         3 Polygon, 4 MultiPoint, 5 MultiLineString, 6 MultiPolygon, 7 GeometryCollection.
         0 for other kinds.
+    is_empty : ndarray of bool, shape (n_rois,)
+        Whether it has no box and no vertex of numbers, its outline kept or not: nothing is drawn.
     ring_offsets : ndarray of int64, shape (n_rois + 1,)
-        First ring of each ROI.
+        First ring of each ROI. A ROI whose outline was not asked for has none.
     ring_first : ndarray of int64, shape (n_rings,)
         First vertex of each ring in its pool.
     ring_size : ndarray of int64, shape (n_rings,)
@@ -115,9 +137,6 @@ class Rois:
     vertices64_px0 : ndarray of float64, shape (m, 2)
         Vertices of GEOMETRY ROIs as stored: not rounded, and the last vertex of a ring repeats
         the first one.
-    no_points : ndarray of bool, shape (n_rois,), or None
-        What :attr:`is_empty` is, where not all outlines were asked for: a ROI that was not has no
-        ring.
     """
 
     kind: npt.NDArray[np.uint8]
@@ -126,6 +145,7 @@ class Rois:
     t: npt.NDArray[np.int32]
     boxes_px0: npt.NDArray[np.float64]
     geometry_type: npt.NDArray[np.uint8]
+    is_empty: npt.NDArray[np.bool_]
     ring_offsets: npt.NDArray[np.int64]
     ring_first: npt.NDArray[np.int64]
     ring_size: npt.NDArray[np.int64]
@@ -134,7 +154,6 @@ class Rois:
     ring_is_hole: npt.NDArray[np.bool_]
     vertices32_px0: npt.NDArray[np.float32]
     vertices64_px0: npt.NDArray[np.float64]
-    no_points: npt.NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -146,25 +165,6 @@ class Rois:
     def ring_in_64(self) -> npt.NDArray[np.bool_]:
         """Whether the vertices of each ring are in ``vertices64_px0``."""
         return np.repeat(self.kind == RoiKind.GEOMETRY, np.diff(self.ring_offsets))
-
-    @cached_property
-    def is_empty(self) -> npt.NDArray[np.bool_]:
-        """Whether each ROI is without a single vertex or box: nothing is drawn of it."""
-        if self.no_points is not None:
-            return self.no_points
-        n_vertices = np.append(0, np.cumsum(self.ring_size))
-        n_vertices = np.diff(n_vertices[self.ring_offsets - self.ring_offsets[0]])
-        empty: npt.NDArray[np.bool_] = n_vertices == 0
-        empty[self.is_box] = np.isnan(self.boxes_px0).any(axis=1)
-        in_64 = self.kind == RoiKind.GEOMETRY
-        for pool, mine in ((self.vertices32_px0, ~in_64), (self.vertices64_px0, in_64)):
-            if np.isnan(pool.min(initial=0)):  # none with a number for x, or none for y
-                mine &= ~self.is_box
-                number = np.repeat(np.flatnonzero(mine), n_vertices[mine])
-                for axis in (0, 1):
-                    found = np.bincount(number[~np.isnan(pool[:, axis])], minlength=len(self))
-                    empty[mine & (found == 0)] = True
-        return empty
 
     @property
     def is_box(self) -> npt.NDArray[np.bool_]:
@@ -210,47 +210,25 @@ class Rois:
             first = self.ring_first[ring]
             yield pool[first : first + self.ring_size[ring]]
 
-    def with_outlines(self, keep: npt.NDArray[np.bool_]) -> Rois:
-        """These ROIs, of which only those to ``keep``, bool (n_rois,), have their rings still."""
-        n_rings = np.diff(self.ring_offsets)
-        kept = np.repeat(keep, n_rings)
-        if kept.all():
-            return self
-        in_64 = self.ring_in_64
-        size, first = self.ring_size[kept], np.zeros(kept.sum(), np.int64)
-        pools: list[npt.NDArray[Any]] = []
-        for pool, mine in ((self.vertices32_px0, ~in_64), (self.vertices64_px0, in_64)):
-            pools.append(pool[np.repeat(kept[mine], self.ring_size[mine])])
-            sizes = size[mine[kept]]
-            first[mine[kept]] = np.cumsum(sizes) - sizes
-        return replace(
-            self,
-            ring_offsets=np.append(0, np.cumsum(np.where(keep, n_rings, 0))),
-            ring_first=first,
-            ring_size=size,
-            ring_kind=self.ring_kind[kept],
-            ring_part=self.ring_part[kept],
-            ring_is_hole=self.ring_is_hole[kept],
-            vertices32_px0=pools[0],
-            vertices64_px0=pools[1],
-            no_points=self.is_empty,
-        )
-
     def only(self, keep: npt.NDArray[np.bool_]) -> Rois:
         """The ROIs to ``keep``, bool (n_rois,), alone, in their order."""
         if keep.all():
             return self
-        rois = self.with_outlines(keep)
+        n_rings = np.diff(self.ring_offsets)
+        kept = np.repeat(keep, n_rings)
+        parts = {name: getattr(self, name)[keep] for name in _OF_ROIS}
+        if not kept.all():
+            parts |= {name: getattr(self, name)[kept] for name in _OF_RINGS}
+            in_64, parts["ring_first"] = self.ring_in_64, np.zeros(kept.sum(), np.int64)
+            for name, mine in (("vertices32_px0", ~in_64), ("vertices64_px0", in_64)):
+                parts[name] = getattr(self, name)[np.repeat(kept[mine], self.ring_size[mine])]
+                sizes = self.ring_size[kept & mine]
+                parts["ring_first"][mine[kept]] = np.cumsum(sizes) - sizes
         return replace(
-            rois,
-            kind=rois.kind[keep],
-            c=rois.c[keep],
-            z=rois.z[keep],
-            t=rois.t[keep],
-            boxes_px0=rois.boxes_px0[keep[rois.is_box]],
-            geometry_type=rois.geometry_type[keep],
-            ring_offsets=np.append(rois.ring_offsets[:-1][keep], rois.ring_offsets[-1]),
-            no_points=rois.is_empty[keep],
+            self,
+            boxes_px0=self.boxes_px0[keep[self.is_box]],
+            ring_offsets=np.append(0, np.cumsum(n_rings[keep])),
+            **parts,
         )
 
     @cached_property

@@ -20,9 +20,8 @@ from qpmask.qpdata.columns import image_objects
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.datafile import parse
 from qpmask.qpdata.messages import Faults
-from qpmask.qpdata.model import ImageObjects
+from qpmask.qpdata.model import ImageObjects, Outlines
 from qpmask.qpdata.names import VERSIONS, version_of
-from qpmask.qpdata.outlines import OutlineSieve, Wanted
 from qpmask.qpdata.texts import Texts
 
 STREAM_HEADER: Final = b"\xac\xed\x00\x05"
@@ -68,7 +67,7 @@ class Parser:
         All of it, where there is no file.
     details : bool
         Whether colours, measurements and metadata are read.
-    outlines : callable, optional
+    outlines : Outlines, optional
         Which outlines are; all by default.
     source, hint : str
         What to call the file in messages, and what to do about it.
@@ -83,7 +82,7 @@ class Parser:
         data: bytes = b"",
         *,
         details: bool = False,
-        outlines: Wanted | None = None,
+        outlines: Outlines | None = None,
         source: str = "the data file",
         hint: str | None = None,
     ) -> None:
@@ -97,7 +96,10 @@ class Parser:
         self._n[k.POS] = len(STREAM_HEADER)
         self._n[k.DETAILS] = details
         self._n[k.DEPTH] = 1
-        self._n[[k.SERVER, k.IMAGE_TYPE]] = -1
+        self._n[[k.SERVER, k.IMAGE_TYPE, k.OUTLINES]] = -1
+        if outlines is not None:
+            self._n[k.OUTLINES] = k.OF_NUCLEI * outlines.of_nuclei
+            self._n[k.OUTLINES] += sum(1 << kind for kind in outlines.kinds)
         self._arrays: dict[str, npt.NDArray[Any]] = {}
         for counter, bytes_each, widths in k.GROUPS:
             room = _FIRST_ROOM + min(size, WINDOW_BYTES) // bytes_each
@@ -113,8 +115,6 @@ class Parser:
         self._references = np.empty(_MAX_REFERENCES, np.int64)
         self._known = Parser._shared
         self._columns: k.Columns | None = None  # as they are now, put together for many calls
-        self._n[k.SIFT_AT] = np.iinfo(np.int64).max
-        self._sieve = None if outlines is None else OutlineSieve(outlines, self._arrays, self._n)
 
     def read(self) -> ImageObjects:
         """Read it.
@@ -133,10 +133,7 @@ class Parser:
             if STREAM_HEADER.startswith(head):
                 raise self._faults.truncated(k.FIRST_BYTES, 0)
             raise self._faults.corrupt("it does not begin like a QuPath data file", 0)
-        steps = {
-            k.MORE: self._read_more, k.ROOM: self._make_room, k.CLASS: self._describe,
-            k.SIFT: self._sift,
-        }  # fmt: skip
+        steps = {k.MORE: self._read_more, k.ROOM: self._make_room, k.CLASS: self._describe}
         while (status := self._parse()) != k.END:
             if status == k.BACK:
                 raise TooFarBackError
@@ -168,13 +165,6 @@ class Parser:
             known.steps, self._frames, self._references,
         )  # fmt: skip
         return parse(stream, self._columns)
-
-    def _sift(self) -> None:
-        """Drop the outlines that are not asked for."""
-        opened = self._frames[: self._n[k.DEPTH]]
-        numbers = opened[opened[:, k.IN_FORM] == k.A_PATH_OBJECT, k.OUT]
-        if self._sieve is not None and not self._sieve.sift(numbers):
-            raise TooFarBackError
 
     def _read_more(self) -> None:
         """Move the window on, or let it grow if it holds nothing but what is being read."""
@@ -257,7 +247,6 @@ class Parser:
         return version
 
     def _finished(self) -> ImageObjects:
-        self._sift()
         arrays = self._arrays
         arrays["handles"] = np.zeros(0, np.int64)
         for counter, _, widths in k.GROUPS:
@@ -267,8 +256,6 @@ class Parser:
                     arrays[name].resize(n_rows * width, refcheck=False)
         texts = Texts(arrays["text_bytes"].tobytes(), arrays["text_ends"].tolist())
         version = self._version(texts)
-        if self._sieve is not None:
-            arrays["no_points"] = self._sieve.is_empty()
         try:
             return image_objects(arrays, self._n, texts, version)
         except ValueError as error:

@@ -9,9 +9,8 @@ from typing import Final
 
 from qpmask.common.machine import give_memory_back
 from qpmask.errors import DataFileError, DataFileMissingError
-from qpmask.qpdata.model import ImageObjects
+from qpmask.qpdata.model import ImageObjects, Outlines
 from qpmask.qpdata.names import VERSIONS, version_of
-from qpmask.qpdata.outlines import Wanted
 from qpmask.qpdata.parser import STREAM_HEADER, Parser, TooFarBackError
 from qpmask.qpdata.texts import decode_text
 
@@ -28,7 +27,7 @@ _NO_BACKUP_HINT: Final = (
 
 
 def read_qpdata(
-    path: str | os.PathLike[str], *, details: bool = False, outlines: Wanted | None = None
+    path: str | os.PathLike[str], *, details: bool = False, outlines: Outlines | None = None
 ) -> ImageObjects:
     """Read a ``data.qpdata`` file.
 
@@ -38,9 +37,9 @@ def read_qpdata(
         The file. It is read at once and closed.
     details : bool
         Whether colours, measurements and metadata are read too; masks need none of them.
-    outlines : callable, optional
-        Which ROIs' rings and vertices are needed (:data:`~.outlines.Wanted`); others may be left
-        out, which saves most of the memory. All by default.
+    outlines : Outlines, optional
+        Which ROIs' rings and vertices are needed; others are left out, which saves most of the
+        memory. All by default.
 
     Returns
     -------

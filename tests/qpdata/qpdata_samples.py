@@ -13,7 +13,7 @@ import numpy as np
 from qpdata.qpdata_by_hand import File
 
 from qpmask.jit.arguments import Packed
-from qpmask.qpdata import ImageObjects, parser
+from qpmask.qpdata import ImageObjects, Outlines, parser
 from qpmask.qpdata.kernel.datafile import parse
 from qpmask.qpdata.kernel.library import Stream
 from qpmask.qpdata.model import NO_COLOR
@@ -57,7 +57,9 @@ class Checked(np.ndarray):
                 raise IndexError(f"{one} is outside")
 
 
-def checked(data: bytes, *, details: bool = False) -> ImageObjects:
+def checked(
+    data: bytes, *, details: bool = False, outlines: Outlines | None = None
+) -> ImageObjects:
     """Read with the parser as plain Python, which raises where an index is outside an array."""
 
     def run(stream: Stream, columns: Packed) -> int:
@@ -65,7 +67,7 @@ def checked(data: bytes, *, details: bool = False) -> ImageObjects:
         return int(parse.function(*views))  # type: ignore[attr-defined]
 
     with patch.object(parser, "parse", run):
-        return parsed(data, details=details)
+        return Parser(None, len(data), data, details=details, outlines=outlines).read()
 
 
 def roi_record(objects: ImageObjects, number: int) -> tuple[object, ...] | None:

@@ -13,7 +13,7 @@ from qpmask.common.machine import give_memory_back
 from qpmask.engines.base import Engine, EngineInfo, Rendering, RenderJob, Sight, Watch
 from qpmask.engines.native.library import LIBRARY
 from qpmask.errors import UnsupportedByEngineError
-from qpmask.qpdata import no_outlines, read_qpdata
+from qpmask.qpdata import NO_OUTLINES, read_qpdata
 from qpmask.qpdata.kernel.wkb import MULTI_POLYGON
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ class _NativeRendering(Rendering):
         """An object in words; of the objects nothing is kept that drawing has no use for."""
         from qpmask.engines.native.selection import describe
 
-        return describe(read_qpdata(self._job.entry.data_path, outlines=no_outlines), row)
+        return describe(read_qpdata(self._job.entry.data_path, outlines=NO_OUTLINES), row)
 
     def _refuse_multipolygons(self) -> None:
         """QuPath 0.4 and 0.5 draw multipolygons by way of Java's ``Area``, which is not described.

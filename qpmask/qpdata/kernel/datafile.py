@@ -13,7 +13,7 @@ from qpmask.qpdata.kernel.library import I64, LIBRARY, Columns, Stream
 from qpmask.qpdata.kernel.measured import add_name, add_pair, add_values, finish_list
 from qpmask.qpdata.kernel.metadata import add_key, add_value
 from qpmask.qpdata.kernel.objects import add_to_object, add_to_path_class
-from qpmask.qpdata.kernel.rois import ALL_READ, add_axis, add_geometry
+from qpmask.qpdata.kernel.rois import ALL_READ, add_axis, add_geometry, finish_roi
 from qpmask.qpdata.kernel.stream import is_text, keep_text
 from qpmask.qpdata.kernel.values import next_step, read_value
 
@@ -125,8 +125,7 @@ def _close(stream: Stream, columns: Columns) -> int:
     if form == k.A_ROI:
         if frame[k.EXTRA] != ALL_READ:
             return k.NO_COORDINATES
-        columns.ring_offsets[frame[k.OUT] + 1] = n[k.RINGS]
-        n[k.IN_ROI] = 0
+        finish_roi(n, columns, frame[k.OUT])
     elif form == k.A_PATH_OBJECT:
         n[k.LEVELS] -= 1
     elif form == k.A_METADATA and frame[k.EXTRA] != 1:
@@ -142,8 +141,7 @@ def _close(stream: Stream, columns: Columns) -> int:
     n[k.ENTRY] = stream.handles[frame[k.OWN]]
     n[k.BY_REFERENCE] = 0
     n[k.DONE] = 1
-    is_due = form == k.A_PATH_OBJECT and n[k.VERTICES32] + n[k.VERTICES64] >= n[k.SIFT_AT]
-    return k.SIFT if is_due else 0
+    return 0
 
 
 @LIBRARY.entry

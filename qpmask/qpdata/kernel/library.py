@@ -21,10 +21,10 @@ FIRST_REFERENCE: Final = 0x7E0000
 
 # --------------------------------------------------------- what the parser stops for
 
-MORE, ROOM, CLASS, SIFT, BACK, END, SHORT = range(-7, 0)
+MORE, ROOM, CLASS, BACK, END, SHORT = range(-6, 0)
 """The window ends inside what is being read; ``n[FULL]`` has room for fewer than ``n[WANTED]``; a
-class that is not among ``classes``, see KEY_START; there are SIFT_AT vertices; something is needed
-that is no longer in the window; the file was read to its last byte; it ends inside ``n[WHAT]``."""
+class that is not among ``classes``, see KEY_START; something is needed that is no longer there; the
+file was read to its last byte; it ends inside ``n[WHAT]``."""
 
 (
     NEGATIVE, NOTHING_THERE, BAD_TEXT, NO_TEXT, NO_CLASS, NOT_A_CLASS, PROXY, ANNOTATED, NO_TYPE,
@@ -62,10 +62,11 @@ RAW, N_RAW, ID_INDEX, N_KEYS, VALUE_ROW, IN_ROI = range(34, 40)
 row; whether a ROI is open."""
 SERVER, IMAGE_TYPE, HAS_HIERARCHY, DETAILS = range(40, 44)
 """HAS_HIERARCHY is 2 once it had a root; DETAILS is not 0 if they are wanted."""
-COUNT_AT, CHILDREN_END, CHILDREN_HANDLES, WAS_RESET, SIFT_AT = range(44, 49)
-"""Offsets of the number of the root's children and of their end, handles until there."""
+COUNT_AT, CHILDREN_END, CHILDREN_HANDLES, WAS_RESET, OUTLINES = range(44, 49)
+"""Offsets of the number of the root's children and of their end, handles until there. Whose
+outlines are kept: -1 for all, else bits of kinds of objects; OF_NUCLEI for nuclei, not cells."""
 N_NUMBERS: Final = 49
-N_COUNTS: Final = 16
+OF_NUCLEI: Final = 1 << 8
 
 # ------------------------------------------------------------ handles: kind | payload << 4
 
@@ -91,7 +92,7 @@ NAMES_LIST, PAIRS_LIST, A_FILE = range(13, 16)
 """Forms of classes, and of values that are open: there PLAIN is what nothing is taken of."""
 HAS_ROI, IS_ROOT, IS_CELL, IS_CORE = 1, 2, 4, 8
 """Flags of a class of objects."""
-RECTANGLE, LINE, POLYLINE, POINTS, AREA = 1, 3, 4, 5, 7
+RECTANGLE, LINE, POLYLINE, POINTS, GEOMETRY, AREA = 1, 3, 4, 5, 6, 7
 """Some of :class:`~qpmask.qpdata.model.RoiKind`."""
 
 # --------------------------------------- columns of frames, which are the values that are open
@@ -185,6 +186,7 @@ class Columns(NamedTuple):
     t: I32
     boxes: I64
     geometry_type: U8
+    is_empty: U8
     ring_offsets: I64
     ring_first: I64
     ring_size: I64
@@ -212,7 +214,8 @@ GROUPS: Final[tuple[tuple[int, int, dict[str, int]], ...]] = (
         "kind": 1, "parent": 1, "class_index": 1, "locked": 1, "roi": 1, "nucleus_roi": 1,
         "missing": 1, "name": 1, "ids": 36}),
     (ROIS, 64, {
-        "roi_kind": 1, "c": 1, "z": 1, "t": 1, "geometry_type": 1, "ring_offsets": 1}),
+        "roi_kind": 1, "c": 1, "z": 1, "t": 1, "geometry_type": 1, "is_empty": 1,
+        "ring_offsets": 1}),
     (BOXES, 64, {"boxes": 4}),
     (RINGS, 64, {
         "ring_first": 1, "ring_size": 1, "ring_kind": 1, "ring_part": 1, "ring_is_hole": 1}),

@@ -15,6 +15,7 @@ from qpmask.jit import kernel
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import I64, Columns, Stream
 from qpmask.qpdata.kernel.metadata import ID_BYTES
+from qpmask.qpdata.kernel.rois import drop_outline, was_dropped
 from qpmask.qpdata.kernel.stream import full, keep_text, signed
 
 
@@ -94,6 +95,24 @@ def after_children(stream: Stream, frame: I64) -> None:
 
 
 @kernel
+def _keep_or_drop(n: I64, columns: Columns, frame: I64, is_nucleus: bool, roi: int) -> int:
+    """Let go of an outline of an object that is not asked for; ``EXTRA`` is a ROI of its own."""
+    is_asked_for = n[k.OUTLINES] >> columns.kind[frame[k.OUT]] & 1 != 0
+    if is_nucleus and n[k.OUTLINES] & k.OF_NUCLEI:
+        if is_asked_for and frame[k.EXTRA] >= 0:
+            drop_outline(n, columns, frame[k.EXTRA])
+    elif is_nucleus:
+        is_asked_for = False
+    elif not n[k.BY_REFERENCE]:
+        frame[k.EXTRA] = roi
+    if n[k.BY_REFERENCE]:
+        return k.BACK if is_asked_for and was_dropped(columns, roi) else 0
+    if not is_asked_for:
+        drop_outline(n, columns, roi)
+    return 0
+
+
+@kernel
 def add_to_object(stream: Stream, columns: Columns, frame: I64, role: int) -> int:
     """Take a value of an object, which is the root if it has no number."""
     n, entry, out = stream.n, stream.n[k.ENTRY], frame[k.OUT]
@@ -125,6 +144,8 @@ def add_to_object(stream: Stream, columns: Columns, frame: I64, role: int) -> in
         if entry & 15 == k.ROI_NUMBER:
             to = columns.roi if role == k.ROI_OF else columns.nucleus_roi
             to[out] = entry >> 4
+            if n[k.OUTLINES] >= 0:
+                status = _keep_or_drop(n, columns, frame, role == k.NUCLEUS, entry >> 4)
         elif entry & 15 == k.OBJECT_OF:
             n[k.ABOUT], status = entry >> 4, k.UNKNOWN_ROI
         elif entry != k.NULL:

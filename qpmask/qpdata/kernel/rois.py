@@ -50,6 +50,64 @@ def new_roi(stream: Stream, columns: Columns, pos: int, row: int) -> int:
 
 
 @kernel
+def finish_roi(n: I64, columns: Columns, roi: int) -> None:
+    """Tell whether it is empty: no x is a number, or no y."""
+    columns.ring_offsets[roi + 1] = n[k.RINGS]
+    n[k.IN_ROI] = 0
+    seen = 0
+    for ring in range(columns.ring_offsets[roi], n[k.RINGS]):
+        first = 2 * columns.ring_first[ring]
+        for i in range(first, first + 2 * columns.ring_size[ring]):
+            if columns.roi_kind[roi] == k.GEOMETRY:
+                is_nan = columns.vertices64[i] & 0x7FFFFFFFFFFFFFFF > 0x7FF0000000000000
+            else:
+                is_nan = columns.vertices32[i] & 0x7FFFFFFF > 0x7F800000
+            seen |= 0 if is_nan else 1 + (i & 1)
+            if seen == ALL_READ:
+                break
+        if seen == ALL_READ:
+            break
+    columns.is_empty[roi] = 0 if seen == ALL_READ else 1
+
+
+@kernel
+def was_dropped(columns: Columns, roi: int) -> bool:
+    """Whether the rings of a ROI were let go of."""
+    if columns.is_empty[roi] or k.RECTANGLE <= columns.roi_kind[roi] <= k.LINE:
+        return False
+    return bool(columns.ring_offsets[roi + 1] == columns.ring_offsets[roi])
+
+
+@kernel
+def drop_outline(n: I64, columns: Columns, roi: int) -> None:
+    """Let go of the rings of a ROI; those of one that was read behind it, if any, move up."""
+    first, end = columns.ring_offsets[roi], columns.ring_offsets[roi + 1]
+    if first == end:
+        return
+    in_64 = columns.roi_kind[roi] == k.GEOMETRY
+    start, last = columns.ring_first[first], end - 1
+    size = columns.ring_first[last] + columns.ring_size[last] - start
+    if in_64:
+        for i in range(2 * start, 2 * (n[k.VERTICES64] - size)):
+            columns.vertices64[i] = columns.vertices64[i + 2 * size]
+    else:
+        for i in range(2 * start, 2 * (n[k.VERTICES32] - size)):
+            columns.vertices32[i] = columns.vertices32[i + 2 * size]
+    n[k.VERTICES64 if in_64 else k.VERTICES32] -= size
+    for ring in range(end, n[k.RINGS]):
+        to = ring - (end - first)
+        is_moved = (columns.roi_kind[roi + 1] == k.GEOMETRY) == in_64
+        columns.ring_first[to] = columns.ring_first[ring] - (size if is_moved else 0)
+        columns.ring_size[to] = columns.ring_size[ring]
+        columns.ring_kind[to] = columns.ring_kind[ring]
+        columns.ring_part[to] = columns.ring_part[ring]
+        columns.ring_is_hole[to] = columns.ring_is_hole[ring]
+    n[k.RINGS] -= end - first
+    for i in range(roi + 1, n[k.ROIS] + 1):
+        columns.ring_offsets[i] -= end - first
+
+
+@kernel
 def add_axis(stream: Stream, columns: Columns, axis: int, roi: int, part: int) -> int:
     """Take x or y of a ring from an array that was read; x says how many vertices there are."""
     n, entry = stream.n, stream.n[k.ENTRY]
