@@ -301,7 +301,9 @@ def measured(value: Any) -> list[tuple[str, float]]:
         return []
     numbers = value.fields.get("values")
     if isinstance(numbers, Value):
-        names = [i for i in items_of(value.fields.get("names")) if isinstance(i, str)]
+        names = value.fields["names"]
+        assert isinstance(names, Value)
+        names = [i for i in items_of(names) if isinstance(i, str)]
         return list(zip(names, numbers.contents[: len(names)].astype(float).tolist(), strict=True))
     pairs = [(i.fields["name"], i.fields["value"]) for i in items_of(value.fields.get("list"))]
     return [(name, number) for name, number in pairs if isinstance(name, str)]
