@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from qpmask.ometiff.pyramid import Above, Pyramid
 from qpmask.ometiff.strips import StripGrid, StripPlace
-from qpmask.ometiff.threads import threads_for
+from qpmask.ometiff.threads import Pace, threads_for
 
 # Strips under way at one time, two for each of four threads. The order of strips depends on it, and
 # so do the bytes of a file: it is the same on machines with fewer processors.
@@ -40,7 +40,8 @@ class StripQueue(Generic[_Source, _Result]):
         The same where it is no work, so that a thread would cost more than it saves; else None.
         On the caller's thread.
     threads : int, optional
-        What the largest grid is worth by default, four at most. A single one is the caller's.
+        By default what the largest grid is worth, four at most, and strips that take hardly any
+        time are the caller's. A single one is the caller's.
     """
 
     def __init__(
@@ -51,7 +52,8 @@ class StripQueue(Generic[_Source, _Result]):
         threads: int | None = None,
     ) -> None:
         self._pyramid = Pyramid(grids)
-        self._work = work
+        self._pace = Pace(asked=threads is not None)
+        self._work = self._pace.timed(work)
         self._at_once = at_once
         threads = threads or min(4, threads_for(grids[0].n_rows * grids[0].n_strips))
         self._pool = ThreadPoolExecutor(threads, "qpmask-strips") if threads > 1 else None
@@ -88,7 +90,7 @@ class StripQueue(Generic[_Source, _Result]):
         """Let a strip queue up."""
         above = self._pyramid.above(place.level, place.row, place.number)
         job: _Result | Future[_Result] | None = self._at_once(place, source, above)
-        if job is None and self._pool is not None:
+        if job is None and self._pool is not None and self._pace.is_worth_threads:
             job = self._pool.submit(self._work, place, source, above)
         elif job is None:
             job = self._work(place, source, above)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from qpmask.common.machine import n_cores
 
 FEW_STRIPS = 16
 """A plane of fewer strips is the work of one thread."""
+
+_WORTH_S = 1.5e-3  # Python's own part of shorter pieces of work keeps other threads waiting
+_WAIT_S = 10e-3  # of what takes so long with hardly any work, others can be done meanwhile
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -22,6 +26,39 @@ def threads_for(n_strips: int) -> int:
     Python between kernels is done by one thread at a time, so several cost more than they bring.
     """
     return 1 if n_strips < FEW_STRIPS else n_cores()
+
+
+class Pace:
+    """How long pieces of work take of late: whether threads are worth it.
+
+    Parameters
+    ----------
+    asked : bool
+        Whether the caller asked for threads: then they are.
+    """
+
+    def __init__(self, *, asked: bool) -> None:
+        self._asked = asked
+        self._n = 0
+        self._busy_s = self._all_s = 0.0  # means of the first ones, then more of the last ones
+
+    def timed(self, do: Callable[..., _Result]) -> Callable[..., _Result]:
+        """The same function, with an eye on the time that a call takes."""
+
+        def do_timed(*arguments: Any) -> _Result:
+            busy_s, all_s = time.thread_time(), time.perf_counter()
+            result = do(*arguments)
+            self._n = min(self._n + 1, 16)
+            self._busy_s += (time.thread_time() - busy_s - self._busy_s) / self._n
+            self._all_s += (time.perf_counter() - all_s - self._all_s) / self._n
+            return result
+
+        return do_timed
+
+    @property
+    def is_worth_threads(self) -> bool:
+        """Whether threads make it faster."""
+        return self._asked or self._busy_s > _WORTH_S or self._all_s > _WAIT_S
 
 
 def in_threads(

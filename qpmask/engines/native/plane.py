@@ -27,7 +27,7 @@ from qpmask.ometiff.kernels.calls import Rooms, copied
 from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.runs import RunStrip, TileRuns, constant_runs
 from qpmask.ometiff.strips import StripGrid
-from qpmask.ometiff.threads import in_threads, threads_for
+from qpmask.ometiff.threads import Pace, in_threads, threads_for
 from qpmask.options import PIXEL_TYPES, pixel_type
 
 LabelTile: TypeAlias = "int | NDArray[Any]"
@@ -160,11 +160,15 @@ class Plane:
         if threads == 1:
             yield from (self._blank(*place) or self.strip(*place) for place in places)
             return
+        pace = Pace(asked=self.options.n_threads is not None)
+        strip = pace.timed(self.strip)
         yield from in_threads(
-            lambda place: self.strip(*place),
+            lambda place: strip(*place),
             places,
             threads,
-            at_once=lambda place: self._blank(*place),
+            at_once=lambda place: (
+                self._blank(*place) or (None if pace.is_worth_threads else strip(*place))
+            ),
         )
 
     def tiles(self) -> Iterator[LabelTile]:
