@@ -5,11 +5,13 @@ Writing, from the bottom up: ``grid`` (levels, chunks, shards as numbers), ``run
 ``codecs`` (chunks as bytes), ``adding`` (a mask, cut into chunks) -> ``spool`` (what was added,
 safe from a crash) -> ``sources`` -> ``layers`` (which masks share an array) -> ``build`` (arrays,
 each shard once; ``picked`` makes the smaller levels) -> ``output`` (zip or folder, beside the
-target, renamed). ``metadata`` is what all of it says of itself, ``given`` checks what callers say.
+target, renamed). ``metadata`` is what all of it says of itself (in ``records``;
+``metadatareader`` reads it), ``given`` checks what callers say.
 
 Reading: ``zipdirectory`` -> ``container`` (entries of a zip or a folder) -> ``arrays`` (chunks ->
-any box of any level) -> ``views`` (masks as lazy arrays) -> ``stored`` (all masks of a file, by
-name). ``collection`` joins both; ``check`` reads all of it back.
+any box of any level) -> ``pixels`` (of a mask, of several, of all) -> ``views`` (as lazy arrays)
+-> ``stored`` (all masks of a file, by name). ``collection`` joins both; ``check`` reads all of it
+back.
 
 As what else: ``opening`` and ``flatmask`` (the one mask of ``qpmask.open_mask``), ``fromtiff`` (an
 export), ``packing`` (files of other kinds, and back: ``niftifiles``, ``medmaskfiles``, ``ngff04``).

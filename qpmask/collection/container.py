@@ -294,5 +294,5 @@ class Folder:
 
     def mark(self) -> str:
         """What tells this collection from others: the root's document and when it was written."""
-        changed = (self.path / ROOT).stat().st_mtime_ns
+        changed = self._opened[1] if self._opened else None
         return hashlib.blake2b(self.read(ROOT) + str(changed).encode(), digest_size=16).hexdigest()

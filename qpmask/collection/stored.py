@@ -14,14 +14,9 @@ from qpmask.collection.arrays import Layer
 from qpmask.collection.container import ROOT, Container, open_container
 from qpmask.collection.grid import pyramid
 from qpmask.collection.metadatareader import from_bytes, masks_of_entry, read_root
+from qpmask.collection.pixels import FlatPixels, MaskPixels
 from qpmask.collection.records import About, MaskRow, MaskRows, only_value
-from qpmask.collection.views import (
-    FlatPixels,
-    MaskPixels,
-    PlaneView,
-    VolumeView,
-    view_of,
-)
+from qpmask.collection.views import PlaneView, VolumeView, named_error, view_of
 from qpmask.collection.zipdirectory import EntryError, root_of_damaged
 from qpmask.common.arguments import whole_number
 from qpmask.errors import MaskError, NoSuchClassError, OptionsError
@@ -152,7 +147,7 @@ class StoredMasks:
 
     def __getitem__(self, name: str) -> PlaneView | VolumeView:
         """A mask as a lazy array, of the type that was added."""
-        return self._view([self._readable(name)], f"The mask {name!r} of {self.path}")
+        return self._view([self._readable(name)])
 
     def binary(self, names: str | Iterable[str]) -> PlaneView | VolumeView:
         """True where any of these masks is.
@@ -170,7 +165,7 @@ class StoredMasks:
             n for one in wanted for n in (groups.get(one, (one,)) if one not in self else (one,))
         ]
         rows = [self._readable(one) for one in dict.fromkeys(every)]
-        return self._view(rows, f"{', '.join(map(repr, wanted))} of {self.path}", as_bool=True)
+        return self._view(rows, ", ".join(map(repr, wanted)))
 
     @property
     def container(self) -> Container:
@@ -196,7 +191,8 @@ class StoredMasks:
     def flat(self) -> PlaneView | VolumeView:
         """All masks flattened: at each pixel the label of the mask that lies on top."""
         self._check_readable()
-        return view_of(self.flat_pixels(), f"The masks of {self.path}")
+        what = f"The masks of {self.path}"
+        return view_of(self.flat_pixels(), what, lambda: (_flat_again, (what, self.__reduce__())))
 
     def labels_at(self, x_px: int, y_px: int, z_px: int | None = None) -> dict[str, int]:
         """The masks that are at a pixel: their names, and their values there (1 of a plain mask).
@@ -313,12 +309,14 @@ class StoredMasks:
         """The masks of each array, by its path."""
         return _by_layer(self._stored.every)
 
-    def _view(
-        self, rows: Sequence[MaskRow], what: str, as_bool: bool = False
-    ) -> PlaneView | VolumeView:
+    def _view(self, rows: Sequence[MaskRow], several: str = "") -> PlaneView | VolumeView:
+        """A mask, or several as one, which are called so."""
         layers = [(self.layer(path), some) for path, some in _by_layer(rows).items()]
-        pixels = MaskPixels(layers, self._token(*(row.name for row in rows)), as_bool)
-        return view_of(pixels, what)
+        names = tuple(row.name for row in rows)
+        pixels = MaskPixels(layers, self._token(*names), as_bool=bool(several))
+        what = f"{several or f'The mask {names[0]!r}'} of {self.path}"
+        again = what, names, several
+        return view_of(pixels, what, lambda: (_view_again, (*again, self.__reduce__())))
 
     def _token(self, *what: object) -> tuple[object, ...]:
         return ("qpmask.MaskCollection", str(self.path.absolute()), self.fingerprint, *what)
@@ -329,3 +327,24 @@ def _by_layer(rows: Iterable[MaskRow]) -> dict[str, list[MaskRow]]:
     for row in rows:
         found.setdefault(row.layer, []).append(row)
     return found
+
+
+def _view_again(
+    what: str, names: Sequence[str], several: str, how: tuple[Any, ...]
+) -> PlaneView | VolumeView:
+    """A view in another process, where its collection is opened again."""
+    masks = _opened_again(what, how)
+    return masks._view([masks.row(name) for name in names], several)
+
+
+def _flat_again(what: str, how: tuple[Any, ...]) -> PlaneView | VolumeView:
+    return _opened_again(what, how).flat
+
+
+def _opened_again(what: str, how: tuple[Any, ...]) -> StoredMasks:
+    make, arguments = how
+    try:
+        masks: StoredMasks = make(*arguments)
+    except MaskError as error:
+        raise named_error(what, error) from error
+    return masks
