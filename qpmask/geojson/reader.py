@@ -21,7 +21,7 @@ from qpmask.geojson.columns import Columns
 from qpmask.geojson.objects import ObjectTable
 from qpmask.geojson.problems import FeatureProblem, told
 from qpmask.geojson.skeletons import scanned
-from qpmask.geojson.text import feature_pieces, no_collection, read_text
+from qpmask.geojson.text import feature_pieces, read_text, without_gc
 
 #: Smaller files are read by Python alone, without machine code.
 SCANNED_BYTES: Final = 1 << 17
@@ -79,7 +79,7 @@ def read_objects(
     return read
 
 
-@no_collection()
+@without_gc()
 def read_objects_bytes(
     data: bytes, path: Path = Path("GeoJSON"), *, class_key: str | None = None
 ) -> ObjectsRead:

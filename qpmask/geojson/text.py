@@ -123,7 +123,7 @@ def parse(data: bytes, path: Path) -> Any:
         It is no JSON.
     """
     try:
-        with no_collection():
+        with without_gc():
             return json.loads(data.decode("utf-8"))
     except RecursionError as error:
         raise ObjectFileError(f"{path} is nested too deeply.") from error
@@ -135,7 +135,7 @@ def parse(data: bytes, path: Path) -> Any:
 
 
 @contextmanager
-def no_collection() -> Iterator[None]:
+def without_gc() -> Iterator[None]:
     """Let the garbage collector rest: what is made here has no cycles."""
     was_on = gc.isenabled()
     gc.disable()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.geojson.objects import NO_COLOR, ObjectTable
-from qpmask.geojson.text import no_collection
+from qpmask.geojson.text import without_gc
 from qpmask.intoqupath.javabytes import END, NULL, reference, string
 from qpmask.intoqupath.javarois import side_by_side
 from qpmask.intoqupath.objectforms import KINDS, MEASUREMENT_LIST, OBJECTS
@@ -20,7 +20,7 @@ from qpmask.qpdata import ObjectKind
 _ID_END: Final = END
 
 
-@no_collection()
+@without_gc()
 def halves(
     table: ObjectTable, ids: NDArray[np.bytes_], chosen: NDArray[np.int64], shared: SharedParts
 ) -> tuple[list[bytes], list[bytes]]:
