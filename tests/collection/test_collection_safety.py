@@ -22,6 +22,7 @@ from qpmask.collection.check import check_collection
 from qpmask.errors import MaskError, QpmaskError
 
 SHAPE = (90, 120)
+GROUPS = (None, "ribs", "organs")  # of a mask by its seed
 
 
 def mask_of(seed: int) -> np.ndarray:
@@ -36,7 +37,7 @@ def fresh(path: Path) -> dict[str, int]:
     """A collection of four masks; the seed of each."""
     with MaskCollection(path, "w", shape=SHAPE, mpp=0.5) as masks:
         for seed in range(4):
-            masks.add(f"m{seed}", mask_of(seed))
+            masks.add(f"m{seed}", mask_of(seed), group=GROUPS[seed % 3])
     return {f"m{seed}": seed for seed in range(4)}
 
 
@@ -45,6 +46,7 @@ def holds(path: Path, want: dict[str, int]) -> None:
         assert set(masks.names()) == set(want)
         for name, seed in want.items():
             assert np.array_equal(masks[name][:], mask_of(seed)), name
+            assert masks.row(name).group == GROUPS[seed % 3], name
     report = check_collection(path)
     assert report.ok, report.problems
 
@@ -53,7 +55,7 @@ def holds(path: Path, want: dict[str, int]) -> None:
 
 
 def write_forever(path: Path, journal: int, seed: int) -> None:
-    """Add, replace, delete, close; before and after each a line in the journal."""
+    """Add, replace, delete, in groups, close; before and after each a line in the journal."""
 
     def say(*what: object) -> None:
         os.write(journal, (json.dumps(what) + "\n").encode())
@@ -70,9 +72,9 @@ def write_forever(path: Path, journal: int, seed: int) -> None:
                     masks.delete(name)
                     say("done", name, None)
                 else:
-                    name = f"m{rng.randrange(8)}"
+                    name, group = f"m{rng.randrange(8)}", GROUPS[value % 3]
                     say("add", name, value)
-                    masks.add(name, mask_of(value), replace=name in names)
+                    masks.add(name, mask_of(value), group=group, replace=name in names)
                     say("done", name, value)
 
 
@@ -358,7 +360,7 @@ def test_levels_must_be_those_of_the_masks(change: tuple[str, Any], tmp_path: Pa
 def test_a_record_that_says_it_is_huge_is_where_the_writer_was_killed(tmp_path: Path) -> None:
     path = tmp_path / "c.ozx"
     masks = MaskCollection(path, "w", shape=SHAPE)
-    masks.add("m", mask_of(1))
+    masks.add("m", mask_of(1), group=GROUPS[1])
     masks.abandon()
     spool = path.with_name("c.ozx.writing")
     whole = spool.read_bytes()
