@@ -14,7 +14,8 @@ any box of any level) -> ``pixels`` (of a mask, of several, of all) -> ``views``
 back.
 
 As what else: ``opening`` and ``flatmask`` (the one mask of ``qpmask.open_mask``), ``fromtiff`` (an
-export), ``packing`` (files of other kinds, and back: ``niftifiles``, ``medmaskfiles``, ``ngff04``).
+export), ``packing`` (files of other kinds, by ``packsources``, and back: ``niftifiles``,
+``medmaskfiles``, ``ngff04``).
 """
 
 from qpmask.collection.collection import MaskCollection
