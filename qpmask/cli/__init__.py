@@ -82,7 +82,7 @@ def main(args: list[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code."""
     # Modules make tens of thousands of objects that stay: to look for garbage among them, time and
     # again, takes a fifteenth of the start.
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(100_000, 20, 20)
     # Threads of NumPy's OpenBLAS wait for work in a loop, for 0.1 s of a processor, before they
     # sleep: 2^4 turns of it are enough.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")

@@ -9,7 +9,6 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from qpmask.batch.planned import Desk
 from qpmask.common.machine import n_cores
 from qpmask.engines.base import Engine, EngineInfo
 from qpmask.engines.choice import EngineChoice, make_counter, make_engines
@@ -23,6 +22,7 @@ from qpmask.report import ImageRecord
 from qpmask.report.hiddenobjects import check_hidden
 
 if TYPE_CHECKING:
+    from qpmask.batch.planned import Desk
     from qpmask.export.previews import Previews
 
 

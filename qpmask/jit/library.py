@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 import zlib
@@ -117,6 +116,8 @@ class Library:
 
     def _bitcode_by_numba(self) -> bytes:
         """Have it made in another process, which Ctrl-C ends and whose memory goes with it."""
+        import subprocess  # late: users never come here
+
         _log.warning("Compiling parts of qpmask (%s); this takes up to a minute.", self.name)
         # Without the settings that people debug Numba with: they change what it makes.
         settings = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}

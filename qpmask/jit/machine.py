@@ -11,7 +11,6 @@ import functools
 import hashlib
 import logging
 import os
-import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -53,6 +52,8 @@ def read(path: Path) -> bytes | None:
 
 def write(path: Path, code: bytes) -> None:
     """Keep machine code; if there is no place for it, say so and go on."""
+    import tempfile  # late: once on a machine
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")

@@ -13,6 +13,7 @@ tile; it does not grow with the number of pixels.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import operator
 from collections.abc import Callable, Iterable, Iterator
@@ -365,8 +366,10 @@ class _Job:
         if segment is None:
             # An edge tile of one label is padded with it, not with 0, and so is the same as all
             # other tiles of this label. Readers crop the padding.
-            shape = (self._layout.tile_px, self._layout.tile_px)
-            data = self._encode_tile(np.full(shape, label, self._layout.pixel_dtype))
+            layout = self._layout
+            data = _tile_of(
+                label, layout.tile_px, layout.pixel_dtype, layout.compression, layout.one_bit
+            )
             segment = self._segment(hashlib.blake2b(data, digest_size=16).digest(), data)
             self._constants[label] = segment
         return segment
@@ -377,6 +380,15 @@ class _Job:
             segment = (self._sink.append(data), len(data))
             self._segments[digest] = segment
         return segment
+
+
+@functools.lru_cache(8)
+def _tile_of(
+    label: int, tile_px: int, dtype: np.dtype[Any], compression: str, one_bit: bool
+) -> bytes:
+    """A tile of one label, compressed; many files of a run have the same."""
+    tile = np.full((tile_px, tile_px), label, dtype)
+    return encode_tile(tile, compression, one_bit=one_bit)
 
 
 def _directories(
