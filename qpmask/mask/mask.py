@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import operator
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,24 +15,12 @@ from qpmask.classes.names import same_class
 from qpmask.common.arguments import path_of, whole_number
 from qpmask.common.machine import n_cores
 from qpmask.errors import MaskError, MissingExtraError, NoSuchClassError, OptionsError
-from qpmask.geometry import PixelSize
-from qpmask.geometry.frames import Frame
-from qpmask.mask.averaged import is_averaged
 from qpmask.mask.binarymask import BinaryMask
-from qpmask.mask.fileinfo import (
-    classes_of,
-    find_labels,
-    fingerprint,
-    frame_of,
-    name_of,
-    nearest_hint,
-    pixel_size_of,
-)
-from qpmask.mask.lazypixels import LazyPixels
+from qpmask.mask.describedmask import DescribedMask
+from qpmask.mask.fileinfo import fingerprint, nearest_hint
 from qpmask.mask.levelchoice import fitting_level
+from qpmask.mask.soundlevels import SoundLevels
 from qpmask.mask.tilescan import ClassArea, MaskTile, count_all, count_region, find_tiles
-from qpmask.ometiff.directoryreader import Level
-from qpmask.ometiff.omexml import ClassRow, MaskMetadata
 from qpmask.ometiff.reader import MaskFile
 from qpmask.ometiff.regiontiles import Positions, cut_axis
 
@@ -91,7 +77,7 @@ def open_mask(
         raise
 
 
-class Mask(LazyPixels):
+class Mask(DescribedMask):
     """A mask on disk as an array of labels. Made by :func:`open_mask`.
 
     ``mask[y0:y1, x0:x1]`` reads full resolution as NumPy would; :meth:`region` also reads smaller
@@ -107,19 +93,9 @@ class Mask(LazyPixels):
     """
 
     def __init__(self, file: MaskFile, plane: int = 0) -> None:
-        if not 0 <= plane < file.n_planes:
-            raise OptionsError(
-                f"{file.path} has {file.n_planes} planes and no plane {plane}.",
-                hint=f"Planes count from 0 to {file.n_planes - 1}.",
-            )
-        self._file = file
-        self._plane = plane
+        super().__init__(file, plane)
         self._threads = min(4, n_cores())
-        self._classes = MappingProxyType(classes_of(file.metadata, plane))
-        self._scales = super().level_scales
-        self._looked = threading.Lock()  # held while levels are looked at
-        self._n_sound = 1  # levels that are known to hold labels
-        self._is_mixed = False  # whether the next one does not
+        self._sound = SoundLevels(file, plane, self._threads)
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -136,9 +112,7 @@ class Mask(LazyPixels):
     def __reduce__(self) -> tuple[object, ...]:
         # The place must hold in a process with another working folder.
         state = self.path.absolute(), self._plane, self._file.cache_bytes
-        with self._looked:
-            seen = self._n_sound, self._is_mixed  # not looked at again there
-        return _reopen, (*state, fingerprint(self._file), seen)
+        return _reopen, (*state, fingerprint(self._file), self._sound.seen)
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
         """What tells Dask that two masks are the same: the file and its last change."""
@@ -153,27 +127,7 @@ class Mask(LazyPixels):
             f"{len(self.levels)} levels, {len(self.classes)} classes{of_planes}>"
         )
 
-    # --- what it is ---------------------------------------------------------------------------
-
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self._file.path
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Pixel type: uint8, uint16 or uint32, in the machine's byte order."""
-        return self._file.dtype
-
-    @property
-    def levels(self) -> tuple[Level, ...]:
-        """Size (``size``) and tile size (``tile``) of each level, level 0 first."""
-        return self._file.levels
-
-    @property
-    def level_scales(self) -> tuple[tuple[float, float], ...]:
-        """How many pixels of level 0 a pixel of each level spans, in x and y."""
-        return self._scales
+    # --- its levels and planes ----------------------------------------------------------------
 
     def fitting_level(self, downsample: float) -> int:
         """The level that :meth:`region` reads at a downsample.
@@ -183,71 +137,9 @@ class Mask(LazyPixels):
         logged.
         """
         level = super().fitting_level(downsample)
-        if level < self._n_sound:
+        if level < self._sound.n_levels:
             return level
-        with self._looked:
-            while self._n_sound <= level and not self._is_mixed:
-                if not self._is_ours and is_averaged(
-                    self._file, self._plane, self._n_sound, self._threads
-                ):
-                    self._is_mixed = True
-                    _log.warning(
-                        "%s: level %d mixes labels, as pyramids of photographs do; what is smaller "
-                        "is picked from level %d, which takes longer.",
-                        self.path, self._n_sound, self._n_sound - 1,
-                    )  # fmt: skip
-                else:
-                    self._n_sound += 1
-        return fitting_level(self.level_scales[: self._n_sound], downsample)
-
-    @property
-    def _is_ours(self) -> bool:
-        """Whether qpmask made the file; then its levels were compared with level 0."""
-        return self._file.structure.writer == "qpmask"
-
-    @property
-    def mpp(self) -> tuple[float, float] | None:
-        """Micrometres per pixel of level 0 in x and y; None where the file does not say."""
-        size = self.pixel_size
-        return None if size is None else (size.width_um, size.height_um)
-
-    @property
-    def note(self) -> str | None:
-        """What people should know of the file: tiles that a sparse one leaves out."""
-        return self._file.structure.note
-
-    @property
-    def frame(self) -> Frame | None:
-        """Where it lies in the slide's file: a matrix from its pixels to the file's.
-
-        None where the mask does not say, as those of other programs.
-        """
-        return frame_of(self.metadata)
-
-    @property
-    def pixel_size(self) -> PixelSize | None:
-        """Size of a pixel of level 0: from the OME-XML, else from the TIFF's resolution."""
-        return pixel_size_of(self._file)
-
-    @property
-    def classes(self) -> Mapping[int, ClassRow]:
-        """The file's class table: label -> label, name, colour. Empty where it has none."""
-        return self._classes
-
-    @property
-    def metadata(self) -> MaskMetadata | None:
-        """All that the file says about itself, or None without OME-XML that can be read."""
-        return self._file.metadata
-
-    @property
-    def n_planes(self) -> int:
-        """Number of planes in the file."""
-        return self._file.n_planes
-
-    @property
-    def plane_number(self) -> int:
-        """Which of them this is: ``c + size_c * (z + size_z * t)``."""
-        return self._plane
+        return fitting_level(self.level_scales[: self._sound.up_to(level)], downsample)
 
     def plane(self, c: int | str = 0, z: int = 0, t: int = 0) -> Mask:
         """Another plane of the same file.
@@ -282,43 +174,6 @@ class Mask(LazyPixels):
                     hint=f"Its planes have {axis} from 0 to {length - 1}.",
                 )
         return Mask(self._file, place[0] + size_c * (place[1] + size_z * place[2]))
-
-    def _planes_by_axis(self) -> tuple[int, int, int]:
-        """Numbers of channels, slices, time points; all planes are channels without metadata."""
-        m = self.metadata
-        if m is not None and m.n_planes == self.n_planes:
-            return m.size_c, m.size_z, m.size_t
-        return self.n_planes, 1, 1
-
-    def name_of(self, label: int) -> str:
-        """Name of a label's class, or words that say that it has none."""
-        return name_of(label, self._classes)
-
-    def labels_of(self, *classes: str | int) -> tuple[int, ...]:
-        """Labels of classes.
-
-        Parameters
-        ----------
-        *classes : str or int
-            Names from the class table, or labels.
-
-        Raises
-        ------
-        NoSuchClassError
-            If the mask names no such class; the message gives the nearest names.
-        """
-        try:
-            return find_labels(classes, self._classes, self.dtype, str(self.path))
-        except NoSuchClassError as error:
-            names = self.metadata.channel_names if self.metadata is not None else ()
-            for name in classes:
-                if isinstance(name, int) or any(
-                    same_class(row.name, name) for row in self._classes.values()
-                ):
-                    continue
-                if any(same_class(channel, name) for channel in names):
-                    error.hint = f"It has a plane of its own: mask.plane({name!r})."
-            raise
 
     # --- its pixels ---------------------------------------------------------------------------
 
@@ -505,5 +360,5 @@ def _reopen(
             f"The mask {path} is another file than the one that was passed on.",
             hint="It was written again meanwhile; open it anew.",
         )
-    mask._n_sound, mask._is_mixed = seen
+    mask._sound.seen = seen
     return mask
