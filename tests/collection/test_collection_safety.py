@@ -357,6 +357,33 @@ def test_levels_must_be_those_of_the_masks(change: tuple[str, Any], tmp_path: Pa
     assert not check_collection(path).ok
 
 
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda file: file.unlink(), "is missing"),
+        (lambda file: file.write_text(file.read_text()[:40]), "cannot be read"),
+        (
+            lambda file: file.write_text(file.read_text().replace('"path":"0"', '"path":"7"')),
+            "other levels than there are",
+        ),
+        (lambda file: file.write_text('{"attributes":{}}'), "no multiscale image"),
+    ],
+)
+def test_what_an_image_tells_other_programs_is_checked_and_not_needed_here(
+    change: Any, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "c.zarr"
+    with MaskCollection(path, "w", shape=SHAPE) as masks:
+        masks.add("Tumor", mask_of(1))
+        masks.add("Tissue", np.ones(SHAPE, bool))
+    with MaskCollection(path) as masks:
+        layer = masks.row("Tumor").layer
+    change(path / layer / "zarr.json")
+    with MaskCollection(path) as masks:
+        assert np.array_equal(masks["Tumor"][:], mask_of(1))
+    assert any("'Tumor'" in p and said in p for p in check_collection(path).problems)
+
+
 def test_a_record_that_says_it_is_huge_is_where_the_writer_was_killed(tmp_path: Path) -> None:
     path = tmp_path / "c.ozx"
     masks = MaskCollection(path, "w", shape=SHAPE)
