@@ -160,7 +160,12 @@ def form_of(desc: ClassDesc) -> dict[int, int]:
         form[k.ITEM_BYTES] = ITEM_SIZES.get(code, 0)
         form[k.ITEM_KIND] = _ITEM_KINDS.get(code, k.OTHER)
     elif q.OBJECT in desc.chain:
-        form |= _path_object(desc)
+        form[k.FORM] = k.PLAIN if desc.flags & FLAG_EXTERNALIZABLE == 0 else k.A_PATH_OBJECT
+        form[k.KIND] = q.kind_of(desc.chain)
+        flags = {k.HAS_ROI: q.ROI_OBJECT, k.IS_CELL: q.CELL, k.IS_CORE: q.TMA_CORE}
+        form[k.FLAGS] = sum(flag for flag, base in flags.items() if base in desc.chain)
+        if name == q.ROOT:
+            form[k.FLAGS] = k.IS_ROOT
     elif name in q.ROI_KINDS:
         form |= {k.FORM: k.A_ROI, k.KIND: q.ROI_KINDS[name]}
         form |= _places(desc, "III", "c", "z", "t")
@@ -209,13 +214,3 @@ def _places(desc: ClassDesc, codes: str, *names: str) -> dict[int, int]:
             break
     places = [found.get(field, -1) for field in zip(codes, names, strict=True)]
     return {k.PLACES + i: -1 if -1 in places else place for i, place in enumerate(places)}
-
-
-def _path_object(desc: ClassDesc) -> dict[int, int]:
-    if not desc.flags & FLAG_EXTERNALIZABLE:
-        return {k.FORM: k.PLAIN}
-    chain = desc.chain
-    flags = k.HAS_ROI * (q.ROI_OBJECT in chain) | k.IS_CELL * (q.CELL in chain)
-    flags |= k.IS_CORE * (q.TMA_CORE in chain)
-    flags = k.IS_ROOT if desc.name == q.ROOT else flags
-    return {k.FORM: k.A_PATH_OBJECT, k.KIND: q.kind_of(chain), k.FLAGS: flags}

@@ -82,17 +82,15 @@ def _classes(
     for row in arrays["used_classes"].tolist():
         parts: list[str] = []
         link = row
-        for _ in range(MAX_CLASS_PARTS + 1):
+        while link >= 0:
             name, _, parent, _ = stored[link]
             if name >= 0:
                 parts.append(texts[name])
             elif parent >= 0:
                 raise ValueError("a class has no name")
+            if len(parts) > MAX_CLASS_PARTS:
+                raise ValueError("a class is derived from itself")
             link = parent
-            if link < 0:
-                break
-        if len(parts) > MAX_CLASS_PARTS or link >= 0:
-            raise ValueError("a class is derived from itself")
         full_name = class_name(":".join(reversed(parts)))
         if full_name is None:
             continue

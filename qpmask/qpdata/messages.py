@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from qpmask.errors import CorruptDataError, DataFileError, TruncatedDataError, UnsupportedDataError
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.wkb import MAX_DEPTH
@@ -90,37 +93,43 @@ class Faults:
         What to call the file in messages.
     hint : str, optional
         What to do about it; the end of every message.
-    size : int
-        Its bytes.
+    n : ndarray of int64
+        The parser's counts: the size of the file, and where the parser is.
     """
 
-    def __init__(self, source: str, hint: str | None, size: int) -> None:
-        self._source, self._hint, self._size = source, hint, size
+    def __init__(self, source: str, hint: str | None, n: npt.NDArray[np.int64]) -> None:
+        self._source, self._hint, self._n = source, hint, n
 
-    def truncated(self, what: int, pos: int) -> DataFileError:
-        """The file ends inside something that starts at ``pos``, or behind it."""
+    def _place(self) -> tuple[int, int]:
+        return int(self._n[k.BASE] + self._n[k.POS]), int(self._n[k.SIZE])
+
+    def truncated(self, what: int) -> DataFileError:
+        """The file ends inside something that starts where the parser is, or behind it."""
+        pos, size = self._place()
         return TruncatedDataError(
-            f"{self._source} ends too early: it has {self._size:,} bytes and stops inside "
-            f"{THINGS[what]} that starts at or after byte {min(pos, self._size):,}.",
+            f"{self._source} ends too early: it has {size:,} bytes and stops inside "
+            f"{THINGS[what]} that starts at or after byte {min(pos, size):,}.",
             hint=self._hint,
         )
 
-    def corrupt(self, what: str, pos: int) -> DataFileError:
+    def corrupt(self, what: str) -> DataFileError:
         """The file contradicts its format."""
-        where = f"(near byte {pos:,} of {self._size:,})"
-        return CorruptDataError(f"{self._source} is damaged: {what} {where}.", hint=self._hint)
+        pos, size = self._place()
+        text = f"{self._source} is damaged: {what} (near byte {pos:,} of {size:,})."
+        return CorruptDataError(text, hint=self._hint)
 
-    def unsupported(self, what: str, pos: int) -> DataFileError:
+    def unsupported(self, what: str) -> DataFileError:
         """The file is of a kind that is not read."""
-        where = f"(near byte {pos:,} of {self._size:,})"
-        text = f"{self._source} cannot be read: {what} {where}."
+        pos, size = self._place()
+        text = f"{self._source} cannot be read: {what} (near byte {pos:,} of {size:,})."
         return UnsupportedDataError(text, hint=self._hint)
 
-    def found(self, status: int, pos: int, *, what: int, name: str, about: int) -> DataFileError:
-        """What the parser stopped for."""
+    def found(self, status: int, class_name: str) -> DataFileError:
+        """What the parser stopped for, with the class that it is about."""
+        n, (pos, size) = self._n, self._place()
         if status == k.SHORT:
-            return self.truncated(what, pos)
-        words = {"what": THINGS[what], "name": name, "about": about, "left": self._size - pos}
+            return self.truncated(int(n[k.WHAT]))
+        words = {"what": THINGS[int(n[k.WHAT])], "about": int(n[k.ABOUT]), "left": size - pos}
         if status in UNSUPPORTED:
-            return self.unsupported(UNSUPPORTED[status].format(**words), pos)
-        return self.corrupt(CORRUPT[status].format(**words), pos)
+            return self.unsupported(UNSUPPORTED[status].format(name=class_name, **words))
+        return self.corrupt(CORRUPT[status].format(name=class_name, **words))

@@ -6,7 +6,7 @@ object per vertex, and none per object but its name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property
@@ -187,21 +187,16 @@ class Rois:
     @property
     def is_point(self) -> npt.NDArray[np.bool_]:
         """Whether each ROI is made of points: as QuPath's ``ROI.isPoint``."""
-        return np.isin(self.kind, (RoiKind.POINTS,)) | np.isin(
-            self.geometry_type, (wkb.POINT, wkb.MULTI_POINT)
-        )
+        return self._is((RoiKind.POINTS,), (wkb.POINT, wkb.MULTI_POINT))
 
     @property
     def is_line(self) -> npt.NDArray[np.bool_]:
         """Whether each ROI is made of lines: as QuPath's ``ROI.isLine``."""
-        return np.isin(self.kind, (RoiKind.LINE, RoiKind.POLYLINE)) | np.isin(
-            self.geometry_type, (wkb.LINE_STRING, wkb.MULTI_LINE_STRING)
-        )
+        types = wkb.LINE_STRING, wkb.MULTI_LINE_STRING
+        return self._is((RoiKind.LINE, RoiKind.POLYLINE), types)
 
-    @property
-    def is_area(self) -> npt.NDArray[np.bool_]:
-        """Whether each ROI is an area: as QuPath's ``ROI.isArea``, collections included."""
-        return np.logical_not(self.is_point | self.is_line)
+    def _is(self, kinds: Sequence[int], types: Sequence[int]) -> npt.NDArray[np.bool_]:
+        return np.isin(self.kind, kinds) | np.isin(self.geometry_type, types)
 
     def rings(self, roi: int) -> Iterator[npt.NDArray[np.float32] | npt.NDArray[np.float64]]:
         """Yield the vertices of each ring of a ROI, as views of shape (n, 2)."""
@@ -242,26 +237,15 @@ class Rois:
         lines = np.flatnonzero(self.kind == RoiKind.LINE)
         starts, ends = bounds[lines, :2], bounds[lines, 2:]
         bounds[lines] = np.hstack([np.minimum(starts, ends), np.maximum(starts, ends)])
-        n_rings = np.diff(self.ring_offsets)
-        from_64 = self.ring_in_64
-        ring_bounds = np.full((len(self.ring_first), 4), np.nan)
-        for rings, pool in (
-            (np.flatnonzero(~from_64 & (self.ring_size > 0)), self.vertices32_px0),
-            (np.flatnonzero(from_64 & (self.ring_size > 0)), self.vertices64_px0),
-        ):
-            # The rings of a pool follow one another without a gap: a ring ends where the next
-            # one begins. An axis at a time, which takes half as long.
-            firsts = self.ring_first[rings]
-            for axis in (0, 1) if len(rings) else ():
-                ring_bounds[rings, axis] = np.fmin.reduceat(pool[:, axis], firsts)
-                ring_bounds[rings, 2 + axis] = np.fmax.reduceat(pool[:, axis], firsts)
-        owners = np.flatnonzero(n_rings > 0)
-        if len(owners) == len(ring_bounds):  # one each
-            bounds[owners] = ring_bounds
-        elif len(owners):
-            firsts = self.ring_offsets[owners]
-            bounds[owners, :2] = np.fmin.reduceat(ring_bounds[:, :2], firsts)
-            bounds[owners, 2:] = np.fmax.reduceat(ring_bounds[:, 2:], firsts)
+        n_vertices = np.diff(np.append(0, np.cumsum(self.ring_size))[self.ring_offsets])
+        in_64 = self.kind == RoiKind.GEOMETRY
+        for pool, mine in ((self.vertices32_px0, ~in_64), (self.vertices64_px0, in_64)):
+            # ROIs follow one another in a pool. An axis at a time, which takes half as long.
+            rois = np.flatnonzero(mine & (n_vertices > 0))
+            firsts = np.cumsum(n_vertices[rois]) - n_vertices[rois]
+            for axis in (0, 1) if len(rois) else ():
+                bounds[rois, axis] = np.fmin.reduceat(pool[:, axis], firsts)
+                bounds[rois, 2 + axis] = np.fmax.reduceat(pool[:, axis], firsts)
         return bounds
 
 

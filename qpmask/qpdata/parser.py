@@ -87,19 +87,18 @@ class Parser:
         hint: str | None = None,
     ) -> None:
         self._file = file
-        self._faults = Faults(source, hint, size)
         self._window = np.frombuffer(data, np.uint8)
         self._buffer = np.zeros(0, np.uint8)
         self._n_read = len(data)
         self._n = np.zeros(k.N_NUMBERS, np.int64)
         self._n[k.SIZE] = size
-        self._n[k.POS] = len(STREAM_HEADER)
         self._n[k.DETAILS] = details
         self._n[k.DEPTH] = 1
         self._n[[k.SERVER, k.IMAGE_TYPE, k.OUTLINES]] = -1
         if outlines is not None:
             self._n[k.OUTLINES] = k.OF_NUCLEI * outlines.of_nuclei
             self._n[k.OUTLINES] += sum(1 << kind for kind in outlines.kinds)
+        self._faults = Faults(source, hint, self._n)
         self._arrays: dict[str, npt.NDArray[Any]] = {}
         for counter, bytes_each, widths in k.GROUPS:
             room = _FIRST_ROOM + min(size, WINDOW_BYTES) // bytes_each
@@ -131,8 +130,9 @@ class Parser:
         head = self._window[:4].tobytes()
         if head != STREAM_HEADER:
             if STREAM_HEADER.startswith(head):
-                raise self._faults.truncated(k.FIRST_BYTES, 0)
-            raise self._faults.corrupt("it does not begin like a QuPath data file", 0)
+                raise self._faults.truncated(k.FIRST_BYTES)
+            raise self._faults.corrupt("it does not begin like a QuPath data file")
+        self._n[k.POS] = len(head)
         steps = {k.MORE: self._read_more, k.ROOM: self._make_room, k.CLASS: self._describe}
         while (status := self._parse()) != k.END:
             if status == k.BACK:
@@ -211,39 +211,30 @@ class Parser:
         n = self._n
         start, end, parent = n[[k.KEY_START, k.KEY_END, k.ROW]].tolist()
         if len(self._known) >= MAX_CLASSES:
-            what = f"it describes more than {MAX_CLASSES:,} classes"
-            raise self._faults.unsupported(what, self._place())
+            raise self._faults.unsupported(f"it describes more than {MAX_CLASSES:,} classes")
         try:
             self._known = self._known.with_class(self._key[start:end].tobytes(), parent)
         except ClassDescError as error:
-            raise self._faults.corrupt(str(error), self._place()) from None
-
-    # ------------------------------------------------------------------- the end
-
-    def _place(self) -> int:
-        return int(self._n[k.BASE] + self._n[k.POS])
+            raise self._faults.corrupt(str(error)) from None
 
     def _fault(self, status: int) -> DataFileError:
         """The error for what the parser stopped for; a version that is not known goes first."""
         if self._n[k.TEXTS]:
             end = self._arrays["text_ends"][0]
             self._version(Texts(self._arrays["text_bytes"][:end].tobytes(), [end]))
-        about = int(self._n[k.ABOUT])
-        what = int(self._n[k.WHAT])
+        about, start = self._n[[k.ABOUT, k.KEY_START]].tolist()
         if 0 <= about < len(self._known):
-            name = self._known.descs[about].name
-        else:
-            name, _ = text_at(self._key.tobytes(), int(self._n[k.KEY_START]) + 1)
-        return self._faults.found(status, self._place(), what=what, name=name, about=about)
+            return self._faults.found(status, self._known.descs[about].name)
+        return self._faults.found(status, text_at(self._key.tobytes(), start + 1)[0])
 
     def _version(self, texts: Texts) -> int:
         version = version_of(texts[0])
         if version is None:
-            raise self._faults.corrupt("its first line does not name a version", self._place())
+            raise self._faults.corrupt("its first line does not name a version")
         if version not in VERSIONS:
             known = ", ".join(map(str, VERSIONS))
             what = f"it is of version {version}; known are {known}, which QuPath 0.2 to 0.7 write"
-            raise self._faults.unsupported(what, self._place())
+            raise self._faults.unsupported(what)
         return version
 
     def _finished(self) -> ImageObjects:
@@ -259,4 +250,4 @@ class Parser:
         try:
             return image_objects(arrays, self._n, texts, version)
         except ValueError as error:
-            raise self._faults.corrupt(str(error), self._place()) from None
+            raise self._faults.corrupt(str(error)) from None

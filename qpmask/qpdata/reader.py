@@ -109,19 +109,7 @@ def read_server(path: Path) -> str | None:
 
 
 def read_qpdata_bytes(data: bytes, *, source: str = "the data file") -> ImageObjects:
-    """Read the content of a ``data.qpdata`` file.
-
-    Parameters
-    ----------
-    data : bytes
-        The whole content.
-    source : str
-        What to call it in messages.
-
-    Returns
-    -------
-    ImageObjects
-        All its objects.
+    """Read the whole content of a ``data.qpdata`` file, called ``source`` in messages.
 
     Raises
     ------

@@ -49,7 +49,8 @@ def check_roi(objects: ImageObjects, number: int, expected: dict[str, Any] | Non
     rois = objects.rois
     assert rois.kind[number] == expected["kind"]
     assert (rois.c[number], rois.z[number], rois.t[number]) == expected["plane"]
-    flags = (rois.is_area[number], rois.is_line[number], rois.is_point[number])
+    is_line, is_point = bool(rois.is_line[number]), bool(rois.is_point[number])
+    flags = (not (is_line or is_point), is_line, is_point)
     assert flags == expected["area_line_point"]
     bounds = rois.bounds_px0[number]
     if "box" in expected:

@@ -184,7 +184,6 @@ class TestRois:
             [[0, 0], [1, 0], [1, 1]],
             [[5, 7], [6, 8]],
         ]
-        assert found.is_area.tolist() == [True] * 3 + [False] * 3 + [True] * 2
         assert found.is_line.tolist() == [False] * 3 + [True] * 2 + [False] * 3
         assert found.is_point.tolist() == [False] * 5 + [True] + [False] * 2
         assert found.ring_kind.tolist() == [

@@ -81,17 +81,16 @@ class Watcher:
         downsample: float,
     ) -> Sight:
         """All that was seen; ``left_px``, pixels of the mask by label, is None for no shares."""
-        bounds = self._rois.bounds_px0[self._drawn.roi]
+        x, y, x2, y2 = self._rois.bounds_px0.T
         with np.errstate(invalid="ignore"):
-            before, after = bounds[:, 2:] <= 0, bounds[:, :2] >= (image.width_px, image.height_px)
-        outside = np.asarray((before | after).any(axis=1), np.bool_)
+            outside = (x2 <= 0) | (y2 <= 0) | (x >= image.width_px) | (y >= image.height_px)
         shares: tuple[CoveredShare, ...] = ()
         if left_px is not None:
             shares = tuple(self._shares(left_px, downsample))
         return Sight(
             rows=self._drawn.row,
             has_pixel=self._has_pixel,
-            outside=outside,
+            outside=outside[self._drawn.roi],
             left=self._left,
             covered_by=self._covered_by,
             shares=shares,
@@ -125,10 +124,11 @@ class Watcher:
     def _shares(self, left_px: Mapping[int, int], downsample: float) -> Iterator[CoveredShare]:
         """Groups of objects of which more than half is covered."""
         drawn, rois, group = self._drawn, self._rois, self._group
-        bounds = np.nan_to_num(rois.bounds_px0)[drawn.roi]
-        sides = (bounds[:, 2:] - bounds[:, :2]) / downsample
-        around = 2 * sides.sum(axis=1) + 1
-        in_box, area = sides[:, 0] * sides[:, 1], None
+        x, y, x2, y2 = rois.bounds_px0.T
+        with np.errstate(invalid="ignore"):
+            sides = x2 - x, y2 - y
+        width, height = (np.nan_to_num(side)[drawn.roi] / downsample for side in sides)
+        around, in_box, area = 2 * (width + height) + 1, width * height, None
         for value in _distinct(group[self._has_pixel]):
             mine = np.flatnonzero((group == value) & self._has_pixel)
             labels = _distinct(drawn.label[mine])
