@@ -273,9 +273,8 @@ class File:
 
 
 def metadata_of(value: Value) -> dict[str, str]:
-    keys, values = (
-        i.contents for i in value.contents if isinstance(i, Value) and i.desc.name[0] == "["
-    )
+    arrays = [i for i in value.contents if isinstance(i, Value) and i.desc.name[0] == "["]
+    keys, values = (i.contents for i in arrays if i.desc.name[1:2] not in tuple("BCDFIJSZ"))
     pairs = zip(keys, values, strict=True)
     return {k: v for k, v in pairs if isinstance(k, str) and isinstance(v, str)}
 
