@@ -44,6 +44,7 @@ def read_medmask(path: Path) -> tuple[dict[str, Any], Iterator[Entry]]:
     MaskError
         It is damaged, or another version.
     """
+    text = b""
     try:
         data = path.read_bytes()
         if data[:4] == b"MSKA":
@@ -55,7 +56,8 @@ def read_medmask(path: Path) -> tuple[dict[str, Any], Iterator[Entry]]:
         if version != [1, 0] or codec != 0:
             raise ValueError(f"version {version} and codec {codec} are not known")
         space = json.loads(_part(data, s_at, s_n))
-        index = json.loads(_part(data, i_at, i_n).rstrip(b"\0") or b"[]")
+        text = _part(data, i_at, i_n)
+        index = json.loads(text.rstrip(b"\0") or b"[]")
         if magic == b"MSK1":
             index = [{"name": path.stem, "offset": d_at, "length": d_n, "mapping": index}]
         rows = [
@@ -64,7 +66,13 @@ def read_medmask(path: Path) -> tuple[dict[str, Any], Iterator[Entry]]:
             for row in index
         ]  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError, struct.error, RecursionError) as error:
-        raise MaskError(f"{path} cannot be read: {error}.", hint="Is it whole?") from error
+        hint = "Is it whole?"
+        if isinstance(error, json.JSONDecodeError) and text and text[-1:] != b"\0":
+            hint = (
+                "Its index fills all of its room, beyond which MedMask 0.1.3 writes over the first "
+                "masks where the names of labels are long or many. Save each mask as a .msk."
+            )
+        raise MaskError(f"{path} cannot be read: {error}.", hint=hint) from error
     return space if isinstance(space, dict) else {}, _arrays(path, data, rows)
 
 

@@ -261,3 +261,21 @@ def test_files_whose_names_differ_in_case_alone(tmp_path: Path, qpmask_cli: Cli)
     assert pack([tmp_path / "c.ozx"], tmp_path / "d.zarr") == ("Tumor", "tumor")
     files = unpack(tmp_path / "d.zarr", tmp_path / "back")
     assert len({file.name.casefold() for file in files}) == 2
+
+
+def test_an_archive_whose_index_was_written_over_its_masks(tmp_path: Path) -> None:
+    """As MedMask leaves one to which a mask with many labels was added."""
+    path = tmp_path / "c.mska"
+    mapping = {f"structure_{n:03d}": n for n in range(1, 101)}
+    index = json.dumps(
+        [{"name": "x", "offset": 4092, "length": 9, "mapping": mapping}] * 2
+    ).encode()
+    head = struct.pack("<4s2BB7Q27x", b"MSKA", 1, 0, 0, 90, 2, 92, 4000, 4092, 9, 2)
+    path.write_bytes(head + b"{}" + index)
+    assert len(index) > 4000
+    with pytest.raises(MaskError, match=r"c\.mska.*MedMask 0\.1\.3"):
+        pack([path], tmp_path / "c.ozx")
+    path.write_bytes(head + b"{}" + b"[{" + bytes(4000))
+    with pytest.raises(MaskError, match=r"c\.mska.*Is it whole"):
+        pack([path], tmp_path / "c.ozx")
+    assert not list(tmp_path.glob("*.ozx"))
