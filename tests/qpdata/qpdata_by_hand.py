@@ -156,6 +156,16 @@ def is_a(value: Any, name: str) -> bool:
     return isinstance(value, Value) and value.desc.name == name
 
 
+def is_map(value: Any) -> bool:
+    return is_a(value, "qupath.lib.objects.MetadataMap") and bool(value.desc.flags & 4)
+
+
+def is_measurement(value: Any) -> bool:
+    desc = value.desc if isinstance(value, Value) else None
+    has_number = desc and any(("D", "value") in level.fields for level in desc.levels())
+    return bool(has_number) and "Measurement" in value.desc.name
+
+
 class File:
     """What is in a data file."""
 
@@ -207,14 +217,14 @@ class File:
                 while not isinstance(count := next(items), bytes):
                     fields.append(count)
                 assert len(fields) <= max(struct.unpack(">i", number)[0], 0)
-                maps = [f for f in fields if is_a(f, "qupath.lib.objects.MetadataMap")]
+                maps = list(filter(is_map, fields))
                 metadata = metadata_of(maps[0]) if maps else {}
                 lists = [f for f in fields if f and "MeasurementList" in f.desc.name]
                 first = lists[0] if lists else None
             else:
                 count, first = number[4:], None
         else:
-            if is_a(first, "qupath.lib.objects.MetadataMap"):
+            if is_map(first):
                 metadata = metadata_of(first)
                 id_text = metadata.get("Object ID", "")
                 first = next(items)
@@ -304,8 +314,9 @@ def measured(value: Any) -> list[tuple[str, float]]:
         assert isinstance(names, Value)
         names = [i for i in items_of(names) if isinstance(i, str)]
         return list(zip(names, numbers.contents[: len(names)].astype(float).tolist(), strict=True))
-    pairs = [(i.fields["name"], i.fields["value"]) for i in items_of(value.fields.get("list"))]
-    return [(name, number) for name, number in pairs if isinstance(name, str)]
+    pairs = list(filter(is_measurement, items_of(value.fields.get("list"))))
+    named = [i for i in pairs if isinstance(i.fields.get("name"), str)]
+    return [(i.fields["name"], i.fields["value"]) for i in named]
 
 
 def roi_of(value: Any) -> tuple[Any, ...] | None:
