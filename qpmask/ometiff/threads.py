@@ -13,7 +13,7 @@ from qpmask.common.machine import n_cores
 FEW_STRIPS = 16
 """A plane of fewer strips is the work of one thread."""
 
-_WORTH_S = 1.5e-3  # Python's own part of shorter pieces of work keeps other threads waiting
+_WORTH_S = 1e-3  # Python's own part of shorter pieces of work keeps other threads waiting
 _WAIT_S = 10e-3  # of what takes so long with hardly any work, others can be done meanwhile
 
 _Item = TypeVar("_Item")
@@ -26,6 +26,10 @@ def threads_for(n_strips: int) -> int:
     Python between kernels is done by one thread at a time, so several cost more than they bring.
     """
     return 1 if n_strips < FEW_STRIPS else n_cores()
+
+
+AT_WORK: set[object] = set()
+"""Queues of strips of this process; of several, each has a thread of its own already."""
 
 
 class Pace:
@@ -58,7 +62,8 @@ class Pace:
     @property
     def is_worth_threads(self) -> bool:
         """Whether threads make it faster."""
-        return self._asked or self._busy_s > _WORTH_S or self._all_s > _WAIT_S
+        worth_s = _WORTH_S * max(1, len(AT_WORK))
+        return self._asked or self._busy_s > worth_s or self._all_s > _WAIT_S
 
 
 def in_threads(
