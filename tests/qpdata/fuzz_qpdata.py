@@ -12,12 +12,17 @@ from __future__ import annotations
 import random
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from qpdata.qpdata_samples import EMPTY, SAMPLES, VARIED, by_hand, checked, columns, parsed, told
+from qpdata.test_qpdata_outlines import assert_same_but_outlines
 from qpdata.test_qpdata_samples import DAMAGE, alike_file, mutated
+
+from qpmask.engines.draworder import drawn_outlines
+from qpmask.qpdata.parser import TooFarBackError
 
 
 def outcome(data: bytes) -> str:
@@ -34,7 +39,12 @@ def outcome(data: bytes) -> str:
     assert (None if first is None else told(first)) == by_hand(data), (
         "the parser and the simple reader"
     )
-    return "damaged" if first is None else "read"
+    if first is None:
+        return "damaged"
+    for kind in ("cells", "nuclei"):
+        with suppress(TooFarBackError):  # then all of it is kept
+            assert_same_but_outlines(checked(data, outlines=drawn_outlines(kind)), first)
+    return "read"
 
 
 def main() -> None:
