@@ -218,14 +218,15 @@ class File:
                     fields.append(count)
                 assert len(fields) <= max(struct.unpack(">i", number)[0], 0)
                 maps = list(filter(is_map, fields))
-                metadata = metadata_of(maps[0]) if maps else {}
+                # Nobody asks for that of the root, which is not listed.
+                metadata = metadata_of(maps[0]) if maps and parent is not None else {}
                 lists = [f for f in fields if f and "MeasurementList" in f.desc.name]
                 first = lists[0] if lists else None
             else:
                 count, first = number[4:], None
         else:
             if is_map(first):
-                metadata = metadata_of(first)
+                metadata = {} if parent is None else metadata_of(first)
                 id_text = metadata.get("Object ID", "")
                 first = next(items)
             assert not isinstance(first, bytes)
