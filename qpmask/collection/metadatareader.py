@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from operator import gt
 from typing import Any
 
 import numpy as np
@@ -165,13 +166,14 @@ def _rows(attributes: Json, mine: Json) -> MaskRows:
 
 def _check_boxes(ends: Any, shape: list[int], names: list[str]) -> None:
     """Bounding boxes must lie within the shape."""
-    n, n_axes = len(names), len(shape)
-    found = np.array(_ints(ends, n * n_axes * 2), np.int64).reshape(n, n_axes, 2)
-    first, end = found[..., 0], found[..., 1]
-    outside = (first < 0) | (first > end) | (end > np.array(shape))
-    if outside.any():
-        number = int(np.flatnonzero(outside.any(axis=1))[0])
-        raise ValueError(f"the bounding box of {names[number]!r} lies outside")
+    step = 2 * len(shape)
+    found = _ints(ends, step * len(names))
+    for axis, length in enumerate(shape):
+        first, end = found[2 * axis :: step], found[2 * axis + 1 :: step]
+        if names and (min(first) < 0 or max(end) > length or any(map(gt, first, end))):
+            boxes = zip(names, first, end, strict=True)
+            name = next(n for n, a, b in boxes if not 0 <= a <= b <= length)
+            raise ValueError(f"the bounding box of {name!r} lies outside")
 
 
 def _layer_paths(paths: list[Any], names: Mapping[int, Any]) -> list[str]:
