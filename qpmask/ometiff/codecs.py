@@ -124,10 +124,15 @@ def decode_into(data: bytes | NDArray[np.uint8], compression: str, out: NDArray[
             "packbits": imagecodecs.packbits_decode,
             "png": _decode_png,
         }
+        why = None
         try:
             n_bytes = len(decoders[compression](data, out=out)) if len(data) else 0
         except (RuntimeError, ValueError, TypeError, IndexError, struct.error) as error:
-            raise ValueError(f"its {compression} data do not decode ({error})") from error
+            why = str(error)
+        # Not from that error: where Dask is in use, errors take what they come from along to other
+        # processes, and those of imagecodecs cannot be pickled.
+        if why is not None:
+            raise ValueError(f"its {compression} data do not decode ({why})")
     if n_bytes != len(out):
         raise ValueError(f"it holds {n_bytes:,} bytes and should hold {len(out):,}")
 

@@ -244,8 +244,14 @@ class Rois:
             rois = np.flatnonzero(mine & (n_vertices > 0))
             firsts = np.cumsum(n_vertices[rois]) - n_vertices[rois]
             for axis in (0, 1) if len(rois) else ():
-                bounds[rois, axis] = np.fmin.reduceat(pool[:, axis], firsts)
-                bounds[rois, 2 + axis] = np.fmax.reduceat(pool[:, axis], firsts)
+                values = pool[:, axis]
+                nan = np.isnan(values)
+                if (
+                    nan.any()
+                ):  # quiet ones for all: fmin and fmax drop what is before one that signals
+                    values = np.where(nan, np.nan, values)
+                bounds[rois, axis] = np.fmin.reduceat(values, firsts)
+                bounds[rois, 2 + axis] = np.fmax.reduceat(values, firsts)
         return bounds
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import struct
 from pathlib import Path
 from typing import Any
@@ -181,3 +182,14 @@ def test_damaged_packed_bytes_are_one_error(data: bytes) -> None:
         except ValueError:
             continue
         assert len(raw) == 256
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zlib", "zstd", "packbits", "png"])
+def test_an_error_can_be_pickled_with_all_that_it_comes_from(compression: str) -> None:
+    """Which is what Dask does with errors."""
+    with pytest.raises(ValueError, match=r"decode|holds") as caught:
+        decode_segment(b"\x07" * 40, compression, 64)
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert type(pickle.loads(pickle.dumps(error))) is type(error)
+        error = error.__cause__ or error.__context__

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import fields
+from dataclasses import fields, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,16 @@ def assert_rois_have_rings(rois: Rois, everything: Rois, keep: np.ndarray) -> No
         assert len(found) == len(expected)
         for one, other in zip(found, expected, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("bits", [0x7FC00000, 0x7F800001], ids=["quiet", "signalling"])
+def test_vertices_that_are_no_numbers_do_not_count_in_a_box(bits: int) -> None:
+    roi = Roi("PolygonROI", ([0.0, 9.0, 9.0, 1.0], [0.0, 1.0, 9.0, 8.0]))
+    rois = parsed(data_file([Obj(roi=roi)])).rois
+    assert rois.bounds_px0.tolist() == [[0, 0, 9, 9]]
+    vertices = np.array(rois.vertices32_px0)
+    vertices.view(np.uint32)[0] = bits
+    assert replace(rois, vertices32_px0=vertices).bounds_px0.tolist() == [[1, 1, 9, 9]]
 
 
 @pytest.mark.parametrize("path", [*SAMPLES, *VARIED], ids=lambda path: path.stem)
