@@ -9,9 +9,9 @@ import numpy as np
 
 from qpmask.annotations.exact import exact_geometries_of, what_differs
 from qpmask.annotations.rings import geometries_of
-from qpmask.geojson import Measurements, ObjectClass, ObjectTable
+from qpmask.imageobjects import ImageObjects, ObjectClass, ObjectTable
 from qpmask.polygons.meaning import packed
-from qpmask.qpdata import ImageObjects, read_qpdata
+from qpmask.qpdata import read_qpdata
 
 Color = tuple[int, int, int]
 
@@ -83,7 +83,7 @@ def table_of(
             color_argb=details.color_argb,
             locked=objects.locked,
             missing=objects.missing,
-            measurements=Measurements(details.names, details.offsets, details.name, details.value),
+            measurements=details.measurements,
             geometries=shapes,
             metadata=details.metadata,
         ),

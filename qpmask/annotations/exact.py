@@ -27,9 +27,8 @@ from qpmask.annotations.rings import (
     offsets_of,
     taken,
 )
-from qpmask.geojson import Geometries, GeometryType, geometries
 from qpmask.geojson.validity import mend_geometries
-from qpmask.qpdata import RoiKind, Rois
+from qpmask.imageobjects import Geometries, GeometryType, RoiKind, Rois, geometries
 
 
 def what_differs(rois: Rois) -> tuple[str, ...]:

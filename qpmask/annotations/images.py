@@ -12,11 +12,10 @@ import numpy as np
 from qpmask.annotations.convert import Color, read_objects
 from qpmask.batch import Reporter
 from qpmask.errors import DataFileMissingError, OptionsError
-from qpmask.geojson import ObjectTable, geometries, plain_objects
+from qpmask.imageobjects import ObjectKind, ObjectTable, geometries, plain_objects
 from qpmask.objectfiles.work import Made
 from qpmask.outputs import file_sha256
 from qpmask.project.project import BACKUP_FILE, ImageEntry, open_project
-from qpmask.qpdata import ObjectKind
 
 #: What ``objects`` may name, and the kinds that it stands for.
 KINDS: Final = {

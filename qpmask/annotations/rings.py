@@ -15,23 +15,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.geojson import Geometries, GeometryType
 from qpmask.geojson.outlines import normalised_outlines
-from qpmask.qpdata import RingKind, RoiKind, Rois
+from qpmask.imageobjects import Geometries, GeometryType, RingKind, RoiKind, Rois
 
 Ints = NDArray[np.int64]
 XY = NDArray[np.float64]
 
 #: Vertices of an ellipse: JTS's ``GeometricShapeFactory`` makes so many.
 ELLIPSE_VERTICES: Final = 100
-_TYPES: Final = {
-    1: GeometryType.POINT,
-    2: GeometryType.LINE,
-    3: GeometryType.POLYGON,
-    4: GeometryType.MULTI_POINT,
-    5: GeometryType.MULTI_LINE,
-    6: GeometryType.MULTI_POLYGON,
-}
 
 
 def on_grid(values: NDArray[Any]) -> XY:
@@ -368,8 +359,8 @@ def add_geometries(columns: GeometryColumns, rois: Rois, *, exact: bool = False)
     part = np.cumsum(begins) - 1
     rings_of_part = np.bincount(part, minlength=0)
     parts_of = np.bincount(owner[begins], minlength=len(which))
-    known = np.array([_TYPES.get(int(t), GeometryType.NONE) for t in types], np.uint8)
-    for i in np.flatnonzero(known == GeometryType.NONE).tolist():
+    known = types.copy()
+    for i in np.flatnonzero(types == GeometryType.COLLECTION).tolist():
         # A collection: QuPath draws its areas; of its lines and points there is nothing to export.
         kinds = rois.ring_kind[rings[owner == i]]
         known[i] = GeometryType.MULTI_POLYGON if (kinds == RingKind.POLYGON).all() else 0

@@ -22,7 +22,7 @@ from qpmask.annotations.images import ImageSource, ObjectReader
 from qpmask.batch import Batch, Reporter
 from qpmask.errors import ObjectFileError, OutputError, QpmaskError
 from qpmask.events import BatchListener, BatchStarted
-from qpmask.geojson import ObjectTable, no_measurements
+from qpmask.imageobjects import ObjectTable, no_measurements
 from qpmask.objectfiles.geoparquet import TableWriter, read_members
 from qpmask.objectfiles.record import ObjectFileRecord, ObjectFileReport
 from qpmask.objectfiles.work import FileItem, Made, count_classes

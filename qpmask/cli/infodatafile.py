@@ -11,7 +11,7 @@ from qpmask.cli import exits
 from qpmask.errors import QpmaskError
 
 if TYPE_CHECKING:
-    from qpmask.qpdata import ImageObjects
+    from qpmask.imageobjects import ImageObjects
 
 #: Endings of the names of data files: QuPath's own, and what it keeps of the one before.
 DATA_FILES = (".qpdata", ".qpdata.bkp")
@@ -107,7 +107,7 @@ def _image(objects: ImageObjects) -> dict[str, Any]:
 
 
 def _kinds(objects: ImageObjects) -> dict[str, int]:
-    from qpmask.qpdata import ObjectKind
+    from qpmask.imageobjects import ObjectKind
 
     found = Counter(objects.kind.tolist())
     return {_KINDS[kind.name.lower()]: found[kind] for kind in ObjectKind if found[kind]}

@@ -77,7 +77,7 @@ def show_geojson(path: Path, as_json: bool) -> int:
     """
     from qpmask.geojson.problems import told
     from qpmask.geojson.reader import read_objects
-    from qpmask.qpdata import ObjectKind
+    from qpmask.imageobjects import ObjectKind
 
     found = read_objects(path)
     table = found.table

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from qpmask.errors import Interrupted, UnsupportedByEngineError
 from qpmask.geometry import Size, useful_tile_px
+from qpmask.imageobjects import ObjectKind
 from qpmask.ometiff.kernels.library import LIBRARY as STRIPS
 from qpmask.options import pixel_type
-from qpmask.qpdata import ObjectKind
 
 if TYPE_CHECKING:
     from qpmask.ometiff.layout import Tiles
@@ -57,7 +57,7 @@ def takes_part(
     objects : str
         The choice.
     kind : ndarray of uint8, shape (n,)
-        :class:`~qpmask.qpdata.ObjectKind` of each object.
+        :class:`~qpmask.imageobjects.ObjectKind` of each object.
     missing : ndarray of bool, shape (n,)
         Whether it is a TMA core that is marked as missing.
     """

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from qpmask.engines.base import RenderJob, takes_part
 from qpmask.geometry import Size
-from qpmask.qpdata import ImageObjects, ObjectKind, Outlines, RingKind, RoiKind, Rois
+from qpmask.imageobjects import ImageObjects, ObjectKind, Outlines, RingKind, RoiKind, Rois
 
 CHANNEL_LABEL = 255
 """Value of the pixels of a class in its plane of a multichannel mask."""

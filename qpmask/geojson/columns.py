@@ -10,13 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.geojson.featurerules import FeatureRules, id_of, kind_of, properties_of
-from qpmask.geojson.objects import Geometries, Measurements, ObjectTable, joined_geometries
 from qpmask.geojson.problems import FeatureProblem
 from qpmask.geojson.shapes import NoGeometryError, ShapeColumns, offsets
 from qpmask.geojson.validity import mend_geometries
 from qpmask.geojson.values import number as number_of
-from qpmask.qpdata import ObjectKind
-from qpmask.qpdata.names import stored_id
+from qpmask.imageobjects import (
+    Geometries,
+    Measurements,
+    ObjectKind,
+    ObjectTable,
+    joined_geometries,
+    stored_id,
+)
 
 _MAX_DEPTH: Final = 200
 

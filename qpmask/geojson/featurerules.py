@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from qpmask.classes.names import class_name
-from qpmask.geojson.objects import NO_COLOR, ObjectClass
 from qpmask.geojson.values import class_parts, color, is_nameless, measurement_pairs, metadata_of
-from qpmask.qpdata import ObjectKind
+from qpmask.imageobjects import NO_COLOR, ObjectClass, ObjectKind
 
 _KINDS: Final = {
     "annotation": ObjectKind.ANNOTATION,

@@ -18,10 +18,10 @@ from typing import Final
 from qpmask.common.arguments import path_of
 from qpmask.errors import ObjectFileError
 from qpmask.geojson.columns import Columns
-from qpmask.geojson.objects import ObjectTable
 from qpmask.geojson.problems import FeatureProblem, told
 from qpmask.geojson.skeletons import scanned
 from qpmask.geojson.text import feature_pieces, read_text, without_gc
+from qpmask.imageobjects import ObjectTable
 
 #: Smaller files are read by Python alone, without machine code.
 SCANNED_BYTES: Final = 1 << 17

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.geojson.objects import Geometries, GeometryType
+from qpmask.imageobjects import Geometries, GeometryType
 
 #: GeoJSON's name -> type, and how deep its coordinates are nested above a ring.
 TYPES: Final = {

@@ -20,13 +20,11 @@ from qpmask.errors import ObjectFileError
 from qpmask.geojson import scanrecord as k
 from qpmask.geojson.columns import NO_NUMBER, UNKNOWN_KIND, Columns, ManyObjects
 from qpmask.geojson.featurerules import Described, id_of, kind_of, properties_of
-from qpmask.geojson.objects import Geometries, GeometryType
 from qpmask.geojson.scan import scan_features
 from qpmask.geojson.shapes import NoGeometryError, offsets, plane_of
 from qpmask.geojson.text import features_of, first_feature, parse
 from qpmask.geojson.values import number as number_of
-from qpmask.qpdata import ObjectKind
-from qpmask.qpdata.names import stored_id
+from qpmask.imageobjects import Geometries, GeometryType, ObjectKind, stored_id
 
 _WINDOW_BYTES: Final = 8 << 20
 _MOST_SKELETONS: Final = 512

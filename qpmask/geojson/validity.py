@@ -19,10 +19,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.geojson.objects import Geometries, GeometryType
 from qpmask.geojson.ringcheck import FARTHEST_PX0, SUSPECT, WRONG, check_geometries
 from qpmask.geojson.shapes import offsets as _offsets
 from qpmask.geojson.shapes import ranges
+from qpmask.imageobjects import Geometries, GeometryType
 
 _AREAS: Final = (GeometryType.POLYGON, GeometryType.MULTI_POLYGON)
 _LINES: Final = (GeometryType.LINE, GeometryType.MULTI_LINE)

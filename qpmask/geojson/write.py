@@ -38,8 +38,7 @@ from qpmask.geojson.features import (
     write_features,
 )
 from qpmask.geojson.numbers import LEAST, MOST, POWERS_OF_5, POWERS_OF_10
-from qpmask.geojson.objects import NO_COLOR, GeometryType, ObjectClass, ObjectTable
-from qpmask.qpdata import ObjectKind
+from qpmask.imageobjects import NO_COLOR, GeometryType, ObjectClass, ObjectKind, ObjectTable
 
 _AT_ONCE: Final = 1 << 17  # vertices, if an object has no more
 _MOST_OBJECTS: Final = 4096

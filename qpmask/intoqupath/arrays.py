@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 from qpmask.classes.names import class_name
 from qpmask.common.arguments import check_kind
 from qpmask.errors import OptionsError, WrongTypeError
-from qpmask.geojson.objects import (
+from qpmask.geojson.problems import FeatureProblem, told
+from qpmask.geojson.shapes import offsets
+from qpmask.geojson.validity import mend_geometries
+from qpmask.imageobjects import (
     Geometries,
     GeometryType,
     Measurements,
     ObjectClass,
+    ObjectKind,
     ObjectTable,
     geometries,
     plain_objects,
 )
-from qpmask.geojson.problems import FeatureProblem, told
-from qpmask.geojson.shapes import offsets
-from qpmask.geojson.validity import mend_geometries
 from qpmask.intoqupath.options import KINDS
-from qpmask.qpdata import ObjectKind
 
 
 def table_of(

@@ -10,7 +10,7 @@ from typing import Any
 
 from qpmask.classes.names import class_name
 from qpmask.errors import ProjectError
-from qpmask.geojson.objects import ObjectClass, ObjectTable
+from qpmask.imageobjects import ObjectClass, ObjectTable
 from qpmask.outputs import read_json
 from qpmask.polygons.meaning import packed
 from qpmask.project import Project

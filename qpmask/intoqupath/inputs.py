@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from qpmask.collection.opening import is_collection, open_mask
 from qpmask.errors import NoSuchImageError, OptionsError
-from qpmask.geojson.objects import ObjectTable
+from qpmask.imageobjects import ObjectTable
 from qpmask.outputs import SIDECAR_SUFFIX, mask_names, read_sidecar, slide_stem
 from qpmask.project import ImageEntry, Project, composed_form
 

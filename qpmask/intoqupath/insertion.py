@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.geojson.objects import NO_COLOR, ObjectTable
+from qpmask.imageobjects import NO_COLOR, ObjectKind, ObjectTable
 from qpmask.intoqupath.javabytes import (
     EXTERNALIZABLE,
     NULL,
@@ -22,7 +22,6 @@ from qpmask.intoqupath.objectbytes import halves, referring
 from qpmask.intoqupath.objectforms import CHAINS, FORMS, OBJECTS, PATH_CLASS, UUID
 from qpmask.intoqupath.objecttree import in_tree_order, nested
 from qpmask.intoqupath.sharedparts import INT_BLOCK, SharedParts
-from qpmask.qpdata import ObjectKind
 
 
 @dataclass(frozen=True, eq=False)

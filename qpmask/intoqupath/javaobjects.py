@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.geojson.objects import ObjectTable, geometries, plain_objects
+from qpmask.imageobjects import ObjectTable, geometries, plain_objects
 from qpmask.intoqupath.javabytes import (
     END,
     EXTERNALIZABLE,

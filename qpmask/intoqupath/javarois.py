@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.geojson.objects import Geometries, GeometryType
+from qpmask.imageobjects import Geometries, GeometryType
 from qpmask.intoqupath.javabytes import NULL, SERIALIZABLE, Preamble
 
 _PACKAGE: Final = "qupath.lib.roi."

@@ -24,9 +24,9 @@ from qpmask.errors import (
     QpmaskError,
     UnsupportedByEngineError,
 )
-from qpmask.geojson.objects import ObjectClass, ObjectTable
 from qpmask.geojson.problems import FeatureProblem, told
 from qpmask.geojson.reader import read_objects
+from qpmask.imageobjects import ImageObjects, ObjectClass, ObjectTable
 from qpmask.intoqupath.backups import Replacing
 from qpmask.intoqupath.classlist import missing_classes, palette_colors, with_project_colors
 from qpmask.intoqupath.inputs import Input
@@ -47,7 +47,7 @@ from qpmask.intoqupath.splice import can_hold, new_data_file, server_of, splice
 from qpmask.intoqupath.summary import summary_json
 from qpmask.outputs import writing
 from qpmask.project import ImageEntry, Project
-from qpmask.qpdata import ImageObjects, read_qpdata, read_qpdata_bytes
+from qpmask.qpdata import read_qpdata, read_qpdata_bytes
 
 _SAID = 5  # kinds of problems that a warning tells
 

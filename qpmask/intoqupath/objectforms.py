@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from qpmask.imageobjects import ObjectKind
 from qpmask.intoqupath.javabytes import EXTERNALIZABLE, SERIALIZABLE, WRITE_METHOD, ClassForm
 from qpmask.intoqupath.javarois import ROI_FORMS
-from qpmask.qpdata import ObjectKind
 
 OBJECTS: Final = "qupath.lib.objects."
 KINDS: Final = {

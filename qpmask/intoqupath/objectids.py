@@ -8,7 +8,7 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.geojson.objects import ObjectTable
+from qpmask.imageobjects import ObjectTable
 
 
 def with_ids(table: ObjectTable, taken: Collection[bytes] = frozenset()) -> NDArray[np.bytes_]:

@@ -8,8 +8,8 @@ from typing import Final, Literal, get_args
 
 from qpmask.common.arguments import check_fields, check_kind
 from qpmask.errors import OptionsError
+from qpmask.imageobjects import ObjectKind
 from qpmask.options import parse_memory
-from qpmask.qpdata import ObjectKind
 
 Replace = Literal["none", "class", "all", "imported"]
 Kind = Literal["annotations", "detections", "cells", "tiles"]

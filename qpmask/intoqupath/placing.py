@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.errors import FrameError, OptionsError
-from qpmask.geojson.objects import ObjectTable
 from qpmask.geometry import Affine, Bounds, Size
+from qpmask.imageobjects import ObjectTable
 from qpmask.intoqupath.options import ImportOptions
 from qpmask.mask import Mask
 from qpmask.polygons.trace import moved

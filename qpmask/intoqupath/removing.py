@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from qpmask.engines.qupath.datafilewriter import Removal
-from qpmask.geojson.objects import ObjectTable
+from qpmask.imageobjects import ImageObjects, ObjectKind, ObjectTable
 from qpmask.intoqupath.javabytes import utf
 from qpmask.intoqupath.options import MARK, ImportOptions
 from qpmask.project import ImageEntry
-from qpmask.qpdata import ImageObjects, ObjectKind, read_qpdata
+from qpmask.qpdata import read_qpdata
 
 
 @dataclass(eq=False)

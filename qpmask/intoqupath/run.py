@@ -17,7 +17,7 @@ from qpmask.batch import Batch
 from qpmask.common.arguments import check_callable, check_kind, path_of, paths_of
 from qpmask.errors import ImportRefusedError, NoSuchImageError, OptionsError, ProjectError
 from qpmask.events import BatchListener, BatchStarted
-from qpmask.geojson.objects import ObjectTable
+from qpmask.imageobjects import ObjectTable
 from qpmask.intoqupath.arrays import table_of
 from qpmask.intoqupath.backups import BackupSet, Replacing, locked
 from qpmask.intoqupath.classlist import class_list_path, extended_list

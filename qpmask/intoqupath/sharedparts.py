@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.geojson.objects import ObjectTable
+from qpmask.imageobjects import ID_KEY, ObjectKind, ObjectTable
 from qpmask.intoqupath.javabytes import END, NULL, Preamble, reference
 from qpmask.intoqupath.javarois import RoiWriter
 from qpmask.intoqupath.objectforms import (
@@ -21,8 +21,6 @@ from qpmask.intoqupath.objectforms import (
     OBJECTS,
     PATH_CLASS,
 )
-from qpmask.qpdata import ObjectKind
-from qpmask.qpdata.names import ID_KEY
 
 INT_BLOCK: Final = b"w\x04"
 #: A text of 36 bytes begins; it, the values and the metadata end.

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.errors import DataFileError
-from qpmask.geojson.objects import ObjectTable
+from qpmask.imageobjects import ObjectTable
 from qpmask.intoqupath.insertion import insertion
 from qpmask.intoqupath.javabytes import (
     END,

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from qpmask.imageobjects import ImageObjects, ObjectKind
 from qpmask.outputs import read_json
 from qpmask.project import ImageEntry
-from qpmask.qpdata import ImageObjects, ObjectKind
 
 # QuPath's words for its kinds of objects, in the plural.
 _WORDS: Final = {

@@ -20,9 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.common.extras import install_hint, needed
-from qpmask.geojson.objects import NO_COLOR, Geometries, GeometryType, ObjectTable
 from qpmask.geojson.shapes import offsets, ranges
-from qpmask.qpdata import ObjectKind
+from qpmask.imageobjects import NO_COLOR, Geometries, GeometryType, ObjectKind, ObjectTable
 
 #: Endings of the files that are written so.
 PARQUET_SUFFIXES: Final = (".parquet", ".geoparquet")

@@ -21,8 +21,8 @@ from qpmask._version import __version__
 from qpmask.batch import Reporter
 from qpmask.batch.batch import Item
 from qpmask.errors import OutputError, QpmaskError
-from qpmask.geojson import ObjectTable
 from qpmask.geojson.write import WriteOptions
+from qpmask.imageobjects import ObjectTable
 from qpmask.objectfiles.record import ObjectFileRecord
 from qpmask.objectfiles.writing import write_objects
 

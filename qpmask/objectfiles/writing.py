@@ -11,8 +11,8 @@ from typing import BinaryIO, Final, cast
 
 from qpmask.common.arguments import check_kind, path_of
 from qpmask.errors import OptionsError
-from qpmask.geojson import ObjectTable
 from qpmask.geojson.write import Dialect, WriteOptions, geojson_of
+from qpmask.imageobjects import ObjectTable
 from qpmask.outputs import sync_folder, writing
 
 #: Endings of the files that can be written.

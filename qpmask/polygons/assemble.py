@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.geojson import Geometries, GeometryType, geometries
+from qpmask.imageobjects import Geometries, GeometryType, geometries
 from qpmask.polygons.tracer import Rings
 
 _AT_ONCE: Final = 1 << 18  # vertices

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from qpmask.classes.names import class_name
 from qpmask.errors import FrameError, OptionsError
-from qpmask.geojson import ObjectClass
 from qpmask.geometry import Affine
+from qpmask.imageobjects import ObjectClass
 from qpmask.mask import Mask
 from qpmask.ometiff.omexml import ClassRow, Color
 from qpmask.outputs import INSTANCES_SUFFIX, read_sidecar

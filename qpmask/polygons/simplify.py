@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from qpmask.engines.native.plane import Plane, PlaneOptions
 from qpmask.engines.native.shapes import Shapes
 from qpmask.errors import MissingExtraError
-from qpmask.geojson import Geometries, geometries
 from qpmask.geometry import Size
+from qpmask.imageobjects import Geometries, geometries
 
 Ints = NDArray[np.int64]
 _KEY = 1 << 31

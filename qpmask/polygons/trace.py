@@ -17,15 +17,13 @@ from qpmask.collection.opening import open_mask
 from qpmask.collection.records import MaskRow
 from qpmask.common.arguments import check_fields, check_kind, flag
 from qpmask.errors import OptionsError
-from qpmask.geojson import Geometries, ObjectTable, plain_objects
-from qpmask.geojson.objects import joined_tables
 from qpmask.geometry import Affine
+from qpmask.imageobjects import Geometries, ObjectKind, ObjectTable, joined_tables, plain_objects
 from qpmask.mask import Mask
 from qpmask.ometiff.omexml import ClassRow
 from qpmask.polygons.assemble import polygons_of
 from qpmask.polygons.meaning import Meaning, meaning_of, to_file, to_image
 from qpmask.polygons.source import ArrayPlane, FilePlane, LabelArray, Plane, traced
-from qpmask.qpdata import ObjectKind
 
 Split = Literal["component", "class"]
 SPLITS: Final[tuple[str, ...]] = get_args(Split)
@@ -393,7 +391,7 @@ def _on_plane(table: ObjectTable, z: int, t: int) -> ObjectTable:
 
 
 def _nothing() -> tuple[Geometries]:
-    from qpmask.geojson import geometries
+    from qpmask.imageobjects import geometries
 
     zero = np.zeros(1, np.int64)
     return (geometries(np.zeros(0, np.uint8), zero, zero, zero, np.zeros((0, 2), np.int32)),)

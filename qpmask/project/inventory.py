@@ -19,11 +19,12 @@ import numpy.typing as npt
 from qpmask.engines.base import takes_part
 from qpmask.engines.draworder import centroids_px0, drawn_outlines, drawn_rois
 from qpmask.errors import DataFileMissingError
+from qpmask.imageobjects import NO_OUTLINES, ImageObjects, ObjectKind
 from qpmask.options import OBJECTS
 from qpmask.outputs import read_json
 from qpmask.project import BACKUP_FILE, ImageEntry
 from qpmask.project.imagejson import unpack_color
-from qpmask.qpdata import NO_OUTLINES, ImageObjects, ObjectKind, read_qpdata
+from qpmask.qpdata import read_qpdata
 
 
 @dataclass(frozen=True)

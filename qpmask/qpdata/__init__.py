@@ -5,32 +5,9 @@ A data file of QuPath 0.2 to 0.7 is one Java serialization stream. :mod:`.reader
 handles, ROIs, the hierarchy of objects). Each class descriptor that it meets is turned into numbers
 by :mod:`.classforms`, by the names of QuPath's classes (:mod:`.names`); of classes that are not
 known all is passed over. What is wrong with a file is a number and a place, which :mod:`.messages`
-says in words. :mod:`.columns` makes of the arrays what is told in :mod:`.model`.
+says in words. :mod:`.columns` makes of the arrays what :mod:`qpmask.imageobjects` tells.
 """
 
-from __future__ import annotations
-
-from qpmask.qpdata.model import (
-    NO_OUTLINES,
-    ImageObjects,
-    ObjectKind,
-    Outlines,
-    PathClassName,
-    RingKind,
-    RoiKind,
-    Rois,
-)
 from qpmask.qpdata.reader import read_qpdata, read_qpdata_bytes
 
-__all__ = [
-    "NO_OUTLINES",
-    "ImageObjects",
-    "ObjectKind",
-    "Outlines",
-    "PathClassName",
-    "RingKind",
-    "RoiKind",
-    "Rois",
-    "read_qpdata",
-    "read_qpdata_bytes",
-]
+__all__ = ["read_qpdata", "read_qpdata_bytes"]

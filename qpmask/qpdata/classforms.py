@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from qpmask.imageobjects import BOXES, RoiKind
 from qpmask.qpdata import names as q
 from qpmask.qpdata.kernel import library as k
-from qpmask.qpdata.model import BOXES, RoiKind
 
 FLAG_WRITE_METHOD: Final = 1
 FLAG_EXTERNALIZABLE: Final = 4

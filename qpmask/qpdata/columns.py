@@ -1,4 +1,4 @@
-"""The last step: from the arrays that the parser filled to :class:`~.model.ImageObjects`."""
+"""The last step: from the arrays that the parser filled to :mod:`qpmask.imageobjects`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from qpmask.classes.names import class_name
+from qpmask.imageobjects import (
+    BOXES,
+    ImageObjects,
+    Measurements,
+    ObjectClass,
+    ObjectDetails,
+    RoiKind,
+    Rois,
+    stored_id,
+)
 from qpmask.qpdata.kernel import library as k
-from qpmask.qpdata.model import BOXES, ImageObjects, ObjectDetails, PathClassName, RoiKind, Rois
-from qpmask.qpdata.names import MAX_CLASS_PARTS, stored_id
+from qpmask.qpdata.names import MAX_CLASS_PARTS
 from qpmask.qpdata.texts import Texts
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -71,13 +80,11 @@ def image_objects(
     )
 
 
-def _classes(
-    arrays: Arrays, texts: Texts
-) -> tuple[tuple[PathClassName, ...], npt.NDArray[np.int32]]:
+def _classes(arrays: Arrays, texts: Texts) -> tuple[tuple[ObjectClass, ...], npt.NDArray[np.int32]]:
     """Name the classes in use, and the class of each object."""
     stored = arrays["path_classes"].reshape(-1, 4).tolist()
     numbers: dict[str, int] = {}
-    classes: list[PathClassName] = []
+    classes: list[ObjectClass] = []
     lookup = np.full(len(stored) + 1, -1, np.int32)  # the last one is for no class
     for row in arrays["used_classes"].tolist():
         parts: list[str] = []
@@ -99,7 +106,7 @@ def _classes(
             color = stored[row][1]
             argb = None if color < 0 else color - ((color & 0x80000000) << 1)
             numbers[full_name] = len(classes)
-            classes.append(PathClassName(full_name, argb))
+            classes.append(ObjectClass(full_name, argb))
         lookup[row] = numbers[full_name]
     return tuple(classes), lookup[arrays["class_index"]]
 
@@ -137,4 +144,5 @@ def _details(arrays: Arrays, texts: Texts, metadata: dict[int, dict[str, str]]) 
     single = np.repeat(arrays["single"] != 0, sizes)
     value = bits.view(np.float64)
     value[single] = bits[single].astype(np.uint32).view(np.float32)
-    return ObjectDetails(arrays["color"], tuple(numbers), offsets, name[stored], value, metadata)
+    measurements = Measurements(tuple(numbers), offsets, name[stored], value)
+    return ObjectDetails(arrays["color"], measurements, metadata)

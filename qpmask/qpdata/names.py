@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from qpmask.qpdata.model import ObjectKind, RoiKind
+from qpmask.imageobjects import ObjectKind, RoiKind
 
 _OBJECTS: Final = "qupath.lib.objects."
 _ROIS: Final = "qupath.lib.roi."
@@ -30,8 +30,6 @@ LISTS: Final = (
     "java.util.ArrayList", "java.util.CollSer", "java.util.Collections$Unmodifiable",
     "java.util.Arrays$ArrayList",
 )  # fmt: skip
-#: The key of an object's id in its metadata.
-ID_KEY: Final = "Object ID"
 #: Levels of derived classes.
 MAX_CLASS_PARTS: Final = 100
 
@@ -59,7 +57,6 @@ BOX_FIELDS: Final = ("x", "x2", "y", "y2")
 _FIRST_LINE: Final = re.compile(r"Data file version (\d{1,4})(?:\.0)?")
 #: Versions of the data file: 2 by QuPath 0.2, 3 by 0.3 to 0.7, 4 prepared in the code of 0.4.
 VERSIONS: Final = (2, 3, 4)
-_UUID_PARTS: Final = re.compile("-".join(["([0-9a-fA-F]+)"] * 5))
 
 
 def kind_of(chain: Iterable[str]) -> ObjectKind:
@@ -71,19 +68,3 @@ def version_of(first_line: str) -> int | None:
     """Version of a data file, known or not; None if the line does not name one."""
     match = _FIRST_LINE.fullmatch(first_line.strip())
     return None if match is None else int(match[1])
-
-
-def stored_id(text: str) -> bytes:
-    """Give an id as QuPath reads it: a UUID in lower case, or nothing.
-
-    QuPath asks for a hyphen and 36 characters at most, then for Java's ``UUID.fromString``, which
-    fills short parts with zeros.
-    """
-    match = _UUID_PARTS.fullmatch(text) if len(text) <= 36 else None
-    if match is None or any(int(part, 16) >= 2**63 for part in match.groups()):
-        return b""
-    parts = [
-        f"{int(part, 16):0{digits}x}"[-digits:]
-        for part, digits in zip(match.groups(), (8, 4, 4, 4, 12), strict=True)
-    ]
-    return "-".join(parts).encode("ascii")

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qpmask.errors import DataFileError
+from qpmask.imageobjects import ImageObjects, Outlines
 from qpmask.jit import packed
 from qpmask.jit.arguments import types_of
 from qpmask.qpdata.classforms import NO_CLASSES, ClassDescError, text_at
@@ -20,7 +21,6 @@ from qpmask.qpdata.columns import image_objects
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.datafile import parse
 from qpmask.qpdata.messages import Faults
-from qpmask.qpdata.model import ImageObjects, Outlines
 from qpmask.qpdata.names import VERSIONS, version_of
 from qpmask.qpdata.texts import Texts
 

@@ -22,9 +22,10 @@ from qpmask.annotations.convert import read_objects
 from qpmask.annotations.exact import exact_geometries_of
 from qpmask.geojson.reader import read_objects_bytes
 from qpmask.geojson.write import WriteOptions, geojson_of
+from qpmask.imageobjects import Rois
 from qpmask.intoqupath import run as run_module
 from qpmask.project import open_project
-from qpmask.qpdata import Rois, read_qpdata, read_qpdata_bytes
+from qpmask.qpdata import read_qpdata, read_qpdata_bytes
 
 STEP = 40
 Make = Callable[[np.random.Generator, float, float], Roi]

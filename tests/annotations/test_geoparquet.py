@@ -15,11 +15,10 @@ from intoqupath.import_samples import varied
 from projects import data_file
 
 from qpmask.annotations.convert import read_objects
-from qpmask.geojson import ObjectTable
+from qpmask.imageobjects import ObjectTable, stored_id
 from qpmask.objectfiles import geoparquet
 from qpmask.objectfiles.geoparquet import TableWriter, measurement_columns, read_members
 from qpmask.project.project import open_project
-from qpmask.qpdata.names import stored_id
 
 pq = pytest.importorskip("pyarrow.parquet")
 

@@ -14,7 +14,8 @@ from qpdata.qpdata_builder import Obj, Roi, data_file
 from qpmask.engines import draworder
 from qpmask.engines.draworder import areas, by_area, centroids_px0, layers
 from qpmask.geometry import Size
-from qpmask.qpdata import Rois, read_qpdata
+from qpmask.imageobjects import Rois
+from qpmask.qpdata import read_qpdata
 
 
 def rois_of(tmp_path: Path, *rois: Roi) -> Rois:

@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 
 import qpmask.geojson.text as text_module
 from qpmask.errors import ObjectFileError
-from qpmask.geojson import NO_COLOR, GeometryType
 from qpmask.geojson.problems import told
 from qpmask.geojson.reader import ObjectsRead, read_objects, read_objects_bytes
-from qpmask.qpdata import ObjectKind
+from qpmask.imageobjects import NO_COLOR, GeometryType, ObjectKind
 
 SQUARE = [[0, 0], [10, 0], [10, 10], [0, 10], [0, 0]]
 ID = "abcdef01-0000-4000-8000-000000000001"

@@ -14,18 +14,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qpmask.errors import OptionsError
-from qpmask.geojson import (
+from qpmask.geojson import write
+from qpmask.geojson.write import WriteOptions, geojson_of
+from qpmask.imageobjects import (
     Geometries,
     GeometryType,
     Measurements,
     ObjectClass,
+    ObjectKind,
     ObjectTable,
     geometries,
     plain_objects,
-    write,
 )
-from qpmask.geojson.write import WriteOptions, geojson_of
-from qpmask.qpdata import ObjectKind
 
 
 def shapes_of(described: list[tuple[GeometryType, Any]]) -> Geometries:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from qpmask.geojson.objects import ObjectTable
 from qpmask.geojson.reader import read_objects_bytes
+from qpmask.imageobjects import ObjectTable
 
 SQUARE = [[0, 0], [10, 0], [10, 10], [0, 10], [0, 0]]
 TRIANGLE = [[0, 0], [5.25, 1], [3, 7.5], [0, 0]]

@@ -25,11 +25,12 @@ from qpmask import (
 )
 from qpmask.engines.qupath.datafilewriter import DataFile
 from qpmask.errors import EngineError, ImportRefusedError, NoSuchImageError, OptionsError
+from qpmask.imageobjects import ImageObjects
 from qpmask.intoqupath import job as job_module
 from qpmask.intoqupath import run as run_module
 from qpmask.intoqupath.options import MARK
 from qpmask.project import open_project
-from qpmask.qpdata import ImageObjects, read_qpdata
+from qpmask.qpdata import read_qpdata
 
 BY_QUPATH = pytest.param("qupath", marks=pytest.mark.qupath)
 BACKUPS = "qpmask-backups"

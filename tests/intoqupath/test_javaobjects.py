@@ -18,11 +18,11 @@ from intoqupath.import_samples import (
 )
 
 import qpmask.intoqupath.javaobjects as javaobjects
-from qpmask.geojson.objects import ObjectTable
+from qpmask.imageobjects import ImageObjects, ObjectKind, ObjectTable, RoiKind
 from qpmask.intoqupath.javabytes import utf
 from qpmask.intoqupath.javaobjects import object_streams
 from qpmask.intoqupath.objectids import with_ids
-from qpmask.qpdata import ImageObjects, ObjectKind, RoiKind, read_qpdata_bytes
+from qpmask.qpdata import read_qpdata_bytes
 
 
 def written(table: ObjectTable) -> list[ImageObjects]:

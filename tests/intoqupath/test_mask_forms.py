@@ -19,8 +19,9 @@ from qpmask import (
     import_objects,
     open_mask,
 )
+from qpmask.imageobjects import ObjectKind
 from qpmask.intoqupath import run as run_module
-from qpmask.qpdata import ObjectKind, read_qpdata
+from qpmask.qpdata import read_qpdata
 
 ENGINES = ["native", pytest.param("both", marks=pytest.mark.qupath)]
 NAMES = {i: f"Class {i}" for i in range(1, 6)}

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from intoqupath.import_samples import varied
 
-from qpmask.geojson.objects import NO_COLOR, ObjectTable
+from qpmask.imageobjects import NO_COLOR, ImageObjects, ObjectTable
 from qpmask.intoqupath.objectids import with_ids
 from qpmask.intoqupath.splice import new_data_file, splice
-from qpmask.qpdata import ImageObjects, read_qpdata_bytes
+from qpmask.qpdata import read_qpdata_bytes
 
 SAMPLES = sorted((ROOT / "tests" / "qpdata" / "data").glob("*.qpdata")) + sorted(
     DEMO.glob("data/*/data.qpdata")

@@ -8,8 +8,8 @@ import numpy as np
 
 from qpmask.engines.native.plane import Plane, PlaneOptions
 from qpmask.engines.native.shapes import Kind, Shapes
-from qpmask.geojson import GeometryType, ObjectTable
 from qpmask.geometry import Size
+from qpmask.imageobjects import GeometryType, ObjectTable
 
 
 def drawn(

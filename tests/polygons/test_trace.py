@@ -14,10 +14,9 @@ from polygons.drawing import drawn
 
 import qpmask
 from qpmask.errors import OptionsError, WrongTypeError
-from qpmask.geojson import GeometryType, ObjectTable
 from qpmask.geometry import Size
+from qpmask.imageobjects import GeometryType, ObjectKind, ObjectTable
 from qpmask.polygons import source
-from qpmask.qpdata import ObjectKind
 
 
 def rings_of(table: ObjectTable) -> list[list[list[tuple[int, int]]]]:

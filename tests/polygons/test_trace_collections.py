@@ -13,7 +13,7 @@ from polygons.drawing import drawn
 import qpmask
 from qpmask import MaskCollection
 from qpmask.geometry import Size
-from qpmask.qpdata import ObjectKind
+from qpmask.imageobjects import ObjectKind
 
 SHAPE = (700, 900)
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from qpmask.classes.names import class_name
-from qpmask.qpdata.names import stored_id
+from qpmask.imageobjects import stored_id
 
 PRIMITIVES = {"B": "b", "C": "H", "D": "d", "F": "f", "I": "i", "J": "q", "S": "h", "Z": "?"}
 END = object()

@@ -12,11 +12,11 @@ from unittest.mock import patch
 import numpy as np
 from qpdata.qpdata_by_hand import File
 
+from qpmask.imageobjects import NO_COLOR, ImageObjects, Outlines
 from qpmask.jit.arguments import Packed
-from qpmask.qpdata import ImageObjects, Outlines, parser
+from qpmask.qpdata import parser
 from qpmask.qpdata.kernel.datafile import parse
 from qpmask.qpdata.kernel.library import Stream
-from qpmask.qpdata.model import NO_COLOR
 from qpmask.qpdata.parser import Parser, TooFarBackError
 
 FOLDER = Path(__file__).parent / "data"
@@ -119,9 +119,9 @@ def columns(objects: ImageObjects) -> dict[str, object]:
     if (details := objects.details) is not None:
         found["ImageObjects.details"] = (
             details.color_argb.tobytes(),
-            details.offsets.tolist(),
-            [details.names[i] for i in details.name.tolist()],
-            details.value.tobytes(),
+            details.measurements.offsets.tolist(),
+            [details.measurements.names[i] for i in details.measurements.name.tolist()],
+            details.measurements.value.tobytes(),
             details.metadata,
         )
     return found
@@ -150,9 +150,10 @@ def told(objects: ImageObjects) -> object:
         items.append(repr((kind, parent, name, *others, *rois)))
     assert details is not None
     for i, color in enumerate(details.color_argb.tolist()):
-        which = slice(*details.offsets[i : i + 2])
-        names = [details.names[j] for j in details.name[which]]
-        pairs = list(zip(names, details.value[which].tolist(), strict=True))
+        measured = details.measurements
+        which = slice(*measured.offsets[i : i + 2])
+        names = [measured.names[j] for j in measured.name[which]]
+        pairs = list(zip(names, measured.value[which].tolist(), strict=True))
         argb = None if color == NO_COLOR else color
         items.append(repr((argb, pairs, details.metadata.get(i, {}))))
     return objects.version, objects.server, objects.image_type, items

@@ -16,8 +16,9 @@ from qpdata.qpdata_samples import SAMPLES, VARIED, checked, columns, parsed
 
 from qpmask.engines.base import takes_part
 from qpmask.engines.draworder import drawn_outlines, drawn_rois
+from qpmask.imageobjects import NO_OUTLINES, ImageObjects, Outlines, Rois
 from qpmask.options import OBJECTS
-from qpmask.qpdata import NO_OUTLINES, ImageObjects, Outlines, Rois, parser, read_qpdata
+from qpmask.qpdata import parser, read_qpdata
 from qpmask.qpdata.parser import Parser, TooFarBackError
 
 OF_RINGS = ("ring_offsets", "ring_first", "ring_size", "ring_kind", "ring_part", "ring_is_hole")

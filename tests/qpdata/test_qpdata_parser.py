@@ -212,8 +212,9 @@ def test_measurements() -> None:
     check_agreement(data, 400)
     details = parsed(data, details=True).details
     assert details is not None
-    assert np.diff(details.offsets)[:8].tolist() == [0, 1, 2, 3, 0, 0, 6, 7]
-    assert [details.names[i] for i in details.name[:6]] == [
+    measured = details.measurements
+    assert np.diff(measured.offsets)[:8].tolist() == [0, 1, 2, 3, 0, 0, 6, 7]
+    assert [measured.names[i] for i in measured.name[:6]] == [
         "name 0", "name 0", "name 1", "name 0", "name 1", "name 2"
     ]  # fmt: skip
 
@@ -246,7 +247,8 @@ def test_names_that_were_in_something_else_before() -> None:
     check_agreement(data, 3)
     details = parsed(data, details=True).details
     assert details is not None
-    assert (details.names, details.value.tolist()) == (("a", "b"), [1, 0.5, 2, 0.5])
+    measured = details.measurements
+    assert (measured.names, measured.value.tolist()) == (("a", "b"), [1, 0.5, 2, 0.5])
 
 
 def test_metadata_and_measurements_behind_an_id() -> None:
@@ -289,7 +291,8 @@ def test_lists_of_measurements_of_other_forms() -> None:
     check_agreement(data, 3)
     details = parsed(data, details=True).details
     assert details is not None
-    assert (details.names, details.value.tolist()) == (("a", "b"), [0, 0.5, 1, 0.5, 2, 0.5])
+    measured = details.measurements
+    assert (measured.names, measured.value.tolist()) == (("a", "b"), [0, 0.5, 1, 0.5, 2, 0.5])
 
 
 def nested(writer: QuPathWriter, i: int) -> None:

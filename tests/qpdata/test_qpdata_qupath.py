@@ -14,7 +14,8 @@ from qpdata.qpdata_reference import Reference
 from qpdata.qpdata_samples import EMPTY, SAMPLES, VARIED
 from qpdata.qpdata_varied import make_samples, write_varied
 
-from qpmask.qpdata import ImageObjects, RoiKind, read_qpdata
+from qpmask.imageobjects import ImageObjects, RoiKind
+from qpmask.qpdata import read_qpdata
 
 pytestmark = pytest.mark.qupath
 LIVER = Path(__file__).resolve().parents[3] / "shared" / "real" / "liver-0.7.0"

@@ -18,7 +18,8 @@ from qpmask.errors import (
     TruncatedDataError,
     UnsupportedDataError,
 )
-from qpmask.qpdata import ObjectKind, RingKind, RoiKind, read_qpdata, read_qpdata_bytes
+from qpmask.imageobjects import ObjectKind, RingKind, RoiKind
+from qpmask.qpdata import read_qpdata, read_qpdata_bytes
 from qpmask.qpdata.kernel.library import MAX_LEVELS
 
 ID = "01234567-89ab-cdef-0123-456789abcdef"

@@ -24,7 +24,8 @@ from qpdata.qpdata_samples import (
 )
 
 from qpmask.errors import CorruptDataError, TruncatedDataError, UnsupportedDataError
-from qpmask.qpdata import ImageObjects, ObjectKind, RoiKind, read_qpdata, read_qpdata_bytes
+from qpmask.imageobjects import ImageObjects, ObjectKind, RoiKind
+from qpmask.qpdata import read_qpdata, read_qpdata_bytes
 from qpmask.qpdata.parser import TooFarBackError
 
 SELDOM = 8  # how seldom damage is read by what is slow

@@ -13,7 +13,7 @@ from qpdata.qpdata_builder import Obj, Roi, data_file
 from qpdata.qpdata_samples import checked, parsed
 
 from qpmask.errors import CorruptDataError
-from qpmask.qpdata import ImageObjects, Rois
+from qpmask.imageobjects import ImageObjects, Rois
 from qpmask.qpdata.kernel.wkb import MAX_DEPTH
 
 ORDERS = (">", "<")

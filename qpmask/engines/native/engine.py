@@ -13,8 +13,8 @@ from qpmask.common.machine import give_memory_back
 from qpmask.engines.base import Engine, EngineInfo, Rendering, RenderJob, Sight, Watch
 from qpmask.engines.native.library import LIBRARY
 from qpmask.errors import UnsupportedByEngineError
-from qpmask.qpdata import NO_OUTLINES, read_qpdata
-from qpmask.qpdata.kernel.wkb import MULTI_POLYGON
+from qpmask.imageobjects import NO_OUTLINES, GeometryType
+from qpmask.qpdata import read_qpdata
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from qpmask.engines.draworder import Drawn
     from qpmask.engines.native.plane import Plane
     from qpmask.engines.native.seenobjects import Watcher
+    from qpmask.imageobjects import Rois
     from qpmask.ometiff.layout import Tiles
-    from qpmask.qpdata import Rois
 
 _MANY_OBJECTS = 50_000
 
@@ -223,7 +223,8 @@ class _NativeRendering(Rendering):
         thin = is_thin(job.render.line_thickness, job.downsample)
         if thin and job.render.boundary_label is None:
             return
-        rows = scene.drawn.row[scene.rois.geometry_type[scene.drawn.roi] == MULTI_POLYGON]
+        types = scene.rois.geometry_type[scene.drawn.roi]
+        rows = scene.drawn.row[types == GeometryType.MULTI_POLYGON]
         if len(rows):
             raise UnsupportedByEngineError(
                 f"{self._describe(int(rows[0]))} of {job.entry.label} has several parts, whose "

@@ -19,8 +19,8 @@ from qpmask.engines.base import CoveredShare, Sight
 from qpmask.engines.draworder import Drawn, areas
 from qpmask.engines.native.plane import Plane
 from qpmask.geometry import Size
+from qpmask.imageobjects import Rois
 from qpmask.ometiff.runs import TileRuns
-from qpmask.qpdata import Rois
 
 _MOST_AT_ONCE = 65535
 _MOST_ROUNDS = 64

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from qpmask.engines.draworder import Drawn
 from qpmask.engines.native.shapes import Kind, Shapes
 from qpmask.errors import UnsupportedByEngineError
-from qpmask.qpdata import ImageObjects, RoiKind, Rois
+from qpmask.imageobjects import ImageObjects, RoiKind, Rois
 
 _GEOMETRY_COLLECTION = 7
 

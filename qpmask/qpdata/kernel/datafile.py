@@ -7,6 +7,7 @@ happen or do not: wherever the parser stops, it goes on there.
 
 from __future__ import annotations
 
+from qpmask.imageobjects.kinds import RoiKind
 from qpmask.jit import kernel
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import I64, LIBRARY, Columns, Stream
@@ -47,7 +48,7 @@ def _ring(stream: Stream, columns: Columns, frame: I64, role: int) -> int:
     if role == k.WKB:
         frame[k.EXTRA] = ALL_READ
         return add_geometry(stream, columns, roi)
-    if columns.roi_kind[roi] == k.AREA:  # its arrays were opened
+    if columns.roi_kind[roi] == RoiKind.AREA:  # its arrays were opened
         is_read = frame[k.EXTRA] & (1 if role == k.X else 2) and not stream.n[k.BY_REFERENCE]
         return 0 if is_read else k.NO_COORDINATES
     frame[k.EXTRA] |= 1 if role == k.X else 2

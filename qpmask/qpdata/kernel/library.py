@@ -10,7 +10,9 @@ _MODULES = (
     "library", "stream", "classes", "wkb", "rois", "metadata", "measured", "objects", "values",
     "datafile",
 )  # fmt: skip
-LIBRARY = jit.Library("qpdata", [f"{__package__}.{name}" for name in _MODULES])
+LIBRARY = jit.Library(
+    "qpdata", ["qpmask.imageobjects.kinds", *(f"{__package__}.{name}" for name in _MODULES)]
+)
 
 # --------------------------------------------------------- codes of the stream
 
@@ -92,8 +94,6 @@ NAMES_LIST, PAIRS_LIST, A_FILE = range(13, 16)
 """Forms of classes, and of values that are open: there PLAIN is what nothing is taken of."""
 HAS_ROI, IS_ROOT, IS_CELL, IS_CORE = 1, 2, 4, 8
 """Flags of a class of objects."""
-RECTANGLE, LINE, POLYLINE, POINTS, GEOMETRY, AREA = 1, 3, 4, 5, 6, 7
-"""Some of :class:`~qpmask.qpdata.model.RoiKind`."""
 
 # --------------------------------------- columns of frames, which are the values that are open
 
@@ -110,7 +110,6 @@ N_FIELDS, N_CHILDREN, PROBABILITY, MISSING, OBJECT_END = range(37, 42)
 """Roles. Nothing is taken; all was read; see ``steps``; values of a file, of an object in their
 sequence, of its metadata, of classes, ROIs and measurements. The last line: raw, and the end."""
 
-NO_COLOR: Final = 1 << 40
 MAX_DEPTH: Final = 1000
 """Levels of objects inside objects. Java's own writer recurses and does not get this far."""
 MAX_LEVELS: Final = 10_000
@@ -162,7 +161,7 @@ class Stream(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """What is filled; see :mod:`qpmask.qpdata.model`.
+    """What is filled; see :mod:`qpmask.imageobjects`.
 
     ``path_classes`` holds name (a text), colour (-1 for none, else 32 bits), parent, and one more
     than its place in ``used_classes``; ``metadata`` object, key and value (texts, negative for

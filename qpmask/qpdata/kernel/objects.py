@@ -11,6 +11,7 @@ QuPath 0.2 to 0.7); each of these is a role, and each says which comes next::
 
 from __future__ import annotations
 
+from qpmask.imageobjects.kinds import NO_COLOR
 from qpmask.jit import kernel
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import I64, Columns, Stream
@@ -29,7 +30,7 @@ def new_object(n: I64, columns: Columns, kind: int, parent: int) -> int:
         if number >= len(columns.color):
             return full(n, k.DETAILED, 1)
         n[k.DETAILED] = number + 1
-        columns.color[number] = k.NO_COLOR
+        columns.color[number] = NO_COLOR
         columns.name_list[number] = -1
         columns.single[number] = 0
     for i in range(ID_BYTES):

@@ -10,11 +10,12 @@ from typing import Final
 
 import numpy as np
 
+from qpmask.imageobjects.kinds import RingKind, RoiKind
 from qpmask.jit import kernel
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import I64, Columns, Stream
 from qpmask.qpdata.kernel.stream import full, i8, signed, u4
-from qpmask.qpdata.kernel.wkb import LINE_STRING, POINT, POLYGON, geometry, new_ring
+from qpmask.qpdata.kernel.wkb import geometry, new_ring
 
 ALL_READ: Final = 3
 """Both axes, or all there is: in ``EXTRA`` of a ROI."""
@@ -33,7 +34,7 @@ def new_roi(stream: Stream, columns: Columns, pos: int, row: int) -> int:
     columns.c[roi] = signed(u4(data, pos + places[0]))
     columns.z[roi] = signed(u4(data, pos + places[1]))
     columns.t[roi] = signed(u4(data, pos + places[2]))
-    if k.RECTANGLE <= columns.roi_kind[roi] <= k.LINE:
+    if RoiKind.RECTANGLE <= columns.roi_kind[roi] <= RoiKind.LINE:
         box = n[k.BOXES]
         if places[3] < 0:
             return k.NO_BOX
@@ -58,7 +59,7 @@ def finish_roi(n: I64, columns: Columns, roi: int) -> None:
     for ring in range(columns.ring_offsets[roi], n[k.RINGS]):
         first = 2 * columns.ring_first[ring]
         for i in range(first, first + 2 * columns.ring_size[ring]):
-            if columns.roi_kind[roi] == k.GEOMETRY:
+            if columns.roi_kind[roi] == RoiKind.GEOMETRY:
                 is_nan = columns.vertices64[i] & 0x7FFFFFFFFFFFFFFF > 0x7FF0000000000000
             else:
                 is_nan = columns.vertices32[i] & 0x7FFFFFFF > 0x7F800000
@@ -73,7 +74,7 @@ def finish_roi(n: I64, columns: Columns, roi: int) -> None:
 @kernel
 def was_dropped(columns: Columns, roi: int) -> bool:
     """Whether the rings of a ROI were let go of."""
-    if columns.is_empty[roi] or k.RECTANGLE <= columns.roi_kind[roi] <= k.LINE:
+    if columns.is_empty[roi] or RoiKind.RECTANGLE <= columns.roi_kind[roi] <= RoiKind.LINE:
         return False
     return bool(columns.ring_offsets[roi + 1] == columns.ring_offsets[roi])
 
@@ -84,7 +85,7 @@ def drop_outline(n: I64, columns: Columns, roi: int) -> None:
     first, end = columns.ring_offsets[roi], columns.ring_offsets[roi + 1]
     if first == end:
         return
-    in_64 = columns.roi_kind[roi] == k.GEOMETRY
+    in_64 = columns.roi_kind[roi] == RoiKind.GEOMETRY
     start, last = columns.ring_first[first], end - 1
     size = columns.ring_first[last] + columns.ring_size[last] - start
     if in_64:
@@ -96,7 +97,7 @@ def drop_outline(n: I64, columns: Columns, roi: int) -> None:
     n[k.VERTICES64 if in_64 else k.VERTICES32] -= size
     for ring in range(end, n[k.RINGS]):
         to = ring - (end - first)
-        is_moved = (columns.roi_kind[roi + 1] == k.GEOMETRY) == in_64
+        is_moved = (columns.roi_kind[roi + 1] == RoiKind.GEOMETRY) == in_64
         columns.ring_first[to] = columns.ring_first[ring] - (size if is_moved else 0)
         columns.ring_size[to] = columns.ring_size[ring]
         columns.ring_kind[to] = columns.ring_kind[ring]
@@ -119,7 +120,11 @@ def add_axis(stream: Stream, columns: Columns, axis: int, roi: int, part: int) -
     n_items = u4(stream.data, pos)
     if axis == 0:
         kind = columns.roi_kind[roi]
-        ring_kind = LINE_STRING if kind == k.POLYLINE else POINT if kind == k.POINTS else POLYGON
+        ring_kind = RingKind.POLYGON
+        if kind == RoiKind.POLYLINE:
+            ring_kind = RingKind.LINE
+        elif kind == RoiKind.POINTS:
+            ring_kind = RingKind.POINT
         ring = new_ring(n, columns, k.VERTICES32, ring_kind, part, n_items)
         if ring < 0:
             return ring

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from qpmask.imageobjects.kinds import RoiKind
 from qpmask.jit import kernel
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel import stream as s
@@ -86,7 +87,7 @@ def _begin_array(stream: Stream, parent: I64, pos: int, row: int) -> int:
         n[k.N_KEYS] = n_items
         if parent[k.EXTRA] > 1:
             return k.ODD_METADATA
-    elif role in (k.X, k.Y) and stream.classes[parent[k.FIRST], k.KIND] == k.AREA:
+    elif role in (k.X, k.Y) and stream.classes[parent[k.FIRST], k.KIND] == RoiKind.AREA:
         item_role = k.RING_X if role == k.X else k.RING_Y
         if role == k.Y and n_items != parent[k.LEFT]:
             return k.UNEQUAL_AXES
@@ -146,7 +147,7 @@ def _begin(stream: Stream, columns: Columns, parent: I64, pos: int) -> int:
         form = its_form
         out = new_roi(stream, columns, pos, row)
         entry = k.ROI_NUMBER | out << 4
-        extra = ALL_READ if k.RECTANGLE <= classes[row, k.KIND] <= k.LINE else 0
+        extra = ALL_READ if RoiKind.RECTANGLE <= classes[row, k.KIND] <= RoiKind.LINE else 0
     elif its_form == k.A_PATH_CLASS:
         form = its_form
         out = new_path_class(n, columns)

@@ -11,18 +11,11 @@ from typing import Final
 
 import numpy as np
 
+from qpmask.imageobjects.kinds import GeometryType
 from qpmask.jit import kernel
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import I64, U8, Columns, Stream
 from qpmask.qpdata.kernel.stream import full, i8, u4
-
-POINT: Final = 1
-LINE_STRING: Final = 2
-POLYGON: Final = 3
-MULTI_POINT: Final = 4
-MULTI_LINE_STRING: Final = 5
-MULTI_POLYGON: Final = 6
-GEOMETRY_COLLECTION: Final = 7
 
 #: Levels of collections inside collections.
 MAX_DEPTH: Final = 32
@@ -77,7 +70,7 @@ def _head(data: U8, pos: int, end: int, found: I64) -> int:
         pos += 4  # the number of a coordinate system
     code &= 0x1FFFFFFF
     kind, extra = code % 1000, code // 1000
-    if kind < POINT or kind > GEOMETRY_COLLECTION or extra > 3:
+    if kind < GeometryType.POINT or kind > GeometryType.COLLECTION or extra > 3:
         return k.WKB_TYPE
     if extra:
         n_ordinates = max(n_ordinates, 4 if extra == 3 else 3)
@@ -91,31 +84,31 @@ def _rings_of(stream: Stream, columns: Columns, pos: int, end: int, head: I64, p
     data, n = stream.data, stream.n
     order, kind, step = head[0], head[1], head[2]
     n_rings = 1
-    if kind == POLYGON:
+    if kind == GeometryType.POLYGON:
         if pos + 4 > end:
             return k.WKB_ENDS
         n_rings = _number(data, pos, order)
         pos += 4
     for i in range(n_rings):
         n_points = 1
-        if kind != POINT:
+        if kind != GeometryType.POINT:
             if pos + 4 > end:
                 return k.WKB_ENDS
             n_points = _number(data, pos, order)
             pos += 4
-        if pos + n_points * (21 if kind == MULTI_POINT else step) > end:
+        if pos + n_points * (21 if kind == GeometryType.MULTI_POINT else step) > end:
             return k.WKB_ENDS
-        ring_kind = POINT if kind == MULTI_POINT else kind
+        ring_kind = GeometryType.POINT if kind == GeometryType.MULTI_POINT else kind
         ring = new_ring(n, columns, k.VERTICES64, ring_kind, part, n_points)
         if ring < 0:
             return ring
         columns.ring_is_hole[ring] = 1 if i > 0 else 0
         for _ in range(n_points):
-            if kind == MULTI_POINT:
+            if kind == GeometryType.MULTI_POINT:
                 pos = _head(data, pos, end, head)
                 if pos < 0:
                     return pos
-                if head[1] != POINT:
+                if head[1] != GeometryType.POINT:
                     return k.WKB_MEMBER
                 order, step = head[0], head[2]
                 if pos + step > end:
@@ -141,7 +134,7 @@ def geometry(stream: Stream, columns: Columns, pos: int, end: int) -> int:
     part = 0
     while True:
         kind = head[1]
-        if kind <= MULTI_POINT:
+        if kind <= GeometryType.MULTI_POINT:
             pos = _rings_of(stream, columns, pos, end, head, part)
             part += 1
         elif depth >= MAX_DEPTH:
@@ -167,5 +160,5 @@ def geometry(stream: Stream, columns: Columns, pos: int, end: int) -> int:
             return pos
         parent = collections[depth - 1, 0]
         # A MultiLineString holds lines, a MultiPolygon polygons, a collection anything.
-        if parent != GEOMETRY_COLLECTION and head[1] != parent - 3:
+        if parent != GeometryType.COLLECTION and head[1] != parent - 3:
             return k.WKB_MEMBER

@@ -1,171 +1,21 @@
-"""Objects of an image as columns: what GeoJSON says of them, and QuPath knows.
+"""Objects as GeoJSON says them, whatever they come from or go to, in columns.
 
-One entry an object, a geometry, a part, a ring, a vertex; no Python object a vertex. What is read
-from GeoJSON, traced from a mask, or taken from a data file becomes an :class:`ObjectTable`; what
-is written as GeoJSON or Parquet, or put into a project, is made of one.
-
-Coordinates are (x, y) in px0, the pixels of the image at full resolution.
+What is read from GeoJSON, traced from a mask, or made of a data file becomes an
+:class:`ObjectTable`; what is written as GeoJSON or Parquet, or put into a project, is made of one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.qpdata import ObjectKind
-
-NO_COLOR: Final = 1 << 40
-"""In a column of packed colours: none."""
-
-
-class GeometryType(IntEnum):
-    """What a geometry is; the numbers are those of well-known binary, 0 is no geometry."""
-
-    NONE = 0
-    POINT = 1
-    LINE = 2
-    POLYGON = 3
-    MULTI_POINT = 4
-    MULTI_LINE = 5
-    MULTI_POLYGON = 6
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Geometries:
-    """Geometries, nested as in GeoJSON: geometry -> parts -> rings -> vertices.
-
-    A part of a polygon is its outer ring and then its holes. A part of a line is one ring, the
-    line. All points of a (multi)point are one ring of one part.
-
-    Attributes
-    ----------
-    type : ndarray of uint8, shape (n,)
-        :class:`GeometryType`.
-    is_ellipse : ndarray of bool, shape (n,)
-        Whether QuPath has an ellipse there: that within the bounds of the polygon.
-    c, z, t : ndarray of int32, shape (n,)
-        Channel (-1 for all), slice of the z-stack and time point.
-    part_offsets : ndarray of int64, shape (n + 1,)
-        First part of each geometry.
-    ring_offsets : ndarray of int64, shape (n_parts + 1,)
-        First ring of each part.
-    vertex_offsets : ndarray of int64, shape (n_rings + 1,)
-        First vertex of each ring.
-    xy_px0 : ndarray of int32, float32 or float64, shape (n_vertices, 2)
-        Vertices. Rings of polygons are closed: their last vertex repeats the first one.
-    """
-
-    type: NDArray[np.uint8]
-    is_ellipse: NDArray[np.bool_]
-    c: NDArray[np.int32]
-    z: NDArray[np.int32]
-    t: NDArray[np.int32]
-    part_offsets: NDArray[np.int64]
-    ring_offsets: NDArray[np.int64]
-    vertex_offsets: NDArray[np.int64]
-    xy_px0: NDArray[Any]
-
-    def __len__(self) -> int:
-        return len(self.type)
-
-    def __repr__(self) -> str:
-        return f"<Geometries: {len(self):,} of {len(self.xy_px0):,} vertices>"
-
-    @property
-    def first_vertex(self) -> NDArray[np.int64]:
-        """First vertex of each geometry, and the end of the last one; shape (n + 1,)."""
-        firsts: NDArray[np.int64] = self.vertex_offsets[self.ring_offsets[self.part_offsets]]
-        return firsts
-
-    def rings(self, geometry: int) -> list[list[NDArray[Any]]]:
-        """The rings of each part of a geometry, as views of shape (n, 2)."""
-        first, end = self.part_offsets[geometry : geometry + 2]
-        v = self.vertex_offsets
-        return [
-            [self.xy_px0[v[r] : v[r + 1]] for r in range(*self.ring_offsets[p : p + 2])]
-            for p in range(first, end)
-        ]
-
-
-def geometries(
-    type: NDArray[np.uint8],
-    part_offsets: NDArray[np.int64],
-    ring_offsets: NDArray[np.int64],
-    vertex_offsets: NDArray[np.int64],
-    xy_px0: NDArray[Any],
-) -> Geometries:
-    """Geometries on the default plane (all channels, slice 0, time point 0), none an ellipse."""
-    n = len(type)
-    zeros = np.zeros(n, np.int32)
-    return Geometries(
-        type=type,
-        is_ellipse=np.zeros(n, np.bool_),
-        c=np.full(n, -1, np.int32),
-        z=zeros,
-        t=zeros,
-        part_offsets=part_offsets,
-        ring_offsets=ring_offsets,
-        vertex_offsets=vertex_offsets,
-        xy_px0=xy_px0,
-    )
-
-
-@dataclass(frozen=True)
-class ObjectClass:
-    """A classification.
-
-    Attributes
-    ----------
-    name : str
-        Full name in QuPath's form; the parts of a derived class as in ``Tumor: Positive``.
-    color_argb : int or None
-        Packed colour as Java's signed int, or None.
-    """
-
-    name: str
-    color_argb: int | None = None
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Measurements:
-    """Numbers that objects carry.
-
-    Attributes
-    ----------
-    names : tuple of str
-        What is measured.
-    offsets : ndarray of int64, shape (n_objects + 1,)
-        First measurement of each object.
-    name : ndarray of int32, shape (n_measurements,)
-        Number in ``names``.
-    value : ndarray of float64, shape (n_measurements,)
-        The number; may be NaN or infinite.
-    """
-
-    names: tuple[str, ...]
-    offsets: NDArray[np.int64]
-    name: NDArray[np.int32]
-    value: NDArray[np.float64]
-
-    def __repr__(self) -> str:
-        return f"<Measurements: {len(self.value):,} of {len(self.names):,} names>"
-
-    def of(self, index: int) -> dict[str, float]:
-        """Those of an object, by name."""
-        part = slice(*self.offsets[index : index + 2])
-        names = [self.names[i] for i in self.name[part].tolist()]
-        return dict(zip(names, self.value[part].tolist(), strict=True))
-
-
-def no_measurements(n_objects: int) -> Measurements:
-    """Of objects without any."""
-    none = np.zeros(0, np.int32), np.zeros(0, np.float64)
-    return Measurements((), np.zeros(n_objects + 1, np.int64), *none)
+from qpmask.imageobjects.attributes import Measurements, ObjectClass, no_measurements
+from qpmask.imageobjects.geometries import Geometries, joined_geometries
+from qpmask.imageobjects.kinds import NO_COLOR, ObjectKind
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -175,7 +25,7 @@ class ObjectTable:
     Attributes
     ----------
     kind : ndarray of uint8, shape (n,)
-        :class:`~qpmask.qpdata.ObjectKind`.
+        :class:`~.kinds.ObjectKind`.
     geometry : ndarray of int32, shape (n,)
         Number of its ROI in ``geometries``, -1 for none.
     nucleus : ndarray of int32, shape (n,)
@@ -353,23 +203,3 @@ def joined_tables(tables: Sequence[ObjectTable]) -> ObjectTable:
 
 _NUMBERS: Final = ("class_index", "parent", "geometry", "nucleus")
 _PLAIN: Final = ("kind", "ids", "color_argb", "locked", "missing")
-
-
-def joined_geometries(many: Sequence[Geometries]) -> Geometries:
-    """All geometries, one behind the other."""
-    if len(many) == 1:
-        return many[0]
-    made: dict[str, Any] = {
-        name: np.concatenate([getattr(one, name) for one in many])
-        for name in ("type", "is_ellipse", "c", "z", "t", "xy_px0")
-    }
-    for name in ("part_offsets", "ring_offsets", "vertex_offsets"):
-        made[name] = _joined_offsets([getattr(one, name) for one in many])
-    return Geometries(**made)
-
-
-def _joined_offsets(many: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    counts = np.concatenate([np.diff(offsets) for offsets in many])
-    offsets = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(counts, out=offsets[1:])
-    return offsets

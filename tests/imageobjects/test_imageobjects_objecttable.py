@@ -1,14 +1,14 @@
 import numpy as np
 
-from qpmask.geojson import (
+from qpmask.imageobjects import (
     GeometryType,
     Measurements,
     ObjectClass,
+    ObjectKind,
     ObjectTable,
     geometries,
     plain_objects,
 )
-from qpmask.qpdata import ObjectKind
 
 
 def squares(n: int) -> ObjectTable:
