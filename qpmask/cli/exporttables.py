@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from qpmask.classes import class_names
+from qpmask.cli.advice import faster_way
 from qpmask.cli.console import (
     class_text,
     count_of,
@@ -199,6 +200,9 @@ def show_report(
             + Text(f"{sum(r.ok for r in report)} of {len(report)} masks are done; "
                    "the same command goes on from there.")
         )  # fmt: skip
+    advice = faster_way(report)
+    if advice is not None and advice not in said and not quiet:
+        errors.print(advice)
 
 
 _MAX_REASONS = 5  # why masks were made again, one a line

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +24,13 @@ from qpmask.options import (
     PROGRAMS_WITH_MASKS,
     UNKNOWN_POLICIES,
 )
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from qpmask.events import Event, Listener
+    from qpmask.report import Report
 
 
 class _Export(click.Command):
@@ -161,10 +170,6 @@ def command(
     """
     exits.set_up_logging(verbose)
     from qpmask.classes import load_preset
-    from qpmask.cli.advice import faster_way
-    from qpmask.cli.console import error_console
-    from qpmask.cli.exporttables import show_plan, show_report
-    from qpmask.cli.progress import Display
     from qpmask.export.run import export_masks, plan_export
     from qpmask.options import export_options
 
@@ -181,6 +186,8 @@ def command(
     values["boundary_label"] = values.pop("boundary")
     options = export_options(**values)
     if dry_run:
+        from qpmask.cli.exporttables import show_plan
+
         found = plan_export(project, out, chosen, options)
         show_plan(found, as_json=as_json)
         return exits.FAILED if any(p.error for p in found.images) else exits.OK
@@ -193,17 +200,34 @@ def command(
             lambda: plan_export_run(project, out, chosen, options), plan, dask,
             as_json=as_json, quiet=quiet,
         )  # fmt: skip
-    with Display(quiet=quiet or as_json) as display, stop_signals() as (stop, begun):
+    report, said = _run(
+        partial(export_masks, project, out, chosen, options), shown=not (quiet or as_json)
+    )
+    if as_json or not (quiet and report.ok):
+        from qpmask.cli.exporttables import show_report
 
-        def listen(event: Any) -> None:
-            begun.set()
-            display(event)
-
-        report = export_masks(project, out, chosen, options, listen, stop)
-    show_report(report, as_json=as_json, quiet=quiet, said=display.said)
-    advice = faster_way(report)
-    if advice is not None and advice not in display.said and not (quiet or as_json):
-        error_console().print(advice)
+        show_report(report, as_json=as_json, quiet=quiet, said=said)
     if report.interrupted:
         return exits.INTERRUPTED
     return exits.OK if report.ok else exits.FAILED
+
+
+def _run(
+    export: Callable[[Listener, threading.Event], Report], *, shown: bool
+) -> tuple[Report, tuple[str, ...]]:
+    """Export, and show how it goes on; the report, and the warnings that were shown."""
+    with ExitStack() as stack:
+        display = None
+        if shown:
+            from qpmask.cli.progress import Display
+
+            display = stack.enter_context(Display())
+        stop, begun = stack.enter_context(stop_signals())
+
+        def listen(event: Event) -> None:
+            begun.set()
+            if display is not None:
+                display(event)
+
+        report = export(listen, stop)
+    return report, () if display is None else display.said
