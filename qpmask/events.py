@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from qpmask.common.words import images_text
 
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 Phase = Literal["reading", "drawing", "checking", "verifying", "counting"]
 
 
-@dataclass(frozen=True)
-class RunStarted:
+class RunStarted(NamedTuple):
     """The plan is made; nothing has been written yet."""
 
     plan: Plan
@@ -32,8 +30,7 @@ class RunStarted:
         return f"RunStarted({images_text(len(self.plan.images))} of {self.plan.project.path})"
 
 
-@dataclass(frozen=True)
-class EngineStarting:
+class EngineStarting(NamedTuple):
     """The engine is being started (for QuPath: its JVM).
 
     ``compiles`` says that parts of qpmask are compiled first, once on a machine, which takes up to
@@ -44,15 +41,13 @@ class EngineStarting:
     compiles: bool = False
 
 
-@dataclass(frozen=True)
-class EngineReady:
+class EngineReady(NamedTuple):
     """The engine has started; ``description`` names it and its versions."""
 
     description: str
 
 
-@dataclass(frozen=True)
-class ImageStarted:
+class ImageStarted(NamedTuple):
     """Work on one image begins."""
 
     entry_id: str
@@ -61,8 +56,7 @@ class ImageStarted:
     n_tiles: int
 
 
-@dataclass(frozen=True)
-class PhaseStarted:
+class PhaseStarted(NamedTuple):
     """An image enters a phase.
 
     ``reading`` its objects, ``drawing`` tiles and writing them, ``checking`` the file,
@@ -75,24 +69,21 @@ class PhaseStarted:
     n_tiles: int
 
 
-@dataclass(frozen=True)
-class TilesDone:
+class TilesDone(NamedTuple):
     """Tiles of the image's present phase that are done so far, as the engine itself counts."""
 
     entry_id: str
     done: int
 
 
-@dataclass(frozen=True)
-class JvmMemory:
+class JvmMemory(NamedTuple):
     """Java heap of one process, in bytes."""
 
     used_bytes: int
     max_bytes: int
 
 
-@dataclass(frozen=True)
-class ImageFinished:
+class ImageFinished(NamedTuple):
     """Work on one image has ended, well or not."""
 
     record: ImageRecord
@@ -101,8 +92,7 @@ class ImageFinished:
         return f"ImageFinished({self.record.image!r}, {self.record.status!r})"
 
 
-@dataclass(frozen=True)
-class RunFinished:
+class RunFinished(NamedTuple):
     """The run has ended; the report is written."""
 
     report: Report
@@ -129,8 +119,7 @@ Listener = Callable[[Event], None]
 # -- of batches (patches, features, objects): an item is known by its key ----------------------
 
 
-@dataclass(frozen=True)
-class BatchStarted:
+class BatchStarted(NamedTuple):
     """Items are about to be worked on.
 
     Attributes
@@ -151,23 +140,20 @@ class BatchStarted:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class BatchWarning:
+class BatchWarning(NamedTuple):
     """What people should know while it goes on."""
 
     text: str
 
 
-@dataclass(frozen=True)
-class ItemStarted:
+class ItemStarted(NamedTuple):
     """Work on an item begins."""
 
     key: str
     name: str
 
 
-@dataclass(frozen=True)
-class StepsStarted:
+class StepsStarted(NamedTuple):
     """An item enters a phase of so many steps; 0 where they are not counted."""
 
     key: str
@@ -175,16 +161,14 @@ class StepsStarted:
     n_steps: int = 0
 
 
-@dataclass(frozen=True)
-class StepsDone:
+class StepsDone(NamedTuple):
     """Steps of the item's present phase that are done."""
 
     key: str
     done: int
 
 
-@dataclass(frozen=True)
-class ItemFinished:
+class ItemFinished(NamedTuple):
     """Work on an item has ended; ``summary`` says with what, in a few words."""
 
     key: str

@@ -22,10 +22,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Size:
+class Size(NamedTuple):
     """Width and height of an image or a level, in its own pixels."""
 
     width_px: int
@@ -55,8 +55,7 @@ class Size:
         return Size((self.width_px + 1) // 2, (self.height_px + 1) // 2)
 
 
-@dataclass(frozen=True)
-class PixelSize:
+class PixelSize(NamedTuple):
     """Width and height of a pixel, in micrometres."""
 
     width_um: float
@@ -77,8 +76,7 @@ class PixelSize:
         return PixelSize(self.width_um * factor, self.height_um * factor)
 
 
-@dataclass(frozen=True)
-class Bounds:
+class Bounds(NamedTuple):
     """A rectangle of whole pixels, such as the part of a slide that was scanned.
 
     Attributes
@@ -94,8 +92,7 @@ class Bounds:
     size: Size
 
 
-@dataclass(frozen=True)
-class Affine:
+class Affine(NamedTuple):
     """Leads from one frame to another: (a x + b y + c, d x + e y + f).
 
     Points are continuous: pixel (i, j) covers x from i to i + 1 and y from j to j + 1, so the
