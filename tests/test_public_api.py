@@ -98,6 +98,13 @@ def test_commands_that_need_no_java_load_none(tmp_path: Path, args: list[object]
     assert not loaded_by(code, *args) & JAVA
 
 
+def test_a_quiet_export_loads_what_it_needs(tmp_path: Path) -> None:
+    args = ["export", TINY, "-o", tmp_path, "--images", "squares*", "--unknown", "ignore"]
+    found = loaded_by(CLI, *args, "--engine", "native", "--quiet")
+    assert found >= {"numpy", "llvmlite"} and list(tmp_path.glob("*.ome.tif"))
+    assert not found & (JAVA | {"rich", "numba", "yaml", "asyncio", "multiprocessing"})
+
+
 def test_what_is_printed_of_a_project_a_plan_and_a_report_is_short(tmp_path: Path) -> None:
     project = qpmask.open_project(TINY)
     plan = qpmask.plan_export(project, options=qpmask.export_options(unknown="ignore"))
