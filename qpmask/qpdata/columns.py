@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +19,10 @@ from qpmask.imageobjects import (
     stored_id,
 )
 from qpmask.qpdata.kernel import library as k
-from qpmask.qpdata.names import MAX_CLASS_PARTS
 from qpmask.qpdata.texts import Texts
 
 Arrays = dict[str, npt.NDArray[Any]]
+_MAX_CLASS_PARTS: Final = 100  # levels of derived classes
 
 
 def image_objects(
@@ -95,7 +95,7 @@ def _classes(arrays: Arrays, texts: Texts) -> tuple[tuple[ObjectClass, ...], npt
                 parts.append(texts[name])
             elif parent >= 0:
                 raise ValueError("a class has no name")
-            if len(parts) > MAX_CLASS_PARTS:
+            if len(parts) > _MAX_CLASS_PARTS:
                 raise ValueError("a class is derived from itself")
             link = parent
         full_name = class_name(":".join(reversed(parts)))

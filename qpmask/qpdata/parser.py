@@ -6,13 +6,19 @@ what is missing is brought, and it goes on there. What is wrong becomes an error
 
 from __future__ import annotations
 
+import re
 from io import RawIOBase
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from qpmask.errors import DataFileError
+from qpmask.errors import (
+    CorruptDataError,
+    DataFileError,
+    TruncatedDataError,
+    UnsupportedDataError,
+)  # fmt: skip
 from qpmask.imageobjects import ImageObjects, Outlines
 from qpmask.jit import packed
 from qpmask.jit.arguments import types_of
@@ -20,22 +26,31 @@ from qpmask.qpdata.classforms import NO_CLASSES, ClassDescError, text_at
 from qpmask.qpdata.columns import image_objects
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.datafile import parse
-from qpmask.qpdata.messages import Faults
-from qpmask.qpdata.names import VERSIONS, version_of
+from qpmask.qpdata.messages import Messages
 from qpmask.qpdata.texts import Texts
 
 STREAM_HEADER: Final = b"\xac\xed\x00\x05"
+VERSIONS: Final = (2, 3, 4)
+"""Of the data file: 2 by QuPath 0.2, 3 by 0.3 to 0.7, 4 prepared in the code of 0.4."""
+_FIRST_LINE: Final = re.compile(r"Data file version (\d{1,4})(?:\.0)?")
 WINDOW_BYTES: Final = 2 << 20
 """How much of a file is looked at at a time, unless something in it is longer."""
 MAX_CLASSES: Final = 10_000  # each is looked for among all
 _MAX_SHARED: Final = 200
 _FIRST_ROOM: Final = 512
+_HEAD_BYTES: Final = 6 + 255  # header, code and length of a block, at most so much
 _MAX_REFERENCES: Final = 4096
 _DTYPES: Final[dict[str, Any]] = {
     name: type_.dtypes[0]  # type: ignore[attr-defined]
     for record in (k.Columns, k.Stream)
     for name, type_ in zip(record._fields, types_of(record), strict=True)
 }
+
+
+def version_of(first_line: str) -> int | None:
+    """Version of a data file, known or not; None if the line does not name one."""
+    match = _FIRST_LINE.fullmatch(first_line.strip())
+    return None if match is None else int(match[1])
 
 
 class TooFarBackError(Exception):
@@ -98,7 +113,7 @@ class Parser:
         if outlines is not None:
             self._n[k.OUTLINES] = k.OF_NUCLEI * outlines.of_nuclei
             self._n[k.OUTLINES] += sum(1 << kind for kind in outlines.kinds)
-        self._faults = Faults(source, hint, self._n)
+        self._messages = Messages(source, hint, self._n)
         self._arrays: dict[str, npt.NDArray[Any]] = {}
         for counter, bytes_each, widths in k.GROUPS:
             room = _FIRST_ROOM + min(size, WINDOW_BYTES) // bytes_each
@@ -109,7 +124,7 @@ class Parser:
         self._arrays["ring_offsets"][0] = 0
         self._frames = np.empty((k.N_FRAMES, k.N_FRAME_COLUMNS), np.int64)
         self._frames[0] = 0
-        self._frames[0, [k.ROLE, k.STEP, k.IN_FORM, k.OUT]] = k.FIRST_LINE, 1, k.A_FILE, -1
+        self._frames[0, [k.ROLE, k.STEP, k.IN_FORM, k.OUT]] = k.SERVER_TEXT, 1, k.A_FILE, -1
         self._key = np.empty(k.KEY_BYTES, np.uint8)
         self._references = np.empty(_MAX_REFERENCES, np.int64)
         self._known = Parser._shared
@@ -125,14 +140,7 @@ class Parser:
         TruncatedDataError, CorruptDataError, UnsupportedDataError
             As :func:`qpmask.qpdata.read_qpdata`.
         """
-        if self._file is not None:
-            self._read_more()
-        head = self._window[:4].tobytes()
-        if head != STREAM_HEADER:
-            if STREAM_HEADER.startswith(head):
-                raise self._faults.truncated(k.FIRST_BYTES)
-            raise self._faults.corrupt("it does not begin like a QuPath data file")
-        self._n[k.POS] = len(head)
+        version = self._first_line()
         steps = {k.MORE: self._read_more, k.ROOM: self._make_room, k.CLASS: self._describe}
         while (status := self._parse()) != k.END:
             if status == k.BACK:
@@ -144,7 +152,35 @@ class Parser:
         self._columns = None
         if len(Parser._shared) < len(self._known) <= _MAX_SHARED:
             Parser._shared = self._known
-        return self._finished()
+        return self._finished(version)
+
+    def _first_line(self) -> int:
+        """Read the header, and the version, which is named by a line in a block of its own."""
+        n, error = self._n, self._messages.error
+        while len(self._window) < min(_HEAD_BYTES, int(n[k.SIZE])):
+            self._read_more()
+        head = self._window[:_HEAD_BYTES].tobytes()
+        if head[:4] != STREAM_HEADER:
+            if STREAM_HEADER.startswith(head):
+                raise error(TruncatedDataError, "its first four bytes")
+            raise error(CorruptDataError, "it does not begin like a QuPath data file")
+        n[k.POS] = 4
+        if not b"w".startswith(head[4:5]):
+            raise error(CorruptDataError, "it does not begin with a line")
+        end = 6 + head[5] if len(head) >= 8 else _HEAD_BYTES
+        if end > len(head):
+            raise error(TruncatedDataError, "a block")
+        if int.from_bytes(head[6:8], "big") != end - 8:
+            raise error(CorruptDataError, "its first line does not fill its block")
+        n[k.POS] = end
+        version = version_of(head[8:end].decode("utf-8", "replace"))
+        if version is None:
+            raise error(CorruptDataError, "its first line does not name a version")
+        if version not in VERSIONS:
+            known = ", ".join(map(str, VERSIONS))
+            what = f"it is of version {version}; known are {known}, which QuPath 0.2 to 0.7 write"
+            raise error(UnsupportedDataError, what)
+        return version
 
     def children(self) -> RootChildren | None:
         """Where the root's children are, once it was read; None if that cannot be told."""
@@ -211,33 +247,21 @@ class Parser:
         n = self._n
         start, end, parent = n[[k.KEY_START, k.KEY_END, k.ROW]].tolist()
         if len(self._known) >= MAX_CLASSES:
-            raise self._faults.unsupported(f"it describes more than {MAX_CLASSES:,} classes")
+            what = f"it describes more than {MAX_CLASSES:,} classes"
+            raise self._messages.error(UnsupportedDataError, what)
         try:
             self._known = self._known.with_class(self._key[start:end].tobytes(), parent)
         except ClassDescError as error:
-            raise self._faults.corrupt(str(error)) from None
+            raise self._messages.error(CorruptDataError, str(error)) from None
 
     def _fault(self, status: int) -> DataFileError:
-        """The error for what the parser stopped for; a version that is not known goes first."""
-        if self._n[k.TEXTS]:
-            end = self._arrays["text_ends"][0]
-            self._version(Texts(self._arrays["text_bytes"][:end].tobytes(), [end]))
+        """The error for what the parser stopped for."""
         about, start = self._n[[k.ABOUT, k.KEY_START]].tolist()
         if 0 <= about < len(self._known):
-            return self._faults.found(status, self._known.descs[about].name)
-        return self._faults.found(status, text_at(self._key.tobytes(), start + 1)[0])
+            return self._messages.of_status(status, self._known.descs[about].name)
+        return self._messages.of_status(status, text_at(self._key.tobytes(), start + 1)[0])
 
-    def _version(self, texts: Texts) -> int:
-        version = version_of(texts[0])
-        if version is None:
-            raise self._faults.corrupt("its first line does not name a version")
-        if version not in VERSIONS:
-            known = ", ".join(map(str, VERSIONS))
-            what = f"it is of version {version}; known are {known}, which QuPath 0.2 to 0.7 write"
-            raise self._faults.unsupported(what)
-        return version
-
-    def _finished(self) -> ImageObjects:
+    def _finished(self, version: int) -> ImageObjects:
         arrays = self._arrays
         arrays["handles"] = np.zeros(0, np.int64)
         for counter, _, widths in k.GROUPS:
@@ -246,8 +270,7 @@ class Parser:
                     n_rows = int(self._n[counter]) + (name == "ring_offsets")
                     arrays[name].resize(n_rows * width, refcheck=False)
         texts = Texts(arrays["text_bytes"].tobytes(), arrays["text_ends"].tolist())
-        version = self._version(texts)
         try:
             return image_objects(arrays, self._n, texts, version)
         except ValueError as error:
-            raise self._faults.corrupt(str(error)) from None
+            raise self._messages.error(CorruptDataError, str(error)) from None

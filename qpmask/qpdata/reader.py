@@ -10,8 +10,7 @@ from typing import Final
 from qpmask.common.machine import give_memory_back
 from qpmask.errors import DataFileError, DataFileMissingError
 from qpmask.imageobjects import ImageObjects, Outlines
-from qpmask.qpdata.names import VERSIONS, version_of
-from qpmask.qpdata.parser import STREAM_HEADER, Parser, TooFarBackError
+from qpmask.qpdata.parser import STREAM_HEADER, VERSIONS, Parser, TooFarBackError, version_of
 from qpmask.qpdata.texts import decode_text
 
 #: What QuPath adds to the name of the file that it last replaced.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qpmask.jit import kernel
+from qpmask.qpdata.kernel import faults
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel import stream as s
 from qpmask.qpdata.kernel.library import Stream
@@ -13,14 +14,14 @@ def _keep_of_class(stream: Stream, pos: int, before: int, behind: int) -> int:
     """Add a text of a class descriptor, its length and bytes on either side to ``stream.key``."""
     data, at = stream.data, stream.n[k.KEY_END]
     if pos + before + 2 > len(data):
-        return s.lacking(stream, pos + before + 2, k.A_CLASS)
+        return s.lacking(stream, pos + before + 2, faults.A_CLASS)
     size = before + 2 + s.u2(data, pos + before) + behind
     if pos + size > len(data):
-        return s.lacking(stream, pos + size, k.A_CLASS)
+        return s.lacking(stream, pos + size, faults.A_CLASS)
     if at + size > len(stream.key):
-        return k.LONG_CLASS
+        return faults.LONG_CLASS
     if not s.is_modified_utf8(data, pos + before + 2, pos + size - behind):
-        return k.BAD_TEXT
+        return faults.BAD_TEXT
     for i in range(size):
         stream.key[at + i] = data[pos + i]
     stream.n[k.KEY_END] = at + size
@@ -42,14 +43,14 @@ def _read_level(stream: Stream, pos: int) -> int:
         at = pos
         pos = _keep_of_class(stream, pos, 1, 0)
         if pos >= 0 and data[at] in (0x4C, 0x5B):  # L, [: the type of a field of objects
-            pos = s.skip_text(stream, pos, k.NO_TYPE)
+            pos = s.skip_text(stream, pos, faults.NO_TYPE)
         elif pos >= 0 and data[at] not in (0x42, 0x43, 0x44, 0x46, 0x49, 0x4A, 0x53, 0x5A):
-            return k.UNKNOWN_TYPE
+            return faults.UNKNOWN_TYPE
         if pos < 0:
             return pos
     if pos >= len(data):
-        return s.lacking(stream, pos + 1, k.A_CLASS)
-    return pos + 1 if data[pos] == k.TC_ENDBLOCKDATA else k.ANNOTATED
+        return s.lacking(stream, pos + 1, faults.A_CLASS)
+    return pos + 1 if data[pos] == k.TC_ENDBLOCKDATA else faults.ANNOTATED
 
 
 @kernel
@@ -80,7 +81,7 @@ def read_class(stream: Stream, pos: int) -> int:
     depth = 0
     while pos < len(data) and data[pos] == k.TC_CLASSDESC:
         if depth >= k.MAX_SUPER_CLASSES:
-            return k.MANY_SUPER_CLASSES
+            return faults.MANY_SUPER_CLASSES
         level = stream.frames[n[k.DEPTH] + depth]
         level[0], level[1] = n[k.HANDLES], n[k.KEY_END]
         pos = _read_level(stream, pos)
@@ -88,18 +89,18 @@ def read_class(stream: Stream, pos: int) -> int:
             return pos
         depth += 1
     if pos >= len(data):
-        return s.lacking(stream, pos + 1, k.A_CLASS)
+        return s.lacking(stream, pos + 1, faults.A_CLASS)
     n[k.ROW] = -1
     if data[pos] == k.TC_REFERENCE:
         entry = s.reference(stream, pos)
         if entry < 0 or entry & 15 != k.CLASS_ROW:
-            return entry if entry < 0 else k.NOT_A_CLASS
+            return entry if entry < 0 else faults.NOT_A_CLASS
         n[k.ROW] = entry >> 4
         pos += 5
     elif data[pos] == k.TC_NULL:
         pos += 1
     else:
-        return k.PROXY if data[pos] == k.TC_PROXYCLASSDESC else k.CLASS_EXPECTED
+        return faults.PROXY if data[pos] == k.TC_PROXYCLASSDESC else faults.CLASS_EXPECTED
     end = n[k.KEY_END]
     while depth > 0:
         depth -= 1

@@ -1,14 +1,15 @@
 """A whole data file, compiled: values one by one, each for the one that holds it.
 
-A data file is a line with the version, how to open the image, and values until the text ``EOF``,
-one of which is the hierarchy. Reading a value, taking it and closing what holds it are steps that
-happen or do not: wherever the parser stops, it goes on there.
+Behind the line with the version a data file is how to open the image, and values until the text
+``EOF``, one of which is the hierarchy. Reading a value, taking it and closing what holds it are
+steps that happen or do not: wherever the parser stops, it goes on there.
 """
 
 from __future__ import annotations
 
 from qpmask.imageobjects.kinds import RoiKind
 from qpmask.jit import kernel
+from qpmask.qpdata.kernel import faults
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import I64, LIBRARY, Columns, Stream
 from qpmask.qpdata.kernel.measured import add_name, add_pair, add_values, finish_list
@@ -28,14 +29,13 @@ def _entry(stream: Stream, columns: Columns) -> int:
     status = keep_text(stream, columns, n[k.ENTRY], n[k.HANDLE], 0)
     if status < 0:
         return status
-    end = columns.text_ends[n[k.TEXT]]
-    start = columns.text_ends[n[k.TEXT] - 1]
-    text = columns.text_bytes[start:end]
+    start = columns.text_ends[n[k.TEXT] - 1] if n[k.TEXT] > 0 else 0
+    text = columns.text_bytes[start : columns.text_ends[n[k.TEXT]]]
     if len(text) != 3 or text[0] != 0x45 or text[1] != 0x4F or text[2] != 0x46:  # EOF
         return 0
     if n[k.HAS_HIERARCHY] == 0:
-        return k.NO_HIERARCHY
-    return k.END if n[k.BASE] + n[k.POS] == n[k.SIZE] else k.MORE_BEHIND
+        return faults.NO_HIERARCHY
+    return k.END if n[k.BASE] + n[k.POS] == n[k.SIZE] else faults.MORE_BEHIND
 
 
 @kernel
@@ -50,7 +50,7 @@ def _ring(stream: Stream, columns: Columns, frame: I64, role: int) -> int:
         return add_geometry(stream, columns, roi)
     if columns.roi_kind[roi] == RoiKind.AREA:  # its arrays were opened
         is_read = frame[k.EXTRA] & (1 if role == k.X else 2) and not stream.n[k.BY_REFERENCE]
-        return 0 if is_read else k.NO_COORDINATES
+        return 0 if is_read else faults.NO_COORDINATES
     frame[k.EXTRA] |= 1 if role == k.X else 2
     return add_axis(stream, columns, role - k.X, roi, 0)
 
@@ -62,7 +62,7 @@ def _take(stream: Stream, columns: Columns, frame: I64, role: int) -> int:
     if k.CHILD <= role <= k.NUCLEUS:
         return add_to_object(stream, columns, frame, role)
     if role == k.SERVER_TEXT:
-        status = keep_text(stream, columns, entry, n[k.HANDLE], k.NO_SERVER)
+        status = keep_text(stream, columns, entry, n[k.HANDLE], faults.NO_SERVER)
         n[k.SERVER] = n[k.TEXT]
         frame[k.ROLE] = k.ENTRY_VALUE if status >= 0 else role
         return status
@@ -75,7 +75,7 @@ def _take(stream: Stream, columns: Columns, frame: I64, role: int) -> int:
     elif role == k.VALUE:
         return add_value(stream, columns, frame[k.OUT], frame[k.FIRST] - frame[k.LEFT])
     elif role == k.ARRAYS and n[k.BY_REFERENCE] and entry & 15 == k.OBJECT_ARRAY:
-        return k.ODD_METADATA
+        return faults.ODD_METADATA
     elif k.CLASS_COLOR <= role <= k.CLASS_PARENT:
         return add_to_path_class(stream, columns, role, frame[k.OUT])
     elif k.X <= role <= k.RING_Y:
@@ -87,7 +87,7 @@ def _take(stream: Stream, columns: Columns, frame: I64, role: int) -> int:
             elif frame[k.OUT] >= 0:
                 columns.name_list[frame[k.OUT]] = entry >> 4
         elif n[k.BY_REFERENCE]:
-            return k.ODD_MEASURED
+            return faults.ODD_MEASURED
     elif role == k.NUMBERS:
         return add_values(stream, columns, frame[k.OUT]) if frame[k.OUT] >= 0 else 0
     elif role == k.LIST_NAME:
@@ -125,14 +125,14 @@ def _close(stream: Stream, columns: Columns) -> int:
     form = frame[k.IN_FORM]
     if form == k.A_ROI:
         if frame[k.EXTRA] != ALL_READ:
-            return k.NO_COORDINATES
+            return faults.NO_COORDINATES
         finish_roi(n, columns, frame[k.OUT])
     elif form == k.A_PATH_OBJECT:
         n[k.LEVELS] -= 1
     elif form == k.A_METADATA and frame[k.EXTRA] != 1:
-        return k.ODD_METADATA
+        return faults.ODD_METADATA
     elif form == k.A_HIERARCHY and n[k.HAS_HIERARCHY] != 2:
-        return k.ROOTLESS
+        return faults.ROOTLESS
     elif form == k.NAMES_LIST or form == k.PAIRS_LIST:
         status = finish_list(stream, columns, frame)
         if status < 0:

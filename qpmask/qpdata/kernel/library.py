@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 from qpmask import jit
 
 _MODULES = (
-    "library", "stream", "classes", "wkb", "rois", "metadata", "measured", "objects", "values",
-    "datafile",
+    "library", "faults", "stream", "classes", "wkb", "rois", "metadata", "measured", "objects",
+    "values", "datafile",
 )  # fmt: skip
 LIBRARY = jit.Library(
     "qpdata", ["qpmask.imageobjects.kinds", *(f"{__package__}.{name}" for name in _MODULES)]
@@ -27,23 +27,6 @@ MORE, ROOM, CLASS, BACK, END, SHORT = range(-6, 0)
 """The window ends inside what is being read; ``n[FULL]`` has room for fewer than ``n[WANTED]``; a
 class that is not among ``classes``, see KEY_START; something is needed that is no longer there; the
 file was read to its last byte; it ends inside ``n[WHAT]``."""
-
-(
-    NEGATIVE, NOTHING_THERE, BAD_TEXT, NO_TEXT, NO_CLASS, NOT_A_CLASS, PROXY, ANNOTATED, NO_TYPE,
-    CLASS_EXPECTED, UNKNOWN_TYPE, MANY_SUPER_CLASSES, LONG_CLASS, NO_ARRAY, OLD_WAY, DEEP,
-    WRITER_FAILED, RESET_INSIDE, UNKNOWN_CODE, NO_FIELD, NO_ITEM, RAW_FOUND, NO_NUMBER, EARLY_END,
-    MORE_THAN_SAID, NO_FIRST_LINE, NO_SERVER, MORE_BEHIND, NO_HIERARCHY, TWO_HIERARCHIES, ROOTLESS,
-    ROOT_REFERENCE, NO_OBJECT, TWICE, NOT_AN_OBJECT, WRONG_ROOT, MANY_LEVELS, NEGATIVE_CHILDREN,
-    NO_NAME, NOT_A_PATH_CLASS, NO_CLASS_NAME, NOT_A_PARENT, NO_ID, ODD_METADATA, ODD_MEASURED,
-    SHARED_FIELD, NOT_A_ROI, UNKNOWN_ROI, NO_PLANE, NO_BOX, NO_COORDINATES, UNEQUAL_AXES,
-    SAME_COORDINATES, WKB_ENDS, WKB_ORDER, WKB_TYPE, WKB_MEMBER, WKB_DEEP, WKB_GOES_ON,
-) = range(-70, -11)  # fmt: skip
-"""What is wrong with a file; :mod:`qpmask.qpdata.messages` says it in words."""
-
-A_VALUE, A_TEXT, A_CLASS, AN_ARRAY, A_BLOCK, A_REFERENCE, AN_OBJECT, CHILDREN, FIRST_BYTES = range(
-    9
-)
-"""``n[WHAT]``: what the file ends inside, or has a negative length."""
 
 # ------------------------------------------------------- n: counts, and where the parser is
 
@@ -85,8 +68,9 @@ PATH_CLASS, ROI_NUMBER, OBJECT_ARRAY, NAME_LIST, NULL, FLOATS_AT, DOUBLES_AT, BY
 KEY_AT, KEY_SIZE, PARENT, FORM, FIRST_STEP, ITEM_BYTES, ITEM_KIND, KIND, FLAGS, PLACES = range(10)
 """Where its descriptor is in ``keys``, its bytes, the row of its super class; what its objects are
 and their first step, -1 for none; bytes of an array's item (0: values, -1: no array), kind of its
-handle; kind of object or ROI; flags of an object; four places of numbers among the first ones."""
-N_CLASS_COLUMNS: Final = 14
+handle; kind of object or ROI; flags of an object; places of seven numbers behind the head of an
+object, -1 for none."""
+N_CLASS_COLUMNS: Final = 16
 
 PLAIN, A_PATH_OBJECT, A_BOOLEAN, AN_INTEGER, A_UUID, A_METADATA, A_PATH_CLASS, A_ROI = range(8)
 A_HIERARCHY, AN_IMAGE_TYPE, A_MEASURED, A_MEASUREMENT, A_LIST = range(8, 13)
@@ -105,8 +89,8 @@ N_FRAME_COLUMNS: Final = 8
 SKIP, FINISHED, CONTENTS, ITEM, SERVER_TEXT, ENTRY_VALUE, ROOT, CHILD = range(8)
 NAME, COLOR, ID, MEASURED, FIELD, LOCK_OR_CLASS, CLASS_OF, ROI_OF, NUCLEUS = range(8, 17)
 ARRAYS, KEY, VALUE, CLASS_COLOR, CLASS_NAME, CLASS_PARENT, X, Y, WKB, RING_X, RING_Y = range(17, 28)
-NAMES, NUMBERS, LIST, WRAPPED, PAIRS, LIST_NAME, PAIR, PAIR_NAME, FIRST_LINE = range(28, 37)
-N_FIELDS, N_CHILDREN, PROBABILITY, MISSING, OBJECT_END = range(37, 42)
+NAMES, NUMBERS, LIST, WRAPPED, PAIRS, LIST_NAME, PAIR, PAIR_NAME = range(28, 36)
+N_FIELDS, N_CHILDREN, PROBABILITY, MISSING, OBJECT_END = range(36, 41)
 """Roles. Nothing is taken; all was read; see ``steps``; values of a file, of an object in their
 sequence, of its metadata, of classes, ROIs and measurements. The last line: raw, and the end."""
 
@@ -114,6 +98,8 @@ MAX_DEPTH: Final = 1000
 """Levels of objects inside objects. Java's own writer recurses and does not get this far."""
 MAX_LEVELS: Final = 10_000
 """Levels of the hierarchy."""
+MAX_COLLECTIONS: Final = 32
+"""Levels of collections of geometries inside collections."""
 MAX_SUPER_CLASSES: Final = 64
 MAX_REUSE: Final = 4
 """How many times the size of the file its coordinates may take; files of QuPath stay below 1."""

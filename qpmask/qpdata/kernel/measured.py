@@ -9,6 +9,7 @@ hold another list or an array in a field.
 from __future__ import annotations
 
 from qpmask.jit import kernel
+from qpmask.qpdata.kernel import faults
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import I64, Columns, Stream
 from qpmask.qpdata.kernel.stream import full, i8, keep_text, u4
@@ -65,13 +66,13 @@ def add_values(stream: Stream, columns: Columns, number: int) -> int:
     n, data, entry = stream.n, stream.data, stream.n[k.ENTRY]
     kind = entry & 15
     if kind not in (k.FLOATS_AT, k.DOUBLES_AT) or columns.name_list[number] < 0:
-        return k.ODD_MEASURED
+        return faults.ODD_MEASURED
     pos = (entry >> 4) - n[k.BASE]
     if pos < 0:
         return k.BACK
     size, at = columns.list_size[columns.name_list[number]], n[k.VALUES]
     if u4(data, pos) < size:
-        return k.ODD_MEASURED
+        return faults.ODD_MEASURED
     if at + size > len(columns.values):
         return full(n, k.VALUES, size)
     columns.single[number] = 1 if kind == k.FLOATS_AT else 0

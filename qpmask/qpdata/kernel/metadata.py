@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from qpmask.jit import kernel
+from qpmask.qpdata.kernel import faults
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import I64, U8, Columns, Stream
 from qpmask.qpdata.kernel.stream import full, keep_text, text_end, text_start
@@ -23,7 +24,7 @@ def put_uuid(stream: Stream, columns: Columns, pos: int, row: int, number: int) 
     """Put the id of an object that is stored as two numbers."""
     places = stream.classes[row, k.PLACES :]
     if places[0] < 0 or places[1] < 0:
-        return k.NO_ID
+        return faults.NO_ID
     to = ID_BYTES * number
     for half in range(2):
         for i in range(16):
@@ -85,7 +86,7 @@ def add_key(stream: Stream, columns: Columns, number: int, index: int) -> int:
     n, entry = stream.n, stream.n[k.ENTRY]
     if entry & 15 == k.ID_KEY:
         if n[k.ID_INDEX] >= 0:
-            return k.ODD_METADATA
+            return faults.ODD_METADATA
         n[k.ID_INDEX] = index
     elif n[k.DETAILS]:
         status = keep_text(stream, columns, entry, n[k.HANDLE], 0)

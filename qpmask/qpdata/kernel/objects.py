@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from qpmask.imageobjects.kinds import NO_COLOR
 from qpmask.jit import kernel
+from qpmask.qpdata.kernel import faults
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import I64, Columns, Stream
 from qpmask.qpdata.kernel.metadata import ID_BYTES
-from qpmask.qpdata.kernel.rois import drop_outline, was_dropped
+from qpmask.qpdata.kernel.rois import drop_last_outline, was_dropped
 from qpmask.qpdata.kernel.stream import full, keep_text, signed
 
 
@@ -61,7 +62,7 @@ def add_to_path_class(stream: Stream, columns: Columns, role: int, number: int) 
     """Take its name, its colour or the class that it is derived from."""
     n, entry = stream.n, stream.n[k.ENTRY]
     if role == k.CLASS_NAME:
-        status = keep_text(stream, columns, entry, n[k.HANDLE], k.NO_CLASS_NAME)
+        status = keep_text(stream, columns, entry, n[k.HANDLE], faults.NO_CLASS_NAME)
         columns.path_classes[4 * number] = n[k.TEXT]
         return status
     if role == k.CLASS_COLOR:
@@ -69,7 +70,7 @@ def add_to_path_class(stream: Stream, columns: Columns, role: int, number: int) 
     elif entry & 15 == k.PATH_CLASS:
         columns.path_classes[4 * number + 2] = entry >> 4
     elif entry != k.NULL:
-        return k.NOT_A_PARENT
+        return faults.NOT_A_PARENT
     return 0
 
 
@@ -96,20 +97,25 @@ def after_children(stream: Stream, frame: I64) -> None:
 
 
 @kernel
+def make_way_for_nucleus(n: I64, columns: Columns, frame: I64) -> None:
+    """Let go of a cell's own outline, which was read last, if that of its nucleus is asked for."""
+    if n[k.OUTLINES] < 0 or not n[k.OUTLINES] & k.OF_NUCLEI or frame[k.EXTRA] < 0:
+        return
+    if n[k.OUTLINES] >> columns.kind[frame[k.OUT]] & 1:
+        drop_last_outline(n, columns)
+
+
+@kernel
 def _keep_or_drop(n: I64, columns: Columns, frame: I64, is_nucleus: bool, roi: int) -> int:
     """Let go of an outline of an object that is not asked for; ``EXTRA`` is a ROI of its own."""
     is_asked_for = n[k.OUTLINES] >> columns.kind[frame[k.OUT]] & 1 != 0
-    if is_nucleus and n[k.OUTLINES] & k.OF_NUCLEI:
-        if is_asked_for and frame[k.EXTRA] >= 0:
-            drop_outline(n, columns, frame[k.EXTRA])
-    elif is_nucleus:
+    if is_nucleus and not n[k.OUTLINES] & k.OF_NUCLEI:
         is_asked_for = False
-    elif not n[k.BY_REFERENCE]:
-        frame[k.EXTRA] = roi
     if n[k.BY_REFERENCE]:
         return k.BACK if is_asked_for and was_dropped(columns, roi) else 0
+    frame[k.EXTRA] = roi
     if not is_asked_for:
-        drop_outline(n, columns, roi)
+        drop_last_outline(n, columns)
     return 0
 
 
@@ -123,7 +129,7 @@ def add_to_object(stream: Stream, columns: Columns, frame: I64, role: int) -> in
         if frame[k.LEFT] == 0:
             after_children(stream, frame)
     elif role == k.NAME:
-        status = keep_text(stream, columns, entry, n[k.HANDLE], k.NO_NAME)
+        status = keep_text(stream, columns, entry, n[k.HANDLE], faults.NO_NAME)
         if out >= 0:
             columns.name[out] = n[k.TEXT]
         frame[k.ROLE] = k.COLOR if status >= 0 else role
@@ -135,7 +141,7 @@ def add_to_object(stream: Stream, columns: Columns, frame: I64, role: int) -> in
         form = stream.classes[entry >> 4, k.FORM] if entry & 15 == k.OBJECT_OF else k.PLAIN
         is_id = role == k.ID and (form == k.A_METADATA or form == k.A_UUID)
         if n[k.BY_REFERENCE] and entry & 15 == k.OBJECT_OF and (is_id or n[k.DETAILS]):
-            status = k.SHARED_FIELD
+            status = faults.SHARED_FIELD
         elif is_id:
             frame[k.ROLE] = k.MEASURED if form == k.A_METADATA else k.N_FIELDS
         else:
@@ -148,9 +154,9 @@ def add_to_object(stream: Stream, columns: Columns, frame: I64, role: int) -> in
             if n[k.OUTLINES] >= 0:
                 status = _keep_or_drop(n, columns, frame, role == k.NUCLEUS, entry >> 4)
         elif entry & 15 == k.OBJECT_OF:
-            n[k.ABOUT], status = entry >> 4, k.UNKNOWN_ROI
+            n[k.ABOUT], status = entry >> 4, faults.UNKNOWN_ROI
         elif entry != k.NULL:
-            status = k.NOT_A_ROI
+            status = faults.NOT_A_ROI
         frame[k.ROLE] = k.PROBABILITY if role == k.ROI_OF else k.OBJECT_END
     elif role == k.LOCK_OR_CLASS and entry & 15 == k.TRUE_OR_FALSE:
         columns.locked[out] = entry >> 4
@@ -160,7 +166,7 @@ def add_to_object(stream: Stream, columns: Columns, frame: I64, role: int) -> in
             columns.class_index[out] = entry >> 4
             status = _use_class(n, columns, entry >> 4)
         elif entry != k.NULL:
-            status = k.NOT_A_PATH_CLASS
+            status = faults.NOT_A_PATH_CLASS
         frame[k.ROLE] = k.ROI_OF if status >= 0 else role
     return status
 
@@ -174,7 +180,7 @@ def add_raw(stream: Stream, columns: Columns, frame: I64, pos: int, end: int) ->
     for at in range(pos, end):
         role = frame[k.ROLE]
         if role < k.N_FIELDS or role == k.OBJECT_END:
-            return k.RAW_FOUND if role < k.N_FIELDS else k.MORE_THAN_SAID
+            return faults.RAW_FOUND if role < k.N_FIELDS else faults.MORE_THAN_SAID
         n[k.RAW] = (n[k.RAW] & 0xFFFFFF) << 8 | stream.data[at]
         n[k.N_RAW] += 1
         if n[k.N_RAW] < (8 if role == k.PROBABILITY else 1 if role == k.MISSING else 4):
@@ -186,9 +192,9 @@ def add_raw(stream: Stream, columns: Columns, frame: I64, pos: int, end: int) ->
             frame[k.ROLE] = k.FIELD if value > 0 else k.N_CHILDREN
         elif role == k.N_CHILDREN:
             if value < 0:
-                return k.NEGATIVE_CHILDREN
+                return faults.NEGATIVE_CHILDREN
             if value > n[k.SIZE] - n[k.BASE] - end:
-                n[k.WHAT] = k.CHILDREN
+                n[k.WHAT] = faults.CHILDREN
                 return k.SHORT
             frame[k.LEFT], frame[k.ROLE] = value, k.CHILD
             if frame[k.OUT] < 0:

@@ -12,6 +12,7 @@ import numpy as np
 
 from qpmask.imageobjects.kinds import RingKind, RoiKind
 from qpmask.jit import kernel
+from qpmask.qpdata.kernel import faults
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import I64, Columns, Stream
 from qpmask.qpdata.kernel.stream import full, i8, signed, u4
@@ -28,20 +29,20 @@ def new_roi(stream: Stream, columns: Columns, pos: int, row: int) -> int:
     roi: int = n[k.ROIS]
     if roi + 2 > len(columns.ring_offsets):
         return full(n, k.ROIS, 2)
-    if places[0] < 0:
-        return k.NO_PLANE
+    if min(places[0], places[1], places[2]) < 0:
+        return faults.NO_PLANE
     columns.roi_kind[roi] = stream.classes[row, k.KIND]
     columns.c[roi] = signed(u4(data, pos + places[0]))
     columns.z[roi] = signed(u4(data, pos + places[1]))
     columns.t[roi] = signed(u4(data, pos + places[2]))
     if RoiKind.RECTANGLE <= columns.roi_kind[roi] <= RoiKind.LINE:
         box = n[k.BOXES]
-        if places[3] < 0:
-            return k.NO_BOX
+        if min(places[3], places[4], places[5], places[6]) < 0:
+            return faults.NO_BOX
         if 4 * box >= len(columns.boxes):
             return full(n, k.BOXES, 1)
         for i in range(4):  # stored as x, x2, y, y2
-            columns.boxes[4 * box + (i >> 1) + 2 * (i & 1)] = i8(data, pos + places[3] + 8 * i)
+            columns.boxes[4 * box + (i >> 1) + 2 * (i & 1)] = i8(data, pos + places[3 + i])
         n[k.BOXES] = box + 1
     columns.geometry_type[roi] = 0
     columns.ring_offsets[roi] = columns.ring_offsets[roi + 1] = n[k.RINGS]
@@ -80,32 +81,14 @@ def was_dropped(columns: Columns, roi: int) -> bool:
 
 
 @kernel
-def drop_outline(n: I64, columns: Columns, roi: int) -> None:
-    """Let go of the rings of a ROI; those of one that was read behind it, if any, move up."""
-    first, end = columns.ring_offsets[roi], columns.ring_offsets[roi + 1]
-    if first == end:
-        return
-    in_64 = columns.roi_kind[roi] == RoiKind.GEOMETRY
-    start, last = columns.ring_first[first], end - 1
-    size = columns.ring_first[last] + columns.ring_size[last] - start
-    if in_64:
-        for i in range(2 * start, 2 * (n[k.VERTICES64] - size)):
-            columns.vertices64[i] = columns.vertices64[i + 2 * size]
-    else:
-        for i in range(2 * start, 2 * (n[k.VERTICES32] - size)):
-            columns.vertices32[i] = columns.vertices32[i + 2 * size]
-    n[k.VERTICES64 if in_64 else k.VERTICES32] -= size
-    for ring in range(end, n[k.RINGS]):
-        to = ring - (end - first)
-        is_moved = (columns.roi_kind[roi + 1] == RoiKind.GEOMETRY) == in_64
-        columns.ring_first[to] = columns.ring_first[ring] - (size if is_moved else 0)
-        columns.ring_size[to] = columns.ring_size[ring]
-        columns.ring_kind[to] = columns.ring_kind[ring]
-        columns.ring_part[to] = columns.ring_part[ring]
-        columns.ring_is_hole[to] = columns.ring_is_hole[ring]
-    n[k.RINGS] -= end - first
-    for i in range(roi + 1, n[k.ROIS] + 1):
-        columns.ring_offsets[i] -= end - first
+def drop_last_outline(n: I64, columns: Columns) -> None:
+    """Let go of the rings of the ROI that was read last."""
+    roi = n[k.ROIS] - 1
+    ring = columns.ring_offsets[roi]
+    if ring < n[k.RINGS]:
+        in_64 = columns.roi_kind[roi] == RoiKind.GEOMETRY
+        n[k.VERTICES64 if in_64 else k.VERTICES32] = columns.ring_first[ring]
+        n[k.RINGS] = columns.ring_offsets[roi + 1] = ring
 
 
 @kernel
@@ -113,7 +96,7 @@ def add_axis(stream: Stream, columns: Columns, axis: int, roi: int, part: int) -
     """Take x or y of a ring from an array that was read; x says how many vertices there are."""
     n, entry = stream.n, stream.n[k.ENTRY]
     if entry & 15 != k.FLOATS_AT:
-        return k.NO_COORDINATES
+        return faults.NO_COORDINATES
     pos = (entry >> 4) - n[k.BASE]
     if pos < 0:
         return k.BACK
@@ -132,7 +115,7 @@ def add_axis(stream: Stream, columns: Columns, axis: int, roi: int, part: int) -
     else:
         ring = columns.ring_offsets[roi] + part
         if ring >= n[k.RINGS] or columns.ring_size[ring] != n_items:
-            return k.UNEQUAL_AXES
+            return faults.UNEQUAL_AXES
     at = np.uint64(2 * columns.ring_first[ring] + axis)
     for _ in range(n_items):
         pos += 4
@@ -146,7 +129,7 @@ def add_geometry(stream: Stream, columns: Columns, roi: int) -> int:
     """Take the geometry in an array of bytes that was read."""
     n, entry = stream.n, stream.n[k.ENTRY]
     if entry & 15 != k.BYTES_AT:
-        return k.NO_COORDINATES
+        return faults.NO_COORDINATES
     pos = (entry >> 4) - n[k.BASE]
     if pos < 0:
         return k.BACK
@@ -163,4 +146,4 @@ def add_geometry(stream: Stream, columns: Columns, roi: int) -> int:
 def _reuse(n: I64) -> int:
     """Coordinates that are referred to again and again could fill the memory."""
     n_bytes = 8 * n[k.VERTICES32] + 16 * (n[k.VERTICES64] + n[k.RINGS])
-    return 0 if n_bytes <= k.MAX_REUSE * n[k.SIZE] + (1 << 20) else k.SAME_COORDINATES
+    return 0 if n_bytes <= k.MAX_REUSE * n[k.SIZE] + (1 << 20) else faults.SAME_COORDINATES

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from qpmask.jit import kernel
+from qpmask.qpdata.kernel import faults
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import I64, U8, Columns, Stream
 
@@ -65,7 +66,7 @@ def length(stream: Stream, size: int, what: int) -> int:
     """A length that was read, unless it is negative or more than the whole file."""
     stream.n[k.WHAT] = what
     if size < 0:
-        return k.NEGATIVE
+        return faults.NEGATIVE
     return size if size <= stream.n[k.SIZE] else k.SHORT
 
 
@@ -92,10 +93,10 @@ def new_handle(stream: Stream, entry: int) -> int:
 def reference(stream: Stream, pos: int) -> int:
     """What the reference at ``pos`` stands for; it has five bytes, its handle is ``n[HANDLE]``."""
     if pos + 5 > len(stream.data):
-        return lacking(stream, pos + 5, k.A_REFERENCE)
+        return lacking(stream, pos + 5, faults.A_REFERENCE)
     handle = u4(stream.data, pos + 1) - k.FIRST_REFERENCE
     if handle < 0 or handle >= stream.n[k.HANDLES]:
-        return k.NOTHING_THERE
+        return faults.NOTHING_THERE
     n = stream.n
     n[k.HANDLE] = handle
     if n[k.CHILDREN_END]:
@@ -114,25 +115,19 @@ def is_modified_utf8(data: U8, start: int, end: int) -> bool:
         seen |= data[i]
     if seen < 0x80:
         return True
-    i = start
-    while i < end:
-        lead = np.int64(data[i])
-        if lead < 0x80:
-            i += 1
-        elif 0xC0 <= lead < 0xF0:
-            size = 2 if lead < 0xE0 else 3
-            if i + size > end:
-                return False
-            second = np.int64(data[i + 1])
-            if second & 0xC0 != 0x80 or (size == 3 and np.int64(data[i + 2]) & 0xC0 != 0x80):
-                return False
-            if lead < 0xC2 and (lead, second) != (0xC0, 0x80):
-                return False
-            if lead == 0xE0 and second < 0xA0:
-                return False
-            i += size
-        else:
+    at = start
+    while at < end:
+        lead = np.int64(data[at])
+        size = 1 if lead < 0x80 else 2 if 0xC0 <= lead < 0xE0 else 3 if 0xE0 <= lead < 0xF0 else 0
+        if size == 0 or at + size > end:
             return False
+        for i in range(at + 1, at + size):
+            if data[i] & 0xC0 != 0x80:
+                return False
+        first = u2(data, at) if size > 1 else 0xC080
+        if (first < 0xC280 and first != 0xC080) or 0xE000 <= first < 0xE0A0:  # longer than need be
+            return False
+        at += size
     return True
 
 
@@ -148,14 +143,14 @@ def text_end(stream: Stream, pos: int) -> int:
     data = stream.data
     start = text_start(stream, pos)
     if start > len(data):
-        return lacking(stream, start, k.A_TEXT)
+        return lacking(stream, start, faults.A_TEXT)
     size = u2(data, pos + 1) if data[pos] == k.TC_STRING else i8(data, pos + 1)
-    size = length(stream, size, k.A_TEXT)
+    size = length(stream, size, faults.A_TEXT)
     if size < 0:
         return size
     if start + size > len(data):
-        return lacking(stream, start + size, k.A_TEXT)
-    return start + size if is_modified_utf8(data, start, start + size) else k.BAD_TEXT
+        return lacking(stream, start + size, faults.A_TEXT)
+    return start + size if is_modified_utf8(data, start, start + size) else faults.BAD_TEXT
 
 
 @kernel
@@ -176,7 +171,7 @@ def read_text(stream: Stream, pos: int) -> int:
 def skip_text(stream: Stream, pos: int, missing: int) -> int:
     """Read a text or a reference to one: ``n[HANDLE]``; or give ``missing``."""
     if pos >= len(stream.data):
-        return lacking(stream, pos + 1, k.A_TEXT)
+        return lacking(stream, pos + 1, faults.A_TEXT)
     code = stream.data[pos]
     if code == k.TC_STRING or code == k.TC_LONGSTRING:
         return read_text(stream, pos)

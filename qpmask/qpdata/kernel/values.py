@@ -10,12 +10,13 @@ import numpy as np
 
 from qpmask.imageobjects.kinds import RoiKind
 from qpmask.jit import kernel
+from qpmask.qpdata.kernel import faults
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel import stream as s
 from qpmask.qpdata.kernel.classes import read_class
 from qpmask.qpdata.kernel.library import I64, Columns, Stream
 from qpmask.qpdata.kernel.metadata import put_uuid
-from qpmask.qpdata.kernel.objects import add_raw, new_object, new_path_class
+from qpmask.qpdata.kernel.objects import add_raw, make_way_for_nucleus, new_object, new_path_class
 from qpmask.qpdata.kernel.rois import ALL_READ, new_roi
 
 
@@ -65,15 +66,15 @@ def _begin_array(stream: Stream, parent: I64, pos: int, row: int) -> int:
     data, n = stream.data, stream.n
     item_bytes = stream.classes[row, k.ITEM_BYTES]
     if item_bytes < 0:
-        return k.NO_ARRAY
+        return faults.NO_ARRAY
     if pos + 4 > len(data):
-        return s.lacking(stream, pos + 4, k.AN_ARRAY)
-    n_items = s.length(stream, s.signed(s.u4(data, pos)), k.AN_ARRAY)
+        return s.lacking(stream, pos + 4, faults.AN_ARRAY)
+    n_items = s.length(stream, s.signed(s.u4(data, pos)), faults.AN_ARRAY)
     if n_items < 0:
         return n_items
     end = pos + 4 + n_items * max(item_bytes, 1)
     if end > len(data) and (item_bytes > 0 or n[k.BASE] + end > n[k.SIZE]):
-        return s.lacking(stream, end, k.AN_ARRAY)
+        return s.lacking(stream, end, faults.AN_ARRAY)
     if item_bytes > 0:
         entry = stream.classes[row, k.ITEM_KIND] | (n[k.BASE] + pos) << 4
         return _done(n, end, s.new_handle(stream, entry), entry)
@@ -82,15 +83,15 @@ def _begin_array(stream: Stream, parent: I64, pos: int, row: int) -> int:
     if role == k.ARRAYS:
         item_role = k.KEY if parent[k.EXTRA] < 0 else k.VALUE
         if item_role == k.VALUE and n_items != n[k.N_KEYS]:
-            return k.ODD_METADATA
+            return faults.ODD_METADATA
         parent[k.EXTRA] += 1
         n[k.N_KEYS] = n_items
         if parent[k.EXTRA] > 1:
-            return k.ODD_METADATA
+            return faults.ODD_METADATA
     elif role in (k.X, k.Y) and stream.classes[parent[k.FIRST], k.KIND] == RoiKind.AREA:
         item_role = k.RING_X if role == k.X else k.RING_Y
         if role == k.Y and n_items != parent[k.LEFT]:
-            return k.UNEQUAL_AXES
+            return faults.UNEQUAL_AXES
         parent[k.LEFT] = n_items
         parent[k.EXTRA] |= 1 if role == k.X else 2
     elif role == k.NAMES or (role == k.PAIRS and out >= 0):
@@ -114,28 +115,28 @@ def _begin(stream: Stream, columns: Columns, parent: I64, pos: int) -> int:
         return pos
     row = n[k.ABOUT] = n[k.ROW]
     if row < 0:
-        return k.NO_CLASS
+        return faults.NO_CLASS
     if n[k.HANDLES] >= len(stream.handles):
         return s.full(n, k.HANDLES, 1)
     if n[k.DEPTH] - n[k.LEVELS] > k.MAX_DEPTH:
-        return k.DEEP
+        return faults.DEEP
     if is_array:
         return _begin_array(stream, parent, pos, row)
     step, its_form, form = classes[row, k.FIRST_STEP], classes[row, k.FORM], k.PLAIN
     if role in (k.ROOT, k.CHILD) and its_form != k.A_PATH_OBJECT:
-        return k.NOT_AN_OBJECT
+        return faults.NOT_AN_OBJECT
     if step < 0:
-        return k.OLD_WAY
+        return faults.OLD_WAY
     if pos + stream.steps[step, 0] > len(data):
-        return s.lacking(stream, pos + stream.steps[step, 0], k.AN_OBJECT)
+        return s.lacking(stream, pos + stream.steps[step, 0], faults.AN_OBJECT)
     out: int = parent[k.OUT]
     entry, extra = k.OBJECT_OF | row << 4, -1
     at = pos + classes[row, k.PLACES]
     if role in (k.ROOT, k.CHILD):
         if n[k.LEVELS] > k.MAX_LEVELS:
-            return k.MANY_LEVELS
+            return faults.MANY_LEVELS
         if (classes[row, k.FLAGS] & k.IS_ROOT != 0) != (role == k.ROOT):
-            return k.WRONG_ROOT
+            return faults.WRONG_ROOT
         form = k.A_PATH_OBJECT
         out = -1
         if role == k.CHILD:
@@ -159,7 +160,7 @@ def _begin(stream: Stream, columns: Columns, parent: I64, pos: int) -> int:
     elif its_form == k.A_HIERARCHY and role == k.ENTRY_VALUE:
         form = its_form
         if n[k.HAS_HIERARCHY]:
-            return k.TWO_HIERARCHIES
+            return faults.TWO_HIERARCHIES
         n[k.HAS_HIERARCHY] = 1
     elif its_form == k.A_UUID and role == k.ID and out >= 0:
         out = put_uuid(stream, columns, pos, row, out)
@@ -195,14 +196,14 @@ def _about_class(stream: Stream, columns: Columns, role: int, pos: int) -> int:
         return pos if pos < 0 else _done(n, pos, -1, k.OTHER)
     row = n[k.ROW]
     if row < 0:
-        return k.NO_CLASS
+        return faults.NO_CLASS
     handle = s.new_handle(stream, k.OTHER)
     if handle < 0 or code == k.TC_CLASS:
         return handle if handle < 0 else _done(n, pos, handle, k.OTHER)
-    pos = s.skip_text(stream, pos, k.NO_TEXT)
+    pos = s.skip_text(stream, pos, faults.NO_TEXT)
     if pos >= 0 and role == k.ENTRY_VALUE and stream.classes[row, k.FORM] == k.AN_IMAGE_TYPE:
         entry = stream.handles[n[k.HANDLE]]
-        status = s.keep_text(stream, columns, entry, n[k.HANDLE], k.NO_TEXT)
+        status = s.keep_text(stream, columns, entry, n[k.HANDLE], faults.NO_TEXT)
         if status < 0:
             return status
         n[k.IMAGE_TYPE] = n[k.TEXT]
@@ -214,51 +215,28 @@ def _contents(stream: Stream, columns: Columns, frame: I64, pos: int) -> int:
     """Read raw data, or the end of what an object writes itself."""
     data, n, role = stream.data, stream.n, frame[k.ROLE]
     if stream.steps[frame[k.STEP], 1] != k.CONTENTS:
-        return k.NO_ITEM if stream.steps[frame[k.STEP], 1] == k.ITEM else k.NO_FIELD
+        return faults.NO_ITEM if stream.steps[frame[k.STEP], 1] == k.ITEM else faults.NO_FIELD
     if frame[k.IN_FORM] == k.A_FILE:
-        return k.RAW_FOUND
+        return faults.RAW_FOUND
     is_object = frame[k.IN_FORM] == k.A_PATH_OBJECT
     if data[pos] == k.TC_ENDBLOCKDATA:
         if is_object and role != k.OBJECT_END:
-            return k.NO_OBJECT if role == k.CHILD else k.EARLY_END
+            return faults.NO_OBJECT if role == k.CHILD else faults.EARLY_END
         n[k.POS] = pos + 1
         next_step(stream, frame, frame[k.STEP] + 1)
         return 0
     start = pos + (2 if data[pos] == k.TC_BLOCKDATA else 5)
     if start > len(data):
-        return s.lacking(stream, start, k.A_BLOCK)
+        return s.lacking(stream, start, faults.A_BLOCK)
     size = np.int64(data[pos + 1]) if start == pos + 2 else s.signed(s.u4(data, pos + 1))
-    end = s.length(stream, size, k.A_BLOCK)
+    end = s.length(stream, size, faults.A_BLOCK)
     if end < 0:
         return end
     end += start
     if end > len(data):
-        return s.lacking(stream, end, k.A_BLOCK)
+        return s.lacking(stream, end, faults.A_BLOCK)
     n[k.POS] = end
     return add_raw(stream, columns, frame, start, end) if is_object else 0
-
-
-@kernel
-def _first_line(stream: Stream, columns: Columns, frame: I64) -> int:
-    """Read the block that holds the version as a text."""
-    data, n, pos = stream.data, stream.n, stream.n[k.POS]
-    if pos < len(data) and data[pos] != k.TC_BLOCKDATA:
-        return k.NO_FIRST_LINE
-    if pos + 4 > len(data):
-        return s.lacking(stream, pos + 4, k.A_BLOCK)
-    size = np.int64(data[pos + 1])
-    if size < 2 or s.u2(data, pos + 2) != size - 2:
-        return k.NO_FIRST_LINE
-    end = pos + 2 + size
-    if end > len(data):
-        return s.lacking(stream, end, k.A_BLOCK)
-    if not s.is_modified_utf8(data, pos + 4, end):
-        return k.BAD_TEXT
-    text = s.pool_text(stream, columns, pos + 4, end)
-    if text >= 0:
-        n[k.POS] = end
-        frame[k.ROLE] = k.SERVER_TEXT
-    return text
 
 
 @kernel
@@ -268,19 +246,19 @@ def read_value(stream: Stream, columns: Columns) -> int:
     pos = n[k.POS]
     frame = stream.frames[n[k.DEPTH] - 1]
     role = frame[k.ROLE]
-    if role == k.FIRST_LINE:
-        return _first_line(stream, columns, frame)
     if pos >= len(data):
-        return s.lacking(stream, pos + 1, k.CHILDREN if role == k.CHILD else k.A_VALUE)
+        return s.lacking(stream, pos + 1, faults.CHILDREN if role == k.CHILD else faults.A_VALUE)
     code = data[pos]
     if code in (k.TC_ENDBLOCKDATA, k.TC_BLOCKDATA, k.TC_BLOCKDATALONG):
         return _contents(stream, columns, frame, pos)
     if role >= k.N_FIELDS:
-        return k.MORE_THAN_SAID if role == k.OBJECT_END else k.NO_NUMBER
+        return faults.MORE_THAN_SAID if role == k.OBJECT_END else faults.NO_NUMBER
     if role in (k.ROOT, k.CHILD) and code != k.TC_OBJECT:
         if code == k.TC_REFERENCE:
-            return k.TWICE if role == k.CHILD else k.ROOT_REFERENCE
-        return k.NO_OBJECT
+            return faults.TWICE if role == k.CHILD else faults.ROOT_REFERENCE
+        return faults.NO_OBJECT
+    if role == k.NUCLEUS and code != k.TC_NULL:
+        make_way_for_nucleus(n, columns, frame)
     n[k.BY_REFERENCE] = 1 if code == k.TC_REFERENCE else 0
     if code == k.TC_OBJECT or code == k.TC_ARRAY:
         return _begin(stream, columns, frame, pos)
@@ -296,8 +274,8 @@ def read_value(stream: Stream, columns: Columns) -> int:
         return _about_class(stream, columns, role, pos)
     if code == k.TC_RESET:
         if frame[k.IN_FORM] != k.A_FILE:
-            return k.RESET_INSIDE
+            return faults.RESET_INSIDE
         n[k.HANDLES], n[k.WAS_RESET], n[k.POS] = 0, 1, pos + 1
         return 0
     n[k.ABOUT] = code
-    return k.WRITER_FAILED if code == k.TC_EXCEPTION else k.UNKNOWN_CODE
+    return faults.WRITER_FAILED if code == k.TC_EXCEPTION else faults.UNKNOWN_CODE

@@ -7,18 +7,14 @@ The format: https://www.ogc.org/standard/sfa/ part 1, section 8.
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
 from qpmask.imageobjects.kinds import GeometryType
 from qpmask.jit import kernel
+from qpmask.qpdata.kernel import faults
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import I64, U8, Columns, Stream
 from qpmask.qpdata.kernel.stream import full, i8, u4
-
-#: Levels of collections inside collections.
-MAX_DEPTH: Final = 32
 
 
 @kernel
@@ -59,10 +55,10 @@ def new_ring(n: I64, columns: Columns, pool: int, kind: int, part: int, n_points
 def _head(data: U8, pos: int, end: int, found: I64) -> int:
     """Read order, type and bytes of a vertex into ``found``."""
     if pos + 5 > end:
-        return k.WKB_ENDS
+        return faults.WKB_ENDS
     order = np.int64(data[pos])
     if order > 1:
-        return k.WKB_ORDER
+        return faults.WKB_ORDER
     code = _number(data, pos + 1, order)
     pos += 5
     n_ordinates = 2 + (code >> 31 & 1) + (code >> 30 & 1)
@@ -71,7 +67,7 @@ def _head(data: U8, pos: int, end: int, found: I64) -> int:
     code &= 0x1FFFFFFF
     kind, extra = code % 1000, code // 1000
     if kind < GeometryType.POINT or kind > GeometryType.COLLECTION or extra > 3:
-        return k.WKB_TYPE
+        return faults.WKB_TYPE
     if extra:
         n_ordinates = max(n_ordinates, 4 if extra == 3 else 3)
     found[0], found[1], found[2] = order, kind, 8 * n_ordinates
@@ -86,18 +82,18 @@ def _rings_of(stream: Stream, columns: Columns, pos: int, end: int, head: I64, p
     n_rings = 1
     if kind == GeometryType.POLYGON:
         if pos + 4 > end:
-            return k.WKB_ENDS
+            return faults.WKB_ENDS
         n_rings = _number(data, pos, order)
         pos += 4
     for i in range(n_rings):
         n_points = 1
         if kind != GeometryType.POINT:
             if pos + 4 > end:
-                return k.WKB_ENDS
+                return faults.WKB_ENDS
             n_points = _number(data, pos, order)
             pos += 4
         if pos + n_points * (21 if kind == GeometryType.MULTI_POINT else step) > end:
-            return k.WKB_ENDS
+            return faults.WKB_ENDS
         ring_kind = GeometryType.POINT if kind == GeometryType.MULTI_POINT else kind
         ring = new_ring(n, columns, k.VERTICES64, ring_kind, part, n_points)
         if ring < 0:
@@ -109,10 +105,10 @@ def _rings_of(stream: Stream, columns: Columns, pos: int, end: int, head: I64, p
                 if pos < 0:
                     return pos
                 if head[1] != GeometryType.POINT:
-                    return k.WKB_MEMBER
+                    return faults.WKB_MEMBER
                 order, step = head[0], head[2]
                 if pos + step > end:
-                    return k.WKB_ENDS
+                    return faults.WKB_ENDS
             for axis in range(2):
                 at = 2 * n[k.VERTICES64] + axis
                 columns.vertices64[at] = _bits(data, pos + 8 * axis, order)
@@ -125,7 +121,7 @@ def _rings_of(stream: Stream, columns: Columns, pos: int, end: int, head: I64, p
 def geometry(stream: Stream, columns: Columns, pos: int, end: int) -> int:
     """Read the geometry from ``pos`` to ``end``; give its type, or a negative number."""
     data, collections = stream.data, stream.frames[stream.n[k.DEPTH] :]
-    head = collections[MAX_DEPTH]
+    head = collections[k.MAX_COLLECTIONS]
     pos = _head(data, pos, end, head)
     if pos < 0:
         return pos
@@ -137,23 +133,23 @@ def geometry(stream: Stream, columns: Columns, pos: int, end: int) -> int:
         if kind <= GeometryType.MULTI_POINT:
             pos = _rings_of(stream, columns, pos, end, head, part)
             part += 1
-        elif depth >= MAX_DEPTH:
-            return k.WKB_DEEP
+        elif depth >= k.MAX_COLLECTIONS:
+            return faults.WKB_DEEP
         elif pos + 4 > end:
-            return k.WKB_ENDS
+            return faults.WKB_ENDS
         else:
             collections[depth, 0] = kind
             collections[depth, 1] = _number(data, pos, head[0])
             pos += 4
             if collections[depth, 1] * 5 > end - pos:
-                return k.WKB_ENDS
+                return faults.WKB_ENDS
             depth += 1
         if pos < 0:
             return pos
         while depth > 0 and collections[depth - 1, 1] == 0:
             depth -= 1
         if depth == 0:
-            return whole if pos == end else k.WKB_GOES_ON
+            return whole if pos == end else faults.WKB_GOES_ON
         collections[depth - 1, 1] -= 1
         pos = _head(data, pos, end, head)
         if pos < 0:
@@ -161,4 +157,4 @@ def geometry(stream: Stream, columns: Columns, pos: int, end: int) -> int:
         parent = collections[depth - 1, 0]
         # A MultiLineString holds lines, a MultiPolygon polygons, a collection anything.
         if parent != GeometryType.COLLECTION and head[1] != parent - 3:
-            return k.WKB_MEMBER
+            return faults.WKB_MEMBER

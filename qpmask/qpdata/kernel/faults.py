@@ -1,0 +1,96 @@
+"""What the parser finds wrong with a file: numbers for the kernels, words for people."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from qpmask.qpdata.kernel import library as k
+
+THINGS: Final = (
+    "a value", "a text", "a class", "an array", "a block", "a reference", "an object of a class",
+    "the children of an object",
+)  # fmt: skip
+A_VALUE, A_TEXT, A_CLASS, AN_ARRAY, A_BLOCK, A_REFERENCE, AN_OBJECT, CHILDREN = range(8)
+"""``n[WHAT]``: what the file ends inside, or has a negative length."""
+
+WORDS: Final[dict[int, str]] = {}
+"""What is wrong, by its number; ``{name}`` is that of the class ``n[ABOUT]``."""
+UNSUPPORTED: Final[set[int]] = set()
+"""Those of a file that is sound, but of a kind that is not read."""
+
+
+def _corrupt(words: str) -> int:
+    """Number what contradicts the format."""
+    number = -12 - len(WORDS)  # below what the parser stops for besides
+    WORDS[number] = words
+    return number
+
+
+def _geometry(words: str) -> int:
+    return _corrupt(f"a geometry makes no sense: {words}")
+
+
+def _unsupported(words: str) -> int:
+    number = _corrupt(words)
+    UNSUPPORTED.add(number)
+    return number
+
+
+NEGATIVE: Final = _corrupt("{what} has a negative length")
+NOTHING_THERE: Final = _corrupt("a reference points at nothing")
+BAD_TEXT: Final = _corrupt("a text is not valid (modified UTF-8)")
+NO_TEXT: Final = _corrupt("an enum has no name")
+NO_CLASS: Final = _corrupt("an object has no class")
+NOT_A_CLASS: Final = _corrupt("a class refers to something that is no class")
+PROXY: Final = _unsupported("it holds a dynamic proxy class")
+ANNOTATED: Final = _unsupported("the class {name} has annotations")
+NO_TYPE: Final = _corrupt("a field of the class {name} has no type")
+CLASS_EXPECTED: Final = _corrupt("a class description was expected")
+UNKNOWN_TYPE: Final = _corrupt("a field of the class {name} is of no known type")
+MANY_SUPER_CLASSES: Final = _corrupt("a class has too many super classes")
+LONG_CLASS: Final = _corrupt("the description of a class is too long")
+NO_ARRAY: Final = _corrupt("an array has a class that is no array")
+OLD_WAY: Final = _unsupported("the class {name} is stored in an old way")
+DEEP: Final = _corrupt(f"it holds objects inside objects, {k.MAX_DEPTH} deep")
+WRITER_FAILED: Final = _corrupt("the program that wrote it failed while doing so")
+RESET_INSIDE: Final = _corrupt("a reset was found inside an object")
+UNKNOWN_CODE: Final = _corrupt("an unknown code (0x{about:02X}) was found")
+NO_FIELD: Final = _corrupt("a field of an object is missing")
+NO_ITEM: Final = _corrupt("an item of an array is missing")
+RAW_FOUND: Final = _corrupt("raw data was found where an object was expected")
+NO_NUMBER: Final = _corrupt("a number is missing: an object was found instead")
+EARLY_END: Final = _corrupt("an object ends too early")
+MORE_THAN_SAID: Final = _corrupt("an object holds more than it says")
+NO_SERVER: Final = _corrupt("how to open the image is no text")
+MORE_BEHIND: Final = _corrupt("{left:,} bytes follow after its end")
+NO_HIERARCHY: Final = _corrupt("it ends without a hierarchy of objects")
+TWO_HIERARCHIES: Final = _corrupt("it holds two hierarchies")
+ROOTLESS: Final = _corrupt("the hierarchy has no root")
+ROOT_REFERENCE: Final = _corrupt("the hierarchy refers to a root instead of holding it")
+NO_OBJECT: Final = _corrupt("an object of the hierarchy is missing")
+TWICE: Final = _corrupt("the same object is in the hierarchy twice")
+NOT_AN_OBJECT: Final = _unsupported("the hierarchy holds something else: {name}")
+WRONG_ROOT: Final = _corrupt("the hierarchy has no root, or a second one")
+MANY_LEVELS: Final = _unsupported(f"objects are nested {k.MAX_LEVELS} levels deep")
+NEGATIVE_CHILDREN: Final = _corrupt("an object has a negative number of children")
+NO_NAME: Final = _corrupt("the name of an object is no text")
+NOT_A_PATH_CLASS: Final = _corrupt("an object has something else for a class")
+NO_CLASS_NAME: Final = _corrupt("a class has no name")
+NOT_A_PARENT: Final = _corrupt("a class is derived from something else")
+NO_ID: Final = _corrupt("an id has no value")
+ODD_METADATA: Final = _corrupt("the metadata of an object make no sense")
+ODD_MEASURED: Final = _corrupt("the measurements of an object make no sense")
+SHARED_FIELD: Final = _unsupported("two objects share their metadata or measurements")
+NOT_A_ROI: Final = _corrupt("an object has something else for a ROI")
+UNKNOWN_ROI: Final = _unsupported("it holds a ROI of the unknown class {name}")
+NO_PLANE: Final = _corrupt("a ROI has no plane")
+NO_BOX: Final = _corrupt("a ROI has no box")
+NO_COORDINATES: Final = _corrupt("a ROI has no coordinates")
+UNEQUAL_AXES: Final = _corrupt("a ROI has not as many x as y")
+SAME_COORDINATES: Final = _corrupt("many ROIs refer to the same coordinates")
+WKB_ENDS: Final = _geometry("it ends before what it holds does")
+WKB_ORDER: Final = _geometry("it has an unknown byte order")
+WKB_TYPE: Final = _geometry("it holds a geometry of an unknown type")
+WKB_MEMBER: Final = _geometry("it holds a geometry of a type that may not be there")
+WKB_DEEP: Final = _geometry(f"it holds collections inside collections, {k.MAX_COLLECTIONS} deep")
+WKB_GOES_ON: Final = _geometry("it goes on after its end")
