@@ -87,7 +87,7 @@ def metadata_in(raw: object, depth: int = 0) -> Mapping[str, Any] | None:
 
 def _data_file_json(data_dir: Path) -> Mapping[str, Any] | None:
     """The server JSON that the data file holds near its start."""
-    from qpmask.qpdata.reader import read_server
+    from qpmask.qpdata.datahead import read_server
 
     text = read_server(data_dir / DATA_FILE)
     if text is None or not text.startswith("{"):

@@ -1,11 +1,12 @@
 """Reads QuPath's ``data.qpdata`` files without Java.
 
 A data file of QuPath 0.2 to 0.7 is one Java serialization stream. :mod:`.reader` opens it,
-:mod:`.parser` reads it in one pass, with compiled code that fills arrays (:mod:`.kernel`: values,
-handles, ROIs, the hierarchy of objects). Each class descriptor that it meets is turned into numbers
-by :mod:`.classforms`, by what is known of QuPath's classes (:mod:`.qupathclasses`); of others all
-is passed over. What is wrong with a file is a number (:mod:`.kernel.faults`) and a place, of which
-:mod:`.messages` makes an error. :mod:`.columns` makes of the arrays :mod:`qpmask.imageobjects`.
+:mod:`.datahead` looks for its version, :mod:`.parser` reads the rest in one pass, with compiled
+code that fills arrays (:mod:`.kernel`: values, handles, ROIs, the hierarchy of objects). Each class
+descriptor that it meets is turned into numbers by :mod:`.classforms`, by what is known of QuPath's
+classes (:mod:`.qupathclasses`); of others all is passed over. What is wrong with a file is a number
+(:mod:`.kernel.faults`) and a place, of which :mod:`.messages` makes an error. :mod:`.columns` makes
+of the arrays what :mod:`qpmask.imageobjects` tells.
 """
 
 from qpmask.qpdata.reader import read_qpdata, read_qpdata_bytes

@@ -19,14 +19,13 @@ from qpmask.imageobjects import (
     stored_id,
 )
 from qpmask.qpdata.kernel import library as k
-from qpmask.qpdata.texts import Texts
 
 Arrays = dict[str, npt.NDArray[Any]]
 _MAX_CLASS_PARTS: Final = 100  # levels of derived classes
 
 
 def image_objects(
-    arrays: Arrays, n: npt.NDArray[np.int64], texts: Texts, version: int
+    arrays: Arrays, n: npt.NDArray[np.int64], texts: list[str], version: int
 ) -> ImageObjects:
     """Make the columns.
 
@@ -80,7 +79,9 @@ def image_objects(
     )
 
 
-def _classes(arrays: Arrays, texts: Texts) -> tuple[tuple[ObjectClass, ...], npt.NDArray[np.int32]]:
+def _classes(
+    arrays: Arrays, texts: list[str]
+) -> tuple[tuple[ObjectClass, ...], npt.NDArray[np.int32]]:
     """Name the classes in use, and the class of each object."""
     stored = arrays["path_classes"].reshape(-1, 4).tolist()
     numbers: dict[str, int] = {}
@@ -121,7 +122,7 @@ def corners_as_read(kind: npt.NDArray[np.uint8], boxes_px0: npt.NDArray[np.float
     boxes_px0[which] = np.hstack([np.where(turned, ends, starts), np.where(turned, starts, ends)])
 
 
-def _names(name: npt.NDArray[np.int32], texts: Texts) -> tuple[str | None, ...]:
+def _names(name: npt.NDArray[np.int32], texts: list[str]) -> tuple[str | None, ...]:
     named = np.flatnonzero(name >= 0)
     names: list[str | None] = [None] * len(name)
     for row, text in zip(named.tolist(), name[named].tolist(), strict=True):
@@ -129,7 +130,9 @@ def _names(name: npt.NDArray[np.int32], texts: Texts) -> tuple[str | None, ...]:
     return tuple(names)
 
 
-def _details(arrays: Arrays, texts: Texts, metadata: dict[int, dict[str, str]]) -> ObjectDetails:
+def _details(
+    arrays: Arrays, texts: list[str], metadata: dict[int, dict[str, str]]
+) -> ObjectDetails:
     lists = arrays["name_list"]
     sizes = np.append(arrays["list_size"], 0)[lists]  # the last one is for no list
     offsets = np.zeros(len(lists) + 1, np.int64)

@@ -6,51 +6,35 @@ what is missing is brought, and it goes on there. What is wrong becomes an error
 
 from __future__ import annotations
 
-import re
 from io import RawIOBase
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from qpmask.errors import (
-    CorruptDataError,
-    DataFileError,
-    TruncatedDataError,
-    UnsupportedDataError,
-)  # fmt: skip
+from qpmask.errors import CorruptDataError, DataFileError, UnsupportedDataError
 from qpmask.imageobjects import ImageObjects, Outlines
 from qpmask.jit import packed
 from qpmask.jit.arguments import types_of
 from qpmask.qpdata.classforms import NO_CLASSES, ClassDescError, text_at
 from qpmask.qpdata.columns import image_objects
+from qpmask.qpdata.datahead import LINE_BYTES, HeadError, read_first_line
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.datafile import parse
 from qpmask.qpdata.messages import Messages
-from qpmask.qpdata.texts import Texts
+from qpmask.qpdata.texts import decode_texts
 
-STREAM_HEADER: Final = b"\xac\xed\x00\x05"
-VERSIONS: Final = (2, 3, 4)
-"""Of the data file: 2 by QuPath 0.2, 3 by 0.3 to 0.7, 4 prepared in the code of 0.4."""
-_FIRST_LINE: Final = re.compile(r"Data file version (\d{1,4})(?:\.0)?")
 WINDOW_BYTES: Final = 2 << 20
 """How much of a file is looked at at a time, unless something in it is longer."""
 MAX_CLASSES: Final = 10_000  # each is looked for among all
 _MAX_SHARED: Final = 200
 _FIRST_ROOM: Final = 512
-_HEAD_BYTES: Final = 6 + 255  # header, code and length of a block, at most so much
 _MAX_REFERENCES: Final = 4096
 _DTYPES: Final[dict[str, Any]] = {
     name: type_.dtypes[0]  # type: ignore[attr-defined]
     for record in (k.Columns, k.Stream)
     for name, type_ in zip(record._fields, types_of(record), strict=True)
 }
-
-
-def version_of(first_line: str) -> int | None:
-    """Version of a data file, known or not; None if the line does not name one."""
-    match = _FIRST_LINE.fullmatch(first_line.strip())
-    return None if match is None else int(match[1])
 
 
 class TooFarBackError(Exception):
@@ -140,7 +124,13 @@ class Parser:
         TruncatedDataError, CorruptDataError, UnsupportedDataError
             As :func:`qpmask.qpdata.read_qpdata`.
         """
-        version = self._first_line()
+        while len(self._window) < min(LINE_BYTES, self._n[k.SIZE]):
+            self._read_more()
+        try:
+            version, self._n[k.POS] = read_first_line(self._window[:LINE_BYTES].tobytes())
+        except HeadError as error:
+            self._n[k.POS] = error.at
+            raise self._messages.error(error.kind, str(error)) from None
         steps = {k.MORE: self._read_more, k.ROOM: self._make_room, k.CLASS: self._describe}
         while (status := self._parse()) != k.END:
             if status == k.BACK:
@@ -153,34 +143,6 @@ class Parser:
         if len(Parser._shared) < len(self._known) <= _MAX_SHARED:
             Parser._shared = self._known
         return self._finished(version)
-
-    def _first_line(self) -> int:
-        """Read the header, and the version, which is named by a line in a block of its own."""
-        n, error = self._n, self._messages.error
-        while len(self._window) < min(_HEAD_BYTES, int(n[k.SIZE])):
-            self._read_more()
-        head = self._window[:_HEAD_BYTES].tobytes()
-        if head[:4] != STREAM_HEADER:
-            if STREAM_HEADER.startswith(head):
-                raise error(TruncatedDataError, "its first four bytes")
-            raise error(CorruptDataError, "it does not begin like a QuPath data file")
-        n[k.POS] = 4
-        if not b"w".startswith(head[4:5]):
-            raise error(CorruptDataError, "it does not begin with a line")
-        end = 6 + head[5] if len(head) >= 8 else _HEAD_BYTES
-        if end > len(head):
-            raise error(TruncatedDataError, "a block")
-        if int.from_bytes(head[6:8], "big") != end - 8:
-            raise error(CorruptDataError, "its first line does not fill its block")
-        n[k.POS] = end
-        version = version_of(head[8:end].decode("utf-8", "replace"))
-        if version is None:
-            raise error(CorruptDataError, "its first line does not name a version")
-        if version not in VERSIONS:
-            known = ", ".join(map(str, VERSIONS))
-            what = f"it is of version {version}; known are {known}, which QuPath 0.2 to 0.7 write"
-            raise error(UnsupportedDataError, what)
-        return version
 
     def children(self) -> RootChildren | None:
         """Where the root's children are, once it was read; None if that cannot be told."""
@@ -269,7 +231,7 @@ class Parser:
                 if name != "handles":
                     n_rows = int(self._n[counter]) + (name == "ring_offsets")
                     arrays[name].resize(n_rows * width, refcheck=False)
-        texts = Texts(arrays["text_bytes"].tobytes(), arrays["text_ends"].tolist())
+        texts = decode_texts(arrays["text_bytes"].tobytes(), arrays["text_ends"].tolist())
         try:
             return image_objects(arrays, self._n, texts, version)
         except ValueError as error:

@@ -10,13 +10,10 @@ from typing import Final
 from qpmask.common.machine import give_memory_back
 from qpmask.errors import DataFileError, DataFileMissingError
 from qpmask.imageobjects import ImageObjects, Outlines
-from qpmask.qpdata.parser import STREAM_HEADER, VERSIONS, Parser, TooFarBackError, version_of
-from qpmask.qpdata.texts import decode_text
+from qpmask.qpdata.parser import Parser, TooFarBackError
 
 #: What QuPath adds to the name of the file that it last replaced.
 BACKUP_SUFFIX: Final = ".bkp"
-
-_HEAD_BYTES: Final = 16 << 20  # more than any server needs: hundreds of channels in JSON
 
 _LARGE_BYTES: Final = 16 << 20  # of a file whose reading leaves memory worth giving back
 
@@ -81,30 +78,6 @@ def read_qpdata(
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise DataFileMissingError(f"{path} cannot be opened: {reason}.", hint=hint) from error
-
-
-def read_server(path: Path) -> str | None:
-    """How the image is opened, as a data file says near its start; no object is read.
-
-    Returns
-    -------
-    str or None
-        JSON (QuPath 0.3 and later) or ``Image path: ...``; None if there is no such file or its
-        start cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-        at = 6 + head[5]  # behind the block with the first line
-        long = head[at] == 0x7C
-        start = at + (9 if long else 3)
-        end = start + int.from_bytes(head[at + 1 : start], "big")
-        is_known = head[:5] == STREAM_HEADER + b"w" and head[at] in b"t|" and end <= len(head)
-        if is_known and version_of(decode_text(head[8:at])) in VERSIONS:
-            return decode_text(head[start:end])
-    except (OSError, ValueError, IndexError):
-        pass
-    return None
 
 
 def read_qpdata_bytes(data: bytes, *, source: str = "the data file") -> ImageObjects:

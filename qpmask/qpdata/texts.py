@@ -1,4 +1,4 @@
-"""Texts as Java writes them."""
+"""Texts as Java writes them: modified UTF-8."""
 
 from __future__ import annotations
 
@@ -13,17 +13,8 @@ def decode_text(raw: bytes) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-class Texts:
-    """The texts that were kept, each decoded once."""
-
-    def __init__(self, data: bytes, ends: Sequence[int]) -> None:
-        self._data = data
-        self._ends = (0, *ends)
-        self._found: dict[int, str] = {}
-        self._one: dict[str, str] = {}
-
-    def __getitem__(self, number: int) -> str:
-        if number not in self._found:
-            text = decode_text(self._data[self._ends[number] : self._ends[number + 1]])
-            self._found[number] = self._one.setdefault(text, text)
-        return self._found[number]
+def decode_texts(data: bytes, ends: Sequence[int]) -> list[str]:
+    """Decode texts that stand one behind the other; equal ones are one and the same."""
+    found: dict[str, str] = {}
+    texts = (decode_text(data[start:end]) for start, end in zip((0, *ends), ends, strict=False))
+    return [found.setdefault(text, text) for text in texts]
