@@ -46,7 +46,7 @@ def path_from_uri(uri: str) -> Path | None:
         return None
     if parts.netloc and parts.netloc != "localhost":
         text = f"//{parts.netloc}{text}"
-    elif re.match(r"^/[A-Za-z]:", text):
+    elif re.match(r"^/[A-Za-z]:", parts.path):  # "%3A" is a folder's own colon
         text = text[1:]
     return Path(text)
 

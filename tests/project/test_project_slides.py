@@ -25,6 +25,7 @@ from qpmask.project.imagejson import path_from_uri
         ("file:/Präparat.svs", "/Präparat.svs"),
         ("file:/C:/Users/x/a%20b.svs", "C:/Users/x/a b.svs"),
         ("file:///d:/a.svs", "d:/a.svs"),
+        ("file:///d%3A/a.svs", "/d:/a.svs"),
         ("file://server/share/a.svs", "//server/share/a.svs"),
         ("file:////server/share/a.svs", "//server/share/a.svs"),
     ],
