@@ -82,8 +82,7 @@ class Times(NamedTuple):
     seconds: float
 
 
-@dataclass(frozen=True)
-class Desk:
+class Desk(NamedTuple):
     """Where items are done.
 
     Attributes

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from qpmask.classes.names import UNCLASSIFIED, class_name, class_pattern, nearest, why_refused
 from qpmask.common.arguments import check_kind, shown, whole_number
@@ -70,8 +70,7 @@ def _color_of(value: object, label: int) -> Color:
     return numbers[0], numbers[1], numbers[2]
 
 
-@dataclass(frozen=True)
-class UnclassifiedRow:
+class UnclassifiedRow(NamedTuple):
     """The place of objects without a class among the classes: the row ``unclassified: true``.
 
     ``place`` counts the classes that are drawn before them; 0 is below all.

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qpmask.classes.classmap import QUPATH_IGNORED, ClassEntry, ClassMap, Color, UnclassifiedRow
+from qpmask.classes.names import UNCLASSIFIED
 from qpmask.common.arguments import check_kind, path_of
 from qpmask.errors import ClassMapError
 from qpmask.options import check_unclassified
@@ -182,7 +183,7 @@ def _rows(rows: list[tuple[object, str]]) -> tuple[tuple[ClassEntry, ...], Uncla
         assert isinstance(row, Mapping)
         if row.get("aliases"):
             raise ClassMapError(f"{where}: objects without a class have no aliases.")
-        name = row.get("name") or UnclassifiedRow.name
+        name = row.get("name") or UNCLASSIFIED
         entry = _entry({**row, "name": name}, where)
         lowest = UnclassifiedRow(entry.label, len(entries), entry.name, entry.color)
     return tuple(entries), lowest

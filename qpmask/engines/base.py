@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,8 +65,7 @@ def takes_part(
     return taken & ~missing if objects == "cores" else taken
 
 
-@dataclass(frozen=True)
-class LabelRule:
+class LabelRule(NamedTuple):
     """Objects of this class get this label; ``class_name`` None means objects without a class.
 
     ``channel`` is the plane in a multichannel mask, 0 otherwise.
@@ -77,8 +76,7 @@ class LabelRule:
     channel: int = 0
 
 
-@dataclass(frozen=True)
-class RenderJob:
+class RenderJob(NamedTuple):
     """What to draw for one image, with nothing left to decide.
 
     Attributes
@@ -176,8 +174,7 @@ class EngineInfo:
         return f"{self.name} {self.version}"
 
 
-@dataclass(frozen=True)
-class CoveredShare:
+class CoveredShare(NamedTuple):
     """A class of which others, or boundary lines, cover more than half; all planes together.
 
     Attributes

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from qpmask.engines.base import QUPATH_MAX_LABEL, Engine, RenderJob
 from qpmask.errors import NoQuPathError
 from qpmask.options import ExportOptions
 
 
-@dataclass(frozen=True)
-class EngineChoice:
+class EngineChoice(NamedTuple):
     """The engines of a run.
 
     Attributes

@@ -93,7 +93,7 @@ class PlannedExport(PlannedRun[Report]):
             "project": str(self.project),
             "options": flat(plain(self.options), "render", "file"),
             "classes": self.classes.as_dict(),
-            "engine": asdict(self.choice),
+            "engine": self.choice._asdict(),
             "pixel_rules": self.pixel_rules,
             "findings": list(self.findings),
             "nothing_drawn": self.nothing_drawn,

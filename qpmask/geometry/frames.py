@@ -10,8 +10,7 @@ lays a slide under a mask asks for its matrix. Sizes alone prove nothing; nothin
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, unquote
 
 from qpmask.errors import FrameError
@@ -25,8 +24,7 @@ FRAME_KEY = "frame"
 Cut = Literal["no", "yes", "unclear"]
 
 
-@dataclass(frozen=True)
-class SlideFile:
+class SlideFile(NamedTuple):
     """The file that an image is read from.
 
     Attributes
@@ -58,8 +56,7 @@ class SlideFile:
         return unquote(self.uri.rpartition("/")[2])
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """Where an image, or a mask of it, lies in the file.
 
     Attributes
@@ -113,7 +110,7 @@ class Frame:
         """The frame of a mask of the image, drawn at a downsample."""
         if self.matrix is None:
             return self
-        return replace(self, matrix=self.matrix @ Affine.scale(downsample))
+        return self._replace(matrix=self.matrix @ Affine.scale(downsample))
 
     def to_file(self, size: Size, bounds: Bounds | None = None) -> Affine:
         """Matrix from the image's (or mask's) pixels to those of the file's level 0.

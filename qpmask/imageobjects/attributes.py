@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,7 @@ ID_KEY: Final = "Object ID"
 _UUID_PARTS: Final = re.compile("-".join(["([0-9a-fA-F]+)"] * 5))
 
 
-@dataclass(frozen=True)
-class ObjectClass:
+class ObjectClass(NamedTuple):
     """A classification.
 
     Attributes

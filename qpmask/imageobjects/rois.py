@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,7 @@ import numpy.typing as npt
 from qpmask.imageobjects.kinds import BOXES, GeometryType, RoiKind
 
 
-@dataclass(frozen=True)
-class Outlines:
+class Outlines(NamedTuple):
     """Whose outlines are needed: of objects of these ``kinds``.
 
     Most of a file of cells is vertices, half of them those of nuclei: they are let go of as soon as

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,7 @@ from qpmask.imageobjects.attributes import Measurements, ObjectClass
 from qpmask.imageobjects.rois import Rois
 
 
-@dataclass(frozen=True, eq=False)
-class ObjectDetails:
+class ObjectDetails(NamedTuple):
     """What objects carry beside their shape and class, for those who ask for it (GeoJSON).
 
     Attributes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -154,4 +153,4 @@ def publish(
         with contextlib.suppress(OSError):
             part.unlink()
         raise
-    return dataclasses.replace(result, path=path)
+    return result._replace(path=path)

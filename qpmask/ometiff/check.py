@@ -8,8 +8,8 @@ compared with the subsampling of level 0 while level 0 streams by, so memory sta
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +35,7 @@ _MAX_PROBLEMS = 100
 Counts = Mapping[int, int]
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong with a mask.
 
     Parameters
@@ -73,8 +72,7 @@ class Problem:
         return f"{', '.join(place)}: {self.text}" if place else self.text
 
 
-@dataclass(frozen=True)
-class CheckReport:
+class CheckReport(NamedTuple):
     """What a check found.
 
     Parameters
@@ -184,8 +182,7 @@ def _check_arguments(counts: object, classes: object) -> None:
         raise WrongTypeError(f"classes is {shown(classes)}; it must be a list of labels.")
 
 
-@dataclass(frozen=True, eq=False)
-class _Found:
+class _Found(NamedTuple):
     """A strip, read and looked at."""
 
     read: StripRead

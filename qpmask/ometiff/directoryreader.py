@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tifffile
@@ -46,8 +46,7 @@ class Level(Tiled):
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Image:
+class Image(NamedTuple):
     """One directory of the file.
 
     Parameters
@@ -456,7 +455,7 @@ def _cut_strip(image: Image) -> Image:
     n_left = int(image.bytecounts[0])
     starts = np.arange(level.n_tiles, dtype=np.int64) * n_rows * image.row_bytes
     lengths = np.clip(n_left - starts, 0, n_rows * image.row_bytes)
-    return replace(image, level=level, offsets=image.offsets[0] + starts, bytecounts=lengths)
+    return image._replace(level=level, offsets=image.offsets[0] + starts, bytecounts=lengths)
 
 
 def _resolution(page: Any) -> tuple[float, float, int] | None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +34,7 @@ _ASCII, _SHORT, _LONG, _RATIONAL, _IFD, _LONG8, _IFD8 = 2, 3, 4, 5, 13, 16, 18
 _Entry = tuple[int, int, int, bytes]  # tag, type, count, values
 
 
-@dataclass(frozen=True)
-class Directory:
+class Directory(NamedTuple):
     """One image of the file: a plane, or a level of its pyramid.
 
     Parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,8 +138,7 @@ def single_tiles(tiles: Iterable[Tiles]) -> Iterator[Tile]:
             yield item
 
 
-@dataclass(frozen=True, eq=False)
-class WriteResult:
+class WriteResult(NamedTuple):
     """What was written.
 
     Parameters

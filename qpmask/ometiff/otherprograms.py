@@ -6,8 +6,7 @@ Each entry was measured with the version it names, by the call it names, and is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Reading = Literal["right", "wrong", "refused"]
 """Labels as they are; other labels and no error; an error (or no image)."""
@@ -16,8 +15,7 @@ Levels = Literal["all", "whole", "one"]
 """Smaller levels: any part of them; only all of one at a time; level 0 alone."""
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(NamedTuple):
     """How one program reads masks.
 
     Attributes

@@ -6,8 +6,7 @@ between two selected pixels do not occur, so that a step larger than a tile skip
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +15,7 @@ Positions: TypeAlias = "range | NDArray[np.int64]"
 """Pixels along one axis of a level: a range (of any step but 0), or an array that never falls."""
 
 
-@dataclass(frozen=True, eq=False)
-class Cut:
+class Cut(NamedTuple):
     """One tile's share of a selection along one axis.
 
     Parameters

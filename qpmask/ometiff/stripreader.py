@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +29,7 @@ _MAX_GAP = 64 << 10  # bytes between two tiles that are read rather than skipped
 _MAX_REMEMBERED = 1 << 18  # constant tiles
 
 
-@dataclass(frozen=True, eq=False)
-class StripRead:
+class StripRead(NamedTuple):
     """A strip as it was read.
 
     Parameters
@@ -241,8 +239,7 @@ class StripReader:
         return data, np.array([starts[k] for k in tiles], np.int64)
 
 
-@dataclass(frozen=True, eq=False)
-class _Kinds:
+class _Kinds(NamedTuple):
     """What decides which pixels tiles have; alike for neighbours that share their bytes.
 
     ``keys`` are the place of their bytes, their size and sample; ``which`` is each tile's key.
@@ -275,8 +272,7 @@ def _kinds(
     return _Kinds(keys, np.cumsum(starts) - 1)
 
 
-@dataclass(frozen=True, eq=False)
-class _Segments:
+class _Segments(NamedTuple):
     """Where the tiles of a strip are in the file."""
 
     image: Image
@@ -286,7 +282,7 @@ class _Segments:
 
     def part(self, first: int, end: int) -> _Segments:
         """Those of some of the tiles."""
-        return replace(self, offsets=self.offsets[first:end], lengths=self.lengths[first:end])
+        return self._replace(offsets=self.offsets[first:end], lengths=self.lengths[first:end])
 
     def end(self, k: int) -> int:
         return self.offsets[k] + self.lengths[k]

@@ -100,8 +100,7 @@ class StripGrid(Tiled):
         )
 
 
-@dataclass(frozen=True)
-class StripPlace:
+class StripPlace(NamedTuple):
     """Where in a file a strip belongs: strip ``number`` of a tile row of a level of a plane."""
 
     plane: int

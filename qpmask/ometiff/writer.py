@@ -17,9 +17,8 @@ import functools
 import hashlib
 import operator
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,8 +112,7 @@ def _check_agreement(layout: MaskLayout, metadata: MaskMetadata) -> None:
             raise OptionsError(f"The mask's metadata say {name} = {theirs}, its layout {ours}.")
 
 
-@dataclass(frozen=True, eq=False)
-class _Ready:
+class _Ready(NamedTuple):
     """A strip that is ready to be stored."""
 
     labels: NDArray[np.int64]  # of its tiles, or MIXED

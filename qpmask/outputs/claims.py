@@ -17,9 +17,9 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 from qpmask.outputs.files import read_json, writing
 
@@ -34,8 +34,7 @@ _PIDS_TELL = os.name != "nt"  # there, to ask whether a process is alive would e
 _NAME = re.compile(r"(.+)\.(\d+)\.claim")
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(NamedTuple):
     """Something that somebody works on.
 
     Attributes

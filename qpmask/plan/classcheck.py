@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from qpmask.classes import (
@@ -233,7 +232,7 @@ def settled_map(
                 "classes. A row 'unclassified: true' among the classes of the map gives them "
                 "another place; --order area draws larger objects first."
             )
-    return class_map.with_choices(None, replace(row, label=choice), order), findings
+    return class_map.with_choices(None, row._replace(label=choice), order), findings
 
 
 def _free(taken: Mapping[int, str]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from qpmask.classes import ClassMap
 from qpmask.common.words import objects_text
@@ -18,8 +18,7 @@ from qpmask.project import ImageEntry, Project
 from qpmask.project.inventory import Inventory
 
 
-@dataclass(frozen=True)
-class LegendRow:
+class LegendRow(NamedTuple):
     """What a label of a mask means: goes into the file's class table and the sidecar."""
 
     label: int
@@ -28,8 +27,7 @@ class LegendRow:
     objects: int
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(NamedTuple):
     """What an earlier run left of a mask.
 
     Attributes

@@ -10,7 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -27,8 +27,7 @@ from qpmask.project.imagejson import unpack_color
 from qpmask.qpdata import read_qpdata
 
 
-@dataclass(frozen=True)
-class Core:
+class Core(NamedTuple):
     """A core of a tissue microarray.
 
     Attributes

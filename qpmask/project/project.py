@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from qpmask.classes.names import class_name, why_refused
 from qpmask.common.arguments import path_of
@@ -46,8 +46,7 @@ _NO_FOLDER = "\N{REPLACEMENT CHARACTER}"
 _MAX_ID = 200  # entry ids are whole numbers; a file name takes 255 letters
 
 
-@dataclass(frozen=True)
-class ProjectClass:
+class ProjectClass(NamedTuple):
     """One line of the project's class list (``classifiers/classes.json``).
 
     ``name`` is in QuPath's form (:func:`qpmask.classes.names.class_name`); ``color`` is

@@ -7,7 +7,7 @@ is met first, and what was found out serves for the files that are read later as
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +26,7 @@ class ClassDescError(ValueError):
     """A class descriptor makes no sense; private to this package."""
 
 
-@dataclass(frozen=True)
-class ClassDesc:
+class ClassDesc(NamedTuple):
     """A class as the stream describes it.
 
     ``fields`` are a letter for the type and the name of each, ``parents`` its super classes,

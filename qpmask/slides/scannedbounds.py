@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 
 from qpmask.errors import FrameError
@@ -43,5 +42,5 @@ def located(frame: Frame, path: Path | None) -> Frame:
     if bounds is not None and matrix != frame.matrix:
         cut = f"cut to {bounds.size} pixels at x {bounds.x_px0:,}, y {bounds.y_px0:,}"
         steps = (*steps, f"{cut} (what was scanned)")
-    file = replace(frame.file, size=size, cut="no")
-    return replace(frame, matrix=matrix, file=file, steps=steps)
+    file = frame.file._replace(size=size, cut="no")
+    return frame._replace(matrix=matrix, file=file, steps=steps)

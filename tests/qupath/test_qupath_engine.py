@@ -73,11 +73,9 @@ class TestQuPathEngine(EngineContract):
     def test_more_labels_than_qupath_can_hold_are_refused(
         self, engine: Engine, tmp_path: Path
     ) -> None:
-        from dataclasses import replace
-
         plan = plan_one("squares")
         assert plan.job is not None
-        job = replace(plan.job, max_label=65536)
+        job = plan.job._replace(max_label=65536)
         with pytest.raises(UnsupportedByEngineError, match="65,536") as caught:
             engine.render(job, tmp_path / "s.ome.tif", Watch())
         assert caught.value.hint is not None and "--engine native" in caught.value.hint

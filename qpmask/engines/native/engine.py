@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from qpmask._version import __version__
 from qpmask.common.machine import give_memory_back
@@ -103,8 +102,7 @@ class NativeEngine(Engine):
         return _NativeRendering(job, scene, self._threads, _GRIDS[self._rules], watch)
 
 
-@dataclass(frozen=True, eq=False)
-class _Scene:
+class _Scene(NamedTuple):
     """What is drawn; ``classes`` are those of the objects, of instances alone."""
 
     rois: Rois

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +38,7 @@ MARGIN_PX = 3.0
 """How far from an edge a tile may be to look at it: more than rounding and the pixel rules need."""
 
 
-@dataclass(frozen=True)
-class PlaneOptions:
+class PlaneOptions(NamedTuple):
     """How a plane is drawn.
 
     Attributes
