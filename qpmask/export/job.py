@@ -245,9 +245,10 @@ class MaskMaker:
             area_um2 = image.pixel_size.area_um2 if image.pixel_size else None
             kind = job.render.objects
             table = instance_table(image.entry, job.instance_rows, kind, counts, area_um2)
-            self.folder.write_csv(image.mask_name + INSTANCES_SUFFIX, INSTANCE_COLUMNS, table)
+            name = image.mask_name + INSTANCES_SUFFIX
+            self.folder.write_csv(name, INSTANCE_COLUMNS, table, sync=False)
         self._watch(job).check()
-        self.folder.publish(part, image.mask_name)
+        self.folder.publish(part, image.mask_name, sync=False)
         self.folder.write_json(image.mask_name + SIDECAR_SUFFIX, sidecar)
         return for_report(record, job)
 

@@ -99,9 +99,9 @@ def _labels_then(made_from: Mapping[str, Any]) -> dict[str | None, int] | None:
 
 def write_report(folder: OutputWriter, report: Report, class_map: ClassMap) -> None:
     """Write what a run leaves beside its masks: report, areas, the class map as used."""
-    folder.write_text(CLASSES_FILE, class_map.to_yaml())
-    folder.write_csv(REPORT_CSV, CSV_COLUMNS, (r.as_row() for r in report))
-    folder.write_csv(AREAS_CSV, *area_table(folder.path, report))
+    folder.write_text(CLASSES_FILE, class_map.to_yaml(), sync=False)
+    folder.write_csv(REPORT_CSV, CSV_COLUMNS, (r.as_row() for r in report), sync=False)
+    folder.write_csv(AREAS_CSV, *area_table(folder.path, report), sync=False)
     folder.write_json(REPORT_JSON, report.as_dict())
 
 

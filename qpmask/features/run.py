@@ -131,7 +131,7 @@ def extract_features(
 
 def write_report(folder: OutputWriter, report: FeatureReport) -> None:
     """Write what a run leaves beside the patch files."""
-    folder.write_csv(REPORT_CSV, CSV_COLUMNS, (r.as_row() for r in report))
+    folder.write_csv(REPORT_CSV, CSV_COLUMNS, (r.as_row() for r in report), sync=False)
     folder.write_json(REPORT_JSON, report.as_dict())
 
 

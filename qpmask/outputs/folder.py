@@ -25,6 +25,9 @@ _WORK_FOLDER = ".qpmask"
 class OutputWriter:
     """Writes into an output folder, whole files or none.
 
+    What it writes lasts when a method returns; with ``sync=False`` the content does, and the name
+    when that of a later file does: files that go together wait for the disk once.
+
     Parameters
     ----------
     path : Path
@@ -43,7 +46,7 @@ class OutputWriter:
         """Path of a hidden file that goes with the run, whatever happens."""
         return self._work / name
 
-    def publish(self, made: Path, name: str) -> Path:
+    def publish(self, made: Path, name: str, *, sync: bool = True) -> Path:
         """Give a file of the work folder its name; an older file of that name is replaced."""
         target = self.path / name
         with writing(target, "The file"):
@@ -53,14 +56,15 @@ class OutputWriter:
                 shutil.rmtree(aside, ignore_errors=True)
                 target.rename(aside)
             made.replace(target)
-            sync_folder(self.path)
+            if sync:
+                sync_folder(self.path)
         return target
 
-    def write_text(self, name: str, text: str) -> Path:
+    def write_text(self, name: str, text: str, *, sync: bool = True) -> Path:
         """Write a small text file, whole or not at all."""
-        return self.write_bytes(name, text.encode("utf-8", errors="replace"))
+        return self.write_bytes(name, text.encode("utf-8", errors="replace"), sync=sync)
 
-    def write_bytes(self, name: str, data: bytes) -> Path:
+    def write_bytes(self, name: str, data: bytes, *, sync: bool = True) -> Path:
         """Write a file, whole or not at all; ``name`` may hold a folder, which is made."""
         target = self.path / name
         made = self.work_file(f"{target.name}.part")
@@ -70,15 +74,22 @@ class OutputWriter:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-        return self.publish(made, name)
+        return self.publish(made, name, sync=sync)
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> Path:
         """Write a JSON file, whole or not at all."""
         return self.write_text(name, json_text(data, indent=2) + "\n")
 
-    def write_csv(self, name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
+    def write_csv(
+        self,
+        name: str,
+        header: Sequence[str],
+        rows: Iterable[Sequence[object]],
+        *,
+        sync: bool = True,
+    ) -> Path:
         """Write a CSV file, whole or not at all."""
-        return self.write_text(name, csv_text(header, rows))
+        return self.write_text(name, csv_text(header, rows), sync=sync)
 
 
 class OutputFolder(OutputWriter):

@@ -189,7 +189,7 @@ def make_patches(
 
 def write_report(folder: OutputWriter, report: PatchReport) -> None:
     """Write what a run leaves beside its patch files."""
-    folder.write_csv(REPORT_CSV, CSV_COLUMNS, (r.as_row() for r in report))
+    folder.write_csv(REPORT_CSV, CSV_COLUMNS, (r.as_row() for r in report), sync=False)
     folder.write_json(REPORT_JSON, report.as_dict())
 
 

@@ -239,6 +239,23 @@ def test_an_old_file_outlives_a_write_that_fails(
     assert tree(tmp_path) == {"report.json"}
 
 
+def test_files_that_go_together_wait_for_the_disk_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[set[str]] = []
+
+    def note(path: Path) -> None:
+        synced.append({p.name for p in path.iterdir() if p.is_file()})
+
+    monkeypatch.setattr("qpmask.outputs.folder.sync_folder", note)
+    with OutputFolder(tmp_path) as folder:
+        folder.write_csv("a.csv", ["a"], [], sync=False)
+        folder.publish(folder.write_text(".qpmask/b", "b", sync=False), "b", sync=False)
+        assert synced == []
+        folder.write_json("c.json", {})
+    assert synced == [{"a.csv", "b", "c.json"}]
+
+
 def test_a_name_that_is_taken_by_a_folder(tmp_path: Path) -> None:
     (tmp_path / "a.ome.tif").mkdir()
     with OutputFolder(tmp_path) as folder:
