@@ -69,7 +69,8 @@ class KnownClasses:
         form = form_of(chain, bool(desc.flags & FLAG_EXTERNALIZABLE))
         places, steps = _steps_of(desc, form)
         if -1 in places and form.form not in (k.A_ROI, k.A_UUID):
-            form, places = Form(), []  # another class of that name
+            form = Form()  # another class, of a name like that
+            places, steps = _steps_of(desc, form)
         row = np.full((1, k.N_CLASS_COLUMNS), -1, np.int64)
         row[0, [k.KEY_AT, k.KEY_SIZE, k.PARENT]] = len(self.keys), len(key), parent
         row[0, [k.FORM, k.KIND, k.FLAGS]] = form.form, form.kind, form.flags

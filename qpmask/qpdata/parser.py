@@ -7,7 +7,7 @@ what is missing is brought, and it goes on there. What is wrong becomes an error
 from __future__ import annotations
 
 from io import RawIOBase
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,6 @@ import numpy.typing as npt
 from qpmask.errors import CorruptDataError, DataFileError, UnsupportedDataError
 from qpmask.imageobjects import ImageObjects, Outlines
 from qpmask.jit import packed
-from qpmask.jit.arguments import types_of
 from qpmask.qpdata.classforms import NO_CLASSES, ClassDescError, text_at
 from qpmask.qpdata.columns import image_objects
 from qpmask.qpdata.datahead import LINE_BYTES, HeadError, read_first_line
@@ -30,11 +29,26 @@ MAX_CLASSES: Final = 10_000  # each is looked for among all
 _MAX_SHARED: Final = 200
 _FIRST_ROOM: Final = 512
 _MAX_REFERENCES: Final = 4096
-_DTYPES: Final[dict[str, Any]] = {
-    name: type_.dtypes[0]  # type: ignore[attr-defined]
-    for record in (k.Columns, k.Stream)
-    for name, type_ in zip(record._fields, types_of(record), strict=True)
-}
+
+
+class _Column(NamedTuple):
+    name: str
+    dtype: Any
+    width: int
+
+
+def _columns_by_counter() -> dict[int, list[_Column]]:
+    """Columns that grow together, by what counts their rows."""
+    found: dict[int, list[_Column]] = {}
+    for record in (k.Columns, k.Stream):
+        for name, hint in get_type_hints(record, include_extras=True).items():
+            array, *rows = hint.__metadata__
+            for row in rows:
+                found.setdefault(row.counter, []).append(_Column(name, array.dtypes[0], row.width))
+    return found
+
+
+_COLUMNS: Final = _columns_by_counter()
 
 
 class TooFarBackError(Exception):
@@ -99,12 +113,12 @@ class Parser:
             self._n[k.OUTLINES] += sum(1 << kind for kind in outlines.kinds)
         self._messages = Messages(source, hint, self._n)
         self._arrays: dict[str, npt.NDArray[Any]] = {}
-        for counter, bytes_each, widths in k.GROUPS:
-            room = _FIRST_ROOM + min(size, WINDOW_BYTES) // bytes_each
+        for counter, columns in _COLUMNS.items():
+            room = _FIRST_ROOM + min(size, WINDOW_BYTES) // k.BYTES_A_ROW[counter]
             if k.DETAILED <= counter <= k.LIST_NAMES and not details:
                 room = 0
-            for name, width in widths.items():
-                self._arrays[name] = np.empty(room * width, _DTYPES[name])
+            for name, dtype, width in columns:
+                self._arrays[name] = np.empty(room * width, dtype)
         self._arrays["ring_offsets"][0] = 0
         self._frames = np.empty((k.N_FRAMES, k.N_FRAME_COLUMNS), np.int64)
         self._frames[0] = 0
@@ -192,15 +206,14 @@ class Parser:
         """Let columns grow: as the file goes on, if it goes on as it began."""
         n = self._n
         count = int(n[k.FULL])
-        (widths,) = (widths for counter, _, widths in k.GROUPS if counter == count)
-        first_name, first_width = next(iter(widths.items()))
-        present = len(self._arrays[first_name]) // first_width
+        columns = _COLUMNS[count]
+        present = len(self._arrays[columns[0].name]) // columns[0].width
         progress = (n[k.BASE] + n[k.POS]) / n[k.SIZE]
         expected = int(1.02 * n[count] / progress) if n[count] > 4096 else 0
         room = max(int(n[k.WANTED]), expected, present + present // 2)
-        for name, width in widths.items():
+        for name, dtype, width in columns:
             old = self._arrays[name]
-            self._arrays[name] = np.empty(room * width, old.dtype)
+            self._arrays[name] = np.empty(room * width, dtype)
             self._arrays[name][: len(old)] = old
         self._columns = None
 
@@ -226,8 +239,8 @@ class Parser:
     def _finished(self, version: int) -> ImageObjects:
         arrays = self._arrays
         arrays["handles"] = np.zeros(0, np.int64)
-        for counter, _, widths in k.GROUPS:
-            for name, width in widths.items():
+        for counter, columns in _COLUMNS.items():
+            for name, _, width in columns:
                 if name != "handles":
                     n_rows = int(self._n[counter]) + (name == "ring_offsets")
                     arrays[name].resize(n_rows * width, refcheck=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from unittest.mock import patch
 
@@ -64,3 +65,23 @@ def test_a_file_of_many_classes_leaves_the_next_ones_alone() -> None:
         parsed(written(300, many))
     assert len(Parser._shared) > 300
     check_agreement(SAMPLES[0].read_bytes())
+
+
+def test_a_list_that_is_called_like_one_measurement() -> None:
+    """It is told by what it holds: no number, so it is none."""
+
+    def measured(writer: QuPathWriter, i: int) -> None:
+        writer.object("test.Measurements", SERIALIZABLE, [("Ljava/util/List;", "list")])
+        writer.object("java.util.ArrayList", SERIALIZABLE | 1, [("I", "size")])
+        writer.raw(bytes(4))
+        writer.block(bytes(4))
+        writer.object("test.Measurement", SERIALIZABLE, [("D", "value"), (STRING, "name")])
+        writer.raw(struct.pack(">d", i))
+        writer.string("Area")
+        writer.end()
+
+    data = written(3, measured)
+    check_agreement(data, 3)
+    details = parsed(data, details=True).details
+    assert details is not None
+    assert details.measurements.value.tolist() == [0, 1, 2]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 from qpmask import jit
 
@@ -113,6 +113,21 @@ I64 = jit.I64_1D
 U32 = jit.U32_1D
 
 
+class Row(NamedTuple):
+    """Of a column that grows: what counts its rows, and how many items each is."""
+
+    counter: int
+    width: int = 1
+
+
+BYTES_A_ROW: Final = {
+    OBJECTS: 128, ROIS: 64, BOXES: 64, RINGS: 64, VERTICES32: 8, VERTICES64: 16, TEXTS: 256,
+    TEXT_BYTES: 32, PATH_CLASSES: 4096, USED_CLASSES: 4096, METADATA: 4096, DETAILED: 128, VALUES:
+    32, NAME_LISTS: 1024, LIST_NAMES: 256, HANDLES: 16,
+}  # fmt: skip
+"""How much of a file there is for one row or more (no limit), by what counts the rows."""
+
+
 class Stream(NamedTuple):
     """A part of the file, and what was found in it.
 
@@ -137,7 +152,7 @@ class Stream(NamedTuple):
 
     data: U8
     n: I64
-    handles: I64
+    handles: Annotated[I64, Row(HANDLES)]
     classes: jit.I64_2D
     keys: U8
     key: U8
@@ -156,66 +171,39 @@ class Columns(NamedTuple):
     object; ``list_first`` and ``list_size`` of a list of names in ``list_names`` (texts).
     """
 
-    kind: U8
-    parent: I32
-    class_index: I32
-    locked: U8
-    roi: I32
-    nucleus_roi: I32
-    missing: U8
-    name: I32
-    ids: U8
-    roi_kind: U8
-    c: I32
-    z: I32
-    t: I32
-    boxes: I64
-    geometry_type: U8
-    is_empty: U8
-    ring_offsets: I64
-    ring_first: I64
-    ring_size: I64
-    ring_kind: U8
-    ring_part: I32
-    ring_is_hole: U8
-    vertices32: U32
-    vertices64: I64
-    text_ends: I64
-    text_bytes: U8
-    path_classes: I64
-    used_classes: I64
-    metadata: I32
-    color: I64
-    name_list: I32
-    single: U8
-    values: I64
-    list_first: I64
-    list_size: I64
-    list_names: I32
-
-
-GROUPS: Final[tuple[tuple[int, int, dict[str, int]], ...]] = (
-    (OBJECTS, 128, {
-        "kind": 1, "parent": 1, "class_index": 1, "locked": 1, "roi": 1, "nucleus_roi": 1,
-        "missing": 1, "name": 1, "ids": 36}),
-    (ROIS, 64, {
-        "roi_kind": 1, "c": 1, "z": 1, "t": 1, "geometry_type": 1, "is_empty": 1,
-        "ring_offsets": 1}),
-    (BOXES, 64, {"boxes": 4}),
-    (RINGS, 64, {
-        "ring_first": 1, "ring_size": 1, "ring_kind": 1, "ring_part": 1, "ring_is_hole": 1}),
-    (VERTICES32, 8, {"vertices32": 2}),
-    (VERTICES64, 16, {"vertices64": 2}),
-    (TEXTS, 256, {"text_ends": 1}),
-    (TEXT_BYTES, 32, {"text_bytes": 1}),
-    (PATH_CLASSES, 4096, {"path_classes": 4}),
-    (USED_CLASSES, 4096, {"used_classes": 1}),
-    (METADATA, 4096, {"metadata": 3}),
-    (DETAILED, 128, {"color": 1, "name_list": 1, "single": 1}),
-    (VALUES, 32, {"values": 1}),
-    (NAME_LISTS, 1024, {"list_first": 1, "list_size": 1}),
-    (LIST_NAMES, 256, {"list_names": 1}),
-    (HANDLES, 16, {"handles": 1}),
-)  # fmt: skip
-"""Columns that grow together: what counts them, how much of a file there is for one row or more (no
-limit), and how many items of each are a row."""
+    kind: Annotated[U8, Row(OBJECTS)]
+    parent: Annotated[I32, Row(OBJECTS)]
+    class_index: Annotated[I32, Row(OBJECTS)]
+    locked: Annotated[U8, Row(OBJECTS)]
+    roi: Annotated[I32, Row(OBJECTS)]
+    nucleus_roi: Annotated[I32, Row(OBJECTS)]
+    missing: Annotated[U8, Row(OBJECTS)]
+    name: Annotated[I32, Row(OBJECTS)]
+    ids: Annotated[U8, Row(OBJECTS, 36)]
+    roi_kind: Annotated[U8, Row(ROIS)]
+    c: Annotated[I32, Row(ROIS)]
+    z: Annotated[I32, Row(ROIS)]
+    t: Annotated[I32, Row(ROIS)]
+    boxes: Annotated[I64, Row(BOXES, 4)]
+    geometry_type: Annotated[U8, Row(ROIS)]
+    is_empty: Annotated[U8, Row(ROIS)]
+    ring_offsets: Annotated[I64, Row(ROIS)]
+    ring_first: Annotated[I64, Row(RINGS)]
+    ring_size: Annotated[I64, Row(RINGS)]
+    ring_kind: Annotated[U8, Row(RINGS)]
+    ring_part: Annotated[I32, Row(RINGS)]
+    ring_is_hole: Annotated[U8, Row(RINGS)]
+    vertices32: Annotated[U32, Row(VERTICES32, 2)]
+    vertices64: Annotated[I64, Row(VERTICES64, 2)]
+    text_ends: Annotated[I64, Row(TEXTS)]
+    text_bytes: Annotated[U8, Row(TEXT_BYTES)]
+    path_classes: Annotated[I64, Row(PATH_CLASSES, 4)]
+    used_classes: Annotated[I64, Row(USED_CLASSES)]
+    metadata: Annotated[I32, Row(METADATA, 3)]
+    color: Annotated[I64, Row(DETAILED)]
+    name_list: Annotated[I32, Row(DETAILED)]
+    single: Annotated[U8, Row(DETAILED)]
+    values: Annotated[I64, Row(VALUES)]
+    list_first: Annotated[I64, Row(NAME_LISTS)]
+    list_size: Annotated[I64, Row(NAME_LISTS)]
+    list_names: Annotated[I32, Row(LIST_NAMES)]
