@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +35,7 @@ _VERTICES = 1 << 20  # that are looked at in one go
 _CELLS = 1024  # side of the raster in which objects are taken to overlap, in cells
 
 
-@dataclass(frozen=True, eq=False)
-class Drawn:
+class Drawn(NamedTuple):
     """The objects that a job draws, before they are sorted into planes.
 
     Attributes
@@ -113,7 +112,7 @@ def drawn_alone(rois: Rois, drawn: Drawn) -> tuple[Rois, Drawn]:
     rois = rois.only(keep)
     same = ("c", "z", "t", "geometry_type", "ring_kind", "ring_part", "ring_is_hole")
     rois = replace(rois, **{name: _said_once(getattr(rois, name)) for name in same})
-    return rois, replace(drawn, roi=number[drawn.roi], channel=_said_once(drawn.channel))
+    return rois, drawn._replace(roi=number[drawn.roi], channel=_said_once(drawn.channel))
 
 
 def _said_once(column: NDArray[Any]) -> NDArray[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import imagecodecs
 import numpy as np
@@ -23,8 +23,6 @@ COMPRESSION_NAMES = {
     34933: "png",
     50000: "zstd",
 }
-
-_HAS_DEFLATE = bool(imagecodecs.DEFLATE.available)
 
 
 def encode_tile(tile: NDArray[Any], compression: str, *, one_bit: bool = False) -> bytes:
@@ -64,7 +62,8 @@ def encode_tile(tile: NDArray[Any], compression: str, *, one_bit: bool = False) 
     raw = little.reshape(-1).view(np.uint8)
     if compression == "zlib":
         # libdeflate takes a third of the time, and its data are shorter.
-        encode = imagecodecs.deflate_encode if _HAS_DEFLATE else imagecodecs.zlib_encode
+        has_deflate = imagecodecs.DEFLATE.available
+        encode = imagecodecs.deflate_encode if has_deflate else imagecodecs.zlib_encode
         return bytes(encode(raw))
     if compression == "zstd":
         return bytes(imagecodecs.zstd_encode(raw))
@@ -116,17 +115,9 @@ def decode_into(data: bytes | NDArray[np.uint8], compression: str, out: NDArray[
         if n_bytes == len(out):
             out[:] = np.frombuffer(data, np.uint8)
     else:
-        decoders: dict[str, Callable[..., Any]] = {
-            "lzw": decode_lzw,
-            # libdeflate takes half the time.
-            "zlib": imagecodecs.deflate_decode if _HAS_DEFLATE else imagecodecs.zlib_decode,
-            "zstd": imagecodecs.zstd_decode,
-            "packbits": imagecodecs.packbits_decode,
-            "png": _decode_png,
-        }
         why = None
         try:
-            n_bytes = len(decoders[compression](data, out=out)) if len(data) else 0
+            n_bytes = len(_decoder(compression)(data, out=out)) if len(data) else 0
         except (RuntimeError, ValueError, TypeError, IndexError, struct.error) as error:
             why = str(error)
         # Not from that error: where Dask is in use, errors take what they come from along to other
@@ -135,6 +126,19 @@ def decode_into(data: bytes | NDArray[np.uint8], compression: str, out: NDArray[
             raise ValueError(f"its {compression} data do not decode ({why})")
     if n_bytes != len(out):
         raise ValueError(f"it holds {n_bytes:,} bytes and should hold {len(out):,}")
+
+
+def _decoder(compression: str) -> Callable[..., Any]:
+    """What decodes it; imagecodecs loads a library for each compression when it is asked for."""
+    if compression == "lzw":
+        return decode_lzw
+    if compression == "png":
+        return _decode_png
+    if compression == "zlib" and imagecodecs.DEFLATE.available:
+        decoder = imagecodecs.deflate_decode  # libdeflate takes half the time
+    else:
+        decoder = getattr(imagecodecs, f"{compression}_decode")
+    return cast(Callable[..., Any], decoder)
 
 
 def _decode_png(data: bytes | NDArray[np.uint8], *, out: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -45,8 +44,7 @@ WAYS_OUT_OF_LINES = (
 )
 
 
-@dataclass(frozen=True)
-class HiddenGroup:
+class HiddenGroup(NamedTuple):
     """Objects of one class that leave no pixel for one reason.
 
     Attributes
@@ -84,8 +82,7 @@ class HiddenGroup:
         return f"{self.class_name}: {objects_text(self.objects)}, no pixel left: {self.reason}"
 
 
-@dataclass(frozen=True)
-class CoveredClass:
+class CoveredClass(NamedTuple):
     """A class of which more than half is covered.
 
     ``drawn_px`` are the pixels that it would have alone; ``by`` says what covers it, the commonest
@@ -108,8 +105,7 @@ class CoveredClass:
         return f"{self.class_name}: {percent} % of its pixels are covered by {_coverers(self.by)}"
 
 
-@dataclass(frozen=True)
-class Hidden:
+class Hidden(NamedTuple):
     """What of an image is drawn and not seen in its mask.
 
     Attributes
@@ -145,7 +141,11 @@ class Hidden:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON; :func:`hidden_from_dict` reads it back."""
-        return asdict(self) | {"objects": self.n_objects}
+        return self._asdict() | {
+            "groups": tuple(group._asdict() for group in self.groups),
+            "covered": tuple(row._asdict() for row in self.covered),
+            "objects": self.n_objects,
+        }
 
 
 def hidden_from_dict(data: object) -> Hidden | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,7 +105,7 @@ class Watcher:
             for first in range(0, len(hidden), _MOST_AT_ONCE):
                 part = hidden[first : first + _MOST_AT_ONCE]
                 numbers = np.arange(1, len(part) + 1, dtype=np.int32)
-                alone = self._draw(replace(_taken(self._drawn, part), label=numbers), number)
+                alone = self._draw(_taken(self._drawn, part)._replace(label=numbers), number)
                 upon: dict[int, Counter[int]] = defaultdict(Counter)
                 for place in alone.busy_strips():
                     for mine, label, n in _joint(alone.strip(*place), plane.strip(*place)):
@@ -151,7 +150,7 @@ class Watcher:
         upon: Counter[int] = Counter()
         for number in _distinct(self._plane[at]):
             mine = _taken(self._drawn, at[self._plane[at] == number])
-            alone = self._draw(replace(mine, label=np.ones_like(mine.label)), number)
+            alone = self._draw(mine._replace(label=np.ones_like(mine.label)), number)
             mask = self._draw_mask(number)
             for place in alone.busy_strips():
                 for _, label, n in _joint(alone.strip(*place), mask.strip(*place)):
