@@ -82,8 +82,13 @@ class Library:
         """Whether loading it makes machine code first, which takes seconds."""
         return self._engine is None and machine.read(self.file) is None
 
-    def load(self) -> None:
-        """Load the machine code; make it first where there is none.
+    def load(self) -> Any:
+        """Load the machine code, once; make it first where there is none.
+
+        Returns
+        -------
+        object
+            What kernels' addresses are asked of.
 
         Raises
         ------
@@ -92,7 +97,7 @@ class Library:
             Numba is not installed, or llvmlite cannot read that bitcode.
         """
         if self._engine is not None:
-            return
+            return self._engine
         with self._lock:
             if self._engine is None:
                 try:
@@ -101,6 +106,7 @@ class Library:
                     raise
                 except Exception as error:  # whatever a compiler that is set up oddly may raise
                     raise _unavailable(self.name, " ".join(str(error).split())) from error
+        return self._engine
 
     def _loaded(self) -> Any:
         for module in self.modules:
@@ -109,10 +115,7 @@ class Library:
         if code is None:
             code = machine.machine_code(read_shipped(self) or self._bitcode_by_numba())
             machine.write(self.file, code)
-        engine = machine.load(code)
-        for entry in self.entries.values():
-            entry.find(engine)
-        return engine
+        return machine.load(code)
 
     def _bitcode_by_numba(self) -> bytes:
         """Have it made in another process, which Ctrl-C ends and whose memory goes with it."""
@@ -194,7 +197,6 @@ class Entry:
         self.__name__ = function.__name__
         self.__doc__ = function.__doc__
         self._library = library
-        self._engine: Any = None
         self._addresses: dict[np.dtype[Any] | None, Any] = {}
 
     @functools.cached_property
@@ -214,9 +216,9 @@ class Entry:
         dtypes = self.types[self._pixels[0]].pixel_types()
         return [(f"{self.__name__}_{dtype.name}", dtype) for dtype in dtypes]
 
-    def find(self, engine: Any) -> None:
-        """Look its addresses up in machine code that was loaded."""
-        self._engine = engine  # the code is gone with it
+    def _find(self) -> None:
+        """Look its addresses up in the machine code, at its first call."""
+        engine = self._library.load()
         signature = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
         self._addresses = {
             dtype: signature(engine.get_function_address(name)) for name, dtype in self.variants()
@@ -239,7 +241,7 @@ class Entry:
             if any(arguments[i].dtype != dtype for i in self._pixels):
                 raise TypeError("arrays of pixels differ in type")
         if not self._addresses:
-            self._library.load()
+            self._find()
         words.append(0)
         frame = array("q", words)  # in a fifth of the time that an array of ctypes takes
         address, _ = frame.buffer_info()
