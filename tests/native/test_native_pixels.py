@@ -38,7 +38,7 @@ def test_a_tile_that_happens_to_be_filled_by_several_shapes_is_an_int() -> None:
 
 
 @pytest.mark.parametrize("upon_another", [False, True])
-def test_a_comb_of_more_spans_than_a_tile_has_room_for(upon_another: bool) -> None:
+def test_a_comb_of_as_many_pieces_as_a_tile_has_room_for_and_of_more(upon_another: bool) -> None:
     teeth = [[(x, 0), (x + 1, 0), (x + 1, 16), (x, 16)] for x in range(1, 16, 2)]
     rings = np.array(teeth, np.float32).reshape(-1, 2)
     comb = Shapes.rings(

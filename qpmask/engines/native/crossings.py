@@ -153,25 +153,6 @@ def rectangle_side(low: float, high: float, scale: float, shift: float) -> tuple
 
 
 @kernel
-def fill_box(
-    pixels: Pixels,
-    width: int,
-    height: int,
-    x0: int,
-    x1: int,
-    y0: int,
-    y1: int,
-    label: int,
-) -> None:
-    """Fill columns x0 to x1 of rows y0 to y1, as far as they lie in the tile."""
-    x0, x1 = max(x0, 0), min(x1, width)
-    if x0 >= x1:
-        return
-    for row in range(max(y0, 0), min(y1, height)):
-        paint(pixels, row * width + x0, row * width + x1, label)
-
-
-@kernel
 def point_pixel(value: float, origin: int, downsample: float) -> int:
     """Pixel of a point, truncated toward zero, so that -1 < v < 0 lands in pixel 0."""
     return int(min(max((value - float(origin)) / downsample, -1e9), 1e9))

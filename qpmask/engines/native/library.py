@@ -5,7 +5,7 @@ from __future__ import annotations
 from qpmask.jit import Library
 
 _MODULES = (
-    "crossings", "ellipses", "polygonfill", "shapes", "stripdraw", "thinrule",
+    "crossings", "ellipses", "polygonfill", "shapedraw", "shapes", "stripdraw", "thinrule",
     "tilecanvas", "tilerows", "widerule",
 )  # fmt: skip
 

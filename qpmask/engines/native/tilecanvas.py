@@ -1,8 +1,8 @@
-"""Kernels on tiles while they are drawn: a label, or one shape upon a label, or pixels.
+"""Kernels on tiles while they are drawn: a label, or pieces of rows upon a label, or pixels.
 
-Most tiles that are not all one label hold the outline of a single shape. Its *spans*, the pixels
-from ``spans[2 i]`` to ``spans[2 i + 1]`` counted row by row, ascending and apart from one another,
-say all of such a tile, and nothing is painted or looked for in a quarter of a million pixels.
+Most tiles that are not all one label hold a few shapes, and a shape is a piece or two in each row
+of pixels. The pieces, in the order in which they were laid, say all of such a tile; its runs are
+found without painting a quarter of a million pixels and looking for runs in them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from qpmask.engines.native.crossings import (
     I64,
     MOST_CROSSINGS,
-    Pixels,
     clear,
     inside,
     paint,
@@ -23,13 +22,16 @@ from qpmask.engines.native.crossings import (
     sort_crossings,
 )
 from qpmask.jit import kernel
+from qpmask.ometiff.runs import RunStrip
 from qpmask.ometiff.strips import MIXED
+
+I32 = NDArray[np.int32]
 
 DRAWN = MIXED
 """State of a tile that has pixels."""
 
-SPANNED = -3
-"""State of a tile that is one label, and spans of one shape with another label upon it."""
+PIECED = -3
+"""State of a tile that is one label, and pieces of rows upon it."""
 
 
 class Canvas(NamedTuple):
@@ -40,68 +42,71 @@ class Canvas(NamedTuple):
     pixels : array (tiles, tile * tile)
         Those of a :data:`DRAWN` tile are its first height * width values.
     state : int64 array (tiles,)
-        A label, :data:`DRAWN` or :data:`SPANNED`.
-    spans : int64 array (tiles, 2 * most spans)
-        Room to work in for all tiles; of those that are spanned, the shape's.
-    spanned : int64 array (tiles, 3)
-        Of those that are spanned: number of spans, label beneath, label of the spans.
+        A label, :data:`DRAWN` or :data:`PIECED`.
+    pieces : int32 array (tiles + 1, most pieces, 4)
+        Of those that are pieced: row, first column, end column, label; later ones lie on top. The
+        last one is room to sort them.
+    about : int64 array (tiles, 2)
+        Of those that are pieced: number of pieces, label beneath.
     """
 
     pixels: NDArray[Any]
     state: I64
-    spans: I64
-    spanned: I64
+    pieces: I32
+    about: I64
 
 
 @kernel
-def open_tile(canvas: Canvas, k: int, n_pixels: int) -> None:
+def open_tile(canvas: Canvas, k: int, width: int, height: int) -> None:
     """Make sure that a tile has pixels."""
     state = canvas.state[k]
     if state == DRAWN:
         return
-    about = canvas.spanned[k]
-    paint(canvas.pixels[k], np.int64(0), n_pixels, about[1] if state == SPANNED else state)
-    if state == SPANNED:
-        paint_spans(canvas.pixels[k], canvas.spans[k], about[0], about[2])
+    about, pixels = canvas.about[k], canvas.pixels[k]
+    paint(pixels, np.int64(0), width * height, about[1] if state == PIECED else state)
+    for i in range(about[0] if state == PIECED else 0):
+        piece = canvas.pieces[k, i]
+        start = np.int64(piece[0]) * width
+        paint(pixels, start + piece[1], start + piece[2], np.int64(piece[3]))
     canvas.state[k] = DRAWN
 
 
 @kernel
-def label_at(canvas: Canvas, k: int, pixel: int) -> int:
-    """Label of a pixel of a tile, whatever its state."""
-    state = canvas.state[k]
-    if state == DRAWN:
-        return int(canvas.pixels[k, pixel])
-    if state != SPANNED:
-        return int(state)
-    spans, about = canvas.spans[k], canvas.spanned[k]
-    low, high = np.int64(0), about[0]  # spans before low start at the pixel or before it
-    while low < high:
-        middle = (low + high) // 2
-        if spans[2 * middle] <= pixel:
-            low = middle + 1
-        else:
-            high = middle
-    is_upon = low > 0 and pixel < spans[2 * low - 1]
-    return int(about[2] if is_upon else about[1])
+def lay(
+    canvas: Canvas, k: int, width: int, height: int, row: int, first: int, end: int, label: int
+) -> None:
+    """Give the pixels ``first`` to ``end`` of a row a label; 0 <= first < end <= width."""
+    state, about = canvas.state[k], canvas.about[k]
+    if state != DRAWN:
+        if state != PIECED:
+            canvas.state[k], about[0], about[1] = PIECED, 0, state
+        if about[0] < canvas.pieces.shape[1]:
+            piece = canvas.pieces[k, about[0]]
+            piece[0], piece[1], piece[2], piece[3] = row, first, end, label
+            about[0] += 1
+            return
+        open_tile(canvas, k, width, height)
+    paint(canvas.pixels[k], row * width + first, row * width + end, label)
 
 
 @kernel
-def paint_spans(pixels: Pixels, spans: I64, n: int, label: int) -> None:
-    """Set the pixels of ``n`` spans."""
-    for i in range(n):
-        paint(pixels, spans[2 * i], spans[2 * i + 1], label)
-
-
-@kernel
-def _add_span(spans: I64, n: int, start: int, end: int) -> int:
-    """Add a span behind ``n`` others; how many there are then."""
-    if n > 0 and spans[2 * n - 1] == start:
-        spans[2 * n - 1] = end
-        return n
-    spans[2 * n] = start
-    spans[2 * n + 1] = end
-    return n + 1
+def fill_box(
+    canvas: Canvas,
+    k: int,
+    width: int,
+    height: int,
+    x0: int,
+    x1: int,
+    y0: int,
+    y1: int,
+    label: int,
+) -> None:
+    """Fill columns x0 to x1 of rows y0 to y1, as far as they lie in the tile."""
+    x0, x1 = max(x0, 0), min(x1, width)
+    if x0 >= x1:
+        return
+    for row in range(max(y0, 0), min(y1, height)):
+        lay(canvas, k, width, height, row, x0, x1, label)
 
 
 @kernel
@@ -128,10 +133,6 @@ def fill_crossers(
     ``rows``, shape (2, at least height + 1), and ``keys``, with room for the crossings of a row or
     ``MOST_CROSSINGS``, are room to work in.
     """
-    if canvas.state[k] == SPANNED:
-        open_tile(canvas, k, width * height)  # its spans are where those of this shape go
-    spans = canvas.spans[k]
-    most = len(spans) // 2
     n_rows = end_row - first_row
     count, place = rows[0], rows[1]
     clear(count, np.int64(0), n_rows + 1)
@@ -142,7 +143,7 @@ def fill_crossers(
         count[row] += count[row - 1]
     band_start = np.int64(0)
     winding = np.int64(0)
-    n_spans = np.int64(0)
+    pixel, n_filled = np.int64(-1), np.int64(0)
     while band_start < n_rows:
         band_end = band_start + 1
         total = count[band_start]
@@ -158,7 +159,6 @@ def fill_crossers(
             # Placing moved place[row] from the start of the row's crossings to their end.
             end = start + count[row]
             winding += left[first_row + row]
-            base = (first_row + row) * width
             sort_crossings(keys[start:end])
             around = winding
             column = np.int64(0)
@@ -166,49 +166,134 @@ def fill_crossers(
                 # Behind the last crossing comes the right edge.
                 following = keys[i] >> 1 if i < end else np.int64(width)
                 if following > column and inside(around, rule):
-                    if n_spans == most:
-                        open_tile(canvas, k, width * height)
-                        paint_spans(canvas.pixels[k], spans, n_spans, label)
-                        # The last one stays: it may go on, and is known to be filled.
-                        spans[0], spans[1] = spans[2 * most - 2], spans[2 * most - 1]
-                        n_spans = np.int64(1)
-                    n_spans = _add_span(spans, n_spans, base + column, base + following)
+                    lay(canvas, k, width, height, first_row + row, column, following, label)
+                    n_filled += following - column
+                    pixel = (first_row + row) * width + column
                 if i < end:
                     around += ((keys[i] & 1) << 1) - 1
                     column = following
             start = end
         band_start = band_end
-    if n_spans == 0:
-        return -1
-    if canvas.state[k] == DRAWN:
-        paint_spans(canvas.pixels[k], spans, n_spans, label)
-    elif spans[0] == 0 and spans[1] == width * height:
+    if n_filled == width * height:
         canvas.state[k] = label
-    else:
-        about = canvas.spanned[k]
-        about[0], about[1], about[2] = n_spans, canvas.state[k], label
-        canvas.state[k] = SPANNED
-    return int(spans[2 * n_spans - 1] - 1)
+    return int(pixel)
 
 
 @kernel
-def add_spanned(canvas: Canvas, k: int, n_pixels: int, values: Any, ends: Any, n_runs: int) -> int:
-    """Add the runs of a spanned tile; how many there are then, or -1 where there is no room."""
-    spans, about = canvas.spans[k], canvas.spanned[k]
-    if n_runs + 2 * about[0] + 1 > len(values):
-        return -1
+def add_pieces(
+    canvas: Canvas,
+    k: int,
+    width: int,
+    height: int,
+    tile: int,
+    out: RunStrip,
+    place: I64,
+    line: I32,
+) -> int:
+    """Add the runs of a pieced tile, which is ``tile`` of the strip.
+
+    The number of runs then in ``out``, or -1 where there is not room for all. ``place``, with
+    ``height + 1`` items, and ``line``, with room for the pieces of a row, are room to work in.
+    """
+    n, beneath = canvas.about[k, 0], canvas.about[k, 1]
+    pieces = canvas.pieces[_by_row(canvas, k, n, height, place)]
+    n_runs = out.start[tile]
     done = np.int64(0)
-    for i in range(about[0]):
-        if spans[2 * i] > done:
-            values[n_runs] = about[1]
-            ends[n_runs] = spans[2 * i]
-            n_runs += 1
-        done = spans[2 * i + 1]
-        values[n_runs] = about[2]
-        ends[n_runs] = done
-        n_runs += 1
-    if done < n_pixels:
-        values[n_runs] = about[1]
-        ends[n_runs] = n_pixels
-        n_runs += 1
-    return n_runs
+    i = np.int64(0)
+    while i < n:
+        row = pieces[i, 0]
+        end = i + 1
+        while end < n and pieces[end, 0] == row:
+            end += 1
+        n_line = np.int64(1) if end == i + 1 else _flatten(pieces[i:end], line)
+        if n_runs + 2 * n_line + 1 > len(out.values):
+            return -1
+        for at in range(n_line):
+            piece = pieces[i] if end == i + 1 else line[at]
+            start = row * width + piece[1]
+            n_runs = _add_run(out, tile, n_runs, done, start, beneath)
+            done = row * width + np.int64(piece[2])
+            n_runs = _add_run(out, tile, n_runs, start, done, np.int64(piece[3]))
+        i = end
+    if n_runs == len(out.values):
+        return -1
+    n_runs = _add_run(out, tile, n_runs, done, width * height, beneath)
+    out.start[tile + 1] = n_runs
+    return int(n_runs)
+
+
+@kernel
+def _add_run(out: RunStrip, tile: int, n_runs: int, start: int, end: int, label: int) -> int:
+    """Add the pixels of a tile from ``start`` to ``end``, or let the last run grow."""
+    if start == end:
+        return n_runs
+    if n_runs > out.start[tile] and out.values[n_runs - 1] == label:
+        out.ends[n_runs - 1] = end
+        return n_runs
+    out.values[n_runs] = label
+    out.ends[n_runs] = end
+    return n_runs + 1
+
+
+@kernel
+def _by_row(canvas: Canvas, k: int, n: int, height: int, place: I64) -> int:
+    """Where the pieces of a tile are row by row, those of a row in the order they were laid."""
+    pieces = canvas.pieces[k]
+    is_sorted = True
+    for i in range(1, n):
+        is_sorted &= pieces[i - 1, 0] <= pieces[i, 0]
+    if is_sorted:
+        return k
+    clear(place, np.int64(0), height + 1)
+    for i in range(n):
+        place[pieces[i, 0] + 1] += 1
+    for row in range(height):
+        place[row + 1] += place[row]
+    last = len(canvas.pieces) - 1
+    by_row = canvas.pieces[last]
+    for i in range(n):
+        row = pieces[i, 0]
+        _put(by_row[place[row]], pieces[i])
+        place[row] += 1
+    return int(last)
+
+
+@kernel
+def _flatten(pieces: I32, line: I32) -> int:
+    """Make pieces of one row that lie beside one another, in ``line``; how many there are."""
+    n = np.int64(0)
+    for i_piece in range(len(pieces)):
+        piece = pieces[i_piece]
+        first, end = piece[1], piece[2]
+        low = np.int64(0)  # pieces low to high are those that it lies upon
+        while low < n and line[low, 2] <= first:
+            low += 1
+        high = low
+        while high < n and line[high, 1] < end:
+            high += 1
+        has_left = low < high and line[low, 1] < first
+        has_right = low < high and line[high - 1, 2] > end
+        rest, rest_label = line[high - 1, 2], line[high - 1, 3]
+        at = low + 1 if has_left else low
+        behind = at + 2 if has_right else at + 1
+        if behind > high:
+            for i in range(n - 1, high - 1, -1):
+                _put(line[behind + i - high], line[i])
+        elif behind < high:
+            for i in range(high, n):
+                _put(line[behind + i - high], line[i])
+        if has_left:
+            line[low, 2] = first
+        _put(line[at], piece)
+        if has_right:
+            right = line[at + 1]
+            right[0], right[1], right[2], right[3] = piece[0], end, rest, rest_label
+        n += behind - high
+    return int(n)
+
+
+@kernel
+def _put(to: I32, piece: I32) -> None:
+    """Copy a piece."""
+    for i in range(4):
+        to[i] = piece[i]

@@ -70,8 +70,11 @@ class Room(NamedTuple):
         where that is not known.
     spots : int64 array (most shapes of a tile row, 2)
         The same of all shapes of the row.
-    spans, spanned : int64 arrays (tiles of a chunk + 1, 8 * tile) and (tiles of a chunk + 1, 3)
-        See :class:`~.tilecanvas.Canvas`; the last ones are of a tile that a shape is looked for in.
+    pieces : int32 array (tiles of a chunk + 1, 8 * tile, 4)
+    about : int64 array (tiles of a chunk, 2)
+        See :class:`~.tilecanvas.Canvas`.
+    line : int32 array (tile + 1, 4)
+        Pieces of a row.
     """
 
     edges: jit.I64_2D
@@ -87,8 +90,9 @@ class Room(NamedTuple):
     lacking: jit.I64_1D
     spot: jit.I64_1D
     spots: jit.I64_2D
-    spans: jit.I64_2D
-    spanned: jit.I64_2D
+    pieces: jit.I32_3D
+    about: jit.I64_2D
+    line: jit.I32_2D
 
 
 class Rings(NamedTuple):
@@ -147,8 +151,9 @@ def new_room(scene: Scene, grid: Grid, chunk_tiles: int, more: int = 1) -> Room:
         lacking=np.zeros(2, np.int64),
         spot=np.empty(2, np.int64),
         spots=np.empty((int(np.diff(scene.row_start).max(initial=0)), 2), np.int64),
-        spans=np.empty((chunk_tiles + 1, 8 * grid.tile), np.int64),
-        spanned=np.empty((chunk_tiles + 1, 3), np.int64),
+        pieces=np.empty((chunk_tiles + 1, 8 * grid.tile, 4), np.int32),
+        about=np.empty((chunk_tiles, 2), np.int64),
+        line=np.empty((grid.tile + 1, 4), np.int32),
     )
 
 
