@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from qpmask.jit import kernel
 
+I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

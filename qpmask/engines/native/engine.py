@@ -158,6 +158,7 @@ class _NativeRendering(Rendering):
             return Sight.of_nothing()
         if self._watcher is None:
             return None
+        _give_back(self._scene.drawn)  # of the planes
         job = self._job
         assert job.entry.size is not None
         left_px: Counter[int] | None = None

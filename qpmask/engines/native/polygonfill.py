@@ -188,7 +188,7 @@ def _fill_one(
     for r in range(len(rings.runs)):
         ring_start = rings.vertex_start[rings.runs[r, 2]]
         ring_end = rings.vertex_start[rings.runs[r, 2] + 1]
-        for edge in range(rings.runs[r, 0], rings.runs[r, 1]):
+        for edge in range(np.int64(rings.runs[r, 0]), np.int64(rings.runs[r, 1])):
             other = edge + 1 if edge + 1 < ring_end else ring_start
             found = _add_edge(
                 rings.xy, grid, shift_x, shift_y, edge, other, width, height,
@@ -213,7 +213,7 @@ def _edges_in_part(
     for r in range(len(runs)):
         ring_start = rings.vertex_start[runs[r, 2]]
         ring_end = rings.vertex_start[runs[r, 2] + 1]
-        for edge in range(runs[r, 0], runs[r, 1]):
+        for edge in range(np.int64(runs[r, 0]), np.int64(runs[r, 1])):
             other = edge + 1 if edge + 1 < ring_end else ring_start
             x1, x2 = np.float64(xy[edge, 0]), np.float64(xy[other, 0])
             near = tile_near(min(x1, x2) - reach, scale, grid.tile, part.last + 1)

@@ -8,7 +8,7 @@ from qpmask.engines.native import ellipses, thinrule
 from qpmask.engines.native.crossings import (
     EVEN_ODD,
     F64,
-    I64,
+    I32,
     NON_ZERO,
     clear,
     point_pixel,
@@ -183,7 +183,7 @@ def _segments(
     for r in range(len(runs)):
         ring_start = rings.vertex_start[runs[r, 2]]
         ring_end = rings.vertex_start[runs[r, 2] + 1]
-        for edge in range(runs[r, 0], runs[r, 1]):
+        for edge in range(np.int64(runs[r, 0]), np.int64(runs[r, 1])):
             closing = edge + 1 == ring_end
             other = ring_start if closing else edge + 1
             x_edge, x_other = np.float64(xy[edge, 0]), np.float64(xy[other, 0])
@@ -210,14 +210,14 @@ def _segments(
 
 @kernel
 def _points(
-    points: F64, bounds: F64, label: int, grid: Grid, part: Part, runs: I64, canvas: Canvas
+    points: F64, bounds: F64, label: int, grid: Grid, part: Part, runs: I32, canvas: Canvas
 ) -> None:
     """Set the pixel of each point; one just left of or above a tile also counts as inside."""
     scale = 1.0 / grid.downsample
     reach = grid.margin * grid.downsample
     origin_y = origin(part.row, grid.tile, grid.downsample)
     for r in range(len(runs)):
-        for i in range(runs[r, 0], runs[r, 1]):
+        for i in range(np.int64(runs[r, 0]), np.int64(runs[r, 1])):
             px, py = points[i, 0], points[i, 1]
             near = tile_near(px - reach, scale, grid.tile, part.last + 1)
             far = tile_near(px + reach, scale, grid.tile, part.last + 1)

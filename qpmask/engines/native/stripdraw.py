@@ -97,8 +97,8 @@ def _draw_chunk(
         outline = turn == 1
         for at in range(scene.row_start[row], scene.row_start[row + 1]):
             shape = np.int64(scene.row_shapes[at])
-            first = max(col0, scene.tiles[shape, 0])
-            last = min(col1 - 1, scene.tiles[shape, 1])
+            first = max(col0, np.int64(scene.tiles[shape, 0]))
+            last = min(col1 - 1, np.int64(scene.tiles[shape, 1]))
             if first > last or (scene.label[shape] == NO_FILL and not outline):
                 continue
             if outline and scene.kind[shape] in (LINE, POLYLINE, POINTS):
@@ -138,8 +138,8 @@ def _look(
         shape = np.int64(scene.row_shapes[at])
         if found[shape, 1] != 0 or scene.label[shape] == NO_FILL:
             continue
-        first = max(start, scene.tiles[shape, 0] - col)
-        last = min(end - 1, scene.tiles[shape, 1] - col)
+        first = max(start, np.int64(scene.tiles[shape, 0]) - col)
+        last = min(end - 1, np.int64(scene.tiles[shape, 1]) - col)
         if first > last:
             continue
         label = np.int64(scene.label[shape])

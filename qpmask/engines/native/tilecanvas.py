@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.engines.native.crossings import (
+    I32,
     I64,
     MOST_CROSSINGS,
     clear,
@@ -24,8 +25,6 @@ from qpmask.engines.native.crossings import (
 from qpmask.jit import kernel
 from qpmask.ometiff.runs import RunStrip
 from qpmask.ometiff.strips import MIXED
-
-I32 = NDArray[np.int32]
 
 DRAWN = MIXED
 """State of a tile that has pixels."""
@@ -271,9 +270,10 @@ def _flatten(pieces: I32, line: I32) -> int:
         high = low
         while high < n and line[high, 1] < end:
             high += 1
+        last = max(high - 1, low)
         has_left = low < high and line[low, 1] < first
-        has_right = low < high and line[high - 1, 2] > end
-        rest, rest_label = line[high - 1, 2], line[high - 1, 3]
+        has_right = low < high and line[last, 2] > end
+        rest, rest_label = line[last, 2], line[last, 3]
         at = low + 1 if has_left else low
         behind = at + 2 if has_right else at + 1
         if behind > high:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask import jit
-from qpmask.engines.native.crossings import F64, I64, MOST_CROSSINGS
+from qpmask.engines.native.crossings import F64, I32, I64, MOST_CROSSINGS
 from qpmask.engines.native.library import LIBRARY
 from qpmask.engines.native.shapes import Kind, Shapes
 from qpmask.jit import kernel
@@ -100,7 +100,7 @@ class Rings(NamedTuple):
 
     xy: NDArray[np.float32]
     vertex_start: I64
-    runs: I64
+    runs: I32
 
 
 class Scene(NamedTuple):
@@ -116,7 +116,7 @@ class Scene(NamedTuple):
     label: jit.I32_1D
     box: jit.F64_2D
     bounds: jit.F64_2D
-    tiles: jit.I64_2D
+    tiles: jit.I32_2D
     vertex_start: jit.I64_1D
     xy: jit.F32_2D
     points: jit.F64_2D
@@ -124,7 +124,7 @@ class Scene(NamedTuple):
     row_entries: jit.I64_1D
     row_shapes: jit.I32_1D
     run_start: jit.I64_1D
-    runs: jit.I64_2D
+    runs: jit.I32_2D
 
 
 def new_room(scene: Scene, grid: Grid, chunk_tiles: int, more: int = 1) -> Room:
@@ -226,7 +226,7 @@ def build(shapes: Shapes, grid: Grid) -> tuple[Scene, I64]:
         (near[0] <= near[1]) & (near[2] <= near[3]) & ~np.isnan(bounds).any(axis=1)
     )
     pick = pick[np.argsort(shapes.order[pick], kind="stable")]
-    tiles = np.empty((len(pick), 4), np.int64)
+    tiles = np.empty((len(pick), 4), np.int32)
     for i, column in enumerate(near):
         tiles[:, i] = column[pick]
     kind, bounds = shapes.kind[pick], bounds[pick]
@@ -234,7 +234,7 @@ def build(shapes: Shapes, grid: Grid) -> tuple[Scene, I64]:
     has_box = np.isin(kind, (Kind.RECTANGLE, Kind.ELLIPSE, Kind.LINE)).any()
     box = shapes.box[pick] if has_box else bounds
 
-    spans = (tiles[:, 3] - tiles[:, 2] + 1).astype(np.int32)
+    spans = tiles[:, 3] - tiles[:, 2] + 1
     entry_start = np.concatenate([[0], np.cumsum(spans, dtype=np.int64)])
     entry_shape = np.repeat(np.arange(len(pick), dtype=np.int32), spans)
     entry_row = np.arange(entry_start[-1], dtype=np.int32)
@@ -255,11 +255,11 @@ def build(shapes: Shapes, grid: Grid) -> tuple[Scene, I64]:
         Near(grid.margin, 1 / grid.downsample, grid.tile, n_rows),
         np.empty((2, int(spans.max(initial=1))), np.int64),
     )
-    none = np.empty((0, 3), np.int64)
+    none = np.empty((0, 3), np.int32)
     run_start = np.zeros(entry_start[-1] + 1, np.int64)
     find_runs(*arguments, run_start, none, False)
     np.cumsum(run_start, out=run_start)
-    runs = np.empty((run_start[-1], 3), np.int64)
+    runs = np.empty((run_start[-1], 3), np.int32)
     find_runs(*arguments, run_start, runs, True)
     scene = Scene(
         kind=kind,
@@ -292,7 +292,7 @@ class Near(NamedTuple):
 def find_runs(
     pick: jit.I64_1D,
     kind: jit.U8_1D,
-    tiles: jit.I64_2D,
+    tiles: jit.I32_2D,
     entry_start: jit.I64_1D,
     ring_start: jit.I64_1D,
     vertex_start: jit.I64_1D,
@@ -302,7 +302,7 @@ def find_runs(
     near: Near,
     rows: jit.I64_2D,
     run_start: jit.I64_1D,
-    runs: jit.I64_2D,
+    runs: jit.I32_2D,
     write: bool,
 ) -> None:
     """Count the runs of each entry (into ``run_start[entry + 1]``), or write them.
@@ -312,7 +312,7 @@ def find_runs(
     last_end, used = rows[0], rows[1]
     for i in range(len(pick)):
         shape = pick[i]
-        first_row = tiles[i, 2]
+        first_row = np.int64(tiles[i, 2])
         n_rows = tiles[i, 3] - first_row + 1
         for row in range(n_rows):
             used[row] = 0
