@@ -202,7 +202,7 @@ class File:
         assert id(value) not in self.seen
         self.seen.add(id(value))
         chain = value.desc.chain()
-        assert "qupath.lib.objects.PathObject" in chain
+        assert "qupath.lib.objects.PathObject" in chain and value.desc.flags & 4
         items = iter([*value.contents, END])
         name, color, first = next(items), next(items), next(items)
         assert name is None or isinstance(name, str)
