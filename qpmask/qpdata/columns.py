@@ -137,6 +137,8 @@ def _details(
     sizes = np.append(arrays["list_size"], 0)[lists]  # the last one is for no list
     offsets = np.zeros(len(lists) + 1, np.int64)
     np.cumsum(sizes, out=offsets[1:])
+    if offsets[-1] != len(arrays["values"]):  # such as names without numbers
+        raise ValueError("the measurements of objects make no sense")
     first = np.append(arrays["list_first"], 0)[lists]
     stored = arrays["list_names"][np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], sizes)]
     numbers: dict[str, int] = {}

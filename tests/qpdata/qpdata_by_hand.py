@@ -315,6 +315,8 @@ def measured(value: Any) -> list[tuple[str, float]]:
         assert isinstance(names, Value)
         names = [i for i in items_of(names) if isinstance(i, str)]
         return list(zip(names, numbers.contents[: len(names)].astype(float).tolist(), strict=True))
+    names = value.fields.get("names")
+    assert not (isinstance(names, Value) and any(isinstance(i, str) for i in items_of(names)))
     pairs = list(filter(is_measurement, items_of(value.fields.get("list"))))
     named = [i for i in pairs if isinstance(i.fields.get("name"), str)]
     return [(i.fields["name"], i.fields["value"]) for i in named]

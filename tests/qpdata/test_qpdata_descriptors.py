@@ -11,6 +11,7 @@ from qpdata.qpdata_builder import SERIALIZABLE, QuPathWriter
 from qpdata.qpdata_samples import SAMPLES, check_agreement, columns, parsed
 from qpdata.test_qpdata_parser import written
 
+from qpmask.errors import CorruptDataError
 from qpmask.qpdata import parser
 from qpmask.qpdata.classforms import NO_CLASSES, KnownClasses
 from qpmask.qpdata.parser import Parser
@@ -85,3 +86,22 @@ def test_a_list_that_is_called_like_one_measurement() -> None:
     details = parsed(data, details=True).details
     assert details is not None
     assert details.measurements.value.tolist() == [0, 1, 2]
+
+
+def test_names_without_numbers() -> None:
+    """Those of the next object would be taken for them."""
+
+    def measured(writer: QuPathWriter, i: int) -> None:
+        fields = [("Ljava/util/List;", "names"), ("[D", "values" if i else "other")]
+        name = "test.MeasurementList" if i else "test.MeasurementListOfOther"
+        writer.object(name, SERIALIZABLE, fields)
+        writer.object("java.util.ArrayList", SERIALIZABLE | 1, [("I", "size")])
+        writer.raw(bytes(4))
+        writer.block(bytes(4))
+        writer.string("Area")
+        writer.end()
+        writer.array("[D", "d", [i])
+
+    with pytest.raises(CorruptDataError, match="measurements"):
+        parsed(written(3, measured), details=True)
+    assert len(parsed(written(3, measured))) == 3
