@@ -76,6 +76,7 @@ def test_names_that_do_not_exist() -> None:
 
 def test_importing_loads_nothing_heavy() -> None:
     assert not loaded_by("import qpmask") & HEAVY
+    assert not loaded_by("import qpmask.__main__") & HEAVY  # as each process of a run does
 
 
 def test_help_loads_nothing_heavy() -> None:

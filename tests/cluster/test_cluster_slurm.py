@@ -56,7 +56,7 @@ def test_an_array_that_is_killed_and_submitted_again(
         "    if os.environ['SLURM_ARRAY_TASK_ID'] == '1': os.kill(os.getpid(), signal.SIGKILL)\n"
         "    time.sleep(3600)\n"
         "job.MaskMaker.make = slowly\n"
-        "from qpmask.cli import main\n"
+        "from qpmask.__main__ import main\n"
         "main(sys.argv[3:])\n"  # as python -m qpmask ...
     )
     python = tmp_path / "python"
