@@ -54,7 +54,7 @@ def draw_shape(
 ) -> None:
     """Draw a shape or its outline with a label."""
     shape = np.int64(scene.row_shapes[at])
-    entry = scene.row_entries[at]
+    entry = np.int64(scene.row_entries[at])
     runs = scene.runs[scene.run_start[entry] : scene.run_start[entry + 1]]
     rings = Rings(scene.xy, scene.vertex_start, runs)
     kind = np.int64(scene.kind[shape])

@@ -121,7 +121,7 @@ class Scene(NamedTuple):
     xy: jit.F32_2D
     points: jit.F64_2D
     row_start: jit.I64_1D
-    row_entries: jit.I64_1D
+    row_entries: jit.I32_1D
     row_shapes: jit.I32_1D
     run_start: jit.I64_1D
     runs: jit.I32_2D
@@ -225,7 +225,7 @@ def build(shapes: Shapes, grid: Grid) -> tuple[Scene, I64]:
     pick = np.flatnonzero(
         (near[0] <= near[1]) & (near[2] <= near[3]) & ~np.isnan(bounds).any(axis=1)
     )
-    pick = pick[np.argsort(shapes.order[pick], kind="stable")]
+    pick = pick[np.argsort(shapes.order[pick], kind="stable")].astype(np.int64, copy=False)
     tiles = np.empty((len(pick), 4), np.int32)
     for i, column in enumerate(near):
         tiles[:, i] = column[pick]
@@ -239,11 +239,11 @@ def build(shapes: Shapes, grid: Grid) -> tuple[Scene, I64]:
     entry_shape = np.repeat(np.arange(len(pick), dtype=np.int32), spans)
     entry_row = np.arange(entry_start[-1], dtype=np.int32)
     entry_row -= np.repeat((entry_start[:-1] - tiles[:, 2]).astype(np.int32), spans)
-    row_entries = np.argsort(entry_row, kind="stable").astype(np.int64)
+    row_entries = np.argsort(entry_row, kind="stable").astype(np.int32)
     row_start = np.searchsorted(entry_row[row_entries], np.arange(n_rows + 1)).astype(np.int64)
 
     arguments = (
-        pick.astype(np.int64),
+        pick,
         kind,
         tiles,
         entry_start,
@@ -276,7 +276,7 @@ def build(shapes: Shapes, grid: Grid) -> tuple[Scene, I64]:
         run_start=run_start,
         runs=runs,
     )
-    return scene, pick.astype(np.int64)
+    return scene, pick
 
 
 class Near(NamedTuple):
