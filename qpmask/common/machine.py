@@ -20,14 +20,15 @@ def give_memory_back() -> None:
     """Give back what was freed, after many megabytes were let go: it takes about a millisecond.
 
     glibc keeps arrays of up to 32 MB that lie below others in use, and a heap for each thread; from
-    now on threads share one.
+    now on threads share one, and arrays of 2 MB and more are given back as soon as they are freed.
     """
     if os.name != "posix":
         return
     library = ctypes.CDLL(None)
     if hasattr(library, "mallopt") and hasattr(library, "malloc_trim"):
         library.mallopt(_M_ARENA_MAX, 1)
+        library.mallopt(_M_MMAP_THRESHOLD, 2 << 20)
         library.malloc_trim(0)
 
 
-_M_ARENA_MAX = -8  # in glibc's malloc.h
+_M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # in glibc's malloc.h

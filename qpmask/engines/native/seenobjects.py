@@ -61,7 +61,7 @@ class Watcher:
         self._has_pixel = np.zeros(len(drawn.row), np.bool_)
         self._left = np.zeros(len(drawn.row), np.bool_)
         self._covered_by: dict[int, tuple[int, ...]] = {}
-        self._by_row = np.argsort(drawn.row).astype(np.int32)
+        self._by_row = np.argsort(drawn.row)
         self._plane = np.full(len(drawn.row), -1, np.int32)
 
     def plane_done(self, plane: Plane, number: int) -> None:
