@@ -148,6 +148,7 @@ def _details(
     bits = arrays["values"]
     single = np.repeat(arrays["single"] != 0, sizes)
     value = bits.view(np.float64)
-    value[single] = bits[single].astype(np.uint32).view(np.float32)
+    with np.errstate(invalid="ignore"):  # NaN that signal
+        value[single] = bits[single].astype(np.uint32).view(np.float32)
     measurements = Measurements(tuple(numbers), offsets, name[stored], value)
     return ObjectDetails(arrays["color"], measurements, metadata)
