@@ -11,7 +11,7 @@ number what they found. Called as plain Python (``Entry.function``) they have Nu
 processor, optimises all of it as one, and writes LLVM bitcode to ``jit/shipped/``, together with a
 hash of the sources. A test holds the two to one another: whoever changes a kernel runs the command.
 
-**Loaded**, by a user (:mod:`.machine`): llvmlite turns the bitcode into machine code for the
+**Loaded**, by a user (:mod:`.machinecode`): llvmlite turns the bitcode into machine code for the
 processor at hand. That takes about two seconds, once: the machine code is kept in the user's cache
 folder, and later processes load it in some 20 ms. Nobody needs Numba for that. Where the sources
 are not those of the bitcode (someone is changing a kernel), Numba makes the bitcode on the spot, in

@@ -28,7 +28,7 @@ from numba.np import arrayobj
 
 from qpmask.jit.arguments import Argument, Record
 from qpmask.jit.library import LIBRARIES, Entry, Library, is_kernel, write_shipped
-from qpmask.jit.machine import target_machine
+from qpmask.jit.machinecode import target_machine
 
 # What all processors of a family have, and no vectors wider than ARM's.
 numba.config.CPU_NAME, numba.config.CPU_FEATURES = "generic", ""

@@ -23,7 +23,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from qpmask.errors import KernelsUnavailableError
-from qpmask.jit import machine
+from qpmask.jit import machinecode
 from qpmask.jit.arguments import Argument, types_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -80,7 +80,7 @@ class Library:
     @property
     def must_compile(self) -> bool:
         """Whether loading it makes machine code first, which takes seconds."""
-        return self._engine is None and machine.read(self.file) is None
+        return self._engine is None and machinecode.read(self.file) is None
 
     def load(self) -> Any:
         """Load the machine code, once; make it first where there is none.
@@ -111,11 +111,11 @@ class Library:
     def _loaded(self) -> Any:
         for module in self.modules:
             importlib.import_module(module)
-        code = machine.read(self.file)
+        code = machinecode.read(self.file)
         if code is None:
-            code = machine.machine_code(read_shipped(self) or self._bitcode_by_numba())
-            machine.write(self.file, code)
-        return machine.load(code)
+            code = machinecode.machine_code(read_shipped(self) or self._bitcode_by_numba())
+            machinecode.write(self.file, code)
+        return machinecode.load(code)
 
     def _bitcode_by_numba(self) -> bytes:
         """Have it made in another process, which Ctrl-C ends and whose memory goes with it."""
@@ -139,7 +139,7 @@ class Library:
     @property
     def file(self) -> Path:
         """Where its machine code is, or will be."""
-        return machine.place(self.name, self.sources)
+        return machinecode.place(self.name, self.sources)
 
     @property
     def shipped(self) -> Path:

@@ -10,14 +10,17 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from qpmask.common.machine import n_cores
 from qpmask.errors import OptionsError, OutputError, QpmaskError
 from qpmask.outputs.names import INSTANCES_SUFFIX, SIDECAR_SUFFIX
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_LARGE_BYTES = 16 << 20  # of a file that is worth a thread
 _HASHED = 1 << 20  # bytes at either end of a file that stand for all of it
 
 
@@ -82,6 +85,19 @@ def file_sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def sha256_meanwhile(path: Path) -> Callable[[], str]:
+    """What gives :func:`file_sha256`; a thread works it out from now on, if that takes a while."""
+    if n_cores() == 1 or path.stat().st_size < _LARGE_BYTES:
+        return partial(file_sha256, path)
+    from concurrent.futures import ThreadPoolExecutor
+
+    pool = ThreadPoolExecutor(1, "qpmask-sha256")
+    try:
+        return pool.submit(file_sha256, path).result
+    finally:
+        pool.shutdown(wait=False)
 
 
 def path_sha256(path: Path) -> str:

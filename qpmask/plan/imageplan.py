@@ -18,7 +18,6 @@ from qpmask.errors import OptionsError, ProjectError
 from qpmask.geometry import PixelSize, TileGrid
 from qpmask.geometry.frames import Frame
 from qpmask.options import ExportOptions, RenderOptions
-from qpmask.outputs import file_sha256
 from qpmask.plan.planrecords import ImagePlan, LegendRow
 from qpmask.project import ImageEntry, Project
 from qpmask.project.inventory import Inventory
@@ -164,7 +163,7 @@ def plan_image(
         pixel_size=entry.pixel_size.scaled(downsample) if entry.pixel_size else None,
         inventory=inventory,
         drawn=drawn,
-        data_sha256=file_sha256(entry.data_path) if inventory.has_data else None,
+        data_sha256=inventory.data_sha256,
         findings=tuple(findings),
     )
 

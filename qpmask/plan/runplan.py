@@ -10,7 +10,7 @@ from qpmask.common.words import images_text
 from qpmask.errors import DataFileError, ProjectError, QpmaskError
 from qpmask.ometiff.otherprograms import shut_out
 from qpmask.options import ExportOptions
-from qpmask.outputs import SUFFIX_OF_FORMAT, mask_names
+from qpmask.outputs import SUFFIX_OF_FORMAT, mask_names, sha256_meanwhile
 from qpmask.plan.classcheck import (
     check_classes,
     check_labels,
@@ -28,8 +28,15 @@ from qpmask.project.inventory import Inventory, read_inventory
 
 def read_image(entry: ImageEntry) -> Inventory | QpmaskError:
     """The objects of an image, or why it cannot be drawn: first what is wrong with its data."""
+    return _read_image(entry, hashed=True)
+
+
+def _read_image(entry: ImageEntry, *, hashed: bool) -> Inventory | QpmaskError:
     try:
+        sha256 = sha256_meanwhile(entry.data_path) if hashed and entry.data_path.exists() else None
         found = read_inventory(entry)
+        if sha256 is not None:
+            found = replace(found, data_sha256=sha256())
     except QpmaskError as error:
         return error
     except OSError as error:
@@ -156,7 +163,7 @@ class _AllImages:
         for entry in self._project.images:
             found = self._read.get(entry.id)
             if found is None:
-                found = read_image(entry)
+                found = _read_image(entry, hashed=False)
                 if not isinstance(found, Inventory):
                     self._failed.append(entry)
             if isinstance(found, Inventory):

@@ -59,6 +59,8 @@ class Inventory:
         What the user should know.
     cores : dict of int to Core
         TMA cores by their position in the data file.
+    data_sha256 : str or None
+        Hash of the data file, for who looks whether it changed since.
     """
 
     has_data: bool
@@ -72,6 +74,7 @@ class Inventory:
     _ids: npt.NDArray[Any]
     _missing: npt.NDArray[np.bool_]
     _empty: Mapping[str, npt.NDArray[np.bool_]]
+    data_sha256: str | None = None
 
     def counts(self, objects: str) -> dict[str | None, int]:
         """Objects of each class by name, None for those without; ``objects`` as in the options.

@@ -17,10 +17,10 @@ from qpmask.imageobjects import ImageObjects, Outlines
 from qpmask.jit import packed
 from qpmask.qpdata.classforms import NO_CLASSES, ClassDescError, text_at
 from qpmask.qpdata.columns import image_objects
+from qpmask.qpdata.datafileerrors import DataFileErrors
 from qpmask.qpdata.datahead import LINE_BYTES, HeadError, read_first_line
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.datafile import parse
-from qpmask.qpdata.messages import Messages
 from qpmask.qpdata.texts import decode_texts
 
 WINDOW_BYTES: Final = 2 << 20
@@ -111,7 +111,7 @@ class Parser:
         if outlines is not None:
             self._n[k.OUTLINES] = k.OF_NUCLEI * outlines.of_nuclei
             self._n[k.OUTLINES] += sum(1 << kind for kind in outlines.kinds)
-        self._messages = Messages(source, hint, self._n)
+        self._errors = DataFileErrors(source, hint, self._n)
         self._arrays: dict[str, npt.NDArray[Any]] = {}
         for counter, columns in _COLUMNS.items():
             room = _FIRST_ROOM + min(size, WINDOW_BYTES) // k.BYTES_A_ROW[counter]
@@ -144,7 +144,7 @@ class Parser:
             version, self._n[k.POS] = read_first_line(self._window[:LINE_BYTES].tobytes())
         except HeadError as error:
             self._n[k.POS] = error.at
-            raise self._messages.error(error.kind, str(error)) from None
+            raise self._errors.error(error.kind, str(error)) from None
         steps = {k.MORE: self._read_more, k.ROOM: self._make_room, k.CLASS: self._describe}
         while (status := self._parse()) != k.END:
             if status == k.BACK:
@@ -223,18 +223,18 @@ class Parser:
         start, end, parent = n[[k.KEY_START, k.KEY_END, k.ROW]].tolist()
         if len(self._known) >= MAX_CLASSES:
             what = f"it describes more than {MAX_CLASSES:,} classes"
-            raise self._messages.error(UnsupportedDataError, what)
+            raise self._errors.error(UnsupportedDataError, what)
         try:
             self._known = self._known.with_class(self._key[start:end].tobytes(), parent)
         except ClassDescError as error:
-            raise self._messages.error(CorruptDataError, str(error)) from None
+            raise self._errors.error(CorruptDataError, str(error)) from None
 
     def _fault(self, status: int) -> DataFileError:
         """The error for what the parser stopped for."""
         about, start = self._n[[k.ABOUT, k.KEY_START]].tolist()
         if 0 <= about < len(self._known):
-            return self._messages.of_status(status, self._known.descs[about].name)
-        return self._messages.of_status(status, text_at(self._key.tobytes(), start + 1)[0])
+            return self._errors.of_status(status, self._known.descs[about].name)
+        return self._errors.of_status(status, text_at(self._key.tobytes(), start + 1)[0])
 
     def _finished(self, version: int) -> ImageObjects:
         arrays = self._arrays
@@ -248,4 +248,4 @@ class Parser:
         try:
             return image_objects(arrays, self._n, texts, version)
         except ValueError as error:
-            raise self._messages.error(CorruptDataError, str(error)) from None
+            raise self._errors.error(CorruptDataError, str(error)) from None

@@ -19,7 +19,7 @@ from jit import sample_kernels as sample
 from jit.sample_kernels import Box
 
 from qpmask.errors import KernelsUnavailableError
-from qpmask.jit import Library, library, machine, packed
+from qpmask.jit import Library, library, machinecode, packed
 from qpmask.jit.arguments import Number, types_of
 
 
@@ -115,7 +115,7 @@ class TestKeeping:
         assert not loaded_anew().must_compile
         assert [path.suffix for path in cache.iterdir()] == [".kernels"]
         again = loaded_anew()
-        monkeypatch.setattr(machine, "machine_code", None)  # so that none can be made
+        monkeypatch.setattr(machinecode, "machine_code", None)  # so that none can be made
         again.load()
         assert sample.count(np.ones((2, 2), np.uint8), 1) == 4
 
@@ -155,7 +155,7 @@ class TestKeeping:
         for text in ("a = 1\n", "a = 2\n", "a = 1\n"):
             module.write_text(text)
             sources = library.hash_of_sources(("changing_kernels",))
-            places.append(machine.place("sample", sources))
+            places.append(machinecode.place("sample", sources))
         assert places[0] == places[2] != places[1]
 
     def test_sources_count_as_they_were_imported(
@@ -193,11 +193,11 @@ class TestKeeping:
     ) -> None:
         import llvmlite.binding as llvm
 
-        here = machine.place("sample", "of this and that")
+        here = machinecode.place("sample", "of this and that")
         monkeypatch.setattr(llvm, "get_host_cpu_name", lambda: "another")
-        machine._key.cache_clear()
-        assert machine.place("sample", "of this and that") != here
-        machine._key.cache_clear()
+        machinecode._key.cache_clear()
+        assert machinecode.place("sample", "of this and that") != here
+        machinecode._key.cache_clear()
 
     def test_later_processes_do_without_numba(self, cache: Path) -> None:
         program = """
@@ -288,13 +288,13 @@ class TestShipped:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         go_on = threading.Event()
-        monkeypatch.setattr(machine, "_object_of", lambda bitcode: go_on.wait(60))
+        monkeypatch.setattr(machinecode, "_object_of", lambda bitcode: go_on.wait(60))
         # What runs in the background of a shell may have been told to pass over interrupts.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         threading.Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
         try:
             with pytest.raises(KeyboardInterrupt):
-                machine.machine_code(b"")
+                machinecode.machine_code(b"")
             assert not go_on.is_set()
         finally:
             go_on.set()

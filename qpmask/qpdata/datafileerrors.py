@@ -21,7 +21,7 @@ _SENTENCES: Final[dict[type[DataFileError], str]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Messages:
+class DataFileErrors:
     """Makes the errors of one file.
 
     Attributes
