@@ -23,6 +23,7 @@ from qpmask.outputs import (
     file_sha256,
     mask_names,
     read_json,
+    sha256_meanwhile,
     writing,
 )
 from qpmask.project import ImageEntry
@@ -315,3 +316,22 @@ def test_hashes_of_files(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"abc")
     assert file_sha256(path) == ("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_hash_that_is_worked_out_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    path = tmp_path / "data"
+    path.write_bytes(b"abc" * 1000)
+    monkeypatch.setattr("qpmask.outputs.files.n_cores", lambda: 2)
+    if large:
+        monkeypatch.setattr("qpmask.outputs.files._LARGE_BYTES", 1)
+    assert sha256_meanwhile(path)() == file_sha256(path)
+    monkeypatch.setattr("qpmask.outputs.files.file_sha256", _fails)
+    with pytest.raises(OSError, match="gone"):
+        sha256_meanwhile(path)()
+
+
+def _fails(path: Path) -> str:
+    raise OSError("gone")
