@@ -42,6 +42,7 @@ from qpmask.outputs import (
     INSTANCES_SUFFIX,
     SIDECAR_SUFFIX,
     OutputWriter,
+    file_sha256,
     output_error,
     path_bytes,
     path_sha256,
@@ -216,8 +217,9 @@ class MaskMaker:
 
     def _finish(self, drawn: _Drawn) -> ImageRecord:
         image, job, info, part, n_tiles, written, sight = drawn[:7]
-        data = image.entry.data_path
-        data_sha256 = None if image.data_sha256 is None else sha256_meanwhile(data)
+        data, sha256 = image.entry.data_path, None
+        if image.data_sha256 and self.verifier is None and self.counter is None:
+            sha256 = sha256_meanwhile(data)  # nobody reads it again
         self._check(image, job, written, part, n_tiles)
         by_plane = [written.counts_by_label(p) for p in range(job.n_planes)]
         if self.verifier is not None:
@@ -226,7 +228,8 @@ class MaskMaker:
             sight = self._look(job, self.counter, part, n_tiles, by_plane)
         if job.file.made_for is not None:
             self._in_strips(job, part, self.folder.work_file(_scratch(image)))
-        if data_sha256 is not None and data_sha256() != image.data_sha256:
+        now = sha256() if sha256 else file_sha256(data) if image.data_sha256 else None
+        if now != image.data_sha256:
             raise DataFileError(
                 f"{data} of {image.entry.label} changed while it was exported.",
                 hint="Save the image in QuPath, then run the export again.",

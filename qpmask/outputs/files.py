@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -91,13 +92,19 @@ def sha256_meanwhile(path: Path) -> Callable[[], str]:
     """What gives :func:`file_sha256`; a thread works it out from now on, if that takes a while."""
     if n_cores() == 1 or path.stat().st_size < _LARGE_BYTES:
         return partial(file_sha256, path)
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future
 
-    pool = ThreadPoolExecutor(1, "qpmask-sha256")
-    try:
-        return pool.submit(file_sha256, path).result
-    finally:
-        pool.shutdown(wait=False)
+    found: Future[str] = Future()
+
+    def work_out() -> None:
+        try:
+            found.set_result(file_sha256(path))
+        except BaseException as error:  # whoever asks for it gets it
+            found.set_exception(error)
+
+    # Nobody waits for it at the end of a process that was interrupted.
+    threading.Thread(target=work_out, name="qpmask-sha256", daemon=True).start()
+    return found.result
 
 
 def path_sha256(path: Path) -> str:

@@ -10,7 +10,7 @@ from qpmask.common.words import images_text
 from qpmask.errors import DataFileError, ProjectError, QpmaskError
 from qpmask.ometiff.otherprograms import shut_out
 from qpmask.options import ExportOptions
-from qpmask.outputs import SUFFIX_OF_FORMAT, mask_names, sha256_meanwhile
+from qpmask.outputs import SUFFIX_OF_FORMAT, file_sha256, mask_names, sha256_meanwhile
 from qpmask.plan.classcheck import (
     check_classes,
     check_labels,
@@ -33,10 +33,11 @@ def read_image(entry: ImageEntry) -> Inventory | QpmaskError:
 
 def _read_image(entry: ImageEntry, *, hashed: bool) -> Inventory | QpmaskError:
     try:
-        sha256 = sha256_meanwhile(entry.data_path) if hashed and entry.data_path.exists() else None
+        path = entry.data_path
+        sha256 = sha256_meanwhile(path) if hashed and path.exists() else None
         found = read_inventory(entry)
-        if sha256 is not None:
-            found = replace(found, data_sha256=sha256())
+        if hashed and found.has_data:
+            found = replace(found, data_sha256=sha256() if sha256 else file_sha256(path))
     except QpmaskError as error:
         return error
     except OSError as error:
