@@ -5,7 +5,8 @@ other kernels call, :meth:`Library.entry` those that Python calls. Annotations o
 types of their arguments: numbers, arrays (``I64_2D``, see :mod:`.arguments`), named tuples whose
 fields are annotated alike. A :class:`Library` (:mod:`.library`) is made and loaded as a whole.
 Kernels allocate nothing and raise nothing: they work in arrays that the caller brings, and say by a
-number what they found. Called as plain Python (``Entry.function``) they have NumPy's index checks.
+number what they found. They count no index from the end: compiled, an index is taken as it is
+(:mod:`.build`). Called as plain Python (``Entry.function``) they have NumPy's index checks.
 
 **Made**, by a developer: ``python -m qpmask.jit.build`` has Numba compile each library for a plain
 processor, optimises all of it as one, and writes LLVM bitcode to ``jit/shipped/``, together with a
