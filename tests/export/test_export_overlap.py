@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from exports import files, statuses
 
-from qpmask import export_masks, export_options
+from qpmask import export_masks, export_options, open_project
 from qpmask.events import Event, ImageFinished, ImageStarted, PhaseStarted
 from qpmask.export import job
-from qpmask.ometiff import check
+from qpmask.ometiff import check, writer
 from qpmask.report import Report
 
 A, B, C = (f"Prostate {letter}" for letter in "ABC")
@@ -103,3 +103,29 @@ def test_a_stop_keeps_what_was_checked(demo: Path, tmp_path: Path) -> None:
     assert report.interrupted
     assert statuses(report) == {A: "done", B: "interrupted", C: "interrupted"}
     assert {name for name in files(out) if name.endswith(".tif")} == {f"{A}.ome.tif"}
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_data_file_that_is_saved_while_it_is_drawn_fails_its_image_alone(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    """However its hash is worked out: large ones have a thread for that."""
+    if large:
+        monkeypatch.setattr("qpmask.outputs.files._LARGE_BYTES", 1)
+        monkeypatch.setattr("qpmask.outputs.files.n_cores", lambda: 2)
+    first = open_project(demo).images[0]
+
+    write_mask = writer.write_mask
+
+    def save(path: Path, *arguments: Any, **options: Any) -> Any:
+        written = write_mask(path, *arguments, **options)
+        if path.name.startswith(A):
+            first.data_path.write_bytes(first.data_path.read_bytes() + b"more")
+        return written
+
+    monkeypatch.setattr(writer, "write_mask", save)
+    out = tmp_path / "m"
+    report = export(demo, out)
+    assert statuses(report) == {A: "failed", B: "done", C: "done"}
+    assert "changed while it was exported" in str(report.records[0].error)
+    assert not [name for name in files(out) if name.startswith(A)]
