@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from qpmask.errors import Interrupted, UnsupportedByEngineError
 from qpmask.geometry import Size, useful_tile_px
-from qpmask.imageobjects import ObjectKind
+from qpmask.imageobjects import ImageObjects, ObjectKind
 from qpmask.ometiff.kernels.library import LIBRARY as STRIPS
 from qpmask.options import pixel_type
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from qpmask.options import FileOptions, Order, RenderOptions
     from qpmask.project import ImageEntry
 
+
+#: Reads a data file as :func:`qpmask.qpdata.read_qpdata` does: a path, and ``outlines``.
+ReadData = Callable[..., ImageObjects]
 
 #: The greatest label of QuPath's label images; above, they turn to floating point or RGB.
 QUPATH_MAX_LABEL = 65535
@@ -210,7 +213,7 @@ class Sight:
         Whether an object would have a pixel, were it alone. One without lies outside the image or
         is thinner than a pixel.
     outside : bool array (n,)
-        Whether it lies wholly outside the image.
+        Whether one without lies wholly outside the image; of others it says nothing.
     left : bool array (n,)
         Whether one of these pixels has the object's label in the mask.
     covered_by : mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from qpmask.engines.base import QUPATH_MAX_LABEL, Engine, RenderJob
+from qpmask.engines.base import QUPATH_MAX_LABEL, Engine, ReadData, RenderJob
 from qpmask.errors import NoQuPathError
 from qpmask.options import ExportOptions
 
@@ -75,6 +75,7 @@ def make_engine(
     heap_percent: float | None = None,
     threads: int | None = None,
     pixel_rules: str | None = None,
+    read: ReadData | None = None,
 ) -> Engine:
     """Make an engine by its name; nothing is started.
 
@@ -90,10 +91,12 @@ def make_engine(
         Threads that draw; all cores by default.
     pixel_rules : str, optional
         For ``native``: the family of QuPath versions whose pixels it makes.
+    read : callable, optional
+        For ``native``: what reads data files for it.
     """
     makers: dict[str, Callable[[], Engine]] = {
         "qupath": lambda: _qupath(options, heap_percent, threads),
-        "native": lambda: _native(threads, pixel_rules),
+        "native": lambda: _native(threads, pixel_rules, read),
     }
     return makers[name]()
 
@@ -104,13 +107,17 @@ def make_engines(
     *,
     heap_percent: float | None = None,
     threads: int | None = None,
+    read: ReadData | None = None,
 ) -> tuple[Engine, Engine | None]:
     """The engine that draws and the one that verifies, or None; nothing is started."""
-    engine = make_engine(choice.name, options, heap_percent=heap_percent, threads=threads)
+    engine = make_engine(
+        choice.name, options, heap_percent=heap_percent, threads=threads, read=read
+    )
     if choice.verifier is None:
         return engine, None
     rules = engine.probe().pixel_rules
-    return engine, make_engine(choice.verifier, options, threads=threads, pixel_rules=rules)
+    verifier = make_engine(choice.verifier, options, threads=threads, pixel_rules=rules, read=read)
+    return engine, verifier
 
 
 def make_counter(
@@ -137,7 +144,7 @@ def _qupath(options: ExportOptions, heap_percent: float | None, threads: int | N
     return QuPathEngine(options.jvm_memory, percent, threads)
 
 
-def _native(threads: int | None, pixel_rules: str | None) -> Engine:
-    from qpmask.engines.native.engine import NativeEngine
+def _native(threads: int | None, pixel_rules: str | None, read: ReadData | None) -> Engine:
+    from qpmask.engines.native.engine import RULES, NativeEngine
 
-    return NativeEngine(threads) if pixel_rules is None else NativeEngine(threads, pixel_rules)
+    return NativeEngine(threads, pixel_rules or RULES[0], read)

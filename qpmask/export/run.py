@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from qpmask.batch.planned import Times
 from qpmask.common.arguments import check_callable, check_kind, named, path_of
 from qpmask.engines.choice import EngineChoice, choose_engine, make_engines
+from qpmask.engines.draworder import drawn_outlines
 from qpmask.errors import EngineUnavailableError, Interrupted
 from qpmask.events import Listener, RunFinished, RunStarted, ignore
 from qpmask.export.images import ImagesOfRun
@@ -35,6 +36,7 @@ from qpmask.options import ExportOptions
 from qpmask.outputs import OutputFolder
 from qpmask.plan import Plan, look_at, read_images
 from qpmask.project import Project
+from qpmask.project.readonce import ReadOnce
 from qpmask.report import Report
 
 if TYPE_CHECKING:
@@ -149,9 +151,11 @@ def export_masks(
     stop = stop or threading.Event()
     with ExitStack() as stack:
         pool = stack.enter_context(_processes(options.workers)) if options.workers > 1 else None
-        read = read_images if pool is None else pool.read
+        once = ReadOnce(drawn_outlines(options.render.objects))
+        keeps = pool is None and options.engine != "qupath"
+        read = pool.read if pool else partial(read_images, once=once if keeps else None)
         plan, choice = decided(project, out, classes, options, read)
-        engine, verifier = make_engines(choice, options)
+        engine, verifier = make_engines(choice, options, read=once.again)
         info = engine.probe()
         previews = _previews() if options.previews else None
         folder = stack.enter_context(OutputFolder(out))

@@ -296,10 +296,10 @@ class _Job:
             above.take(strip, place.row, place.number)
         data, n_bytes = self._encode(strip)
         digests = []
-        end = 0
+        end, bytes_of = 0, memoryview(data)
         for n in n_bytes.tolist():
             if n:
-                digests.append(hashlib.blake2b(data[end : end + n], digest_size=16).digest())
+                digests.append(hashlib.blake2b(bytes_of[end : end + n], digest_size=16).digest())
                 end += n
         counts = self._counter.count(strip.runs) if place.level == 0 else {}
         return _Ready(strip.runs.labels(), data, n_bytes, tuple(digests), counts)

@@ -23,7 +23,8 @@ from qpmask.plan.classcheck import (
 from qpmask.plan.imageplan import plan_image
 from qpmask.plan.planrecords import ImagePlan, Plan
 from qpmask.project import BACKUP_FILE, ImageEntry, Project
-from qpmask.project.inventory import Inventory, read_inventory
+from qpmask.project.inventory import Inventory, ReadObjects, read_inventory
+from qpmask.project.readonce import ReadOnce
 
 
 def read_image(entry: ImageEntry) -> Inventory | QpmaskError:
@@ -31,11 +32,13 @@ def read_image(entry: ImageEntry) -> Inventory | QpmaskError:
     return _read_image(entry, hashed=True)
 
 
-def _read_image(entry: ImageEntry, *, hashed: bool) -> Inventory | QpmaskError:
+def _read_image(
+    entry: ImageEntry, *, hashed: bool, read: ReadObjects | None = None
+) -> Inventory | QpmaskError:
     try:
         path = entry.data_path
         sha256 = sha256_meanwhile(path) if hashed and path.exists() else None
-        found = read_inventory(entry)
+        found = read_inventory(entry) if read is None else read_inventory(entry, read)
         if hashed and found.has_data:
             found = replace(found, data_sha256=sha256() if sha256 else file_sha256(path))
     except QpmaskError as error:
@@ -52,9 +55,16 @@ def _read_image(entry: ImageEntry, *, hashed: bool) -> Inventory | QpmaskError:
     return found
 
 
-def read_images(entries: Iterable[ImageEntry]) -> Iterator[Inventory | QpmaskError]:
-    """:func:`read_image` for each of some images."""
-    return map(read_image, entries)
+def read_images(
+    entries: Sequence[ImageEntry], once: ReadOnce | None = None
+) -> Iterator[Inventory | QpmaskError]:
+    """:func:`read_image` for each of some images.
+
+    The objects of a single one are kept by ``once``; those of many would take too much memory.
+    """
+    if once is None or len(entries) > 1:
+        return map(read_image, entries)
+    return (_read_image(entry, hashed=True, read=once.first) for entry in entries)
 
 
 #: Reads images, here or elsewhere.

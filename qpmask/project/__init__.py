@@ -2,7 +2,7 @@
 
 ``project`` opens it (project -> images), ``imagejson`` tells what the JSON says of an image,
 ``serverchain`` where an image lies in its file, ``inventory`` what is annotated in it (it reads the
-data file, and is the one module here that knows engines).
+data file, and is the one module here that knows engines); ``readonce`` keeps what it read.
 """
 
 from qpmask.project.project import (

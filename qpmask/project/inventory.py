@@ -7,9 +7,10 @@ hand back an image without annotations, and a blank mask would look like a succe
 from __future__ import annotations
 
 import os
-from collections import Counter
+from binascii import hexlify, unhexlify
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -25,6 +26,9 @@ from qpmask.outputs import read_json
 from qpmask.project import BACKUP_FILE, ImageEntry
 from qpmask.project.imagejson import unpack_color
 from qpmask.qpdata import read_qpdata
+
+ReadObjects = Callable[[Path], ImageObjects]
+"""Reads a data file."""
 
 
 class Core(NamedTuple):
@@ -81,12 +85,7 @@ class Inventory:
 
         Objects on slices and time points that the image does not have do not count.
         """
-        index = self._class[self._of(objects) & ~self._off_plane]
-        found = Counter(index.tolist())
-        return {
-            (None if i < 0 else self._classes[i]): n
-            for i, n in sorted(found.items(), key=lambda item: item[0])
-        }
+        return self._by_class(self._of(objects) & ~self._off_plane)
 
     def all_counts(self) -> dict[str, int]:
         """Number of objects for each choice of ``objects`` (nuclei are counted as cells)."""
@@ -104,10 +103,7 @@ class Inventory:
 
     def counts_off_planes(self, objects: str) -> dict[str | None, int]:
         """Objects on a z-slice or time point that the image does not have, by class."""
-        index = self._class[self._of(objects) & self._off_plane]
-        return {
-            (None if i < 0 else self._classes[i]): n for i, n in Counter(index.tolist()).items()
-        }
+        return self._by_class(self._of(objects) & self._off_plane)
 
     def off_planes(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Whether the objects at these positions are on a plane that the image does not have."""
@@ -144,12 +140,22 @@ class Inventory:
             return tuple(str(UUID(bytes=self._ids[row].tobytes())) for row in rows)
         return tuple(i.decode("ascii") or None for i in self._ids[list(rows)].tolist())
 
+    def _by_class(self, which: npt.NDArray[np.bool_]) -> dict[str | None, int]:
+        found = np.bincount(self._class[which] + 1).tolist()  # the first is for no class
+        return {name: n for name, n in zip((None, *self._classes), found, strict=False) if n}
+
     def _of(self, objects: str) -> npt.NDArray[np.bool_]:
         return takes_part(objects, self._kind, self._missing)
 
 
-def read_inventory(entry: ImageEntry) -> Inventory:
+def read_inventory(entry: ImageEntry, read: ReadObjects | None = None) -> Inventory:
     """Count the objects of an image.
+
+    Parameters
+    ----------
+    entry : ImageEntry
+    read : callable, optional
+        Reads its data file; by default without outlines, which nothing here needs.
 
     Raises
     ------
@@ -160,7 +166,7 @@ def read_inventory(entry: ImageEntry) -> Inventory:
     """
     if not os.path.lexists(entry.data_path):  # a link to nowhere is not "never saved"
         return _without_data(entry)
-    objects = read_qpdata(entry.data_path, outlines=NO_OUTLINES)
+    objects = (read or _without_outlines)(entry.data_path)
     z, t = _planes(objects)
     names = tuple(c.name for c in objects.classes)
     colors = {c.name: unpack_color(c.color_argb) for c in objects.classes}
@@ -179,6 +185,10 @@ def read_inventory(entry: ImageEntry) -> Inventory:
     )
 
 
+def _without_outlines(path: Path) -> ImageObjects:
+    return read_qpdata(path, outlines=NO_OUTLINES)
+
+
 def _packed_ids(ids: npt.NDArray[np.bytes_]) -> npt.NDArray[Any]:
     """UUIDs as 16 bytes each, uint8 (n, 16); as they are if one of them is none, or written else.
 
@@ -188,21 +198,22 @@ def _packed_ids(ids: npt.NDArray[np.bytes_]) -> npt.NDArray[Any]:
     if text.shape[1] != 36 or (text[:, _DASHES] != ord("-")).any():
         return ids
     packed = np.empty((len(ids), 16), np.uint8)
-    for i, at in enumerate(_DIGITS.tolist()):
-        value = _VALUE_OF[text[:, at]]
-        if (value > 15).any():
+    for first in range(0, len(ids), _IDS_AT_ONCE):
+        some = slice(first, first + _IDS_AT_ONCE)
+        digits = text[some, _DIGITS].tobytes()
+        try:
+            found = unhexlify(digits)
+        except ValueError:
             return ids
-        if i % 2 == 0:
-            packed[:, i // 2] = value << 4
-        else:
-            packed[:, i // 2] |= value
+        if hexlify(found) != digits:
+            return ids
+        packed[some] = np.frombuffer(found, np.uint8).reshape(-1, 16)
     return packed
 
 
 _DASHES = np.array([8, 13, 18, 23])
 _DIGITS = np.delete(np.arange(36), _DASHES)
-_VALUE_OF = np.full(256, 255, np.uint8)
-_VALUE_OF[list(b"0123456789abcdef")] = np.arange(16)
+_IDS_AT_ONCE = 1 << 14
 
 
 def _cores(objects: ImageObjects) -> dict[int, Core]:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from qpmask._version import __version__
 from qpmask.common.machine import give_memory_back
-from qpmask.engines.base import Engine, EngineInfo, Rendering, RenderJob, Sight, Watch
+from qpmask.engines.base import (
+    Engine,
+    EngineInfo,
+    ReadData,
+    Rendering,
+    RenderJob,
+    Sight,
+    Watch,
+)
 from qpmask.engines.native.library import LIBRARY
 from qpmask.errors import UnsupportedByEngineError
 from qpmask.imageobjects import NO_OUTLINES, GeometryType
@@ -45,11 +53,18 @@ class NativeEngine(Engine):
     pixel_rules : str
         The family of QuPath versions whose pixels to make: ``qupath-0.6`` (0.6 and later) or
         ``qupath-0.4`` (0.4 and 0.5).
+    read : callable, optional
+        What reads data files, such as one that has the objects already.
     """
 
     may_overlap = True
 
-    def __init__(self, threads: int | None = None, pixel_rules: str = "qupath-0.6") -> None:
+    def __init__(
+        self,
+        threads: int | None = None,
+        pixel_rules: str = "qupath-0.6",
+        read: ReadData | None = None,
+    ) -> None:
         if pixel_rules not in _GRIDS:
             raise UnsupportedByEngineError(
                 f"The native engine does not know the pixel rules {pixel_rules!r}.",
@@ -57,6 +72,7 @@ class NativeEngine(Engine):
             )
         self._threads = threads
         self._rules = pixel_rules
+        self._read = read or read_qpdata
 
     def probe(self) -> EngineInfo:
         """Which engine this is."""
@@ -92,7 +108,7 @@ class NativeEngine(Engine):
         scene: _Scene | None = None
         if job.entry.data_path.exists():
             outlines = drawn_outlines(job.render.objects)
-            objects = read_qpdata(job.entry.data_path, outlines=outlines)
+            objects = self._read(job.entry.data_path, outlines=outlines)
             rois, drawn = drawn_alone(objects.rois, select(objects, job))
             classes = objects.class_index[drawn.row] if job.render.instances else None
             scene = _Scene(rois, drawn, classes)

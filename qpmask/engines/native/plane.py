@@ -76,6 +76,27 @@ class PlaneOptions(NamedTuple):
         return TileGrid(self.image.downsampled(self.downsample), self.tile_px)
 
 
+class Found(NamedTuple):
+    """What became of the shapes of a plane.
+
+    Attributes
+    ----------
+    source : int64 array (shapes,)
+        The shapes, by their ``source``.
+    has_pixel : bool array (shapes,)
+        Whether a shape has a pixel, were it alone.
+    left : bool array (shapes,)
+        Whether one of these has the shape's label when all is drawn.
+    sides_px : float64 array (shapes, 2)
+        Width and height of the box around a shape that has a pixel, in pixels of the mask.
+    """
+
+    source: NDArray[np.int64]
+    has_pixel: NDArray[np.bool_]
+    left: NDArray[np.bool_]
+    sides_px: NDArray[np.float64]
+
+
 def is_thin(line_thickness: float, downsample: float) -> bool:
     """Whether Java's pen is thin (at most one pixel), which decides the rule of all fills."""
     width = np.float32(np.float64(np.float32(line_thickness)) * downsample)
@@ -180,23 +201,17 @@ class Plane:
         for strip in self.strips():
             yield from strip
 
-    def found(self) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    def found(self) -> Found:
         """Which shapes have pixels, and which have one with their label.
 
         Of the strips that were drawn so far: of the whole plane once all tiles were taken.
-
-        Returns
-        -------
-        source : int64 array (shapes,)
-            The shapes, by their ``source``.
-        has_pixel : bool array (shapes,)
-            Whether a shape has a pixel, were it alone.
-        left : bool array (shapes,)
-            Whether one of these has the shape's label when all is drawn.
         """
         flags = np.zeros((len(self._source), 2), np.bool_)
         flags[self._shapes] = self._found != 0
-        return self._source, flags[:, 0], flags[:, 1]
+        sides = np.zeros((len(self._source), 2))
+        bounds = self._scene.bounds
+        sides[self._shapes] = (bounds[:, 2:] - bounds[:, :2]) / self.options.downsample
+        return Found(self._source, flags[:, 0], flags[:, 1], sides)
 
     def busy_strips(self) -> Iterator[tuple[int, int]]:
         """Tile row and number of the strips that a shape comes near."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,16 +62,21 @@ class Watcher:
         self._has_pixel = np.zeros(len(drawn.row), np.bool_)
         self._left = np.zeros(len(drawn.row), np.bool_)
         self._covered_by: dict[int, tuple[int, ...]] = {}
-        self._by_row = np.argsort(drawn.row)
         self._plane = np.full(len(drawn.row), -1, np.int32)
+        self._sides_px = np.zeros((len(drawn.row), 2))
+
+    @cached_property
+    def _by_row(self) -> NDArray[np.int64]:
+        return np.argsort(self._drawn.row)  # after the first plane: memory is short beside it
 
     def plane_done(self, plane: Plane, number: int) -> None:
         """Take what was found in a plane whose tiles were all drawn."""
-        source, has_pixel, left = plane.found()
+        source, has_pixel, left, sides_px = plane.found()
         at = self._by_row[np.searchsorted(self._drawn.row[self._by_row], source)]
         self._has_pixel[at] = has_pixel
         self._left[at] = left
         self._plane[at] = number
+        self._sides_px[at] = sides_px
         self._look_up(plane, number, at[has_pixel & ~left])
 
     def sight(
@@ -80,20 +86,31 @@ class Watcher:
         downsample: float,
     ) -> Sight:
         """All that was seen; ``left_px``, pixels of the mask by label, is None for no shares."""
-        x, y, x2, y2 = self._rois.bounds_px0.T
-        with np.errstate(invalid="ignore"):
-            outside = (x2 <= 0) | (y2 <= 0) | (x >= image.width_px) | (y >= image.height_px)
         shares: tuple[CoveredShare, ...] = ()
         if left_px is not None:
             shares = tuple(self._shares(left_px, downsample))
         return Sight(
             rows=self._drawn.row,
             has_pixel=self._has_pixel,
-            outside=outside[self._drawn.roi],
+            outside=self._outside(image),
             left=self._left,
             covered_by=self._covered_by,
             shares=shares,
         )
+
+    def _outside(self, image: Size) -> NDArray[np.bool_]:
+        """Which objects without a pixel lie wholly outside the image."""
+        outside = np.zeros(len(self._drawn.row), np.bool_)
+        lost = self._drawn.roi[~self._has_pixel]
+        if len(lost):
+            keep = np.zeros(len(self._rois), np.bool_)
+            keep[lost] = True
+            number = np.cumsum(keep)[lost] - 1
+            x, y, x2, y2 = self._rois.only(keep).bounds_px0[number].T
+            with np.errstate(invalid="ignore"):
+                out = (x2 <= 0) | (y2 <= 0) | (x >= image.width_px) | (y >= image.height_px)
+            outside[~self._has_pixel] = out
+        return outside
 
     def _look_up(self, plane: Plane, number: int, hidden: NDArray[np.int64]) -> None:
         """Find the labels upon hidden objects.
@@ -123,10 +140,7 @@ class Watcher:
     def _shares(self, left_px: Mapping[int, int], downsample: float) -> Iterator[CoveredShare]:
         """Groups of objects of which more than half is covered."""
         drawn, rois, group = self._drawn, self._rois, self._group
-        x, y, x2, y2 = rois.bounds_px0.T
-        with np.errstate(invalid="ignore"):
-            sides = x2 - x, y2 - y
-        width, height = (np.nan_to_num(side)[drawn.roi] / downsample for side in sides)
+        width, height = self._sides_px.T
         around, in_box, area = 2 * (width + height) + 1, width * height, None
         for value in _distinct(group[self._has_pixel]):
             mine = np.flatnonzero((group == value) & self._has_pixel)

@@ -17,6 +17,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from qpmask import jit
+from qpmask.engines.native.library import LIBRARY
 from qpmask.errors import UnsupportedByEngineError
 
 NO_FILL = -1
@@ -135,7 +137,8 @@ class Shapes:
             if ring_start is None
             else np.ascontiguousarray(ring_start, np.int64)
         )
-        box = _bounds(vertices, starts[shapes])
+        box = np.empty((len(shapes) - 1, 4))
+        ring_bounds(vertices, starts[shapes], box)
         return cls._of(kind, box, label, order, source, rings=(shapes, starts, vertices))
 
     @classmethod
@@ -307,9 +310,24 @@ def round_to_grid(values: NDArray[np.float64], grid: float) -> NDArray[np.float6
     return whole * grid
 
 
-def _bounds(
-    xy: NDArray[np.float32] | NDArray[np.float64], start: NDArray[np.int64]
-) -> NDArray[np.float64]:
+@LIBRARY.entry
+def ring_bounds(xy: jit.F32_2D, start: jit.I64_1D, box: jit.F64_2D) -> None:
+    """Write min and max of each group of vertices into ``box``; NaN where one is no number."""
+    for i in range(len(box)):
+        low_x = low_y = np.inf
+        high_x = high_y = -np.inf
+        strange = np.float32(0)
+        for at in range(start[i], start[i + 1]):
+            x, y = xy[at, 0], xy[at, 1]
+            low_x, high_x = min(low_x, np.float64(x)), max(high_x, np.float64(x))
+            low_y, high_y = min(low_y, np.float64(y)), max(high_y, np.float64(y))
+            strange += (x - x) + (y - y)  # NaN and infinity are not 0 then
+        if strange != 0 or start[i] == start[i + 1]:
+            low_x = low_y = high_x = high_y = np.nan
+        box[i, 0], box[i, 1], box[i, 2], box[i, 3] = low_x, low_y, high_x, high_y
+
+
+def _bounds(xy: NDArray[np.float64], start: NDArray[np.int64]) -> NDArray[np.float64]:
     """Min and max of each group of vertices; NaN where a group is empty."""
     box = np.full((len(start) - 1, 4), np.nan)
     some = np.flatnonzero(np.diff(start))

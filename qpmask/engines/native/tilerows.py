@@ -331,17 +331,22 @@ def find_runs(
                 n_edges = end - start
                 if kind[i] == POLYLINE:
                     n_edges -= 1
+            if n_rows == 1:  # as of most shapes: all of its edges, which need no looking at
+                if n_edges > 0:
+                    if write:
+                        at = run_start[entry] + used[0]
+                        runs[at, 0], runs[at, 1], runs[at, 2] = start, start + n_edges, ring
+                    used[0] += 1
+                continue
             for row in range(n_rows):
                 last_end[row] = -1
             for edge in range(start, start + n_edges):
-                row0, row1 = first_row, first_row
-                if n_rows > 1:
-                    if kind[i] == POINTS:
-                        y1 = y2 = points[edge, 1]
-                    else:
-                        y1 = np.float64(xy[edge, 1])
-                        y2 = np.float64(xy[edge + 1 if edge + 1 < end else start, 1])
-                    row0, row1 = _rows_near(min(y1, y2), max(y1, y2), near)
+                if kind[i] == POINTS:
+                    y1 = y2 = points[edge, 1]
+                else:
+                    y1 = np.float64(xy[edge, 1])
+                    y2 = np.float64(xy[edge + 1 if edge + 1 < end else start, 1])
+                row0, row1 = _rows_near(min(y1, y2), max(y1, y2), near)
                 for row in range(max(row0 - first_row, 0), min(row1 - first_row + 1, n_rows)):
                     at = run_start[entry + row] + used[row]
                     if last_end[row] == edge and edge > start:

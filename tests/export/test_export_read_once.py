@@ -1,0 +1,44 @@
+"""The data file of a single image is parsed for its plan, and not again for its drawing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import qpmask
+from qpmask.imageobjects import ImageObjects
+from qpmask.qpdata import read_qpdata
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The data files that are parsed."""
+    paths: list[Path] = []
+
+    def noted(path: Path, **options: Any) -> ImageObjects:
+        paths.append(path)
+        return read_qpdata(path, **options)
+
+    for module in ("project.readonce", "project.inventory", "engines.native.engine"):
+        monkeypatch.setattr(f"qpmask.{module}.read_qpdata", noted)
+    return paths
+
+
+def masks(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.tif"))}
+
+
+def test_one_image_is_parsed_once(demo: Path, tmp_path: Path, read: list[Path]) -> None:
+    names = [image.name for image in qpmask.open_project(demo)]
+    everything = qpmask.export_options(engine="native")
+    qpmask.export_masks(demo, tmp_path / "all", options=everything)
+    assert len(read) == 2 * len(names)
+    read.clear()
+    classes = tmp_path / "all" / "classes.yaml"
+    one = qpmask.export_options(engine="native", images=[names[0]])
+    qpmask.export_masks(demo, tmp_path / "one", classes, options=one)
+    assert len(read) == 1
+    made, expected = masks(tmp_path / "one"), masks(tmp_path / "all")
+    assert len(made) == 1 and made.items() <= expected.items()
