@@ -217,10 +217,10 @@ class _Job:
                             f"A strip of {item.dtype} tiles of {item.shape} does not belong at "
                             f"{where}."
                         )
-                    self._check_labels(item, where)
-                    return item if isinstance(item, TileRuns) else TileRuns(
-                        shape, self._runs(item), item.dtype
-                    )  # fmt: skip
+                    if isinstance(item, TileRuns):
+                        return item
+                    self._check_labels(item.labels, where)
+                    return TileRuns(shape, self._runs(item), item.dtype)
                 if gathered is None:
                     gathered = self._empty_strip(part)
                 self._put(gathered, k, item, where)
@@ -234,9 +234,8 @@ class _Job:
         give_back(strip.pixels)
         return runs
 
-    def _check_labels(self, strip: TileStrip | TileRuns, where: str) -> None:
-        """Kernels count on it."""
-        labels = strip.runs.values if isinstance(strip, TileRuns) else strip.labels
+    def _check_labels(self, labels: NDArray[Any], where: str) -> None:
+        """Raise MaskError if a label of a strip does not fit: kernels count on it."""
         most = int(labels.max(initial=0))
         if most > np.iinfo(self._layout.pixel_dtype).max:
             raise MaskError(
@@ -292,6 +291,10 @@ class _Job:
         """Count, subsample and compress the tiles of a strip; runs on any thread."""
         if isinstance(strip, Above):
             strip = strip.assemble()
+        else:
+            first_col = place.number * self._grids[0].tiles_per_strip
+            where = self._where(place.plane, place.row, first_col)
+            self._check_labels(strip.runs.values, where)
         if above is not None:
             above.take(strip, place.row, place.number)
         data, n_bytes = self._encode(strip)
@@ -299,7 +302,7 @@ class _Job:
         end, bytes_of = 0, memoryview(data)
         for n in n_bytes.tolist():
             if n:
-                digests.append(hashlib.blake2b(bytes_of[end : end + n], digest_size=16).digest())
+                digests.append(hashlib.sha256(bytes_of[end : end + n]).digest())
                 end += n
         counts = self._counter.count(strip.runs) if place.level == 0 else {}
         return _Ready(strip.runs.labels(), data, n_bytes, tuple(digests), counts)
@@ -368,7 +371,7 @@ class _Job:
             data = _tile_of(
                 label, layout.tile_px, layout.pixel_dtype, layout.compression, layout.one_bit
             )
-            segment = self._segment(hashlib.blake2b(data, digest_size=16).digest(), data)
+            segment = self._segment(hashlib.sha256(data).digest(), data)
             self._constants[label] = segment
         return segment
 
