@@ -47,6 +47,7 @@ from qpmask.outputs import (
     path_bytes,
     path_sha256,
     sha256_meanwhile,
+    synced_meanwhile,
 )
 from qpmask.plan import ImagePlan, Plan
 from qpmask.plan.imageplan import frame_words
@@ -220,7 +221,8 @@ class MaskMaker:
         data, sha256 = image.entry.data_path, None
         if image.data_sha256 and self.verifier is None and self.counter is None:
             sha256 = sha256_meanwhile(data)  # nobody reads it again
-        self._check(image, job, written, part, n_tiles)
+        with synced_meanwhile(part):
+            self._check(image, job, written, part, n_tiles)
         by_plane = [written.counts_by_label(p) for p in range(job.n_planes)]
         if self.verifier is not None:
             sight = self._verify(job, self.verifier, part, n_tiles, by_plane) or sight
@@ -274,6 +276,7 @@ class MaskMaker:
                 metadata_of(image, engine.start()),
                 rendering.tiles(),
                 on_tile=None if rendering.tells_progress else self._on_tile(job),
+                sync=False,  # while it is checked
             )
             by_plane = [written.counts_by_label(p) for p in range(job.n_planes)]
             return written, rendering.sight(by_plane)

@@ -45,13 +45,14 @@ class Sink:
         self.n_bytes += len(data)
         return offset
 
-    def finish(self, front: bytes) -> None:
-        """Fill in the front and sync."""
+    def finish(self, front: bytes, *, sync: bool = True) -> None:
+        """Fill in the front and sync, unless the caller does that."""
         with _output_errors(self.path):
             self._file.seek(0)
             self._file.write(front)
             self._file.flush()
-            os.fsync(self._file.fileno())
+            if sync:
+                os.fsync(self._file.fileno())
 
 
 @contextlib.contextmanager

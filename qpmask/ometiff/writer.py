@@ -60,6 +60,7 @@ def write_mask(
     *,
     on_tile: Callable[[int], None] | None = None,
     threads: int | None = None,
+    sync: bool = True,
     _big: bool = False,
 ) -> WriteResult:
     """Write a mask file and sync it to disk.
@@ -81,6 +82,8 @@ def write_mask(
         Called with the number of tiles of level 0 finished so far, on the caller's thread.
     threads : int, optional
         Threads that compress; by default as many as there are processors, four at most.
+    sync : bool
+        Whether to wait until the file is on the disk, for a caller who does not.
 
     Returns
     -------
@@ -102,7 +105,7 @@ def write_mask(
     with Sink.open(path) as sink:
         job = _Job(layout, metadata, sink)
         job.run(tiles, on_tile, threads)
-        return job.finish(big=_big)
+        return job.finish(big=_big, sync=sync)
 
 
 def _check_agreement(layout: MaskLayout, metadata: MaskMetadata) -> None:
@@ -165,10 +168,10 @@ class _Job:
                 f"There are more tiles than the {self._n_tiles:,} of {self._layout.size} pixels."
             )
 
-    def finish(self, *, big: bool) -> WriteResult:
+    def finish(self, *, big: bool, sync: bool) -> WriteResult:
         """Write the directories and say what was written."""
         big = big or self._sink.n_bytes > _CLASSIC_MAX_BYTES
-        self._sink.finish(pack_directories(self._directories, big=big))
+        self._sink.finish(pack_directories(self._directories, big=big), sync=sync)
         return WriteResult(
             path=self._sink.path,
             counts=tuple(dict(sorted(counts.items())) for counts in self._counts),

@@ -17,6 +17,7 @@ from qpmask.outputs.files import (
     read_sidecar,
     sha256_meanwhile,
     sync_folder,
+    synced_meanwhile,
     write_file,
     writing,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "sha256_meanwhile",
     "slide_stem",
     "sync_folder",
+    "synced_meanwhile",
     "write_file",
     "writing",
 ]

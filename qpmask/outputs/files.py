@@ -14,11 +14,13 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from qpmask.common.machine import n_cores
 from qpmask.errors import OptionsError, OutputError, QpmaskError
 from qpmask.outputs.names import INSTANCES_SUFFIX, SIDECAR_SUFFIX
+
+_Result = TypeVar("_Result")
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LARGE_BYTES = 16 << 20  # of a file that is worth a thread
@@ -92,18 +94,47 @@ def sha256_meanwhile(path: Path) -> Callable[[], str]:
     """What gives :func:`file_sha256`; a thread works it out from now on, if that takes a while."""
     if n_cores() == 1 or path.stat().st_size < _LARGE_BYTES:
         return partial(file_sha256, path)
+    return _meanwhile(file_sha256, path)
+
+
+@contextlib.contextmanager
+def synced_meanwhile(path: Path) -> Iterator[None]:
+    """Have a file on the disk at the end of the block, in which it may be read.
+
+    Raises
+    ------
+    OSError
+        The disk has not taken it.
+    """
+    wait = _meanwhile(_sync_file, path)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            wait()  # nobody may remove it before, on Windows
+        raise
+    wait()
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+") as file:  # Windows does not sync what is open for reading
+        os.fsync(file.fileno())
+
+
+def _meanwhile(do: Callable[[Path], _Result], path: Path) -> Callable[[], _Result]:
+    """What waits for a function of a path, and gives its result; a thread does it from now on."""
     from concurrent.futures import Future
 
-    found: Future[str] = Future()
+    found: Future[_Result] = Future()
 
-    def work_out() -> None:
+    def work() -> None:
         try:
-            found.set_result(file_sha256(path))
+            found.set_result(do(path))
         except BaseException as error:  # whoever asks for it gets it
             found.set_exception(error)
 
     # Nobody waits for it at the end of a process that was interrupted.
-    threading.Thread(target=work_out, name="qpmask-sha256", daemon=True).start()
+    threading.Thread(target=work, name="qpmask-meanwhile", daemon=True).start()
     return found.result
 
 

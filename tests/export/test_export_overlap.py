@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from qpmask import export_masks, export_options, open_project
 from qpmask.events import Event, ImageFinished, ImageStarted, PhaseStarted
 from qpmask.export import job
 from qpmask.ometiff import check, writer
+from qpmask.outputs import OutputWriter
+from qpmask.outputs import files as files_module
 from qpmask.report import Report
 
 A, B, C = (f"Prostate {letter}" for letter in "ABC")
@@ -129,3 +133,46 @@ def test_a_data_file_that_is_saved_while_it_is_drawn_fails_its_image_alone(
     assert statuses(report) == {A: "failed", B: "done", C: "done"}
     assert "changed while it was exported" in str(report.records[0].error)
     assert not [name for name in files(out) if name.startswith(A)]
+
+
+def test_a_mask_that_the_disk_does_not_take_is_not_named(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is synced while it is checked: however well it can be read, it is not there."""
+    synced = files_module._sync_file
+
+    def full(path: Path) -> None:
+        if path.name.startswith(A):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        synced(path)
+
+    monkeypatch.setattr(files_module, "_sync_file", full)
+    out = tmp_path / "m"
+    report = export(demo, out)
+    assert statuses(report) == {A: "failed", B: "done", C: "done"}
+    assert "No space left" in str(report.records[0].error)
+    assert not [name for name in files(out) if name.startswith(A)]
+
+
+def test_every_mask_is_on_the_disk_before_it_has_its_name(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    synced = files_module._sync_file
+
+    def slow(path: Path) -> None:
+        time.sleep(0.2)
+        synced(path)
+        seen.append(path.name)
+
+    publish = OutputWriter.publish
+
+    def noted(self: Any, made: Path, name: str, **options: Any) -> Path:
+        if name.endswith(".ome.tif"):
+            assert made.name in seen
+        return publish(self, made, name, **options)
+
+    monkeypatch.setattr(files_module, "_sync_file", slow)
+    monkeypatch.setattr(OutputWriter, "publish", noted)
+    assert export(demo, tmp_path / "m").ok
+    assert len(seen) == 3
