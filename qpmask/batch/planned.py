@@ -10,12 +10,13 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, field, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from qpmask.batch.batch import ItemT, Record, Work, settle
 from qpmask.batch.report import record_from
+from qpmask.common.records import dataclass
 from qpmask.outputs import OutputWriter
 
 

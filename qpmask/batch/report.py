@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from qpmask.common.records import dataclass
 
 
 class _Record(Protocol):

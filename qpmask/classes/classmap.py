@@ -12,13 +12,14 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from qpmask.classes.names import UNCLASSIFIED, class_name, class_pattern, nearest, why_refused
 from qpmask.common.arguments import check_kind, shown, whole_number
+from qpmask.common.records import dataclass
 from qpmask.errors import ClassMapError, WrongTypeError
 from qpmask.options import MAX_LABEL, ORDERS, Order, Unclassified
 
@@ -346,8 +347,8 @@ def format_color(color: Color) -> str:
 
 def _quoted(text: str) -> str:
     """Text in double quotes, as both YAML and JSON read it."""
-    return re.sub(
-        "[\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]",
-        lambda m: f"\\u{ord(m[0]):04x}",
-        json.dumps(text, ensure_ascii=False),
-    )
+    quoted = json.dumps(text, ensure_ascii=False)
+    if quoted.isprintable():  # as mostly: to compile the pattern takes half a millisecond
+        return quoted
+    pattern = "[\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]"
+    return re.sub(pattern, lambda m: f"\\u{ord(m[0]):04x}", quoted)

@@ -11,13 +11,14 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.common.records import dataclass
 from qpmask.errors import Interrupted, UnsupportedByEngineError
 from qpmask.geometry import Size, useful_tile_px
 from qpmask.imageobjects import ImageObjects, ObjectKind

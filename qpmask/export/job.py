@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from qpmask.common.machine import n_cores
+from qpmask.common.records import dataclass
 from qpmask.engines.base import Engine, EngineInfo, RenderJob, Sight, Watch
 from qpmask.errors import (
     DataFileError,
@@ -54,7 +55,6 @@ from qpmask.plan.imageplan import frame_words
 from qpmask.project.inventory import INSTANCE_COLUMNS, instance_table
 from qpmask.report import ImageRecord
 from qpmask.report.hiddenobjects import check_hidden
-from qpmask.slides.scannedbounds import located
 
 if TYPE_CHECKING:
     from qpmask.ometiff.layout import WriteResult
@@ -419,8 +419,11 @@ class MaskMaker:
 
 def _ask_slide(image: ImagePlan) -> ImagePlan:
     """The plan with the image's place in the file, as far as the slide itself knows it."""
-    known = image.entry.frame
-    frame = located(known, image.slide)
+    known = frame = image.entry.frame
+    if image.slide is not None:
+        from qpmask.slides.scannedbounds import located  # late: with it all that opens slides
+
+        frame = located(known, image.slide)
     said = tuple(text for text in frame_words(frame) if text not in image.findings)
     if frame.steps == known.steps:
         return replace(image, frame=frame)

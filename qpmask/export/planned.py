@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +19,7 @@ from qpmask.batch.planned import (
     plain,
 )
 from qpmask.classes import ClassMap, class_map_from_dict
+from qpmask.common.records import dataclass
 from qpmask.engines.base import EngineInfo
 from qpmask.engines.choice import EngineChoice, make_engines
 from qpmask.errors import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +21,7 @@ from qpmask.batch.planned import (
     plain,
     records_of,
 )
+from qpmask.common.records import dataclass
 from qpmask.errors import OptionsError
 from qpmask.features.job import FeatureItem, FeatureWork
 from qpmask.features.options import FeatureOptions, feature_options

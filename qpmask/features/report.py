@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from qpmask.batch.report import BatchReport, csv_row
+from qpmask.common.records import dataclass
 
 CSV_COLUMNS = (
     "name", "extractor", "status", "file", "patches", "resumed", "dimension", "not_finite",

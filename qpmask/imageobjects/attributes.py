@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from qpmask.common.records import dataclass
 
 ID_KEY: Final = "Object ID"
 """The key of an object's id in its metadata."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from qpmask.common.records import dataclass
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -7,12 +7,13 @@ What is read from GeoJSON, traced from a mask, or made of a data file becomes an
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.common.records import dataclass
 from qpmask.imageobjects.attributes import Measurements, ObjectClass, no_measurements
 from qpmask.imageobjects.geometries import Geometries, joined_geometries
 from qpmask.imageobjects.kinds import NO_COLOR, ObjectKind

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from qpmask.common.records import dataclass
 from qpmask.imageobjects.attributes import Measurements, ObjectClass
 from qpmask.imageobjects.rois import Rois
 

@@ -34,10 +34,17 @@ def _key(sources: str) -> str:
     import llvmlite.binding as llvm
 
     digest = hashlib.sha256(sources.encode())
-    processor = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
-    for item in (llvmlite.__version__, llvm.get_process_triple(), *processor):
+    for item in (llvmlite.__version__, llvm.get_process_triple(), *_processor()):
         digest.update(f"\n{item}".encode())
     return digest.hexdigest()[:20]
+
+
+@functools.cache
+def _processor() -> tuple[str, str]:
+    """Name and features of this processor, as LLVM has them."""
+    import llvmlite.binding as llvm
+
+    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
 
 
 def read(path: Path) -> bytes | None:
@@ -129,9 +136,10 @@ def target_machine(*, plain: bool = False) -> Any:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_triple(llvm.get_process_triple())
+    cpu, features = ("", "") if plain else _processor()
     return target.create_target_machine(
-        cpu="" if plain else llvm.get_host_cpu_name(),
-        features="" if plain else llvm.get_host_cpu_features().flatten(),
+        cpu=cpu,
+        features=features,
         opt=2,
         reloc="static" if target.name.startswith("x86") else "default",
         codemodel="jitdefault",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.common.records import dataclass
 from qpmask.errors import OptionsError
 from qpmask.geometry import Size, TileGrid, pyramid_sizes
 from qpmask.ometiff.directorywriter import COMPRESSION_TAGS

@@ -22,7 +22,6 @@ from qpmask.outputs.names import INSTANCES_SUFFIX, SIDECAR_SUFFIX
 
 _Result = TypeVar("_Result")
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _LARGE_BYTES = 16 << 20  # of a file that is worth a thread
 _HASHED = 1 << 20  # bytes at either end of a file that stand for all of it
 
@@ -39,7 +38,9 @@ def csv_text(header: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
 def json_text(data: object, indent: int | None = None) -> str:
     """JSON with letters as they are, and bytes of a path that are no text as escapes."""
     text = json.dumps(data, indent=indent, ensure_ascii=False)
-    return text if text.isascii() else _SURROGATE.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
+    if text.isascii():
+        return text
+    return re.sub("[\ud800-\udfff]", lambda m: f"\\u{ord(m[0]):04x}", text)
 
 
 def write_file(path: Path, text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,6 +20,7 @@ from qpmask.batch.planned import (
     plain,
     records_of,
 )
+from qpmask.common.records import dataclass
 from qpmask.outputs import OutputWriter
 from qpmask.patches.h5file import require_h5py
 from qpmask.patches.job import PatchWork

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
 from qpmask.batch.report import BatchReport, csv_row
+from qpmask.common.records import dataclass
 from qpmask.common.words import count_text
 
 CSV_COLUMNS = (

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from qpmask.classes import ClassMap
+from qpmask.common.records import dataclass
 from qpmask.common.words import objects_text
 from qpmask.engines.base import RenderJob
 from qpmask.errors import QpmaskError

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from binascii import hexlify, unhexlify
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -17,6 +16,7 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
+from qpmask.common.records import dataclass
 from qpmask.engines.base import takes_part
 from qpmask.engines.draworder import centroids_px0, drawn_outlines, drawn_rois
 from qpmask.errors import DataFileMissingError

@@ -14,7 +14,7 @@ import json
 import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from qpmask.classes.names import class_name, why_refused
 from qpmask.common.arguments import path_of
+from qpmask.common.records import dataclass
 from qpmask.errors import NoSuchImageError, ProjectError, ProjectNotFoundError
 from qpmask.geometry import PixelSize, Size
 from qpmask.geometry.frames import NO_FRAME, Frame

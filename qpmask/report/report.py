@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from qpmask.common.records import dataclass
 from qpmask.engines.base import EngineInfo
 from qpmask.report.hiddenobjects import Hidden, hidden_from_dict, run_lines
 
