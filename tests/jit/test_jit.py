@@ -194,10 +194,13 @@ class TestKeeping:
         import llvmlite.binding as llvm
 
         here = machinecode.place("sample", "of this and that")
+        kept = (machinecode._key, machinecode._processor)
         monkeypatch.setattr(llvm, "get_host_cpu_name", lambda: "another")
-        machinecode._key.cache_clear()
+        for function in kept:
+            function.cache_clear()
         assert machinecode.place("sample", "of this and that") != here
-        machinecode._key.cache_clear()
+        for function in kept:
+            function.cache_clear()
 
     def test_later_processes_do_without_numba(self, cache: Path) -> None:
         program = """
