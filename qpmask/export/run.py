@@ -155,6 +155,8 @@ def export_masks(
         keeps = pool is None and options.engine != "qupath"
         read = pool.read if pool else partial(read_images, once=once if keeps else None)
         plan, choice = decided(project, out, classes, options, read)
+        if "native" not in (choice.name, choice.verifier):
+            once.forget()
         engine, verifier = make_engines(choice, options, read=once.again)
         info = engine.probe()
         previews = _previews() if options.previews else None

@@ -23,6 +23,7 @@ from qpmask.outputs.names import INSTANCES_SUFFIX, SIDECAR_SUFFIX
 _Result = TypeVar("_Result")
 
 _LARGE_BYTES = 16 << 20  # of a file that is worth a thread
+_BLOCK_BYTES = 1 << 18
 _HASHED = 1 << 20  # bytes at either end of a file that stand for all of it
 
 
@@ -85,9 +86,10 @@ def output_error(error: OSError, path: Path, what: str) -> OutputError:
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    block = memoryview(bytearray(_BLOCK_BYTES))  # one for all: new ones take longer than reading
+    with path.open("rb", buffering=0) as file:
+        while n_bytes := file.readinto(block):
+            digest.update(block[:n_bytes])
     return digest.hexdigest()
 
 

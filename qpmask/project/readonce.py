@@ -29,6 +29,10 @@ class ReadOnce:
         self._kept = path, state, objects
         return objects
 
+    def forget(self) -> None:
+        """Let go of it: nobody will ask."""
+        self._kept = None
+
     def again(self, path: Path, *, outlines: Outlines) -> ImageObjects:
         """What was kept, which is let go of; read anew if the file or what is needed is another."""
         kept, self._kept = self._kept, None

@@ -66,3 +66,10 @@ def test_a_file_that_cannot_be_read_is_not_kept(path: Path) -> None:
         once.first(path)
     path.write_bytes(data)
     assert len(once.again(path, outlines=ANNOTATIONS))
+
+
+def test_what_is_forgotten_is_read_anew(path: Path) -> None:
+    once = ReadOnce(ANNOTATIONS)
+    kept = once.first(path)
+    once.forget()
+    assert once.again(path, outlines=ANNOTATIONS) is not kept
