@@ -44,10 +44,10 @@ from qpmask.outputs import (
     SIDECAR_SUFFIX,
     OutputWriter,
     file_sha256,
+    file_state,
     output_error,
     path_bytes,
     path_sha256,
-    sha256_meanwhile,
     synced_meanwhile,
 )
 from qpmask.plan import ImagePlan, Plan
@@ -218,9 +218,6 @@ class MaskMaker:
 
     def _finish(self, drawn: _Drawn) -> ImageRecord:
         image, job, info, part, n_tiles, written, sight = drawn[:7]
-        data, sha256 = image.entry.data_path, None
-        if image.data_sha256 and self.verifier is None and self.counter is None:
-            sha256 = sha256_meanwhile(data)  # nobody reads it again
         with synced_meanwhile(part):
             self._check(image, job, written, part, n_tiles)
         by_plane = [written.counts_by_label(p) for p in range(job.n_planes)]
@@ -230,12 +227,7 @@ class MaskMaker:
             sight = self._look(job, self.counter, part, n_tiles, by_plane)
         if job.file.made_for is not None:
             self._in_strips(job, part, self.folder.work_file(_scratch(image)))
-        now = sha256() if sha256 else file_sha256(data) if image.data_sha256 else None
-        if now != image.data_sha256:
-            raise DataFileError(
-                f"{data} of {image.entry.label} changed while it was exported.",
-                hint="Save the image in QuPath, then run the export again.",
-            )
+        _check_data(image)
         counts = total_counts(written, job.n_planes)
         verified = None if self.verifier is None else self.verifier.probe().name
         share = labelled_share(job, counts, part)
@@ -430,6 +422,18 @@ def _ask_slide(image: ImagePlan) -> ImagePlan:
     before = tuple(frame_words(known))
     kept = tuple(text for text in image.findings if text not in before)
     return replace(image, frame=frame, findings=(*kept, *said))
+
+
+def _check_data(image: ImagePlan) -> None:
+    """Raise DataFileError if the data file is another than that of the plan."""
+    data = image.entry.data_path
+    if not image.data_sha256 or (image.data_state and file_state(data) == image.data_state):
+        return
+    if file_sha256(data) != image.data_sha256:
+        raise DataFileError(
+            f"{data} of {image.entry.label} changed while it was exported.",
+            hint="Save the image in QuPath, then run the export again.",
+        )
 
 
 def _part(image: ImagePlan) -> str:

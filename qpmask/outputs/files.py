@@ -11,6 +11,7 @@ import json
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ _Result = TypeVar("_Result")
 
 _LARGE_BYTES = 16 << 20  # of a file that is worth a thread
 _BLOCK_BYTES = 1 << 18
+_SETTLED_NS = 3_000_000_000  # FAT counts in two seconds
 _HASHED = 1 << 20  # bytes at either end of a file that stand for all of it
 
 
@@ -91,6 +93,22 @@ def file_sha256(path: Path) -> str:
         while n_bytes := file.readinto(block):
             digest.update(block[:n_bytes])
     return digest.hexdigest()
+
+
+def file_state(path: Path) -> tuple[int, ...]:
+    """What changes when a file is replaced or written to; empty where that cannot be told.
+
+    It cannot where the file was written to just now: a disk that counts in seconds would not show
+    that it is written to once more.
+    """
+    try:
+        with path.open("rb") as file:  # of its path alone, a network may give what it was
+            found = os.fstat(file.fileno())
+    except OSError:
+        return ()
+    if time.time_ns() - found.st_mtime_ns < _SETTLED_NS:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def sha256_meanwhile(path: Path) -> Callable[[], str]:

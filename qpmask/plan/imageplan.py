@@ -164,6 +164,7 @@ def plan_image(
         inventory=inventory,
         drawn=drawn,
         data_sha256=inventory.data_sha256,
+        data_state=inventory.data_state,
         findings=tuple(findings),
     )
 

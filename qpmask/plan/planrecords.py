@@ -75,6 +75,8 @@ class ImagePlan:
         How many objects will be drawn.
     data_sha256 : str or None
         Hash of the data file; None where the image has none yet.
+    data_state : tuple of int
+        State of the data file before it was read (:func:`~qpmask.outputs.file_state`).
     slide : Path or None
         The slide on this machine, if it is there.
     findings : tuple of str
@@ -91,6 +93,7 @@ class ImagePlan:
     inventory: Inventory | None = None
     drawn: int = 0
     data_sha256: str | None = None
+    data_state: tuple[int, ...] = ()
     slide: Path | None = None
     findings: tuple[str, ...] = ()
     error: QpmaskError | None = None

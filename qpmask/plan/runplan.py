@@ -10,7 +10,7 @@ from qpmask.common.words import images_text
 from qpmask.errors import DataFileError, ProjectError, QpmaskError
 from qpmask.ometiff.otherprograms import shut_out
 from qpmask.options import ExportOptions
-from qpmask.outputs import SUFFIX_OF_FORMAT, file_sha256, mask_names, sha256_meanwhile
+from qpmask.outputs import SUFFIX_OF_FORMAT, file_sha256, file_state, mask_names, sha256_meanwhile
 from qpmask.plan.classcheck import (
     check_classes,
     check_labels,
@@ -37,10 +37,12 @@ def _read_image(
 ) -> Inventory | QpmaskError:
     try:
         path = entry.data_path
+        state = file_state(path) if hashed else ()
         sha256 = sha256_meanwhile(path) if hashed and path.exists() else None
         found = read_inventory(entry) if read is None else read_inventory(entry, read)
         if hashed and found.has_data:
-            found = replace(found, data_sha256=sha256() if sha256 else file_sha256(path))
+            hash_now = sha256() if sha256 else file_sha256(path)
+            found = replace(found, data_sha256=hash_now, data_state=state)
     except QpmaskError as error:
         return error
     except OSError as error:

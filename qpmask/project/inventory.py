@@ -65,6 +65,8 @@ class Inventory:
         TMA cores by their position in the data file.
     data_sha256 : str or None
         Hash of the data file, for who looks whether it changed since.
+    data_state : tuple of int
+        Its state before it was read (:func:`~qpmask.outputs.file_state`).
     """
 
     has_data: bool
@@ -79,6 +81,7 @@ class Inventory:
     _missing: npt.NDArray[np.bool_]
     _empty: Mapping[str, npt.NDArray[np.bool_]]
     data_sha256: str | None = None
+    data_state: tuple[int, ...] = ()
 
     def counts(self, objects: str) -> dict[str | None, int]:
         """Objects of each class by name, None for those without; ``objects`` as in the options.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from qpmask.imageobjects import ImageObjects, Outlines
+from qpmask.outputs import file_state
 from qpmask.qpdata import read_qpdata
 
 
@@ -24,7 +25,7 @@ class ReadOnce:
     def first(self, path: Path) -> ImageObjects:
         """Read a data file and keep what it holds; errors are those of :func:`read_qpdata`."""
         self._kept = None
-        state = _state(path)
+        state = file_state(path)
         objects = read_qpdata(path, outlines=self._outlines)
         self._kept = path, state, objects
         return objects
@@ -36,16 +37,9 @@ class ReadOnce:
     def again(self, path: Path, *, outlines: Outlines) -> ImageObjects:
         """What was kept, which is let go of; read anew if the file or what is needed is another."""
         kept, self._kept = self._kept, None
-        if kept is not None and outlines == self._outlines and kept[:2] == (path, _state(path)):
-            return kept[2]
-        del kept  # before there is a second one
+        if kept is not None and outlines == self._outlines:
+            of, state, objects = kept
+            if of == path and state and state == file_state(path):
+                return objects
+            del kept, objects  # before there are others
         return read_qpdata(path, outlines=outlines)
-
-
-def _state(path: Path) -> tuple[int, ...]:
-    """What changes when a file is replaced or written to; empty where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return ()
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 import time
 from pathlib import Path
@@ -109,15 +110,15 @@ def test_a_stop_keeps_what_was_checked(demo: Path, tmp_path: Path) -> None:
     assert {name for name in files(out) if name.endswith(".tif")} == {f"{A}.ome.tif"}
 
 
-@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("age_s", [0, 3600])
 def test_a_data_file_that_is_saved_while_it_is_drawn_fails_its_image_alone(
-    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age_s: int
 ) -> None:
-    """However its hash is worked out: large ones have a thread for that."""
-    if large:
-        monkeypatch.setattr("qpmask.outputs.files._LARGE_BYTES", 1)
-        monkeypatch.setattr("qpmask.outputs.files.n_cores", lambda: 2)
+    """However old it is: only one that was not written to lately is told by its times."""
     first = open_project(demo).images[0]
+    then = time.time() - age_s
+    for image in open_project(demo):
+        os.utime(image.data_path, (then, then))
 
     write_mask = writer.write_mask
 
@@ -176,3 +177,28 @@ def test_every_mask_is_on_the_disk_before_it_has_its_name(
     monkeypatch.setattr(OutputWriter, "publish", noted)
     assert export(demo, tmp_path / "m").ok
     assert len(seen) == 3
+
+
+@pytest.mark.parametrize("how", ["nothing", "touched"])
+def test_a_data_file_is_hashed_again_only_where_it_may_have_changed(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    hashed: list[Path] = []
+
+    def noted(path: Path) -> str:
+        hashed.append(path)
+        return files_module.file_sha256(path)
+
+    for image in open_project(demo):
+        os.utime(image.data_path, (1e9, 1e9))
+    data = open_project(demo).images[0].data_path
+
+    def slow_check(path: Path, **options: Any) -> Any:
+        if how == "touched" and path.name.startswith(A):
+            os.utime(data, (1.1e9, 1.1e9))
+        return check_mask(path, **options)
+
+    monkeypatch.setattr(check, "check_mask", slow_check)
+    monkeypatch.setattr(job, "file_sha256", noted)
+    assert export(demo, tmp_path / "m").ok
+    assert hashed == ([data] if how == "touched" else [])

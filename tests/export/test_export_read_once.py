@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,10 @@ def masks(folder: Path) -> dict[str, bytes]:
 
 
 def test_one_image_is_parsed_once(demo: Path, tmp_path: Path, read: list[Path]) -> None:
-    names = [image.name for image in qpmask.open_project(demo)]
+    images = qpmask.open_project(demo).images
+    names = [image.name for image in images]
+    for image in images:
+        os.utime(image.data_path, (1e9, 1e9))
     everything = qpmask.export_options(engine="native")
     qpmask.export_masks(demo, tmp_path / "all", options=everything)
     assert len(read) == 2 * len(names)
