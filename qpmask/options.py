@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from qpmask.common.arguments import check_fields, check_kind, named, path_of, shown
-from qpmask.common.records import dataclass
+from qpmask.common.frozen import dataclass
 from qpmask.errors import OptionsError, WrongTypeError
 
 Objects = Literal["annotations", "detections", "cells", "nuclei", "cores", "all-cores"]

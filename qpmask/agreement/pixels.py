@@ -18,7 +18,7 @@ from qpmask.geometry.pyramids import scale_of
 from qpmask.ometiff.labelcount import constant_label
 from qpmask.ometiff.maskcompare import Comparison, Overlay, Tally, overlay
 from qpmask.ometiff.reader import MaskFile
-from qpmask.ometiff.regiontiles import as_range, cut_axis
+from qpmask.ometiff.regions import as_range, cut_axis
 from qpmask.ometiff.runs import RunStrip, runs_of_tiles
 from qpmask.ometiff.stripreader import StripReader
 from qpmask.ometiff.strips import StripGrid

@@ -10,7 +10,7 @@ import numpy as np
 from qpmask.annotations.exact import exact_geometries_of, what_differs
 from qpmask.annotations.rings import geometries_of
 from qpmask.imageobjects import ImageObjects, ObjectClass, ObjectTable
-from qpmask.polygons.meaning import packed
+from qpmask.polygons.labelmeaning import packed
 from qpmask.qpdata import read_qpdata
 
 Color = tuple[int, int, int]

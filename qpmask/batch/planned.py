@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from qpmask.batch.batch import ItemT, Record, Work, settle
 from qpmask.batch.report import record_from
-from qpmask.common.records import dataclass
+from qpmask.common.frozen import dataclass
 from qpmask.outputs import OutputWriter
 
 

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from qpmask.common.records import dataclass
+from qpmask.common.frozen import dataclass
 
 
 class _Record(Protocol):

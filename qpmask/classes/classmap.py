@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from qpmask.classes.names import UNCLASSIFIED, class_name, class_pattern, nearest, why_refused
 from qpmask.common.arguments import check_kind, shown, whole_number
-from qpmask.common.records import dataclass
+from qpmask.common.frozen import dataclass
 from qpmask.errors import ClassMapError, WrongTypeError
 from qpmask.options import MAX_LABEL, ORDERS, Order, Unclassified
 

@@ -11,8 +11,8 @@ as a file, :mod:`~qpmask.cluster.queue` the order in which a task takes items,
 :mod:`~qpmask.cluster.status` says how far it is, :mod:`~qpmask.cluster.slurm` hands one to SLURM.
 
 Elsewhere a :mod:`~qpmask.cluster.coordinator` hands items out, to
-:mod:`~qpmask.cluster.processes` of this machine (:mod:`~qpmask.cluster.worker` is what goes on in
-one) or to Dask (:mod:`~qpmask.cluster.dasktasks`).
+:mod:`~qpmask.cluster.processes` of this machine (:mod:`~qpmask.cluster.workerprocess` is what goes
+on in one) or to Dask (:mod:`~qpmask.cluster.dasktasks`).
 """
 
 from qpmask.cluster.collect import collect

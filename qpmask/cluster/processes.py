@@ -24,7 +24,7 @@ from qpmask.batch import Work
 from qpmask.batch.planned import Outcome, PlanItem, Run, WorkRun
 from qpmask.cluster.bench import scratch_of
 from qpmask.cluster.coordinator import Coordinator
-from qpmask.cluster.worker import BEGUN, STOP, Call, Order, work
+from qpmask.cluster.workerprocess import BEGUN, STOP, Call, Order, work
 from qpmask.errors import Interrupted, OptionsError, QpmaskError
 from qpmask.events import ignore
 from qpmask.outputs import OutputWriter

@@ -23,7 +23,7 @@ from qpmask.collection.picked import packed
 from qpmask.collection.sources import Added
 from qpmask.collection.spool import Spool, SpooledMask
 from qpmask.errors import OptionsError, OutsideMaskError, WrongTypeError
-from qpmask.ometiff.regiontiles import cut_axis
+from qpmask.ometiff.regions import cut_axis
 from qpmask.ometiff.threads import in_threads
 
 _WAITING_BYTES = 64 << 20

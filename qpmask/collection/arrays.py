@@ -21,7 +21,7 @@ from qpmask.collection.grid import Box, Grid, Position
 from qpmask.collection.metadatareader import ArrayInfo, read_array
 from qpmask.common.machine import n_cores
 from qpmask.errors import MaskError, TileError
-from qpmask.ometiff.regiontiles import Cut, Positions, cut_axis
+from qpmask.ometiff.regions import Cut, Positions, cut_axis
 from qpmask.ometiff.threads import in_threads
 from qpmask.ometiff.tilecache import TileCache
 

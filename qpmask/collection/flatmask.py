@@ -21,10 +21,10 @@ from qpmask.geometry.frames import FRAME_KEY, Frame, frame_from_json
 from qpmask.mask.binarymask import is_one_of
 from qpmask.mask.mask import Mask
 from qpmask.mask.tilescan import MaskTile
-from qpmask.ometiff.directoryreader import Level
+from qpmask.ometiff.directories import Level
 from qpmask.ometiff.labelcount import count_labels
 from qpmask.ometiff.omexml import ClassRow, MaskMetadata
-from qpmask.ometiff.regiontiles import Positions
+from qpmask.ometiff.regions import Positions
 from qpmask.ometiff.threads import in_threads
 
 if TYPE_CHECKING:

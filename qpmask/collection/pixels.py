@@ -18,7 +18,7 @@ from qpmask.collection.arrays import Layer
 from qpmask.collection.grid import Box, Grid
 from qpmask.collection.records import MaskRow
 from qpmask.mask.binarymask import is_one_of
-from qpmask.ometiff.regiontiles import Positions
+from qpmask.ometiff.regions import Positions
 
 Put = Callable[[NDArray[Any], NDArray[Any]], None]
 """Brings the labels of a part of an array into what is read."""

@@ -18,8 +18,8 @@ from qpmask.errors import MaskError, OptionsError, OutsideMaskError, TileError
 from qpmask.geometry import Size
 from qpmask.mask.indexing import select
 from qpmask.mask.lazypixels import MAX_SILENT_BYTES, LazyPixels
-from qpmask.ometiff.directoryreader import Level
-from qpmask.ometiff.regiontiles import Positions
+from qpmask.ometiff.directories import Level
+from qpmask.ometiff.regions import Positions
 
 Origin = Callable[[], tuple[Any, ...]]
 """Gives what makes a view again in another process, and its arguments, as pickle takes them."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.common.records import dataclass
+from qpmask.common.frozen import dataclass
 from qpmask.errors import Interrupted, UnsupportedByEngineError
 from qpmask.geometry import Size, useful_tile_px
 from qpmask.imageobjects import ImageObjects, ObjectKind

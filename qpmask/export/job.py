@@ -16,8 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from qpmask.common.frozen import dataclass
 from qpmask.common.machine import n_cores
-from qpmask.common.records import dataclass
 from qpmask.engines.base import Engine, EngineInfo, RenderJob, Sight, Watch
 from qpmask.errors import (
     DataFileError,

@@ -19,7 +19,7 @@ from qpmask.batch.planned import (
     plain,
 )
 from qpmask.classes import ClassMap, class_map_from_dict
-from qpmask.common.records import dataclass
+from qpmask.common.frozen import dataclass
 from qpmask.engines.base import EngineInfo
 from qpmask.engines.choice import EngineChoice, make_engines
 from qpmask.errors import (

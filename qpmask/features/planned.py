@@ -21,7 +21,7 @@ from qpmask.batch.planned import (
     plain,
     records_of,
 )
-from qpmask.common.records import dataclass
+from qpmask.common.frozen import dataclass
 from qpmask.errors import OptionsError
 from qpmask.features.job import FeatureItem, FeatureWork
 from qpmask.features.options import FeatureOptions, feature_options

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from qpmask.batch.report import BatchReport, csv_row
-from qpmask.common.records import dataclass
+from qpmask.common.frozen import dataclass
 
 CSV_COLUMNS = (
     "name", "extractor", "status", "file", "patches", "resumed", "dimension", "not_finite",

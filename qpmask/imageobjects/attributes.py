@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.common.records import dataclass
+from qpmask.common.frozen import dataclass
 
 ID_KEY: Final = "Object ID"
 """The key of an object's id in its metadata."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.common.records import dataclass
+from qpmask.common.frozen import dataclass
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.common.records import dataclass
+from qpmask.common.frozen import dataclass
 from qpmask.imageobjects.attributes import Measurements, ObjectClass, no_measurements
 from qpmask.imageobjects.geometries import Geometries, joined_geometries
 from qpmask.imageobjects.kinds import NO_COLOR, ObjectKind

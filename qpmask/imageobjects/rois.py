@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from qpmask.common.records import dataclass
+from qpmask.common.frozen import dataclass
 from qpmask.imageobjects.kinds import BOXES, GeometryType, RoiKind
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from qpmask.common.records import dataclass
+from qpmask.common.frozen import dataclass
 from qpmask.imageobjects.attributes import Measurements, ObjectClass
 from qpmask.imageobjects.rois import Rois
 

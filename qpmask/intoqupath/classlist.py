@@ -12,7 +12,7 @@ from qpmask.classes.names import class_name
 from qpmask.errors import ProjectError
 from qpmask.imageobjects import ObjectClass, ObjectTable
 from qpmask.outputs import read_json
-from qpmask.polygons.meaning import packed
+from qpmask.polygons.labelmeaning import packed
 from qpmask.project import Project
 from qpmask.viewer.palette import palette_color
 

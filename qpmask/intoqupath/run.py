@@ -25,7 +25,7 @@ from qpmask.intoqupath.inputs import Input, Matching, inputs_of
 from qpmask.intoqupath.job import ImportItem, ImportWork
 from qpmask.intoqupath.options import ImportOptions
 from qpmask.intoqupath.report import ImportRecord, ImportReport
-from qpmask.intoqupath.running import running_qupath
+from qpmask.intoqupath.runningqupath import running_qupath
 from qpmask.project import ImageEntry, Project, open_project
 
 _log = logging.getLogger(__name__)

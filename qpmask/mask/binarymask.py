@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.mask.lazypixels import LazyPixels
-from qpmask.ometiff.directoryreader import Level
-from qpmask.ometiff.regiontiles import Positions
+from qpmask.ometiff.directories import Level
+from qpmask.ometiff.regions import Positions
 
 
 class BinaryMask(LazyPixels):

@@ -15,7 +15,7 @@ from qpmask.geometry import PixelSize
 from qpmask.geometry.frames import Frame
 from qpmask.mask.fileinfo import classes_of, find_labels, frame_of, name_of, pixel_size_of
 from qpmask.mask.lazypixels import LazyPixels
-from qpmask.ometiff.directoryreader import Level
+from qpmask.ometiff.directories import Level
 from qpmask.ometiff.omexml import ClassRow, MaskMetadata
 from qpmask.ometiff.reader import MaskFile
 

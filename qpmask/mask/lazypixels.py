@@ -18,8 +18,8 @@ from qpmask.geometry import Size
 from qpmask.geometry.pyramids import level_scales
 from qpmask.mask.indexing import select
 from qpmask.mask.levelchoice import fitting_level, n_samples, sampled
-from qpmask.ometiff.directoryreader import Level
-from qpmask.ometiff.regiontiles import Positions
+from qpmask.ometiff.directories import Level
+from qpmask.ometiff.regions import Positions
 
 MAX_SILENT_BYTES = 2**30
 """Largest array that ``np.asarray`` makes of a mask."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qpmask.ometiff.regiontiles import Positions, as_range
+from qpmask.ometiff.regions import Positions, as_range
 
 # 4 / 1.15 * 1.15 and the like must not fall below the whole number that they are.
 _ROUNDING = 1e-9

@@ -22,7 +22,7 @@ from qpmask.mask.levelchoice import fitting_level
 from qpmask.mask.soundlevels import SoundLevels
 from qpmask.mask.tilescan import ClassArea, MaskTile, count_all, count_region, find_tiles
 from qpmask.ometiff.reader import MaskFile
-from qpmask.ometiff.regiontiles import Positions, cut_axis
+from qpmask.ometiff.regions import Positions, cut_axis
 
 if TYPE_CHECKING:
     from qpmask.mask.zarrstore import MaskStore

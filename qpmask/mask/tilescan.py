@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from qpmask.mask.binarymask import is_one_of
 from qpmask.ometiff.labelcount import count_labels
 from qpmask.ometiff.reader import MaskFile
-from qpmask.ometiff.regiontiles import cut_axis
+from qpmask.ometiff.regions import cut_axis
 from qpmask.ometiff.threads import in_threads
 
 

@@ -16,7 +16,7 @@ from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByt
 
 if TYPE_CHECKING:
     from qpmask.mask.mask import Mask
-    from qpmask.ometiff.directoryreader import Level
+    from qpmask.ometiff.directories import Level
 
 _META = "zarr.json"
 

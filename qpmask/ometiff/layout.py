@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.common.records import dataclass
+from qpmask.common.frozen import dataclass
 from qpmask.errors import OptionsError
 from qpmask.geometry import Size, TileGrid, pyramid_sizes
 from qpmask.ometiff.directorywriter import COMPRESSION_TAGS

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.ometiff.directoryreader import Level
+from qpmask.ometiff.directories import Level
 from qpmask.ometiff.layout import Tiles, single_tiles
 from qpmask.ometiff.reader import MaskFile
 from qpmask.ometiff.runs import RunStrip, runs_of_tiles

@@ -20,7 +20,7 @@ from dataclasses import field
 from xml.etree import ElementTree
 
 from qpmask._version import __version__
-from qpmask.common.records import dataclass
+from qpmask.common.frozen import dataclass
 from qpmask.errors import MaskError, OptionsError
 from qpmask.geometry import PixelSize, Size
 from qpmask.geometry.units import um_per_unit

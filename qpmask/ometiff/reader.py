@@ -8,6 +8,7 @@ that is not there is an error too, never background.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from numpy.typing import NDArray
 from qpmask.errors import MaskError, OptionsError
 from qpmask.geometry import Size
 from qpmask.ometiff.codecs import decode_segment
-from qpmask.ometiff.directoryreader import Level, Structure, read_structure
+from qpmask.ometiff.directories import Level, Structure
+from qpmask.ometiff.directoryreader import read_structure
 from qpmask.ometiff.labelcount import constant_label
 from qpmask.ometiff.omexml import MaskMetadata
-from qpmask.ometiff.regiontiles import Cut, cut_axis
+from qpmask.ometiff.regions import Cut, cut_axis, put_together
 from qpmask.ometiff.segmentfile import ABSENT, SegmentFile
 from qpmask.ometiff.threads import in_threads
 from qpmask.ometiff.tilecache import TileCache
@@ -29,7 +31,6 @@ __all__ = ["Level", "MaskFile"]
 
 _REMEMBERED = 4096  # tiles of one label that are recognised by their packed bytes
 _REMEMBERED_BYTES = 4096  # longer segments are seldom of one label
-_WORTH_THREADS = 16  # tiles to decode; for fewer, starting threads takes longer than they save
 
 
 class MaskFile:
@@ -267,7 +268,7 @@ class MaskFile:
         level, plane : int
             Which level and plane.
         rows, cols : sequence of Cut
-            The rows and columns, cut by the level's tiles (:func:`.regiontiles.cut_axis`).
+            The rows and columns, cut by the level's tiles (:func:`.regions.cut_axis`).
         out : ndarray of `dtype`
             Where they go, all of it.
         threads : int
@@ -280,32 +281,11 @@ class MaskFile:
         """
         if self.is_closed:
             raise MaskError(f"The mask {self._path} is closed.", hint="Open it again to read it.")
-
-        def put(cuts: tuple[Cut, Cut]) -> None:
-            y, x = cuts
-            pixels = self.shared_tile(level, plane, y.tile, x.tile)
-            if isinstance(pixels, int):
-                out[y.out, x.out] = pixels
-            elif isinstance(y.inside, slice):
-                out[y.out, x.out] = pixels[y.inside, x.inside]
-            else:
-                out[y.out, x.out] = pixels[y.inside][:, x.inside]
-
-        places = [(y, x) for y in rows for x in cols]
-        if threads > 1 and len(places) >= _WORTH_THREADS:
-            unknown = []
-            for y, x in places:
-                if self.known_label(level, plane, y.tile, x.tile) is None:
-                    unknown.append((y, x))
-                else:
-                    put((y, x))
-            places = unknown
-        if threads > 1 and len(places) >= _WORTH_THREADS:
-            for _ in in_threads(put, places, threads):
-                pass
-        else:
-            for cuts in places:
-                put(cuts)
+        tile, known = (
+            partial(self.shared_tile, level, plane),
+            partial(self.known_label, level, plane),
+        )
+        put_together(out, (rows, cols), tile, known, threads)
 
     def distinct_tiles(
         self, level: int = 0, plane: int = 0

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.errors import MaskError, OptionsError, TileError
-from qpmask.ometiff.directoryreader import Image, Structure
+from qpmask.ometiff.directories import Image, Structure
 
 __all__ = ["ABSENT", "SegmentFile"]
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from qpmask.errors import TileError
 from qpmask.ometiff import kernels
 from qpmask.ometiff.codecs import decode_into
-from qpmask.ometiff.directoryreader import Image
+from qpmask.ometiff.directories import Image
 from qpmask.ometiff.pixelpool import give_back, new_pixels
 from qpmask.ometiff.reader import MaskFile
 from qpmask.ometiff.runs import RunStrip, TileRuns, constant_runs, joined

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qpmask.ometiff.directoryreader import Image, Structure
+from qpmask.ometiff.directories import Image, Structure
 from qpmask.ometiff.tiffstrips import LAYOUT_KEY, STRIPS
 
 _RELATIVE_TOLERANCE = 1e-6  # of the pixel size: TIFF holds it as a fraction of 32-bit numbers

@@ -20,7 +20,7 @@ from qpmask.batch.planned import (
     plain,
     records_of,
 )
-from qpmask.common.records import dataclass
+from qpmask.common.frozen import dataclass
 from qpmask.outputs import OutputWriter
 from qpmask.patches.h5file import require_h5py
 from qpmask.patches.job import PatchWork

@@ -7,7 +7,7 @@ from dataclasses import asdict, field
 from typing import Any
 
 from qpmask.batch.report import BatchReport, csv_row
-from qpmask.common.records import dataclass
+from qpmask.common.frozen import dataclass
 from qpmask.common.words import count_text
 
 CSV_COLUMNS = (

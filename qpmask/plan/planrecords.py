@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qpmask.classes import ClassMap
-from qpmask.common.records import dataclass
+from qpmask.common.frozen import dataclass
 from qpmask.common.words import objects_text
 from qpmask.engines.base import RenderJob
 from qpmask.errors import QpmaskError

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.imageobjects import Geometries, GeometryType, geometries
-from qpmask.polygons.tracer import Rings
+from qpmask.polygons.striptracer import Rings
 
 _AT_ONCE: Final = 1 << 18  # vertices
 

@@ -20,7 +20,7 @@ from qpmask.batch.planned import (
     plain,
     records_of,
 )
-from qpmask.common.records import dataclass
+from qpmask.common.frozen import dataclass
 from qpmask.errors import OptionsError
 from qpmask.geojson.write import WriteOptions
 from qpmask.objectfiles.record import ObjectFileRecord, ObjectFileReport

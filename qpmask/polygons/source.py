@@ -18,7 +18,7 @@ from qpmask.ometiff.runs import RunStrip, joined
 from qpmask.ometiff.stripreader import StripReader
 from qpmask.ometiff.strips import MIXED, StripShape
 from qpmask.ometiff.threads import in_threads
-from qpmask.polygons.tracer import Rings, Tracer
+from qpmask.polygons.striptracer import Rings, Tracer
 
 _BLOCK_PX: Final = 4 << 20
 _MAX_LABEL: Final = 2**32 - 1

@@ -22,7 +22,7 @@ from qpmask.imageobjects import Geometries, ObjectKind, ObjectTable, joined_tabl
 from qpmask.mask import Mask
 from qpmask.ometiff.omexml import ClassRow
 from qpmask.polygons.assemble import polygons_of
-from qpmask.polygons.meaning import Meaning, meaning_of, to_file, to_image
+from qpmask.polygons.labelmeaning import Meaning, meaning_of, to_file, to_image
 from qpmask.polygons.source import ArrayPlane, FilePlane, LabelArray, Plane, traced
 
 Split = Literal["component", "class"]

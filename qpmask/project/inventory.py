@@ -16,7 +16,7 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from qpmask.common.records import dataclass
+from qpmask.common.frozen import dataclass
 from qpmask.engines.base import takes_part
 from qpmask.engines.draworder import centroids_px0, drawn_outlines, drawn_rois
 from qpmask.errors import DataFileMissingError

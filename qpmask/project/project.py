@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from qpmask.classes.names import class_name, why_refused
 from qpmask.common.arguments import path_of
-from qpmask.common.records import dataclass
+from qpmask.common.frozen import dataclass
 from qpmask.errors import NoSuchImageError, ProjectError, ProjectNotFoundError
 from qpmask.geometry import PixelSize, Size
 from qpmask.geometry.frames import NO_FRAME, Frame

@@ -7,7 +7,7 @@ from dataclasses import asdict, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from qpmask.common.records import dataclass
+from qpmask.common.frozen import dataclass
 from qpmask.engines.base import EngineInfo
 from qpmask.report.hiddenobjects import Hidden, hidden_from_dict, run_lines
 

@@ -1,15 +1,22 @@
-"""Which pixels of which tiles make up a selection of rows or columns.
+"""Puts a region together from tiles: rows and columns are cut by tiles, then pixels are put there.
 
-A selection along one axis goes in, one :class:`Cut` per tile that holds some of it comes out. Tiles
-between two selected pixels do not occur, so that a step larger than a tile skips tiles.
+A selection along one axis goes in, one :class:`Cut` per tile that holds some of it comes out
+(:func:`cut_axis`). Tiles between two selected pixels do not occur, so that a step larger than a
+tile skips tiles. :func:`put_together` fills an array with what the cuts of both axes say.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from qpmask.ometiff.threads import in_threads
+
+_WORTH_THREADS = 16  # tiles to decode; for fewer, starting threads takes longer than they save
 
 Positions: TypeAlias = "range | NDArray[np.int64]"
 """Pixels along one axis of a level: a range (of any step but 0), or an array that never falls."""
@@ -53,6 +60,56 @@ def cut_axis(positions: Positions, tile_px: int) -> list[Cut]:
         Cut(cut.tile, _reversed(cut.out, n), cut.inside)
         for cut in _cut_range(positions[::-1], tile_px)
     ]
+
+
+def put_together(
+    out: NDArray[Any],
+    cuts: tuple[Sequence[Cut], Sequence[Cut]],
+    tile: Callable[[int, int], int | NDArray[Any]],
+    known: Callable[[int, int], int | None],
+    threads: int = 1,
+) -> None:
+    """Fill an array with pixels of tiles.
+
+    Parameters
+    ----------
+    out : ndarray, shape (rows, columns)
+        Where they go, all of it.
+    cuts : (sequence of Cut, sequence of Cut)
+        The rows and the columns that it shows.
+    tile : callable
+        Pixels of the tile at a row and column; a number where all have one label.
+    known : callable
+        That number where it is known without reading, else None.
+    threads : int
+        Threads that decode where there are many tiles to decode.
+    """
+
+    def put(place: tuple[Cut, Cut]) -> None:
+        y, x = place
+        pixels = tile(y.tile, x.tile)
+        if isinstance(pixels, int):
+            out[y.out, x.out] = pixels
+        elif isinstance(y.inside, slice):
+            out[y.out, x.out] = pixels[y.inside, x.inside]
+        else:
+            out[y.out, x.out] = pixels[y.inside][:, x.inside]
+
+    places = list(itertools.product(*cuts))
+    if threads > 1 and len(places) >= _WORTH_THREADS:
+        unknown = []
+        for y, x in places:
+            if known(y.tile, x.tile) is None:
+                unknown.append((y, x))
+            else:
+                put((y, x))
+        places = unknown
+    if threads > 1 and len(places) >= _WORTH_THREADS:
+        for _ in in_threads(put, places, threads):
+            pass
+    else:
+        for place in places:
+            put(place)
 
 
 def as_range(positions: NDArray[np.int64]) -> Positions:

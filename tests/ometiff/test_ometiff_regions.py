@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qpmask.ometiff.regiontiles import Positions, as_range, cut_axis
+from qpmask.ometiff.regions import Positions, as_range, cut_axis
 
 N = 100
 AXIS = np.arange(N) * 7 % 256

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from qpmask.common import records
+from qpmask.common import frozen
 from qpmask.options import RenderOptions
 
 
@@ -36,7 +36,7 @@ def made(dataclass: Any, **how: bool) -> Any:
     return dataclass(frozen=True, **how)(Slide)
 
 
-PYTHONS, OURS = made(dataclasses.dataclass), made(records.dataclass)
+PYTHONS, OURS = made(dataclasses.dataclass), made(frozen.dataclass)
 
 
 def test_records_are_shown_compared_and_hashed_as_pythons() -> None:
@@ -71,7 +71,7 @@ def test_nobody_changes_a_record(cls: Any) -> None:
 
 
 def test_records_without_eq_are_compared_by_identity() -> None:
-    for dataclass in (dataclasses.dataclass, records.dataclass):
+    for dataclass in (dataclasses.dataclass, frozen.dataclass):
         cls = made(dataclass, eq=False, repr=False)
         one = cls("a")
         assert one == one != cls("a")
@@ -80,14 +80,14 @@ def test_records_without_eq_are_compared_by_identity() -> None:
 
 
 def test_a_record_has_its_own_functions_and_those_of_its_base() -> None:
-    @records.dataclass(frozen=True)
+    @frozen.dataclass(frozen=True)
     class Base:
         x: int
 
         def __repr__(self) -> str:
             return "base"
 
-    @records.dataclass(frozen=True)
+    @frozen.dataclass(frozen=True)
     class Derived(Base):
         y: int = 2
 
