@@ -88,7 +88,7 @@ def _box(
         return
     for col in range(part.first, part.last + 1):
         k = col - part.col0
-        if canvas.state[k] == label or not takes_part(bounds, grid, part.row, col):
+        if not _changes(canvas, k, label, bounds, grid, part.row, col):
             continue
         width, height = tile_size(grid, part.row, col)
         if kind == ELLIPSE:
@@ -172,13 +172,29 @@ def _ellipse(
 
 
 @kernel
+def _changes(
+    canvas: Canvas, k: int, label: int, bounds: F64, grid: Grid, row: int, col: int
+) -> bool:
+    """Whether a shape may change a tile: it has other labels, and QuPath looks at the shape."""
+    return bool(canvas.state[k] != label and takes_part(bounds, grid, row, col))
+
+
+@kernel
+def _columns_near(low: float, high: float, grid: Grid, part: Part) -> tuple[int, int]:
+    """First and last of the tile columns that something between two coordinates comes near."""
+    scale, reach = 1.0 / grid.downsample, grid.margin * grid.downsample
+    first = tile_near(low - reach, scale, grid.tile, part.last + 1)
+    last = tile_near(high + reach, scale, grid.tile, part.last + 1)
+    return max(first, part.first), min(last, part.last)
+
+
+@kernel
 def _segments(
     rings: Rings, bounds: F64, label: int, grid: Grid, part: Part, canvas: Canvas
 ) -> None:
     """Draw a polyline, or the outline of a polygon or geometry."""
     xy, runs = rings.xy, rings.runs
     scale = 1.0 / grid.downsample
-    reach = grid.margin * grid.downsample
     shift_y = shift_of(grid, part.row)
     for r in range(len(runs)):
         ring_start = rings.vertex_start[runs[r, 2]]
@@ -187,13 +203,10 @@ def _segments(
             closing = edge + 1 == ring_end
             other = ring_start if closing else edge + 1
             x_edge, x_other = np.float64(xy[edge, 0]), np.float64(xy[other, 0])
-            near = tile_near(min(x_edge, x_other) - reach, scale, grid.tile, part.last + 1)
-            far = tile_near(max(x_edge, x_other) + reach, scale, grid.tile, part.last + 1)
-            for col in range(max(near, part.first), min(far, part.last) + 1):
+            first, last = _columns_near(min(x_edge, x_other), max(x_edge, x_other), grid, part)
+            for col in range(first, last + 1):
                 k = col - part.col0
-                if canvas.state[k] == label:
-                    continue
-                if not takes_part(bounds, grid, part.row, col):
+                if not _changes(canvas, k, label, bounds, grid, part.row, col):
                     continue
                 width, height = tile_size(grid, part.row, col)
                 shift_x = shift_of(grid, col)
@@ -213,19 +226,14 @@ def _points(
     points: F64, bounds: F64, label: int, grid: Grid, part: Part, runs: I32, canvas: Canvas
 ) -> None:
     """Set the pixel of each point; one just left of or above a tile also counts as inside."""
-    scale = 1.0 / grid.downsample
-    reach = grid.margin * grid.downsample
     origin_y = origin(part.row, grid.tile, grid.downsample)
     for r in range(len(runs)):
         for i in range(np.int64(runs[r, 0]), np.int64(runs[r, 1])):
             px, py = points[i, 0], points[i, 1]
-            near = tile_near(px - reach, scale, grid.tile, part.last + 1)
-            far = tile_near(px + reach, scale, grid.tile, part.last + 1)
-            for col in range(max(near, part.first), min(far, part.last) + 1):
+            first, last = _columns_near(px, px, grid, part)
+            for col in range(first, last + 1):
                 k = col - part.col0
-                if canvas.state[k] == label:
-                    continue
-                if not takes_part(bounds, grid, part.row, col):
+                if not _changes(canvas, k, label, bounds, grid, part.row, col):
                     continue
                 width, height = tile_size(grid, part.row, col)
                 x = point_pixel(px, origin(col, grid.tile, grid.downsample), grid.downsample)
