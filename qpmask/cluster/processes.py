@@ -45,48 +45,6 @@ ArgumentT = TypeVar("ArgumentT")
 ResultT = TypeVar("ResultT")
 
 
-def in_processes(
-    run: Run,
-    items: Sequence[PlanItem],
-    n: int,
-    folder: OutputWriter,
-    emit: Callable[[Any], None],
-    stop: threading.Event,
-    *,
-    more: str = "",
-) -> Iterator[tuple[PlanItem, Outcome]]:
-    """Items and what became of them as they end, in any order.
-
-    Parameters
-    ----------
-    run : Run
-        What does them; each process gets it.
-    items : sequence of PlanItem
-        What is done.
-    n : int
-        Processes, at most.
-    folder : OutputWriter
-        An output folder that the run holds.
-    emit : callable
-        Listener of the processes' events, called here.
-    stop : threading.Event
-        Set when the run should end.
-    more : str
-        What helps beside fewer workers where memory is short.
-
-    Raises
-    ------
-    Interrupted
-        The run was asked to stop; processes end after the step they are at.
-    OptionsError
-        This process may not have others.
-    QpmaskError
-        Nothing of it can be done, such as where an engine cannot start.
-    """
-    with Processes(min(n, len(items))) as pool:
-        yield from pool.run(run, items, folder, emit, stop, more=more)
-
-
 def by_workers(
     what: Work[ItemT, RecordT],
     n: int,
@@ -101,8 +59,10 @@ def by_workers(
     ----------
     what : Work
         What is done.
-    n, folder, emit, stop
-        As of :func:`in_processes`.
+    n : int
+        Processes, at most.
+    folder, emit, stop
+        As of :meth:`Processes.run`.
     cost : callable, optional
         What an item is thought to take, beside the others.
     """
@@ -114,8 +74,9 @@ def by_workers(
             PlanItem(f"{k:06}", source.name, 0.0 if cost is None else cost(source), source=source)
             for k, source in enumerate(sources)
         ]
-        for item, outcome in in_processes(WorkRun(what), items, n, folder, emit, stop):
-            yield item.source, outcome.record
+        with Processes(min(n, len(items))) as pool:
+            for item, outcome in pool.run(WorkRun(what), items, folder, emit, stop):
+                yield item.source, outcome.record
 
     return do
 
@@ -143,10 +104,10 @@ class _Worker:
         """Tell it what it was given, and this."""
         told, self._to_tell = [*self._to_tell, *what], []
         if told:
-            self.say(told)
+            self.send(told)
 
-    def say(self, what: object) -> None:
-        """Tell it what does not wait for its turn."""
+    def send(self, what: object) -> None:
+        """Send it something at once, before what it was given."""
         with contextlib.suppress(OSError):  # it is dead, which shows when it is listened to
             self.connection.send(what)
 
@@ -291,7 +252,32 @@ class Processes:
         *,
         more: str = "",
     ) -> Iterator[tuple[PlanItem, Outcome]]:
-        """Do the items of a run; parameters and errors are those of :func:`in_processes`."""
+        """Items and what became of them as they end, in any order.
+
+        Parameters
+        ----------
+        run : Run
+            What does them; each process gets it.
+        items : sequence of PlanItem
+            What is done.
+        folder : OutputWriter
+            An output folder that the run holds.
+        emit : callable
+            Listener of the processes' events, called here.
+        stop : threading.Event
+            Set when the run should end.
+        more : str
+            What helps beside fewer workers where memory is short.
+
+        Raises
+        ------
+        Interrupted
+            The run was asked to stop; processes end after the step they are at.
+        OptionsError
+            This process may not have others.
+        QpmaskError
+            Nothing of it can be done, such as where an engine cannot start.
+        """
         n_beside = min(self.size, len(items))
         self._order = order = Order(run, folder.work_file(_FOLDER), n_beside)
         self._emit, self._more = emit, more
@@ -310,7 +296,7 @@ class Processes:
         # No Event of multiprocessing: a process that is killed while it looks keeps its lock.
         self._stopped = True
         for worker in self._workers:
-            worker.say(STOP)
+            worker.send(STOP)
 
     def is_busy(self) -> bool:
         """Whether anything is still being done."""

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from qpmask.ometiff.pyramid import Above, Pyramid
 from qpmask.ometiff.strips import StripGrid, StripPlace
-from qpmask.ometiff.threads import AT_WORK, Pace, threads_for
+from qpmask.ometiff.threads import Pace, threads_for
 
 # Strips under way at one time, two for each of four threads. The order of strips depends on it, and
 # so do the bytes of a file: it is the same on machines with fewer processors.
@@ -60,11 +60,11 @@ class StripQueue(Generic[_Source, _Result]):
         self._queue: deque[tuple[StripPlace, Above | None, _Result | Future[_Result]]] = deque()
 
     def __enter__(self) -> StripQueue[_Source, _Result]:
-        AT_WORK.add(self)
+        self._pace.begin()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *args: object) -> None:
-        AT_WORK.discard(self)
+        self._pace.end()
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=kind is not None)
 

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from qpmask.common.machine import n_cores
 
@@ -28,12 +28,11 @@ def threads_for(n_strips: int) -> int:
     return 1 if n_strips < FEW_STRIPS else n_cores()
 
 
-AT_WORK: set[object] = set()
-"""Queues of strips of this process; of several, each has a thread of its own already."""
-
-
 class Pace:
     """How long pieces of work take of late: whether threads are worth it.
+
+    Of several at work in a process, from :meth:`begin` to :meth:`end`, each has a thread of its own
+    already.
 
     Parameters
     ----------
@@ -41,10 +40,20 @@ class Pace:
         Whether the caller asked for threads: then they are.
     """
 
+    _at_work: ClassVar[set[Pace]] = set()
+
     def __init__(self, *, asked: bool) -> None:
         self._asked = asked
         self._n = 0
         self._busy_s = self._all_s = 0.0  # means of the first ones, then more of the last ones
+
+    def begin(self) -> None:
+        """Be one of those that are at work."""
+        self._at_work.add(self)
+
+    def end(self) -> None:
+        """Be it no more."""
+        self._at_work.discard(self)
 
     def timed(self, do: Callable[..., _Result]) -> Callable[..., _Result]:
         """The same function, with an eye on the time that a call takes."""
@@ -62,7 +71,7 @@ class Pace:
     @property
     def is_worth_threads(self) -> bool:
         """Whether threads make it faster."""
-        worth_s = _WORTH_S * max(1, len(AT_WORK))
+        worth_s = _WORTH_S * max(1, len(self._at_work))
         return self._asked or self._busy_s > worth_s or self._all_s > _WAIT_S
 
 

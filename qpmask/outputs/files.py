@@ -23,7 +23,7 @@ from qpmask.outputs.names import INSTANCES_SUFFIX, SIDECAR_SUFFIX
 
 _Result = TypeVar("_Result")
 
-_LARGE_BYTES = 16 << 20  # of a file that is worth a thread
+_WORTH_A_THREAD_BYTES = 16 << 20  # of a file; a smaller one is hashed before a thread begins
 _BLOCK_BYTES = 1 << 18
 _SETTLED_NS = 3_000_000_000  # FAT counts in two seconds
 _HASHED = 1 << 20  # bytes at either end of a file that stand for all of it
@@ -113,7 +113,7 @@ def file_state(path: Path) -> tuple[int, ...]:
 
 def sha256_meanwhile(path: Path) -> Callable[[], str]:
     """What gives :func:`file_sha256`; a thread works it out from now on, if that takes a while."""
-    if n_cores() == 1 or path.stat().st_size < _LARGE_BYTES:
+    if n_cores() == 1 or path.stat().st_size < _WORTH_A_THREAD_BYTES:
         return partial(file_sha256, path)
     return _meanwhile(file_sha256, path)
 

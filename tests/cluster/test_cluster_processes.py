@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from conftest import DEMO
 
 import qpmask
 from qpmask.batch import Reporter
-from qpmask.batch.planned import Desk, ItemMaker, Outcome, PlanItem, WorkRun
-from qpmask.cluster.processes import Processes, by_workers, in_processes
+from qpmask.batch.planned import Desk, ItemMaker, Outcome, PlanItem, Run, WorkRun
+from qpmask.cluster.processes import Processes, by_workers
 from qpmask.errors import EngineUnavailableError, Interrupted, OptionsError, QpmaskError
 from qpmask.events import ImageFinished, ItemStarted, PhaseStarted, ignore
 from qpmask.export.planned import plan_export_run
@@ -37,6 +37,13 @@ def at_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("one") / "masks"
     qpmask.export_masks(DEMO, out, None, NATIVE)
     return out
+
+
+def in_processes(
+    run: Run, items: Sequence[PlanItem], n: int, folder: OutputFolder, *, more: str = ""
+) -> Iterator[tuple[PlanItem, Outcome]]:
+    with Processes(n) as pool:
+        yield from pool.run(run, items, folder, ignore, threading.Event(), more=more)
 
 
 def everything(folder: Path) -> set[str]:
@@ -154,8 +161,7 @@ def test_an_image_has_two_tries(tmp_path: Path, at_once: Path, times: int) -> No
     marks.mkdir()
     run = Deadly(plan_export_run(DEMO, out, None, NATIVE), "2", times, marks)
     with OutputFolder(out) as folder:
-        never = threading.Event()
-        pairs = in_processes(run, run.run.items, 2, folder, ignore, never, more=" or MORE")
+        pairs = in_processes(run, run.run.items, 2, folder, more=" or MORE")
         ended = {item.key: outcome for item, outcome in pairs}
         assert not folder.work_file("workers").exists()
     assert len(list(marks.iterdir())) == times
@@ -174,7 +180,7 @@ def test_an_engine_that_processes_lack_ends_the_run(tmp_path: Path) -> None:
     run = replace(plan_export_run(DEMO, tmp_path, None, NATIVE), pixel_rules="0.1")
     with OutputFolder(tmp_path) as folder:
         with pytest.raises(EngineUnavailableError, match="draws other pixels"):
-            list(in_processes(run, run.items, 2, folder, ignore, threading.Event()))
+            list(in_processes(run, run.items, 2, folder))
         assert not folder.work_file("workers").exists()
 
 
@@ -244,7 +250,7 @@ class Stillborn(Faulty):
 def test_what_ends_processes_ends_the_run_in_words(tmp_path: Path, run: Any, says: str) -> None:
     items = [PlanItem(key, key, 0) for key in "ab"]
     with OutputFolder(tmp_path) as folder, pytest.raises(QpmaskError, match=says):
-        list(in_processes(run, items, 2, folder, ignore, threading.Event()))
+        list(in_processes(run, items, 2, folder))
     assert not multiprocessing.active_children()
 
 
@@ -339,7 +345,7 @@ def test_what_takes_longest_comes_first(tmp_path: Path) -> None:
     costs = {"a": 1, "b": 4, "c": 2, "d": 3}
     items = [PlanItem(k, k, cost, source=Thing(k, k)) for k, cost in costs.items()]
     with OutputFolder(tmp_path) as folder:
-        pairs = in_processes(WorkRun(Tell()), items, 1, folder, ignore, threading.Event())
+        pairs = in_processes(WorkRun(Tell()), items, 1, folder)
         records = [outcome.record for _, outcome in pairs]
     assert [record.thing.name for record in records] == ["b", "d", "c", "a"]
     assert len({record.pid for record in records}) == 1, "a process keeps what it has loaded"

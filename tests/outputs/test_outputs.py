@@ -326,7 +326,7 @@ def test_a_hash_that_is_worked_out_meanwhile(
     path.write_bytes(b"abc" * 1000)
     monkeypatch.setattr("qpmask.outputs.files.n_cores", lambda: 2)
     if large:
-        monkeypatch.setattr("qpmask.outputs.files._LARGE_BYTES", 1)
+        monkeypatch.setattr("qpmask.outputs.files._WORTH_A_THREAD_BYTES", 1)
     assert sha256_meanwhile(path)() == file_sha256(path)
     monkeypatch.setattr("qpmask.outputs.files.file_sha256", _fails)
     with pytest.raises(OSError, match="gone"):
