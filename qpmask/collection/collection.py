@@ -22,24 +22,23 @@ from qpmask.collection.given import (
     check_name,
     color_of,
     group_name,
+    label_of,
     shape_of,
     spacing_of,
 )
 from qpmask.collection.grid import first_grid
-from qpmask.collection.output import ZIP_SUFFIX, open_output, restore
+from qpmask.collection.output import locked, open_output, restore
 from qpmask.collection.records import DTYPES, About, MaskRow
 from qpmask.collection.sources import Added, Kept
-from qpmask.collection.spool import SUFFIX, Spool, SpooledMask
+from qpmask.collection.spool import SUFFIX, Spool, SpooledMask, left_spool
 from qpmask.collection.stored import AXES, StoredMasks
 from qpmask.common.arguments import path_of, whole_number
-from qpmask.errors import MaskError, OptionsError, OutputError, WrongTypeError
+from qpmask.errors import MaskError, OptionsError, WrongTypeError
 from qpmask.ometiff.omexml import Color
-from qpmask.options import MAX_LABEL
 
 _log = logging.getLogger(__name__)
 
 Mode = Literal["r", "w", "a"]
-FOLDER_SUFFIX = ".zarr"
 _CACHE_BYTES = 64 << 20
 
 
@@ -130,7 +129,7 @@ class MaskCollection(StoredMasks):
                     "'a') takes up what was added.", self.path,
                 )  # fmt: skip
             return
-        self._take_lock()
+        self._file_lock = locked(self.path)
         try:
             about = None
             if shape is not None:
@@ -261,15 +260,7 @@ class MaskCollection(StoredMasks):
         groups = {row.group for row in self.rows() if row.group and row.name != name}
         if group is not None and group not in groups:
             check_name(group, groups, self.path, self._odd_names, "group")
-        others = {row.label for row in self.rows() if row.name != name}
-        if label is None:
-            own = [row.label for row in self.rows() if row.name == name]
-            label = own[0] if own else max(others, default=0) + 1
-        label = whole_number(label, "label")
-        if not 1 <= label <= MAX_LABEL:
-            raise OptionsError(f"The label of {name!r} is {label}; it must be 1 to {MAX_LABEL:,}.")
-        if label in others:
-            raise OptionsError(f"Another mask of {self.path} has the label {label}.")
+        label = label_of(label, name, self.rows(), self.path)
         mask = SpooledMask(name, label, dtype, of_added(self.ndim, dtype), color_of(color), group)
         return BlockWriter(spool, first_grid(self.shape), mask, name in known)
 
@@ -320,16 +311,8 @@ class MaskCollection(StoredMasks):
         restore(self.path)
         if self.mode == "w":
             self._spool_path.unlink(missing_ok=True)
-        spool = Spool(self._spool_path) if self._spool_path.exists() else None
-        if spool is not None and spool.header is None:  # it was killed before it began
-            spool.remove()
-            spool = None
         exists = self.mode == "a" and self.path.exists()
-        if exists and spool is not None and spool.published is not None:
-            with contextlib.closing(open_container(self.path)) as found:
-                if found.mark() == spool.published:  # all of it is there already
-                    spool.remove()
-                    spool = None
+        spool = left_spool(self._spool_path, self.path if exists else None)
         old: About | None
         if exists and (spool is None or spool.header["base"] is not None):
             old = self._open()
@@ -364,7 +347,6 @@ class MaskCollection(StoredMasks):
     def _commit(self) -> None:
         spool = self._spool
         assert spool is not None
-        order = [row.name for row in self.rows()]
         if spool.masks or spool.deleted or self._container is None:
             sources: list[Any] = []
             for path, rows in self.by_layer().items():
@@ -381,8 +363,8 @@ class MaskCollection(StoredMasks):
             is_full = self._root_scale == 1 and not spool.deleted and "" not in self.by_layer()
             before = self.root_layer() if sources and is_full else None
             sources += [Added(spool, mask, grid) for mask in spool.masks.values()]
-            is_zip = self.path.suffix.lower() == ZIP_SUFFIX
-            with open_output(self.path, is_zip=is_zip) as out:
+            with open_output(self.path) as out:
+                order = [row.name for row in self.rows()]
                 build(out, self._about, sources, order, self._flat, before)
                 with contextlib.closing(open_container(out.finish())) as made:
                     spool.publish(made.mark())
@@ -391,26 +373,6 @@ class MaskCollection(StoredMasks):
                 out.publish()
         spool.remove()
         self._spool = None
-
-    def _take_lock(self) -> None:
-        from filelock import FileLock, Timeout
-
-        suffix = self.path.suffix.lower()
-        if suffix not in (ZIP_SUFFIX, FOLDER_SUFFIX):
-            raise OptionsError(
-                f"A collection is a file {ZIP_SUFFIX} or a folder {FOLDER_SUFFIX}, not "
-                f"{self.path.name!r}."
-            )
-        if not self.path.parent.is_dir():
-            raise OutputError(f"There is no folder {self.path.parent}.")
-        self._file_lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
-        try:
-            self._file_lock.acquire(timeout=0)
-        except Timeout as error:
-            self._file_lock = None
-            raise OutputError(f"Another process is writing to {self.path}.") from error
-        except OSError as error:
-            raise OutputError(f"{self.path} cannot be written: {error.strerror}.") from error
 
     def _release(self) -> None:
         self._is_closed = True

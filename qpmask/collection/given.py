@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from qpmask.collection.records import About
+from qpmask.collection.records import About, MaskRow
 from qpmask.common.arguments import number, whole_number
 from qpmask.errors import OptionsError, WrongTypeError
 from qpmask.ometiff.omexml import Color
+from qpmask.options import MAX_LABEL
 
 
 def shape_of(shape: Sequence[int]) -> tuple[int, ...]:
@@ -105,6 +106,39 @@ def group_name(group: Any, name: str) -> str | None:
 def folded_name(name: str) -> str:
     """What two names have in common that some file systems take for one."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def label_of(label: int | None, name: str, rows: Sequence[MaskRow], where: Path) -> int:
+    """The label of a mask that is added.
+
+    Where none is given, it is that of the mask of this name that it replaces, or the next one.
+
+    Parameters
+    ----------
+    label : int or None
+        As it was given.
+    name : str
+        Of the mask.
+    rows : sequence of MaskRow
+        All masks that there are.
+    where : Path
+        The collection, for messages.
+
+    Raises
+    ------
+    OptionsError
+        No mask may have it, or another one has it.
+    """
+    others = {row.label for row in rows if row.name != name}
+    if label is None:
+        own = [row.label for row in rows if row.name == name]
+        label = own[0] if own else max(others, default=0) + 1
+    label = whole_number(label, "label")
+    if not 1 <= label <= MAX_LABEL:
+        raise OptionsError(f"The label of {name!r} is {label}; it must be 1 to {MAX_LABEL:,}.")
+    if label in others:
+        raise OptionsError(f"Another mask of {where} has the label {label}.")
+    return label
 
 
 def color_of(color: Any) -> Color | None:

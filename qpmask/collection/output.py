@@ -14,13 +14,15 @@ import shutil
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from qpmask.collection.zipdirectory import COMMENT_KEY, entry_of, mark_of
+from qpmask.errors import OptionsError, OutputError
 from qpmask.outputs.files import sync_folder, writing
 
 COMMENT = {"ome": {"version": "0.5", "zipFile": {"centralDirectory": {"jsonFirst": True}}}}
 ZIP_SUFFIX = ".ozx"
+FOLDER_SUFFIX = ".zarr"
 
 
 class Output(Protocol):
@@ -39,9 +41,37 @@ class Output(Protocol):
     def __exit__(self, *args: object) -> None: ...
 
 
-def open_output(target: Path, *, is_zip: bool) -> Output:
-    """Begin to write a collection that will replace `target`."""
-    return _ZipOutput(target) if is_zip else _FolderOutput(target)
+def locked(target: Path) -> Any:
+    """The lock of a collection, taken; it goes with ``release``, or with the process.
+
+    Raises
+    ------
+    OptionsError
+        It is not called as a collection.
+    OutputError
+        Another process has it, or it cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    if target.suffix.lower() not in (ZIP_SUFFIX, FOLDER_SUFFIX):
+        raise OptionsError(
+            f"A collection is a file {ZIP_SUFFIX} or a folder {FOLDER_SUFFIX}, not {target.name!r}."
+        )
+    if not target.parent.is_dir():
+        raise OutputError(f"There is no folder {target.parent}.")
+    lock = FileLock(target.with_name(f".{target.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise OutputError(f"Another process is writing to {target}.") from error
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror}.") from error
+    return lock
+
+
+def open_output(target: Path) -> Output:
+    """Begin to write a collection that will replace `target`: a file or a folder by its name."""
+    return (_ZipOutput if target.suffix.lower() == ZIP_SUFFIX else _FolderOutput)(target)
 
 
 class _ZipOutput:

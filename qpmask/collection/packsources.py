@@ -16,10 +16,10 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.collection.collection import FOLDER_SUFFIX, MaskCollection
+from qpmask.collection.collection import MaskCollection
 from qpmask.collection.medmaskfiles import read_medmask
 from qpmask.collection.niftifiles import read_nifti
-from qpmask.collection.output import ZIP_SUFFIX
+from qpmask.collection.output import FOLDER_SUFFIX, ZIP_SUFFIX
 from qpmask.errors import MaskError, OptionsError
 from qpmask.mask import Mask, open_mask
 from qpmask.ometiff.omexml import Color

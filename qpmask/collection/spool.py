@@ -8,6 +8,7 @@ it was in the middle of leaves no trace. Opened again, the file is read up to it
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from qpmask.collection.codecs import ChunkCodec, checksum
+from qpmask.collection.container import open_container
 from qpmask.collection.grid import Position
 from qpmask.collection.records import MaskRow
 from qpmask.errors import MaskError, OutputError
@@ -305,3 +307,26 @@ class Spool:
             at += _HEAD.size + n_json
             yield json.loads(body), at, n_blob
             at += n_blob
+
+
+def left_spool(path: Path, collection: Path | None) -> Spool | None:
+    """What a killed writer left of a collection; None if that is nothing, or all there already.
+
+    Parameters
+    ----------
+    path : Path
+        Of the spool.
+    collection : Path, optional
+        The collection that it is for, if that is there.
+    """
+    if not path.exists():
+        return None
+    spool = Spool(path)
+    is_needed = spool.header is not None  # else it was killed before it began
+    if is_needed and collection is not None and spool.published is not None:
+        with contextlib.closing(open_container(collection)) as found:
+            is_needed = found.mark() != spool.published
+    if is_needed:
+        return spool
+    spool.remove()
+    return None
