@@ -4,7 +4,6 @@ In: GeoJSON, masks, arrays from Python. Out: the data files of a project, each r
 from the bottom up::
 
     options        what becomes of what comes, and of what is there
-    javabytes      Java Object Serialization, as far as it is needed
     javarois       geometries -> QuPath's ROIs
     objectids      the ids of objects, new where they must be
     objecttree     objects below objects, in Java's order

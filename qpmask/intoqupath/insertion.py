@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.imageobjects import NO_COLOR, ObjectKind, ObjectTable
-from qpmask.intoqupath.javabytes import (
+from qpmask.intoqupath.objectbytes import halves, referring
+from qpmask.intoqupath.objectforms import CHAINS, FORMS, OBJECTS, PATH_CLASS, UUID
+from qpmask.intoqupath.objecttree import in_tree_order, nested
+from qpmask.intoqupath.sharedparts import INT_BLOCK, SharedParts
+from qpmask.javastream.writing import (
     EXTERNALIZABLE,
     NULL,
     class_description,
     reference,
     string,
 )
-from qpmask.intoqupath.objectbytes import halves, referring
-from qpmask.intoqupath.objectforms import CHAINS, FORMS, OBJECTS, PATH_CLASS, UUID
-from qpmask.intoqupath.objecttree import in_tree_order, nested
-from qpmask.intoqupath.sharedparts import INT_BLOCK, SharedParts
 
 
 @dataclass(frozen=True, eq=False)

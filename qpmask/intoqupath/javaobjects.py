@@ -17,18 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.imageobjects import ObjectTable, geometries, plain_objects
-from qpmask.intoqupath.javabytes import (
-    END,
-    EXTERNALIZABLE,
-    NULL,
-    STREAM_HEAD,
-    class_description,
-    string,
-)
 from qpmask.intoqupath.objectbytes import halves, referring
 from qpmask.intoqupath.objectforms import HIERARCHY, HIERARCHY_FIELDS, OBJECTS
 from qpmask.intoqupath.objecttree import in_tree_order, nested
 from qpmask.intoqupath.sharedparts import INT_BLOCK, SharedParts
+from qpmask.javastream.codes import STREAM_HEAD
+from qpmask.javastream.writing import (
+    END,
+    EXTERNALIZABLE,
+    NULL,
+    class_description,
+    string,
+)
 
 #: Objects in one stream, unless one of them has more below it.
 CHUNK: Final = 20_000

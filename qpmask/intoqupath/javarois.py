@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.imageobjects import Geometries, GeometryType
-from qpmask.intoqupath.javabytes import NULL, SERIALIZABLE, Preamble
+from qpmask.javastream.writing import NULL, SERIALIZABLE, Preamble
 
 _PACKAGE: Final = "qupath.lib.roi."
 _PLANE: Final = (("I", "c"), ("I", "t"), ("I", "z"))

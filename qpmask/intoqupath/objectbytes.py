@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from qpmask.geojson.text import without_gc
 from qpmask.imageobjects import NO_COLOR, ObjectKind, ObjectTable
-from qpmask.intoqupath.javabytes import END, NULL, reference, string
 from qpmask.intoqupath.javarois import side_by_side
 from qpmask.intoqupath.objectforms import KINDS, MEASUREMENT_LIST, OBJECTS
 from qpmask.intoqupath.sharedparts import INT_BLOCK, SharedParts
+from qpmask.javastream.writing import END, NULL, reference, string
 
 _ID_END: Final = END
 

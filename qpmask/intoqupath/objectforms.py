@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from qpmask.imageobjects import ObjectKind
-from qpmask.intoqupath.javabytes import EXTERNALIZABLE, SERIALIZABLE, WRITE_METHOD, ClassForm
 from qpmask.intoqupath.javarois import ROI_FORMS
+from qpmask.javastream.writing import EXTERNALIZABLE, SERIALIZABLE, WRITE_METHOD, ClassForm
 
 OBJECTS: Final = "qupath.lib.objects."
 KINDS: Final = {

@@ -10,8 +10,8 @@ import numpy as np
 
 from qpmask.engines.qupath.datafilewriter import Removal
 from qpmask.imageobjects import ImageObjects, ObjectKind, ObjectTable
-from qpmask.intoqupath.javabytes import utf
 from qpmask.intoqupath.options import MARK, ImportOptions
+from qpmask.javastream.texts import utf
 from qpmask.project import ImageEntry
 from qpmask.qpdata import read_qpdata
 

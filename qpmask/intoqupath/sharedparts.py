@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.imageobjects import ID_KEY, ObjectKind, ObjectTable
-from qpmask.intoqupath.javabytes import END, NULL, Preamble, reference
 from qpmask.intoqupath.javarois import RoiWriter
 from qpmask.intoqupath.objectforms import (
     FORMS,
@@ -21,6 +20,7 @@ from qpmask.intoqupath.objectforms import (
     OBJECTS,
     PATH_CLASS,
 )
+from qpmask.javastream.writing import END, NULL, Preamble, reference
 
 INT_BLOCK: Final = b"w\x04"
 #: A text of 36 bytes begins; it, the values and the metadata end.

@@ -20,22 +20,21 @@ from numpy.typing import NDArray
 from qpmask.errors import DataFileError
 from qpmask.imageobjects import ObjectTable
 from qpmask.intoqupath.insertion import insertion
-from qpmask.intoqupath.javabytes import (
+from qpmask.intoqupath.objectforms import HIERARCHY_FIELDS
+from qpmask.javastream.codes import FIRST_HANDLE, STREAM_HEAD
+from qpmask.javastream.writing import (
     END,
     EXTERNALIZABLE,
     NULL,
-    STREAM_HEAD,
     class_description,
     string,
 )
-from qpmask.intoqupath.objectforms import HIERARCHY_FIELDS
 from qpmask.outputs import read_json
 from qpmask.project import ImageEntry, Project
 from qpmask.qpdata.parser import Parser
 
 _HIERARCHY: Final = "qupath.lib.objects.hierarchy.PathObjectHierarchy"
 _FIRST_LINE: Final = b"Data file version 3"
-_FIRST_HANDLE: Final = 0x7E0000
 
 #: Larger files are left to QuPath.
 MOST_BYTES: Final = 8 << 20
@@ -72,7 +71,7 @@ def splice(
     tail = bytearray(data[place.end :])
     for pos in place.references:
         (handle,) = struct.unpack_from(">i", data, pos + 1)
-        if handle - _FIRST_HANDLE >= place.n_handles:
+        if handle - FIRST_HANDLE >= place.n_handles:
             struct.pack_into(">i", tail, pos + 1 - place.end, handle + new.n_handles)
     return b"".join((head, new.data, tail))
 

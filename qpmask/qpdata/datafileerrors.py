@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qpmask.errors import CorruptDataError, DataFileError, TruncatedDataError, UnsupportedDataError
+from qpmask.imageobjects import wkb
+from qpmask.javastream import reading as s
 from qpmask.qpdata.kernel import faults
 from qpmask.qpdata.kernel import library as k
 
@@ -40,18 +42,20 @@ class DataFileErrors:
 
     def error(self, kind: type[DataFileError], what: str) -> DataFileError:
         """An error of a kind: what is wrong, or what the file ends inside."""
-        size = int(self.n[k.SIZE])
-        pos = min(int(self.n[k.BASE] + self.n[k.POS]), size)
+        size = int(self.n[s.SIZE])
+        pos = min(int(self.n[s.BASE] + self.n[s.POS]), size)
         text = _SENTENCES[kind].format(source=self.source, what=what, pos=pos, size=size)
         return kind(text, hint=self.hint)
 
     def of_status(self, status: int, class_name: str) -> DataFileError:
         """What the parser stopped for, with the class that it is about."""
-        n, thing = self.n, faults.THINGS[self.n[k.WHAT]]
-        if status == k.SHORT:
+        n, thing = self.n, faults.THINGS[self.n[s.WHAT]]
+        if status == s.SHORT:
             return self.error(TruncatedDataError, thing)
-        left = int(n[k.SIZE] - n[k.BASE] - n[k.POS])
-        words = {"what": thing, "name": class_name, "about": int(n[k.ABOUT]), "left": left}
+        left = int(n[s.SIZE] - n[s.BASE] - n[s.POS])
+        about = int(n[k.ABOUT])
+        words = {"what": thing, "name": class_name, "about": about, "left": left}
+        words["geometry"] = wkb.FAULTS.get(about, "")
         is_sound = status in faults.UNSUPPORTED
         kind = UnsupportedDataError if is_sound else CorruptDataError
         return self.error(kind, faults.WORDS[status].format(**words))

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from qpmask.errors import CorruptDataError, DataFileError, TruncatedDataError, UnsupportedDataError
-from qpmask.qpdata.texts import decode_text
+from qpmask.javastream.codes import STREAM_HEAD, TC_BLOCKDATA, TC_LONGSTRING, TC_STRING
+from qpmask.javastream.texts import decode_text
 
 LINE_BYTES: Final = 6 + 255
 """The header and the line, at most: it is a block, whose length is a byte."""
 _SERVER_BYTES: Final = 16 << 20  # more than any server needs: hundreds of channels in JSON
 
-_HEADER: Final = b"\xac\xed\x00\x05"
-_BLOCK, _LONG_TEXT = 0x77, 0x7C
-_TEXTS: Final = (0x74, _LONG_TEXT)
+_TEXTS: Final = (TC_STRING, TC_LONGSTRING)
 _LINE: Final = re.compile(r"Data file version (\d{1,4})(?:\.0)?")
 _VERSIONS: Final = (2, 3, 4)  # by QuPath 0.2, by 0.3 to 0.7, prepared in the code of 0.4
 
@@ -41,12 +40,12 @@ def read_first_line(head: bytes) -> tuple[int, int]:
     HeadError
         It ends too early, is none of a data file, or of a version that is not known.
     """
-    if head[:4] != _HEADER:
-        if _HEADER.startswith(head):
+    if head[:4] != STREAM_HEAD:
+        if STREAM_HEAD.startswith(head):
             raise HeadError(TruncatedDataError, "its first four bytes", 0)
         raise HeadError(CorruptDataError, "it does not begin like a QuPath data file", 0)
     end = 6 + head[5] if len(head) >= 8 else LINE_BYTES
-    if head[4:5] not in (b"", bytes([_BLOCK])):
+    if head[4:5] not in (b"", bytes([TC_BLOCKDATA])):
         raise HeadError(CorruptDataError, "its first line does not fill its block", 4)
     if end > len(head):
         raise HeadError(TruncatedDataError, "a block", 4)
@@ -76,7 +75,7 @@ def read_server(path: Path) -> str | None:
         with path.open("rb") as file:
             head = file.read(_SERVER_BYTES)
         _, at = read_first_line(head)
-        start = at + (9 if head[at] == _LONG_TEXT else 3)
+        start = at + (9 if head[at] == TC_LONGSTRING else 3)
         end = start + int.from_bytes(head[at + 1 : start], "big")
         return decode_text(head[start:end]) if head[at] in _TEXTS and end <= len(head) else None
     except (OSError, ValueError, IndexError, HeadError):

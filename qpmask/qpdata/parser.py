@@ -7,48 +7,29 @@ what is missing is brought, and it goes on there. What is wrong becomes an error
 from __future__ import annotations
 
 from io import RawIOBase
-from typing import Any, Final, NamedTuple, get_type_hints
+from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from qpmask.errors import CorruptDataError, DataFileError, UnsupportedDataError
 from qpmask.imageobjects import ImageObjects, Outlines
-from qpmask.jit import packed
-from qpmask.qpdata.classforms import NO_CLASSES, ClassDescError, text_at
+from qpmask.javastream import descriptors
+from qpmask.javastream import reading as s
+from qpmask.javastream.texts import decode_texts
+from qpmask.jit.growing import FULL, ROOM, WANTED, GrowingColumns
+from qpmask.qpdata.classforms import NO_CLASSES
 from qpmask.qpdata.columns import image_objects
 from qpmask.qpdata.datafileerrors import DataFileErrors
 from qpmask.qpdata.datahead import LINE_BYTES, HeadError, read_first_line
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.datafile import parse
-from qpmask.qpdata.texts import decode_texts
 
 WINDOW_BYTES: Final = 2 << 20
 """How much of a file is looked at at a time, unless something in it is longer."""
-MAX_CLASSES: Final = 10_000  # each is looked for among all
+MAX_CLASSES: Final = 10_000  # all are copied for each that is new
 _MAX_SHARED: Final = 200
 _FIRST_ROOM: Final = 512
 _MAX_REFERENCES: Final = 4096
-
-
-class _Column(NamedTuple):
-    name: str
-    dtype: Any
-    width: int
-
-
-def _columns_by_counter() -> dict[int, list[_Column]]:
-    """Columns that grow together, by what counts their rows."""
-    found: dict[int, list[_Column]] = {}
-    for record in (k.Columns, k.Stream):
-        for name, hint in get_type_hints(record, include_extras=True).items():
-            array, *rows = hint.__metadata__
-            for row in rows:
-                found.setdefault(row.counter, []).append(_Column(name, array.dtypes[0], row.width))
-    return found
-
-
-_COLUMNS: Final = _columns_by_counter()
 
 
 class TooFarBackError(Exception):
@@ -104,29 +85,27 @@ class Parser:
         self._buffer = np.zeros(0, np.uint8)
         self._n_read = len(data)
         self._n = np.zeros(k.N_NUMBERS, np.int64)
-        self._n[k.SIZE] = size
+        self._n[s.SIZE] = size
         self._n[k.DETAILS] = details
         self._n[k.DEPTH] = 1
-        self._n[[k.SERVER, k.IMAGE_TYPE, k.OUTLINES]] = -1
+        self._n[[k.SERVER, k.IMAGE_TYPE, k.OUTLINES, s.REFERENCES, s.CLASS_AT]] = -1
         if outlines is not None:
             self._n[k.OUTLINES] = k.OF_NUCLEI * outlines.of_nuclei
             self._n[k.OUTLINES] += sum(1 << kind for kind in outlines.kinds)
         self._errors = DataFileErrors(source, hint, self._n)
-        self._arrays: dict[str, npt.NDArray[Any]] = {}
-        for counter, columns in _COLUMNS.items():
-            room = _FIRST_ROOM + min(size, WINDOW_BYTES) // k.BYTES_A_ROW[counter]
-            if k.DETAILED <= counter <= k.LIST_NAMES and not details:
-                room = 0
-            for name, dtype, width in columns:
-                self._arrays[name] = np.empty(room * width, dtype)
-        self._arrays["ring_offsets"][0] = 0
-        self._frames = np.empty((k.N_FRAMES, k.N_FRAME_COLUMNS), np.int64)
-        self._frames[0] = 0
-        self._frames[0, [k.ROLE, k.STEP, k.IN_FORM, k.OUT]] = k.SERVER_TEXT, 1, k.A_FILE, -1
-        self._key = np.empty(k.KEY_BYTES, np.uint8)
+        self._columns = GrowingColumns(k.Stream, k.Columns, n=self._n, rows=self._first_room)
+        self._columns["ring_offsets"][0] = 0
         self._references = np.empty(_MAX_REFERENCES, np.int64)
+        frames = np.empty((k.N_FRAMES, k.N_FRAME_COLUMNS), np.int64)
+        frames[0] = 0
+        frames[0, [k.ROLE, k.STEP, k.IN_FORM, k.OUT]] = k.SERVER_TEXT, 1, k.A_FILE, -1
+        self._columns.put(k.Stream, frames=frames, references=self._references)
         self._known = Parser._shared
-        self._columns: k.Columns | None = None  # as they are now, put together for many calls
+
+    def _first_room(self, counter: int) -> int:
+        if k.DETAILED <= counter <= k.LIST_NAMES and not self._n[k.DETAILS]:
+            return 0
+        return int(_FIRST_ROOM + min(self._n[s.SIZE], WINDOW_BYTES) // k.BYTES_A_ROW[counter])
 
     def read(self) -> ImageObjects:
         """Read it.
@@ -138,22 +117,22 @@ class Parser:
         TruncatedDataError, CorruptDataError, UnsupportedDataError
             As :func:`qpmask.qpdata.read_qpdata`.
         """
-        while len(self._window) < min(LINE_BYTES, self._n[k.SIZE]):
+        while len(self._window) < min(LINE_BYTES, self._n[s.SIZE]):
             self._read_more()
         try:
-            version, self._n[k.POS] = read_first_line(self._window[:LINE_BYTES].tobytes())
+            version, self._n[s.POS] = read_first_line(self._window[:LINE_BYTES].tobytes())
         except HeadError as error:
-            self._n[k.POS] = error.at
+            self._n[s.POS] = error.at
             raise self._errors.error(error.kind, str(error)) from None
-        steps = {k.MORE: self._read_more, k.ROOM: self._make_room, k.CLASS: self._describe}
-        while (status := self._parse()) != k.END:
-            if status == k.BACK:
+        steps = {s.MORE: self._read_more, ROOM: self._make_room, s.CLASS: self._describe}
+        self._take_up()
+        while (status := parse(*map(self._columns.packed, (k.Stream, k.Columns)))) != k.END:
+            if status == s.BACK:
                 raise TooFarBackError
             if status not in steps:
                 raise self._fault(status)
             steps[status]()
         self._window = self._buffer = np.zeros(0, np.uint8)
-        self._columns = None
         if len(Parser._shared) < len(self._known) <= _MAX_SHARED:
             Parser._shared = self._known
         return self._finished(version)
@@ -161,30 +140,24 @@ class Parser:
     def children(self) -> RootChildren | None:
         """Where the root's children are, once it was read; None if that cannot be told."""
         n = self._n
-        if n[k.WAS_RESET] or n[k.REFERENCES] > _MAX_REFERENCES:
+        if n[k.WAS_RESET] or n[s.REFERENCES] > _MAX_REFERENCES:
             return None
-        references = sorted(set(self._references[: n[k.REFERENCES]].tolist()))
+        references = sorted(set(self._references[: n[s.REFERENCES]].tolist()))
         places = n[[k.COUNT_AT, k.CHILDREN_END, k.CHILDREN_HANDLES]].tolist()
         return RootChildren(places[0], places[1], places[2], references)
 
-    def _parse(self) -> int:
-        arrays = self._arrays
-        if self._columns is None:
-            self._columns = packed(k.Columns(**{name: arrays[name] for name in k.Columns._fields}))
+    def _take_up(self) -> None:
+        """Tell the kernel of another window, or of more classes."""
         known = self._known
-        stream = k.Stream(
-            self._window, self._n, arrays["handles"], known.classes, known.keys, self._key,
-            known.steps, self._frames, self._references,
-        )  # fmt: skip
-        return parse(stream, self._columns)
+        self._columns.put(k.Stream, data=self._window, classes=known.classes, steps=known.steps)
 
     def _read_more(self) -> None:
         """Move the window on, or let it grow if it holds nothing but what is being read."""
         n, file = self._n, self._file
-        left = int(n[k.SIZE]) - self._n_read
-        n_gone = min(int(n[k.POS]), len(self._window)) if self._n_read else 0
-        if file is None or left < 0:
-            raise self._fault(k.SHORT)
+        left = int(n[s.SIZE]) - self._n_read
+        n_gone = min(int(n[s.POS]), len(self._window)) if self._n_read else 0
+        if file is None or left <= 0:
+            raise self._fault(s.SHORT)
         kept = self._window[n_gone:]
         wanted = min(max(WINDOW_BYTES, 2 * len(kept)), len(kept) + left)
         if wanted > len(self._buffer):
@@ -195,55 +168,73 @@ class Parser:
         while at < len(window):
             n_bytes = file.readinto(window[at:].data)
             if not n_bytes:
-                raise self._fault(k.SHORT)  # the file was cut meanwhile
+                raise self._fault(s.SHORT)  # the file was cut meanwhile
             at += n_bytes
-        n[k.BASE] += n_gone
-        n[k.POS] -= n_gone
+        n[s.BASE] += n_gone
+        n[s.POS] -= n_gone
         self._n_read += len(window) - len(kept)
         self._window = window
+        self._take_up()
 
     def _make_room(self) -> None:
-        """Let columns grow: as the file goes on, if it goes on as it began."""
         n = self._n
-        count = int(n[k.FULL])
-        columns = _COLUMNS[count]
-        present = len(self._arrays[columns[0].name]) // columns[0].width
-        progress = (n[k.BASE] + n[k.POS]) / n[k.SIZE]
-        expected = int(1.02 * n[count] / progress) if n[count] > 4096 else 0
-        room = max(int(n[k.WANTED]), expected, present + present // 2)
-        for name, dtype, width in columns:
-            old = self._arrays[name]
-            self._arrays[name] = np.empty(room * width, dtype)
-            self._arrays[name][: len(old)] = old
-        self._columns = None
+        self._columns.grow((n[s.BASE] + n[s.POS]) / n[s.SIZE])
 
     def _describe(self) -> None:
-        """Take up the class that the parser has met."""
+        """Take up the class that is described where the parser stands, and those above it."""
         n = self._n
-        start, end, parent = n[[k.KEY_START, k.KEY_END, k.ROW]].tolist()
-        if len(self._known) >= MAX_CLASSES:
-            what = f"it describes more than {MAX_CLASSES:,} classes"
-            raise self._errors.error(UnsupportedDataError, what)
         try:
-            self._known = self._known.with_class(self._key[start:end].tobytes(), parent)
-        except ClassDescError as error:
-            raise self._errors.error(CorruptDataError, str(error)) from None
+            desc = self._descriptor()
+            first = int(n[s.HANDLES])
+            n[FULL], n[WANTED] = s.HANDLES, first + len(desc.handles)
+            if n[WANTED] > len(self._columns["handles"]):
+                self._make_room()
+            stream = self._columns.record(k.Stream)
+            row = descriptors.give_handles(desc, stream)
+            handles = [first + i for i, at in enumerate(desc.handles) if at < 0]
+            for level, handle in zip(reversed(desc.classes), reversed(handles), strict=True):
+                row = self._row_of(level, row)
+                stream.handles[handle] = s.CLASS_ROW | row << 4
+        except descriptors.DescriptorError as error:
+            kind = UnsupportedDataError if error.is_sound else CorruptDataError
+            raise self._errors.error(kind, str(error)) from None
+        n[s.CLASS_END], n[s.CLASS_ROW_THERE] = n[s.CLASS_AT] + len(desc.raw), row
+
+    def _descriptor(self) -> descriptors.Descriptor:
+        n = self._n
+        while True:
+            at = int(n[s.CLASS_AT] - n[s.BASE])
+            raw = self._window[at : at + descriptors.MAX_BYTES].tobytes()
+            try:
+                return descriptors.read_descriptor(raw)
+            except descriptors.EndError:
+                if len(raw) == descriptors.MAX_BYTES:
+                    raise descriptors.DescriptorError("a class description is too long") from None
+                n[s.WHAT] = s.A_CLASS
+                self._read_more()
+
+    def _row_of(self, level: descriptors.ClassDesc, above: int) -> int:
+        """Row of a class, by the row of the one above it."""
+        row = self._known.rows.get((level, above))
+        if row is None:
+            row = len(self._known)
+            if row >= MAX_CLASSES:
+                what = f"it describes more than {MAX_CLASSES:,} classes"
+                raise descriptors.DescriptorError(what, is_sound=True)
+            self._known = self._known.with_class(level, above)
+            self._take_up()
+        return row
 
     def _fault(self, status: int) -> DataFileError:
         """The error for what the parser stopped for."""
-        about, start = self._n[[k.ABOUT, k.KEY_START]].tolist()
-        if 0 <= about < len(self._known):
-            return self._errors.of_status(status, self._known.descs[about].name)
-        return self._errors.of_status(status, text_at(self._key.tobytes(), start + 1)[0])
+        about = int(self._n[k.ABOUT])
+        is_class = 0 <= about < len(self._known)
+        return self._errors.of_status(
+            status, self._known.levels[about][-1].name if is_class else ""
+        )
 
     def _finished(self, version: int) -> ImageObjects:
-        arrays = self._arrays
-        arrays["handles"] = np.zeros(0, np.int64)
-        for counter, columns in _COLUMNS.items():
-            for name, _, width in columns:
-                if name != "handles":
-                    n_rows = int(self._n[counter]) + (name == "ring_offsets")
-                    arrays[name].resize(n_rows * width, refcheck=False)
+        arrays = self._columns.cut(k.Columns, longer=("ring_offsets",))
         texts = decode_texts(arrays["text_bytes"].tobytes(), arrays["text_ends"].tolist())
         try:
             return image_objects(arrays, self._n, texts, version)

@@ -19,9 +19,9 @@ from intoqupath.import_samples import (
 
 import qpmask.intoqupath.javaobjects as javaobjects
 from qpmask.imageobjects import ImageObjects, ObjectKind, ObjectTable, RoiKind
-from qpmask.intoqupath.javabytes import utf
 from qpmask.intoqupath.javaobjects import object_streams
 from qpmask.intoqupath.objectids import with_ids
+from qpmask.javastream.texts import utf
 from qpmask.qpdata import read_qpdata_bytes
 
 

@@ -16,7 +16,6 @@ from qpmask.imageobjects import NO_COLOR, ImageObjects, Outlines
 from qpmask.jit.arguments import Packed
 from qpmask.qpdata import parser
 from qpmask.qpdata.kernel.datafile import parse
-from qpmask.qpdata.kernel.library import Stream
 from qpmask.qpdata.parser import Parser, TooFarBackError
 
 FOLDER = Path(__file__).parent / "data"
@@ -62,9 +61,13 @@ def checked(
 ) -> ImageObjects:
     """Read with the parser as plain Python, which raises where an index is outside an array."""
 
-    def run(stream: Stream, columns: Packed) -> int:
-        views = [type(r)(*(a.view(Checked) for a in r)) for r in (stream, columns.value)]
-        return int(parse.function(*views))  # type: ignore[attr-defined]
+    def viewed(part: Any) -> Any:
+        return (
+            part.view(Checked) if isinstance(part, np.ndarray) else type(part)(*map(viewed, part))
+        )
+
+    def run(stream: Packed, columns: Packed) -> int:
+        return int(parse.function(*map(viewed, (stream.value, columns.value))))  # type: ignore[attr-defined]
 
     with patch.object(parser, "parse", run):
         return Parser(None, len(data), data, details=details, outlines=outlines).read()

@@ -25,8 +25,9 @@ from qpmask.errors import (
     TruncatedDataError,
     UnsupportedDataError,
 )
+from qpmask.javastream.descriptors import MAX_SUPER_CLASSES
 from qpmask.qpdata import read_qpdata_bytes
-from qpmask.qpdata.kernel.library import MAX_DEPTH, MAX_SUPER_CLASSES
+from qpmask.qpdata.kernel.library import MAX_DEPTH
 
 
 def started() -> QuPathWriter:

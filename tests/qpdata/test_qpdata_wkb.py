@@ -14,7 +14,7 @@ from qpdata.qpdata_samples import checked, parsed
 
 from qpmask.errors import CorruptDataError
 from qpmask.imageobjects import ImageObjects, Rois
-from qpmask.qpdata.kernel.library import MAX_COLLECTIONS as MAX_DEPTH
+from qpmask.imageobjects.wkb import MAX_COLLECTIONS as MAX_DEPTH
 
 ORDERS = (">", "<")
 READERS: list[Callable[[bytes], ImageObjects]] = []

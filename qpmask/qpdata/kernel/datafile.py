@@ -8,6 +8,8 @@ steps that happen or do not: wherever the parser stops, it goes on there.
 from __future__ import annotations
 
 from qpmask.imageobjects.kinds import RoiKind
+from qpmask.imageobjects.roicolumns import finish_roi
+from qpmask.javastream import reading as s
 from qpmask.jit import kernel
 from qpmask.qpdata.kernel import faults
 from qpmask.qpdata.kernel import library as k
@@ -15,8 +17,8 @@ from qpmask.qpdata.kernel.library import I64, LIBRARY, Columns, Stream
 from qpmask.qpdata.kernel.measured import add_name, add_pair, add_values, finish_list
 from qpmask.qpdata.kernel.metadata import add_key, add_value
 from qpmask.qpdata.kernel.objects import add_to_object, add_to_path_class
-from qpmask.qpdata.kernel.rois import ALL_READ, add_axis, add_geometry, finish_roi
-from qpmask.qpdata.kernel.stream import is_text, keep_text
+from qpmask.qpdata.kernel.rois import ALL_READ, add_axis, add_geometry
+from qpmask.qpdata.kernel.texts import keep_text
 from qpmask.qpdata.kernel.values import next_step, read_value
 
 
@@ -24,9 +26,9 @@ from qpmask.qpdata.kernel.values import next_step, read_value
 def _entry(stream: Stream, columns: Columns) -> int:
     """Take one of the values of the file: the last is a text."""
     n = stream.n
-    if not is_text(n[k.ENTRY]):
+    if not s.is_text(n[k.ENTRY]):
         return 0
-    status = keep_text(stream, columns, n[k.ENTRY], n[k.HANDLE], 0)
+    status = keep_text(stream, columns, n[k.ENTRY], n[s.HANDLE], 0)
     if status < 0:
         return status
     start = columns.text_ends[n[k.TEXT] - 1] if n[k.TEXT] > 0 else 0
@@ -35,7 +37,7 @@ def _entry(stream: Stream, columns: Columns) -> int:
         return 0
     if n[k.HAS_HIERARCHY] == 0:
         return faults.NO_HIERARCHY
-    return k.END if n[k.BASE] + n[k.POS] == n[k.SIZE] else faults.MORE_BEHIND
+    return k.END if n[s.BASE] + n[s.POS] == n[s.SIZE] else faults.MORE_BEHIND
 
 
 @kernel
@@ -44,15 +46,15 @@ def _ring(stream: Stream, columns: Columns, frame: I64, role: int) -> int:
     roi = frame[k.OUT]
     if role == k.RING_X or role == k.RING_Y:
         part = frame[k.FIRST] - frame[k.LEFT]
-        return add_axis(stream, columns, role - k.RING_X, roi, part)
+        return add_axis(stream, columns.rois, role - k.RING_X, roi, part)
     if role == k.WKB:
         frame[k.EXTRA] = ALL_READ
-        return add_geometry(stream, columns, roi)
-    if columns.roi_kind[roi] == RoiKind.AREA:  # its arrays were opened
+        return add_geometry(stream, columns.rois, roi)
+    if columns.rois.roi_kind[roi] == RoiKind.AREA:  # its arrays were opened
         is_read = frame[k.EXTRA] & (1 if role == k.X else 2) and not stream.n[k.BY_REFERENCE]
         return 0 if is_read else faults.NO_COORDINATES
     frame[k.EXTRA] |= 1 if role == k.X else 2
-    return add_axis(stream, columns, role - k.X, roi, 0)
+    return add_axis(stream, columns.rois, role - k.X, roi, 0)
 
 
 @kernel
@@ -62,7 +64,7 @@ def _take(stream: Stream, columns: Columns, frame: I64, role: int) -> int:
     if k.CHILD <= role <= k.NUCLEUS:
         return add_to_object(stream, columns, frame, role)
     if role == k.SERVER_TEXT:
-        status = keep_text(stream, columns, entry, n[k.HANDLE], faults.NO_SERVER)
+        status = keep_text(stream, columns, entry, n[s.HANDLE], faults.NO_SERVER)
         n[k.SERVER] = n[k.TEXT]
         frame[k.ROLE] = k.ENTRY_VALUE if status >= 0 else role
         return status
@@ -126,7 +128,8 @@ def _close(stream: Stream, columns: Columns) -> int:
     if form == k.A_ROI:
         if frame[k.EXTRA] != ALL_READ:
             return faults.NO_COORDINATES
-        finish_roi(n, columns, frame[k.OUT])
+        finish_roi(columns.rois, frame[k.OUT])
+        n[k.IN_ROI] = 0
     elif form == k.A_PATH_OBJECT:
         n[k.LEVELS] -= 1
     elif form == k.A_METADATA and frame[k.EXTRA] != 1:
@@ -138,7 +141,7 @@ def _close(stream: Stream, columns: Columns) -> int:
         if status < 0:
             return status
     n[k.DEPTH] -= 1
-    n[k.HANDLE] = frame[k.OWN]
+    n[s.HANDLE] = frame[k.OWN]
     n[k.ENTRY] = stream.handles[frame[k.OWN]]
     n[k.BY_REFERENCE] = 0
     n[k.DONE] = 1
@@ -156,8 +159,8 @@ def parse(stream: Stream, columns: Columns) -> int:
         elif stream.frames[n[k.DEPTH] - 1, k.ROLE] == k.FINISHED:
             status = _close(stream, columns)
         else:
-            n_handles = n[k.HANDLES]
+            n_handles = n[s.HANDLES]
             status = read_value(stream, columns)
             if status < 0:
-                n[k.HANDLES] = n_handles
+                n[s.HANDLES] = n_handles
     return status

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from qpmask.javastream import reading
 from qpmask.qpdata.kernel import library as k
+from qpmask.qpdata.kernel.library import END
 
-THINGS: Final = (
-    "a value", "a text", "a class", "an array", "a block", "a reference", "an object of a class",
-    "the children of an object",
-)  # fmt: skip
-A_VALUE, A_TEXT, A_CLASS, AN_ARRAY, A_BLOCK, A_REFERENCE, AN_OBJECT, CHILDREN = range(8)
-"""``n[WHAT]``: what the file ends inside, or has a negative length."""
+THINGS: Final = (*reading.THINGS, "the children of an object")
+CHILDREN: Final = len(reading.THINGS)
+"""In ``n[WHAT]``: what the file ends inside."""
 
-WORDS: Final[dict[int, str]] = {}
+WORDS: Final = dict(reading.FAULTS)
 """What is wrong, by its number; ``{name}`` is that of the class ``n[ABOUT]``."""
 UNSUPPORTED: Final[set[int]] = set()
 """Those of a file that is sound, but of a kind that is not read."""
@@ -21,13 +20,9 @@ UNSUPPORTED: Final[set[int]] = set()
 
 def _corrupt(words: str) -> int:
     """Number what contradicts the format."""
-    number = -12 - len(WORDS)  # below what the parser stops for besides
+    number = END - len(WORDS)
     WORDS[number] = words
     return number
-
-
-def _geometry(words: str) -> int:
-    return _corrupt(f"a geometry makes no sense: {words}")
 
 
 def _unsupported(words: str) -> int:
@@ -36,19 +31,8 @@ def _unsupported(words: str) -> int:
     return number
 
 
-NEGATIVE: Final = _corrupt("{what} has a negative length")
-NOTHING_THERE: Final = _corrupt("a reference points at nothing")
-BAD_TEXT: Final = _corrupt("a text is not valid (modified UTF-8)")
 NO_TEXT: Final = _corrupt("an enum has no name")
 NO_CLASS: Final = _corrupt("an object has no class")
-NOT_A_CLASS: Final = _corrupt("a class refers to something that is no class")
-PROXY: Final = _unsupported("it holds a dynamic proxy class")
-ANNOTATED: Final = _unsupported("the class {name} has annotations")
-NO_TYPE: Final = _corrupt("a field of the class {name} has no type")
-CLASS_EXPECTED: Final = _corrupt("a class description was expected")
-UNKNOWN_TYPE: Final = _corrupt("a field of the class {name} is of no known type")
-MANY_SUPER_CLASSES: Final = _corrupt("a class has too many super classes")
-LONG_CLASS: Final = _corrupt("the description of a class is too long")
 NO_ARRAY: Final = _corrupt("an array has a class that is no array")
 OLD_WAY: Final = _unsupported("the class {name} is stored in an old way")
 DEEP: Final = _corrupt(f"it holds objects inside objects, {k.MAX_DEPTH} deep")
@@ -88,9 +72,4 @@ NO_BOX: Final = _corrupt("a ROI has no box")
 NO_COORDINATES: Final = _corrupt("a ROI has no coordinates")
 UNEQUAL_AXES: Final = _corrupt("a ROI has not as many x as y")
 SAME_COORDINATES: Final = _corrupt("many ROIs refer to the same coordinates")
-WKB_ENDS: Final = _geometry("it ends before what it holds does")
-WKB_ORDER: Final = _geometry("it has an unknown byte order")
-WKB_TYPE: Final = _geometry("it holds a geometry of an unknown type")
-WKB_MEMBER: Final = _geometry("it holds a geometry of a type that may not be there")
-WKB_DEEP: Final = _geometry(f"it holds collections inside collections, {k.MAX_COLLECTIONS} deep")
-WKB_GOES_ON: Final = _geometry("it goes on after its end")
+WKB: Final = _corrupt("a geometry makes no sense: {geometry}")

@@ -5,72 +5,62 @@ from __future__ import annotations
 from typing import Annotated, Final, NamedTuple
 
 from qpmask import jit
+from qpmask.imageobjects.roicolumns import BOXES, RINGS, ROIS, VERTICES32, VERTICES64, RoiColumns
+from qpmask.imageobjects.wkb import MAX_COLLECTIONS
+from qpmask.javastream.reading import HANDLES
+from qpmask.jit.growing import Row
 
 _MODULES = (
-    "library", "faults", "stream", "classes", "wkb", "rois", "metadata", "measured", "objects",
-    "values", "datafile",
+    "library", "faults", "texts", "rois", "metadata", "measured", "objects", "values", "datafile",
 )  # fmt: skip
 LIBRARY = jit.Library(
-    "qpdata", ["qpmask.imageobjects.kinds", *(f"{__package__}.{name}" for name in _MODULES)]
-)
+    "qpdata",
+    [
+        "qpmask.jit.growing", "qpmask.imageobjects.kinds", "qpmask.imageobjects.roicolumns",
+        "qpmask.imageobjects.wkb", "qpmask.javastream.codes", "qpmask.javastream.reading",
+        *(f"{__package__}.{name}" for name in _MODULES),
+    ],
+)  # fmt: skip
 
-# --------------------------------------------------------- codes of the stream
-
-TC_NULL, TC_REFERENCE, TC_CLASSDESC, TC_OBJECT, TC_STRING, TC_ARRAY = range(0x70, 0x76)
-TC_CLASS, TC_BLOCKDATA, TC_ENDBLOCKDATA, TC_RESET, TC_BLOCKDATALONG = range(0x76, 0x7B)
-TC_EXCEPTION, TC_LONGSTRING, TC_PROXYCLASSDESC, TC_ENUM = range(0x7B, 0x7F)
-FIRST_REFERENCE: Final = 0x7E0000
-
-# --------------------------------------------------------- what the parser stops for
-
-MORE, ROOM, CLASS, BACK, END, SHORT = range(-6, 0)
-"""The window ends inside what is being read; ``n[FULL]`` has room for fewer than ``n[WANTED]``; a
-class that is not among ``classes``, see KEY_START; something is needed that is no longer there; the
-file was read to its last byte; it ends inside ``n[WHAT]``."""
+END: Final = -11
+"""What the parser stops for at last: the file was read to its last byte."""
 
 # ------------------------------------------------------- n: counts, and where the parser is
+# Behind those of imageobjects.roicolumns and javastream.reading.
 
-HANDLES, OBJECTS, ROIS, BOXES, RINGS, VERTICES32, VERTICES64 = range(7)
-TEXTS, TEXT_BYTES, PATH_CLASSES, USED_CLASSES = range(7, 11)
-METADATA, DETAILED, VALUES, NAME_LISTS, LIST_NAMES = range(11, 16)
-REFERENCES, POS, BASE, SIZE, DEPTH, LEVELS = range(16, 22)
-"""Place in the window; offsets of the window and of the end of the file; open values, and how many
-of them are objects of the hierarchy."""
-FULL, WANTED, WHAT, ABOUT, KEY_START, KEY_END = range(22, 28)
-"""ABOUT: row of the class that a message names; -1 for the one at KEY_START. The last two: where in
-``key`` a class descriptor is, whose super class is ``n[ROW]``."""
-DONE, HANDLE, ENTRY, BY_REFERENCE, ROW, TEXT = range(28, 34)
-"""A value that was read, if DONE, for the innermost open one: its handle, what that stands for,
-whether it was referred to. Second results: a row of ``classes``, a text (-1 for null)."""
-RAW, N_RAW, ID_INDEX, N_KEYS, VALUE_ROW, IN_ROI = range(34, 40)
+OBJECTS, TEXTS, TEXT_BYTES, PATH_CLASSES, USED_CLASSES = range(20, 25)
+METADATA, DETAILED, VALUES, NAME_LISTS, LIST_NAMES = range(25, 30)
+DEPTH, LEVELS, ABOUT = range(30, 33)
+"""Open values, and how many of them are objects of the hierarchy. What a message is about: row of a
+class, a code, what is wrong with a geometry."""
+DONE, ENTRY, BY_REFERENCE, TEXT = range(33, 37)
+"""A value that was read, if DONE, for the innermost open one: what its handle stands for, whether
+it was referred to. Second result: a text (-1 for null)."""
+RAW, N_RAW, ID_INDEX, N_KEYS, VALUE_ROW, IN_ROI = range(37, 43)
 """Raw bytes so far; of the metadata being read the place of the id, the number of keys, the next
 row; whether a ROI is open."""
-SERVER, IMAGE_TYPE, HAS_HIERARCHY, DETAILS = range(40, 44)
+SERVER, IMAGE_TYPE, HAS_HIERARCHY, DETAILS = range(43, 47)
 """HAS_HIERARCHY is 2 once it had a root; DETAILS is not 0 if they are wanted."""
-COUNT_AT, CHILDREN_END, CHILDREN_HANDLES, WAS_RESET, OUTLINES = range(44, 49)
+COUNT_AT, CHILDREN_END, CHILDREN_HANDLES, WAS_RESET, OUTLINES = range(47, 52)
 """Offsets of the number of the root's children and of their end, handles until there. Whose
 outlines are kept: -1 for all, else bits of kinds of objects; OF_NUCLEI for nuclei, not cells."""
-N_NUMBERS: Final = 49
+N_NUMBERS: Final = 52
 OF_NUCLEI: Final = 1 << 8
 
 # ------------------------------------------------------------ handles: kind | payload << 4
 
-OTHER, TEXT_AT, ID_KEY, POOLED, CLASS_ROW, OBJECT_OF, TRUE_OR_FALSE, INTEGER = range(8)
-"""Payloads: nothing; offset of a text's code, also if it is the key of an object's id; number of a
-text; row of a class; row of an object's class; the value (of two)."""
-PATH_CLASS, ROI_NUMBER, OBJECT_ARRAY, NAME_LIST, NULL, FLOATS_AT, DOUBLES_AT, BYTES_AT = range(
-    8, 16
-)
-"""Of arrays of numbers the offset of their length."""
+OBJECT_OF, TRUE_OR_FALSE, INTEGER, PATH_CLASS, ROI_NUMBER, OBJECT_ARRAY, NAME_LIST = range(5, 12)
+"""Row of an object's class; the value (of two); numbers of what was made of it."""
+NULL, FLOATS_AT, DOUBLES_AT, BYTES_AT = range(12, 16)
+"""Of arrays of numbers the offset of their length. Texts are POOLED as their number."""
 
 # ------------------------------------------------------------------- columns of classes
 
-KEY_AT, KEY_SIZE, PARENT, FORM, FIRST_STEP, ITEM_BYTES, ITEM_KIND, KIND, FLAGS, PLACES = range(10)
-"""Where its descriptor is in ``keys``, its bytes, the row of its super class; what its objects are
-and their first step, -1 for none; bytes of an array's item (0: values, -1: no array), kind of its
-handle; kind of object or ROI; flags of an object; places of seven numbers behind the head of an
-object, -1 for none."""
-N_CLASS_COLUMNS: Final = 16
+FORM, FIRST_STEP, ITEM_BYTES, ITEM_KIND, KIND, FLAGS, PLACES = range(7)
+"""What its objects are and their first step, -1 for none; bytes of an array's item (0: values, -1:
+no array), kind of its handle; kind of object or ROI; flags of an object; places of seven numbers
+behind the head of an object, -1 for none."""
+N_CLASS_COLUMNS: Final = 14
 
 PLAIN, A_PATH_OBJECT, A_BOOLEAN, AN_INTEGER, A_UUID, A_METADATA, A_PATH_CLASS, A_ROI = range(8)
 A_HIERARCHY, AN_IMAGE_TYPE, A_MEASURED, A_MEASUREMENT, A_LIST = range(8, 13)
@@ -98,27 +88,13 @@ MAX_DEPTH: Final = 1000
 """Levels of objects inside objects. Java's own writer recurses and does not get this far."""
 MAX_LEVELS: Final = 10_000
 """Levels of the hierarchy."""
-MAX_COLLECTIONS: Final = 32
-"""Levels of collections of geometries inside collections."""
-MAX_SUPER_CLASSES: Final = 64
 MAX_REUSE: Final = 4
 """How many times the size of the file its coordinates may take; files of QuPath stay below 1."""
-KEY_BYTES: Final = 1 << 16
-"""Of a class descriptor."""
-N_FRAMES: Final = MAX_DEPTH + MAX_LEVELS + MAX_SUPER_CLASSES + 8
+N_FRAMES: Final = MAX_DEPTH + MAX_LEVELS + MAX_COLLECTIONS + 8
 
 U8 = jit.U8_1D
 I32 = jit.I32_1D
 I64 = jit.I64_1D
-U32 = jit.U32_1D
-
-
-class Row(NamedTuple):
-    """Of a column that grows: what counts its rows, and how many items each is."""
-
-    counter: int
-    width: int = 1
-
 
 BYTES_A_ROW: Final = {
     OBJECTS: 128, ROIS: 64, BOXES: 64, RINGS: 64, VERTICES32: 8, VERTICES64: 16, TEXTS: 256,
@@ -140,7 +116,7 @@ class Stream(NamedTuple):
     handles : int64 array
         What each handle stands for.
     classes : int64 array (n, N_CLASS_COLUMNS)
-        The classes that were described; ``keys`` holds their descriptors, ``key`` the present one.
+        The classes that were described.
     steps : int64 array (n, 2)
         What follows the head of an object: pass over so many bytes, then read a value of this role,
         or CONTENTS until their end; at last FINISHED. Step 0 is that of arrays, 1 of the file.
@@ -154,8 +130,6 @@ class Stream(NamedTuple):
     n: I64
     handles: Annotated[I64, Row(HANDLES)]
     classes: jit.I64_2D
-    keys: U8
-    key: U8
     steps: jit.I64_2D
     frames: jit.I64_2D
     references: I64
@@ -180,21 +154,7 @@ class Columns(NamedTuple):
     missing: Annotated[U8, Row(OBJECTS)]
     name: Annotated[I32, Row(OBJECTS)]
     ids: Annotated[U8, Row(OBJECTS, 36)]
-    roi_kind: Annotated[U8, Row(ROIS)]
-    c: Annotated[I32, Row(ROIS)]
-    z: Annotated[I32, Row(ROIS)]
-    t: Annotated[I32, Row(ROIS)]
-    boxes: Annotated[I64, Row(BOXES, 4)]
-    geometry_type: Annotated[U8, Row(ROIS)]
-    is_empty: Annotated[U8, Row(ROIS)]
-    ring_offsets: Annotated[I64, Row(ROIS)]
-    ring_first: Annotated[I64, Row(RINGS)]
-    ring_size: Annotated[I64, Row(RINGS)]
-    ring_kind: Annotated[U8, Row(RINGS)]
-    ring_part: Annotated[I32, Row(RINGS)]
-    ring_is_hole: Annotated[U8, Row(RINGS)]
-    vertices32: Annotated[U32, Row(VERTICES32, 2)]
-    vertices64: Annotated[I64, Row(VERTICES64, 2)]
+    rois: RoiColumns
     text_ends: Annotated[I64, Row(TEXTS)]
     text_bytes: Annotated[U8, Row(TEXT_BYTES)]
     path_classes: Annotated[I64, Row(PATH_CLASSES, 4)]

@@ -8,11 +8,13 @@ hold another list or an array in a field.
 
 from __future__ import annotations
 
+from qpmask.javastream import reading as s
 from qpmask.jit import kernel
+from qpmask.jit.growing import full
 from qpmask.qpdata.kernel import faults
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import I64, Columns, Stream
-from qpmask.qpdata.kernel.stream import full, i8, keep_text, u4
+from qpmask.qpdata.kernel.texts import keep_text
 
 
 @kernel
@@ -21,7 +23,7 @@ def add_name(stream: Stream, columns: Columns) -> int:
     n = stream.n
     if n[k.LIST_NAMES] >= len(columns.list_names):
         return full(n, k.LIST_NAMES, 1)
-    status = keep_text(stream, columns, n[k.ENTRY], n[k.HANDLE], 0)
+    status = keep_text(stream, columns, n[k.ENTRY], n[s.HANDLE], 0)
     if status >= 0 and n[k.TEXT] >= 0:
         columns.list_names[n[k.LIST_NAMES]] = n[k.TEXT]
         n[k.LIST_NAMES] += 1
@@ -67,11 +69,11 @@ def add_values(stream: Stream, columns: Columns, number: int) -> int:
     kind = entry & 15
     if kind not in (k.FLOATS_AT, k.DOUBLES_AT) or columns.name_list[number] < 0:
         return faults.ODD_MEASURED
-    pos = (entry >> 4) - n[k.BASE]
+    pos = (entry >> 4) - n[s.BASE]
     if pos < 0:
-        return k.BACK
+        return s.BACK
     size, at = columns.list_size[columns.name_list[number]], n[k.VALUES]
-    if u4(data, pos) < size:
+    if s.u4(data, pos) < size:
         return faults.ODD_MEASURED
     if at + size > len(columns.values):
         return full(n, k.VALUES, size)
@@ -79,6 +81,6 @@ def add_values(stream: Stream, columns: Columns, number: int) -> int:
     pos += 4
     for i in range(size):
         is_single = kind == k.FLOATS_AT
-        columns.values[at + i] = u4(data, pos + 4 * i) if is_single else i8(data, pos + 8 * i)
+        columns.values[at + i] = s.u4(data, pos + 4 * i) if is_single else s.i8(data, pos + 8 * i)
     n[k.VALUES] = at + size
     return 0

@@ -10,13 +10,24 @@ from typing import Final
 
 import numpy as np
 
+from qpmask.javastream import reading as s
 from qpmask.jit import kernel
+from qpmask.jit.growing import full
 from qpmask.qpdata.kernel import faults
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import I64, U8, Columns, Stream
-from qpmask.qpdata.kernel.stream import full, keep_text, text_end, text_start
+from qpmask.qpdata.kernel.texts import keep_text
 
 ID_BYTES: Final = 36
+_ID_KEY: Final = int.from_bytes(b"Object I", "big")  # and a D
+
+
+@kernel
+def mark_id_key(stream: Stream, pos: int, end: int) -> None:
+    """Tell the handle of the text at ``pos`` if it is the key of an object's id."""
+    data, start = stream.data, s.text_start(stream, pos)
+    if end - start == 9 and s.i8(data, start) == _ID_KEY and data[start + 8] == 0x44:
+        stream.handles[stream.n[s.HANDLE]] = s.KEY_AT | (stream.n[s.BASE] + pos) << 4
 
 
 @kernel
@@ -58,14 +69,14 @@ def _put_id(data: U8, start: int, size: int, columns: Columns, number: int) -> b
 def _add_id(stream: Stream, columns: Columns, number: int) -> int:
     """Take the id of an object: a text as Java writes it, or one for Python to look at."""
     n, entry = stream.n, stream.n[k.ENTRY]
-    at = (entry >> 4) - n[k.BASE]
-    if entry & 15 == k.TEXT_AT and at >= 0:
-        start, end = text_start(stream, at), text_end(stream, at)
+    at = (entry >> 4) - n[s.BASE]
+    if entry & 15 == s.TEXT_AT and at >= 0:
+        start, end = s.text_start(stream, at), s.text_end(stream, at)
         if _put_id(stream.data, start, end - start, columns, number):
             return 0
         for i in range(ID_BYTES):
             columns.ids[ID_BYTES * number + i] = 0
-    status = keep_text(stream, columns, entry, n[k.HANDLE], 0)
+    status = keep_text(stream, columns, entry, n[s.HANDLE], 0)
     return status if status < 0 else _add_entry(n, columns, number, -1, n[k.TEXT])
 
 
@@ -84,12 +95,12 @@ def _add_entry(n: I64, columns: Columns, number: int, key: int, value: int) -> i
 def add_key(stream: Stream, columns: Columns, number: int, index: int) -> int:
     """Take a key."""
     n, entry = stream.n, stream.n[k.ENTRY]
-    if entry & 15 == k.ID_KEY:
+    if entry & 15 == s.KEY_AT:
         if n[k.ID_INDEX] >= 0:
             return faults.ODD_METADATA
         n[k.ID_INDEX] = index
     elif n[k.DETAILS]:
-        status = keep_text(stream, columns, entry, n[k.HANDLE], 0)
+        status = keep_text(stream, columns, entry, n[s.HANDLE], 0)
         key = n[k.TEXT] if n[k.TEXT] >= 0 else -2
         return status if status < 0 else _add_entry(n, columns, number, key, -1)
     return 0
@@ -103,7 +114,7 @@ def add_value(stream: Stream, columns: Columns, number: int, index: int) -> int:
         return 0 if columns.ids[ID_BYTES * number] else _add_id(stream, columns, number)
     if not n[k.DETAILS]:
         return 0
-    status = keep_text(stream, columns, n[k.ENTRY], n[k.HANDLE], 0)
+    status = keep_text(stream, columns, n[k.ENTRY], n[s.HANDLE], 0)
     if status >= 0:
         columns.metadata[3 * n[k.VALUE_ROW] + 2] = n[k.TEXT]
         n[k.VALUE_ROW] += 1

@@ -12,13 +12,15 @@ QuPath 0.2 to 0.7); each of these is a role, and each says which comes next::
 from __future__ import annotations
 
 from qpmask.imageobjects.kinds import NO_COLOR
+from qpmask.imageobjects.roicolumns import drop_last_outline, was_dropped
+from qpmask.javastream import reading as s
 from qpmask.jit import kernel
+from qpmask.jit.growing import full
 from qpmask.qpdata.kernel import faults
 from qpmask.qpdata.kernel import library as k
 from qpmask.qpdata.kernel.library import I64, Columns, Stream
 from qpmask.qpdata.kernel.metadata import ID_BYTES
-from qpmask.qpdata.kernel.rois import drop_last_outline, was_dropped
-from qpmask.qpdata.kernel.stream import full, keep_text, signed
+from qpmask.qpdata.kernel.texts import keep_text
 
 
 @kernel
@@ -62,7 +64,7 @@ def add_to_path_class(stream: Stream, columns: Columns, role: int, number: int) 
     """Take its name, its colour or the class that it is derived from."""
     n, entry = stream.n, stream.n[k.ENTRY]
     if role == k.CLASS_NAME:
-        status = keep_text(stream, columns, entry, n[k.HANDLE], faults.NO_CLASS_NAME)
+        status = keep_text(stream, columns, entry, n[s.HANDLE], faults.NO_CLASS_NAME)
         columns.path_classes[4 * number] = n[k.TEXT]
         return status
     if role == k.CLASS_COLOR:
@@ -93,7 +95,8 @@ def after_children(stream: Stream, frame: I64) -> None:
     has_roi = stream.classes[frame[k.FIRST], k.FLAGS] & k.HAS_ROI
     frame[k.ROLE] = k.LOCK_OR_CLASS if has_roi else k.OBJECT_END
     if frame[k.OUT] < 0:
-        n[k.CHILDREN_END], n[k.CHILDREN_HANDLES] = n[k.BASE] + n[k.POS], n[k.HANDLES]
+        n[s.REFERENCES] = 0
+        n[k.CHILDREN_END], n[k.CHILDREN_HANDLES] = n[s.BASE] + n[s.POS], n[s.HANDLES]
 
 
 @kernel
@@ -102,7 +105,7 @@ def make_way_for_nucleus(n: I64, columns: Columns, frame: I64) -> None:
     if n[k.OUTLINES] < 0 or not n[k.OUTLINES] & k.OF_NUCLEI or frame[k.EXTRA] < 0:
         return
     if n[k.OUTLINES] >> columns.kind[frame[k.OUT]] & 1:
-        drop_last_outline(n, columns)
+        drop_last_outline(columns.rois)
 
 
 @kernel
@@ -112,10 +115,10 @@ def _keep_or_drop(n: I64, columns: Columns, frame: I64, is_nucleus: bool, roi: i
     if is_nucleus and not n[k.OUTLINES] & k.OF_NUCLEI:
         is_asked_for = False
     if n[k.BY_REFERENCE]:
-        return k.BACK if is_asked_for and was_dropped(columns, roi) else 0
+        return s.BACK if is_asked_for and was_dropped(columns.rois, roi) else 0
     frame[k.EXTRA] = roi
     if not is_asked_for:
-        drop_last_outline(n, columns)
+        drop_last_outline(columns.rois)
     return 0
 
 
@@ -129,13 +132,13 @@ def add_to_object(stream: Stream, columns: Columns, frame: I64, role: int) -> in
         if frame[k.LEFT] == 0:
             after_children(stream, frame)
     elif role == k.NAME:
-        status = keep_text(stream, columns, entry, n[k.HANDLE], faults.NO_NAME)
+        status = keep_text(stream, columns, entry, n[s.HANDLE], faults.NO_NAME)
         if out >= 0:
             columns.name[out] = n[k.TEXT]
         frame[k.ROLE] = k.COLOR if status >= 0 else role
     elif role == k.COLOR:
         if n[k.DETAILS] and out >= 0 and entry & 15 == k.INTEGER:
-            columns.color[out] = signed(entry >> 4)
+            columns.color[out] = s.signed(entry >> 4)
         frame[k.ROLE] = k.ID
     elif role <= k.FIELD:  # ID, MEASURED, FIELD
         form = stream.classes[entry >> 4, k.FORM] if entry & 15 == k.OBJECT_OF else k.PLAIN
@@ -186,19 +189,19 @@ def add_raw(stream: Stream, columns: Columns, frame: I64, pos: int, end: int) ->
         if n[k.N_RAW] < (8 if role == k.PROBABILITY else 1 if role == k.MISSING else 4):
             continue
         n[k.N_RAW] = 0
-        value = signed(n[k.RAW])
+        value = s.signed(n[k.RAW])
         if role == k.N_FIELDS:
             frame[k.LEFT] = value
             frame[k.ROLE] = k.FIELD if value > 0 else k.N_CHILDREN
         elif role == k.N_CHILDREN:
             if value < 0:
                 return faults.NEGATIVE_CHILDREN
-            if value > n[k.SIZE] - n[k.BASE] - end:
-                n[k.WHAT] = faults.CHILDREN
-                return k.SHORT
+            if value > n[s.SIZE] - n[s.BASE] - end:
+                n[s.WHAT] = faults.CHILDREN
+                return s.SHORT
             frame[k.LEFT], frame[k.ROLE] = value, k.CHILD
             if frame[k.OUT] < 0:
-                n[k.COUNT_AT] = n[k.BASE] + at - 3
+                n[k.COUNT_AT] = n[s.BASE] + at - 3
             if value == 0:
                 after_children(stream, frame)
         elif role == k.PROBABILITY:

@@ -9,22 +9,24 @@ from __future__ import annotations
 import numpy as np
 
 from qpmask.imageobjects.kinds import RoiKind
+from qpmask.javastream import codes
+from qpmask.javastream import reading as s
 from qpmask.jit import kernel
+from qpmask.jit.growing import full
 from qpmask.qpdata.kernel import faults
 from qpmask.qpdata.kernel import library as k
-from qpmask.qpdata.kernel import stream as s
-from qpmask.qpdata.kernel.classes import read_class
 from qpmask.qpdata.kernel.library import I64, Columns, Stream
-from qpmask.qpdata.kernel.metadata import put_uuid
+from qpmask.qpdata.kernel.metadata import mark_id_key, put_uuid
 from qpmask.qpdata.kernel.objects import add_raw, make_way_for_nucleus, new_object, new_path_class
 from qpmask.qpdata.kernel.rois import ALL_READ, new_roi
+from qpmask.qpdata.kernel.texts import keep_text
 
 
 @kernel
 def next_step(stream: Stream, frame: I64, step: int) -> None:
     """Go on to a step of a value: pass over numbers, tell the role of what comes then."""
     form, role = frame[k.IN_FORM], stream.steps[step, 1]
-    stream.n[k.POS] += stream.steps[step, 0]
+    stream.n[s.POS] += stream.steps[step, 0]
     frame[k.STEP] = step
     is_names, is_pairs = form == k.NAMES_LIST, form == k.PAIRS_LIST
     if role == k.CONTENTS:
@@ -56,7 +58,7 @@ def _open(stream: Stream, form: int, out: int, handle: int, step: int) -> I64:
 @kernel
 def _done(n: I64, pos: int, handle: int, entry: int) -> int:
     """A value was read to its end."""
-    n[k.POS], n[k.HANDLE], n[k.ENTRY], n[k.DONE] = pos, handle, entry, 1
+    n[s.POS], n[s.HANDLE], n[k.ENTRY], n[k.DONE] = pos, handle, entry, 1
     return 0
 
 
@@ -68,15 +70,15 @@ def _begin_array(stream: Stream, parent: I64, pos: int, row: int) -> int:
     if item_bytes < 0:
         return faults.NO_ARRAY
     if pos + 4 > len(data):
-        return s.lacking(stream, pos + 4, faults.AN_ARRAY)
-    n_items = s.length(stream, s.signed(s.u4(data, pos)), faults.AN_ARRAY)
+        return s.lacking(stream, pos + 4, s.AN_ARRAY)
+    n_items = s.length(stream, s.signed(s.u4(data, pos)), s.AN_ARRAY)
     if n_items < 0:
         return n_items
     end = pos + 4 + n_items * max(item_bytes, 1)
-    if end > len(data) and (item_bytes > 0 or n[k.BASE] + end > n[k.SIZE]):
-        return s.lacking(stream, end, faults.AN_ARRAY)
+    if end > len(data) and (item_bytes > 0 or n[s.BASE] + end > n[s.SIZE]):
+        return s.lacking(stream, end, s.AN_ARRAY)
     if item_bytes > 0:
-        entry = stream.classes[row, k.ITEM_KIND] | (n[k.BASE] + pos) << 4
+        entry = stream.classes[row, k.ITEM_KIND] | (n[s.BASE] + pos) << 4
         return _done(n, end, s.new_handle(stream, entry), entry)
     role, out, form = parent[k.ROLE], parent[k.OUT], k.PLAIN
     item_role = k.SKIP
@@ -97,7 +99,7 @@ def _begin_array(stream: Stream, parent: I64, pos: int, row: int) -> int:
     elif role == k.NAMES or (role == k.PAIRS and out >= 0):
         item_role = k.LIST_NAME if role == k.NAMES else k.PAIR
         form = k.NAMES_LIST if role == k.NAMES else k.PAIRS_LIST
-    n[k.POS] = pos + 4
+    n[s.POS] = pos + 4
     frame = _open(stream, form, out, s.new_handle(stream, k.OBJECT_ARRAY), 0)
     frame[k.LEFT], frame[k.ROLE] = n_items, item_role if n_items else k.FINISHED
     if form == k.PLAIN:
@@ -109,15 +111,15 @@ def _begin_array(stream: Stream, parent: I64, pos: int, row: int) -> int:
 def _begin(stream: Stream, columns: Columns, parent: I64, pos: int) -> int:
     """Open the object or the array at ``pos``."""
     data, n, classes, role = stream.data, stream.n, stream.classes, parent[k.ROLE]
-    is_array = data[pos] == k.TC_ARRAY
-    pos = read_class(stream, pos + 1)
+    is_array = data[pos] == codes.TC_ARRAY
+    pos = s.read_class(stream, pos + 1)
     if pos < 0:
         return pos
-    row = n[k.ABOUT] = n[k.ROW]
+    row = n[k.ABOUT] = n[s.ROW]
     if row < 0:
         return faults.NO_CLASS
-    if n[k.HANDLES] >= len(stream.handles):
-        return s.full(n, k.HANDLES, 1)
+    if n[s.HANDLES] >= len(stream.handles):
+        return full(n, s.HANDLES, 1)
     if n[k.DEPTH] - n[k.LEVELS] > k.MAX_DEPTH:
         return faults.DEEP
     if is_array:
@@ -128,7 +130,7 @@ def _begin(stream: Stream, columns: Columns, parent: I64, pos: int) -> int:
     if step < 0:
         return faults.OLD_WAY
     if pos + stream.steps[step, 0] > len(data):
-        return s.lacking(stream, pos + stream.steps[step, 0], faults.AN_OBJECT)
+        return s.lacking(stream, pos + stream.steps[step, 0], s.AN_OBJECT)
     out: int = parent[k.OUT]
     entry, extra = k.OBJECT_OF | row << 4, -1
     at = pos + classes[row, k.PLACES]
@@ -146,7 +148,7 @@ def _begin(stream: Stream, columns: Columns, parent: I64, pos: int) -> int:
         n[k.LEVELS] += 1
     elif its_form == k.A_ROI and not n[k.IN_ROI]:
         form = its_form
-        out = new_roi(stream, columns, pos, row)
+        out = new_roi(stream, columns.rois, pos, row)
         entry = k.ROI_NUMBER | out << 4
         extra = ALL_READ if RoiKind.RECTANGLE <= classes[row, k.KIND] <= RoiKind.LINE else 0
     elif its_form == k.A_PATH_CLASS:
@@ -180,7 +182,7 @@ def _begin(stream: Stream, columns: Columns, parent: I64, pos: int) -> int:
             form, extra = its_form, s.i8(data, at)
     if out < -1:
         return out
-    n[k.POS] = pos
+    n[s.POS] = pos
     frame = _open(stream, form, out, s.new_handle(stream, entry), step)
     if form != k.NAMES_LIST and form != k.PAIRS_LIST:
         frame[k.EXTRA], frame[k.FIRST] = extra, row
@@ -191,23 +193,23 @@ def _begin(stream: Stream, columns: Columns, parent: I64, pos: int) -> int:
 def _about_class(stream: Stream, columns: Columns, role: int, pos: int) -> int:
     """Read an enum constant, a class or its descriptor; the type of the image is kept."""
     n, code = stream.n, stream.data[pos]
-    pos = read_class(stream, pos if code == k.TC_CLASSDESC else pos + 1)
-    if pos < 0 or code == k.TC_CLASSDESC:
-        return pos if pos < 0 else _done(n, pos, -1, k.OTHER)
-    row = n[k.ROW]
+    pos = s.read_class(stream, pos if code == codes.TC_CLASSDESC else pos + 1)
+    if pos < 0 or code == codes.TC_CLASSDESC:
+        return pos if pos < 0 else _done(n, pos, -1, s.OTHER)
+    row = n[s.ROW]
     if row < 0:
         return faults.NO_CLASS
-    handle = s.new_handle(stream, k.OTHER)
-    if handle < 0 or code == k.TC_CLASS:
-        return handle if handle < 0 else _done(n, pos, handle, k.OTHER)
+    handle = s.new_handle(stream, s.OTHER)
+    if handle < 0 or code == codes.TC_CLASS:
+        return handle if handle < 0 else _done(n, pos, handle, s.OTHER)
     pos = s.skip_text(stream, pos, faults.NO_TEXT)
     if pos >= 0 and role == k.ENTRY_VALUE and stream.classes[row, k.FORM] == k.AN_IMAGE_TYPE:
-        entry = stream.handles[n[k.HANDLE]]
-        status = s.keep_text(stream, columns, entry, n[k.HANDLE], faults.NO_TEXT)
+        entry = stream.handles[n[s.HANDLE]]
+        status = keep_text(stream, columns, entry, n[s.HANDLE], faults.NO_TEXT)
         if status < 0:
             return status
         n[k.IMAGE_TYPE] = n[k.TEXT]
-    return pos if pos < 0 else _done(n, pos, handle, k.OTHER)
+    return pos if pos < 0 else _done(n, pos, handle, s.OTHER)
 
 
 @kernel
@@ -219,23 +221,23 @@ def _contents(stream: Stream, columns: Columns, frame: I64, pos: int) -> int:
     if frame[k.IN_FORM] == k.A_FILE:
         return faults.RAW_FOUND
     is_object = frame[k.IN_FORM] == k.A_PATH_OBJECT
-    if data[pos] == k.TC_ENDBLOCKDATA:
+    if data[pos] == codes.TC_ENDBLOCKDATA:
         if is_object and role != k.OBJECT_END:
             return faults.NO_OBJECT if role == k.CHILD else faults.EARLY_END
-        n[k.POS] = pos + 1
+        n[s.POS] = pos + 1
         next_step(stream, frame, frame[k.STEP] + 1)
         return 0
-    start = pos + (2 if data[pos] == k.TC_BLOCKDATA else 5)
+    start = pos + (2 if data[pos] == codes.TC_BLOCKDATA else 5)
     if start > len(data):
-        return s.lacking(stream, start, faults.A_BLOCK)
+        return s.lacking(stream, start, s.A_BLOCK)
     size = np.int64(data[pos + 1]) if start == pos + 2 else s.signed(s.u4(data, pos + 1))
-    end = s.length(stream, size, faults.A_BLOCK)
+    end = s.length(stream, size, s.A_BLOCK)
     if end < 0:
         return end
     end += start
     if end > len(data):
-        return s.lacking(stream, end, faults.A_BLOCK)
-    n[k.POS] = end
+        return s.lacking(stream, end, s.A_BLOCK)
+    n[s.POS] = end
     return add_raw(stream, columns, frame, start, end) if is_object else 0
 
 
@@ -243,39 +245,42 @@ def _contents(stream: Stream, columns: Columns, frame: I64, pos: int) -> int:
 def read_value(stream: Stream, columns: Columns) -> int:
     """Read what comes next inside the innermost open value, or open it."""
     data, n = stream.data, stream.n
-    pos = n[k.POS]
+    pos = n[s.POS]
     frame = stream.frames[n[k.DEPTH] - 1]
     role = frame[k.ROLE]
     if pos >= len(data):
-        return s.lacking(stream, pos + 1, faults.CHILDREN if role == k.CHILD else faults.A_VALUE)
+        return s.lacking(stream, pos + 1, faults.CHILDREN if role == k.CHILD else s.A_VALUE)
     code = data[pos]
-    if code in (k.TC_ENDBLOCKDATA, k.TC_BLOCKDATA, k.TC_BLOCKDATALONG):
+    if code in (codes.TC_ENDBLOCKDATA, codes.TC_BLOCKDATA, codes.TC_BLOCKDATALONG):
         return _contents(stream, columns, frame, pos)
     if role >= k.N_FIELDS:
         return faults.MORE_THAN_SAID if role == k.OBJECT_END else faults.NO_NUMBER
-    if role in (k.ROOT, k.CHILD) and code != k.TC_OBJECT:
-        if code == k.TC_REFERENCE:
+    if role in (k.ROOT, k.CHILD) and code != codes.TC_OBJECT:
+        if code == codes.TC_REFERENCE:
             return faults.TWICE if role == k.CHILD else faults.ROOT_REFERENCE
         return faults.NO_OBJECT
-    if role == k.NUCLEUS and code != k.TC_NULL:
+    if role == k.NUCLEUS and code != codes.TC_NULL:
         make_way_for_nucleus(n, columns, frame)
-    n[k.BY_REFERENCE] = 1 if code == k.TC_REFERENCE else 0
-    if code == k.TC_OBJECT or code == k.TC_ARRAY:
+    n[k.BY_REFERENCE] = 1 if code == codes.TC_REFERENCE else 0
+    if code == codes.TC_OBJECT or code == codes.TC_ARRAY:
         return _begin(stream, columns, frame, pos)
-    if code == k.TC_NULL:
+    if code == codes.TC_NULL:
         return _done(n, pos + 1, -1, k.NULL)
-    if code == k.TC_REFERENCE:
+    if code == codes.TC_REFERENCE:
         entry = s.reference(stream, pos)
-        return entry if entry < 0 else _done(n, pos + 5, n[k.HANDLE], entry)
-    if code == k.TC_STRING or code == k.TC_LONGSTRING:
-        pos = s.read_text(stream, pos)
-        return pos if pos < 0 else _done(n, pos, n[k.HANDLE], stream.handles[n[k.HANDLE]])
-    if code == k.TC_ENUM or code == k.TC_CLASS or code == k.TC_CLASSDESC:
+        return entry if entry < 0 else _done(n, pos + 5, n[s.HANDLE], entry)
+    if code == codes.TC_STRING or code == codes.TC_LONGSTRING:
+        end = s.read_text(stream, pos)
+        if end < 0:
+            return end
+        mark_id_key(stream, pos, end)
+        return _done(n, end, n[s.HANDLE], stream.handles[n[s.HANDLE]])
+    if code == codes.TC_ENUM or code == codes.TC_CLASS or code == codes.TC_CLASSDESC:
         return _about_class(stream, columns, role, pos)
-    if code == k.TC_RESET:
+    if code == codes.TC_RESET:
         if frame[k.IN_FORM] != k.A_FILE:
             return faults.RESET_INSIDE
-        n[k.HANDLES], n[k.WAS_RESET], n[k.POS] = 0, 1, pos + 1
+        n[s.HANDLES], n[k.WAS_RESET], n[s.POS] = 0, 1, pos + 1
         return 0
     n[k.ABOUT] = code
-    return faults.WRITER_FAILED if code == k.TC_EXCEPTION else faults.UNKNOWN_CODE
+    return faults.WRITER_FAILED if code == codes.TC_EXCEPTION else faults.UNKNOWN_CODE

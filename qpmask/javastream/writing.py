@@ -1,7 +1,4 @@
-"""Writes Java Object Serialization streams: the little of it that QuPath's objects need.
-
-The format: https://docs.oracle.com/en/java/javase/21/docs/specs/serialization/protocol.html
-"""
+"""Writes Java streams: the little of it that QuPath's objects need."""
 
 from __future__ import annotations
 
@@ -9,17 +6,24 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
+from qpmask.javastream.codes import (
+    FIRST_HANDLE,
+    SC_BLOCK_DATA,
+    SC_EXTERNALIZABLE,
+    SC_SERIALIZABLE,
+    SC_WRITE_METHOD,
+)
+from qpmask.javastream.texts import utf
+
 NULL: Final = b"p"
 END: Final = b"x"
-STREAM_HEAD: Final = b"\xac\xed\x00\x05"
 
 #: Flags of classes.
-SERIALIZABLE: Final = 2
-WRITE_METHOD: Final = 1 | SERIALIZABLE
-EXTERNALIZABLE: Final = 4 | 8
+SERIALIZABLE: Final = SC_SERIALIZABLE
+WRITE_METHOD: Final = SC_WRITE_METHOD | SC_SERIALIZABLE
+EXTERNALIZABLE: Final = SC_EXTERNALIZABLE | SC_BLOCK_DATA
 
 _OBJECT_ARRAY: Final = "[Ljava.lang.Object;"
-_FIRST_HANDLE: Final = 0x7E0000
 #: Numbers of Java's own classes; QuPath's all have 1, and those of arrays are not looked at.
 _UIDS: Final = {
     "java.lang.Integer": 0x12E2A0A4F7818738,
@@ -32,18 +36,7 @@ _UIDS: Final = {
 
 def reference(handle: int) -> bytes:
     """Something that stands in the stream already."""
-    return b"q" + struct.pack(">I", _FIRST_HANDLE + handle)
-
-
-def utf(text: str) -> bytes:
-    """Java's modified UTF-8, without its length."""
-    raw = text.encode("utf-16-be", "surrogatepass")
-    units = struct.unpack(f">{len(raw) // 2}H", raw)
-    if all(0 < unit < 0xD800 or unit >= 0xE000 for unit in units):
-        return text.encode("utf-8")
-    return b"".join(
-        b"\xc0\x80" if unit == 0 else chr(unit).encode("utf-8", "surrogatepass") for unit in units
-    )
+    return b"q" + struct.pack(">I", FIRST_HANDLE + handle)
 
 
 def string(text: str) -> bytes:

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
+
+
+def utf(text: str) -> bytes:
+    """Java's modified UTF-8, without its length."""
+    raw = text.encode("utf-16-be", "surrogatepass")
+    units = struct.unpack(f">{len(raw) // 2}H", raw)
+    if all(0 < unit < 0xD800 or unit >= 0xE000 for unit in units):
+        return text.encode("utf-8")
+    return b"".join(
+        b"\xc0\x80" if unit == 0 else chr(unit).encode("utf-8", "surrogatepass") for unit in units
+    )
 
 
 def decode_text(raw: bytes) -> str:
