@@ -104,13 +104,17 @@ class GrowingColumns:
         ))  # fmt: skip
 
     def cut(self, record: Any, longer: tuple[str, ...] = ()) -> dict[str, npt.NDArray[Any]]:
-        """The columns of a record, as far as they were filled, ``longer`` ones a row more."""
+        """The columns of a record, as far as they were filled, ``longer`` ones a row more.
+
+        All others are let go of.
+        """
         self._packed.clear()
         found = {}
         for name, _, row in _columns_of(record):
             found[name] = self._arrays.pop(name)
             n_rows = int(self._n[row.counter]) + (name in longer)
             found[name].resize(n_rows * row.width, refcheck=False)
+        self._arrays.clear()
         return found
 
 

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from qpmask.common.filewindow import FileWindow
 from qpmask.errors import CorruptDataError, DataFileError, UnsupportedDataError
 from qpmask.imageobjects import ImageObjects, Outlines
 from qpmask.javastream import descriptors
@@ -80,10 +81,7 @@ class Parser:
         source: str = "the data file",
         hint: str | None = None,
     ) -> None:
-        self._file = file
-        self._window = np.frombuffer(data, np.uint8)
-        self._buffer = np.zeros(0, np.uint8)
-        self._n_read = len(data)
+        self._window = FileWindow(file, size, WINDOW_BYTES, data)
         self._n = np.zeros(k.N_NUMBERS, np.int64)
         self._n[s.SIZE] = size
         self._n[k.DETAILS] = details
@@ -117,10 +115,17 @@ class Parser:
         TruncatedDataError, CorruptDataError, UnsupportedDataError
             As :func:`qpmask.qpdata.read_qpdata`.
         """
-        while len(self._window) < min(LINE_BYTES, self._n[s.SIZE]):
+        try:
+            return self._finished(self._read())
+        finally:
+            self._window.close()
+
+    def _read(self) -> int:
+        """Fill the columns; the version of the file."""
+        while len(self._window.view) < min(LINE_BYTES, self._n[s.SIZE]):
             self._read_more()
         try:
-            version, self._n[s.POS] = read_first_line(self._window[:LINE_BYTES].tobytes())
+            version, self._n[s.POS] = read_first_line(self._window.view[:LINE_BYTES].tobytes())
         except HeadError as error:
             self._n[s.POS] = error.at
             raise self._errors.error(error.kind, str(error)) from None
@@ -132,10 +137,10 @@ class Parser:
             if status not in steps:
                 raise self._fault(status)
             steps[status]()
-        self._window = self._buffer = np.zeros(0, np.uint8)
+        self._window.close()
         if len(Parser._shared) < len(self._known) <= _MAX_SHARED:
             Parser._shared = self._known
-        return self._finished(version)
+        return version
 
     def children(self) -> RootChildren | None:
         """Where the root's children are, once it was read; None if that cannot be told."""
@@ -149,31 +154,19 @@ class Parser:
     def _take_up(self) -> None:
         """Tell the kernel of another window, or of more classes."""
         known = self._known
-        self._columns.put(k.Stream, data=self._window, classes=known.classes, steps=known.steps)
+        self._columns.put(
+            k.Stream, data=self._window.view, classes=known.classes, steps=known.steps
+        )
 
     def _read_more(self) -> None:
-        """Move the window on, or let it grow if it holds nothing but what is being read."""
-        n, file = self._n, self._file
-        left = int(n[s.SIZE]) - self._n_read
-        n_gone = min(int(n[s.POS]), len(self._window)) if self._n_read else 0
-        if file is None or left <= 0:
-            raise self._fault(s.SHORT)
-        kept = self._window[n_gone:]
-        wanted = min(max(WINDOW_BYTES, 2 * len(kept)), len(kept) + left)
-        if wanted > len(self._buffer):
-            self._buffer = np.empty(wanted, np.uint8)
-        window = self._buffer[:wanted]
-        window[: len(kept)] = kept  # in the same buffer, most often
-        at = len(kept)
-        while at < len(window):
-            n_bytes = file.readinto(window[at:].data)
-            if not n_bytes:
-                raise self._fault(s.SHORT)  # the file was cut meanwhile
-            at += n_bytes
+        n = self._n
+        n_gone = min(int(n[s.POS]), len(self._window.view))
+        try:
+            self._window.move(n_gone)
+        except EOFError:
+            raise self._fault(s.SHORT) from None
         n[s.BASE] += n_gone
         n[s.POS] -= n_gone
-        self._n_read += len(window) - len(kept)
-        self._window = window
         self._take_up()
 
     def _make_room(self) -> None:
@@ -204,7 +197,7 @@ class Parser:
         n = self._n
         while True:
             at = int(n[s.CLASS_AT] - n[s.BASE])
-            raw = self._window[at : at + descriptors.MAX_BYTES].tobytes()
+            raw = self._window.view[at : at + descriptors.MAX_BYTES].tobytes()
             try:
                 return descriptors.read_descriptor(raw)
             except descriptors.EndError:

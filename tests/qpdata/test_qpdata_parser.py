@@ -26,6 +26,7 @@ from qpdata.qpdata_samples import (
     told,
 )
 
+from qpmask.common import filewindow
 from qpmask.errors import CorruptDataError, UnsupportedDataError
 from qpmask.qpdata import parser, read_qpdata, read_qpdata_bytes
 from qpmask.qpdata.parser import Parser, TooFarBackError
@@ -127,11 +128,16 @@ def test_files_of_qupath_are_known(path: Path) -> None:
     assert columns(parsed(path.read_bytes())) == columns(read_qpdata(path))
 
 
+@pytest.mark.parametrize("ahead", [False, True])
 @pytest.mark.parametrize("window", [5, 64, 1000, 1 << 20])
-def test_pieces_of_any_size(window: int) -> None:
+def test_pieces_of_any_size(window: int, ahead: bool) -> None:
     for details in (False, True):
         found = columns(parsed(VARIED[0].read_bytes(), details=details))
-        with patch.multiple(parser, WINDOW_BYTES=window, _FIRST_ROOM=1):
+        with (
+            patch.multiple(parser, WINDOW_BYTES=window, _FIRST_ROOM=1),
+            patch.object(filewindow, "AHEAD_BYTES", 0 if ahead else 1 << 40),
+            patch.object(filewindow, "n_cores", return_value=2),
+        ):
             assert columns(read_qpdata(VARIED[0], details=details)) == found
 
 

@@ -1,0 +1,87 @@
+"""A file that is looked at piece by piece: the next one is read while the caller is at work."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from io import RawIOBase
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from qpmask.common.machine import n_cores
+
+AHEAD_BYTES: Final = 16 << 20
+"""Of files as large as this, pieces are read ahead, where there is a second processor."""
+
+
+class FileWindow:
+    """The bytes of a file that are looked at: ``view``, uint8.
+
+    Parameters
+    ----------
+    file : RawIOBase or None
+        The file, at its beginning; None if ``data`` is all of it.
+    size : int
+        Its bytes.
+    step : int
+        How many are read at a time, unless more than that are kept.
+    data : bytes-like
+        All of it, where there is no file.
+    """
+
+    def __init__(self, file: RawIOBase | None, size: int, step: int, data: bytes = b"") -> None:
+        self.view = np.frombuffer(data, np.uint8)
+        self._file, self._left, self._step = file, size - len(data), step
+        room = step + min(step, size) if size > step else size  # what is kept goes before a piece
+        self._spare = [np.empty(room, np.uint8) for _ in range(1 + (size > step))] if file else []
+        self._ahead: Future[int] | None = None
+        self._pool = None
+        if file is not None and size >= AHEAD_BYTES and n_cores() > 1:
+            from concurrent.futures import ThreadPoolExecutor  # late: small files need none
+
+            self._pool = ThreadPoolExecutor(1, "qpmask-window")
+
+    def move(self, n_gone: int) -> None:
+        """Let go of the first ``n_gone`` bytes, and take up more.
+
+        Raises
+        ------
+        EOFError
+            There are no more, or the file was cut meanwhile.
+        """
+        if self._file is None or (self._ahead is None and self._left <= 0):
+            raise EOFError
+        kept = self.view[n_gone:]
+        piece = self._spare[0]
+        n_before = len(piece) - min(self._step, len(piece))
+        end = n_before + (self._ahead.result() if self._ahead else self._fill(piece[n_before:]))
+        if len(kept) <= n_before:
+            piece[n_before - len(kept) : n_before] = kept
+            self.view = piece[n_before - len(kept) : end]
+            self._spare.reverse()
+        else:  # something long: twice as much, so that it is copied a few times only
+            more = np.empty(min(len(kept), self._left), np.uint8)
+            self._fill(more)
+            self.view = np.concatenate([kept, piece[n_before:end], more])
+        self._ahead = None
+        if self._pool is not None and self._left:
+            self._ahead = self._pool.submit(self._fill, self._spare[0][n_before:])
+
+    def _fill(self, room: npt.NDArray[np.uint8]) -> int:
+        """Read until it is full or the file ends; how many bytes that are."""
+        assert self._file is not None
+        wanted, at = min(len(room), self._left), 0
+        while at < wanted:
+            n_bytes = self._file.readinto(room[at:wanted].data)
+            if not n_bytes:
+                raise EOFError
+            at += n_bytes
+        self._left -= at
+        return at
+
+    def close(self) -> None:
+        """Wait for who reads ahead, and let go of all bytes; the file is the caller's to close."""
+        if self._pool is not None:
+            self._pool.shutdown()
+        self.view, self._spare = np.zeros(0, np.uint8), []
