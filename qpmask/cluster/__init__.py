@@ -1,8 +1,8 @@
 """Long commands in several processes, on this machine or on many.
 
 What is done is a :class:`qpmask.batch.planned.Run`; here nobody knows what an item is. In every
-process a :class:`~qpmask.cluster.bench.Bench` does items. Where nobody hands them out alone, it is
-a :class:`~qpmask.cluster.bench.SharedBench`, beside any number of others: it claims an item
+process a :class:`~qpmask.cluster.workbench.Bench` does items. Where nobody hands them out alone, it
+is a :class:`~qpmask.cluster.workbench.SharedBench`, beside any number of others: it claims an item
 (:mod:`qpmask.outputs.claims`), does it, and leaves its record (:mod:`~qpmask.cluster.records`).
 
 Tasks plan once, work in shares and collect one report: :mod:`~qpmask.cluster.planfile` is a command

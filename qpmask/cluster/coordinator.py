@@ -1,9 +1,10 @@
 """Hands out the items of a run to processes, and tells what became of them.
 
 The processes are those of a pool: of this machine (:mod:`qpmask.cluster.processes`), or of a Dask
-cluster (:mod:`qpmask.cluster.dasktasks`). In each of them a :class:`~qpmask.cluster.bench.Bench`
-does items, and keeps its engine or model from item to item. A process that dies costs its item one
-more try; an item that kills them is given up and named.
+cluster (:mod:`qpmask.cluster.dasktasks`). In each of them a
+:class:`~qpmask.cluster.workbench.Bench` does items, and keeps its engine or model from item to
+item. A process that dies costs its item one more try; an item that kills them is given up and
+named.
 """
 
 from __future__ import annotations

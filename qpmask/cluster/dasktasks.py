@@ -22,7 +22,6 @@ from typing import Any
 
 from qpmask.batch import EndsRun
 from qpmask.batch.planned import Outcome, PlanItem
-from qpmask.cluster.bench import SharedBench, check_alone, record_data
 from qpmask.cluster.collect import collect
 from qpmask.cluster.coordinator import Coordinator
 from qpmask.cluster.planfile import PlanFile, read_plan_file
@@ -33,6 +32,7 @@ from qpmask.cluster.records import (
     latest_records,
     write_record,
 )
+from qpmask.cluster.workbench import SharedBench, check_alone, record_data
 from qpmask.errors import (
     EngineUnavailableError,
     MissingExtraError,

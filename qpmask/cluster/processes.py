@@ -22,8 +22,8 @@ from typing import Any, TypeVar
 
 from qpmask.batch import Work
 from qpmask.batch.planned import Outcome, PlanItem, Run, WorkRun
-from qpmask.cluster.bench import scratch_of
 from qpmask.cluster.coordinator import Coordinator
+from qpmask.cluster.workbench import scratch_of
 from qpmask.cluster.workerprocess import BEGUN, STOP, Call, Order, work
 from qpmask.errors import Interrupted, OptionsError, QpmaskError
 from qpmask.events import ignore

@@ -10,10 +10,10 @@ from typing import Any
 
 from qpmask.batch import EndsRun
 from qpmask.batch.planned import Outcome, PlanItem
-from qpmask.cluster.bench import SharedBench, wait_until_alone
 from qpmask.cluster.planfile import PlanFile
 from qpmask.cluster.queue import left_over, share
 from qpmask.cluster.records import Found, file_key, join_round, latest_records
+from qpmask.cluster.workbench import SharedBench, wait_until_alone
 from qpmask.errors import OptionsError, OutputError
 from qpmask.events import ItemFinished, ignore
 from qpmask.outputs.claims import claimed, live_claims

@@ -16,7 +16,7 @@ from typing import Any
 
 from qpmask.batch import EndsRun
 from qpmask.batch.planned import Desk, Outcome, PlanItem, Run
-from qpmask.cluster.bench import Bench, scratch_of
+from qpmask.cluster.workbench import Bench, scratch_of
 from qpmask.errors import QpmaskError
 
 #: What a process tells and is told, beside events, outcomes, orders and items.

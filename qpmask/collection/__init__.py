@@ -4,9 +4,9 @@ Writing, from the bottom up: ``grid`` (levels, chunks, shards as numbers), ``run
 ``bitkernels`` (what is compiled), ``chunkbits`` (a mask's share of a chunk), ``blosc`` and
 ``codecs`` (chunks as bytes), ``adding`` (a mask, cut into chunks) -> ``spool`` (what was added,
 safe from a crash) -> ``sources`` -> ``layers`` (which masks share an array) -> ``chunkpainter``
-(their chunks, put together) -> ``build`` (arrays, each shard once; ``picked`` makes the smaller
-levels) -> ``output`` (zip or folder, beside the target, renamed). ``metadata`` is what all of it
-says of itself (in ``records``; ``metadatareader`` reads it), ``given`` checks what callers say.
+(their chunks, put together) -> ``build`` (arrays, each shard once; ``smallerlevels``) ->
+``output`` (zip or folder, beside the target, renamed). ``metadata`` is what all of it says of
+itself (in ``records``; ``metadatareader`` reads it), ``arguments`` checks what callers say.
 
 Reading: ``zipdirectory`` -> ``container`` (entries of a zip or a folder) -> ``arrays`` (chunks ->
 any box of any level) -> ``pixels`` (of a mask, of several, of all) -> ``views`` (as lazy arrays)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from qpmask.collection import chunkbits
 from qpmask.collection.arrays import THREADS
 from qpmask.collection.grid import STEP, Grid, Position
-from qpmask.collection.picked import packed
+from qpmask.collection.smallerlevels import packed
 from qpmask.collection.sources import Added
 from qpmask.collection.spool import Spool, SpooledMask
 from qpmask.errors import OptionsError, OutsideMaskError, WrongTypeError

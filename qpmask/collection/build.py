@@ -27,8 +27,8 @@ from qpmask.collection.container import ROOT
 from qpmask.collection.grid import STEP, Grid, Position, pyramid
 from qpmask.collection.layers import share
 from qpmask.collection.output import Output
-from qpmask.collection.picked import Picked, every, picked_from
 from qpmask.collection.records import About, MaskRow, only_value
+from qpmask.collection.smallerlevels import Picked, every, picked_from
 from qpmask.collection.sources import Added, Kept, Source, stored_type
 from qpmask.ometiff.threads import in_threads
 

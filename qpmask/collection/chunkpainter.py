@@ -12,8 +12,8 @@ from qpmask.collection import chunkbits
 from qpmask.collection.chunkbits import Bits
 from qpmask.collection.codecs import ChunkCodec
 from qpmask.collection.grid import Grid, Position
-from qpmask.collection.picked import every, packed
 from qpmask.collection.records import MaskRow
+from qpmask.collection.smallerlevels import every, packed
 from qpmask.collection.sources import Added, Kept, Source
 
 Chunk = tuple[bytes | None, bytes | None]

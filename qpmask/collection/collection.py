@@ -12,10 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qpmask.collection.adding import BlockWriter
-from qpmask.collection.build import Flat, build
-from qpmask.collection.codecs import of_added
-from qpmask.collection.container import open_container
-from qpmask.collection.given import (
+from qpmask.collection.arguments import (
     OddNames,
     about_from,
     about_json,
@@ -26,6 +23,9 @@ from qpmask.collection.given import (
     shape_of,
     spacing_of,
 )
+from qpmask.collection.build import Flat, build
+from qpmask.collection.codecs import of_added
+from qpmask.collection.container import open_container
 from qpmask.collection.grid import first_grid
 from qpmask.collection.output import locked, open_output, restore
 from qpmask.collection.records import DTYPES, About, MaskRow

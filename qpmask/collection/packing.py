@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from qpmask.collection.arguments import OddNames, check_name
 from qpmask.collection.collection import MaskCollection
-from qpmask.collection.given import OddNames, check_name
 from qpmask.collection.ngff04 import write_ngff04
 from qpmask.collection.niftifiles import AFFINE, write_nifti
 from qpmask.collection.packsources import ENDINGS_HINT, Source, files_of, open_source

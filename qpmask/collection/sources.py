@@ -13,8 +13,8 @@ from qpmask.collection import chunkbits
 from qpmask.collection.arrays import Layer
 from qpmask.collection.chunkbits import Bits
 from qpmask.collection.grid import STEP, Grid, Position
-from qpmask.collection.picked import unpacked
 from qpmask.collection.records import MaskRow
+from qpmask.collection.smallerlevels import unpacked
 from qpmask.collection.spool import Spool, SpooledMask
 
 

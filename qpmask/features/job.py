@@ -23,7 +23,7 @@ from qpmask.errors import OptionsError, OutputError, QpmaskError
 from qpmask.features.choosing import choose, expected, feature_name
 from qpmask.features.extractor import Extractor
 from qpmask.features.options import FeatureOptions
-from qpmask.features.readers import PatchReaders
+from qpmask.features.patchreaders import PatchReaders
 from qpmask.features.report import FeatureRecord
 from qpmask.features.sidefile import SideFile
 from qpmask.outputs import OutputWriter

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from qpmask.mask.averaged import is_averaged
+from qpmask.mask.averagedlevels import is_averaged
 from qpmask.ometiff.reader import MaskFile
 
 _log = logging.getLogger(__name__)

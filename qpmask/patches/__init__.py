@@ -2,7 +2,7 @@
 
 From the bottom up: ``options`` (what is asked for), ``lattice`` (sizes and places, rounded once),
 ``table`` (the columns of a patch file), ``h5file`` (the file; nothing else writes HDF5),
-``fractions`` (classes of the cells, from the runs of a mask; ``chunkruns`` of collections),
+``classfractions`` (classes of the cells, from the runs of a mask; ``chunkruns`` of collections),
 ``sources`` (inputs become slides),
 ``tissuefile`` (a mask or GeoJSON of tissue), ``precheck`` (what is wrong for all slides alike),
 ``skipping`` (what holds, and what changed, in words), ``patchrecords`` (what is written down),

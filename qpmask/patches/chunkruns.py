@@ -1,4 +1,4 @@
-"""Rectangles of one label in a mask of a collection, chunk by chunk: what ``fractions`` counts."""
+"""Rectangles of one label in a mask of a collection, by chunks: what ``classfractions`` counts."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from qpmask.geometry.frames import FRAME_KEY, Frame, frame_from_json
 from qpmask.mask import Mask
 from qpmask.mask.levelchoice import fitting_level
 from qpmask.outputs import read_sidecar
-from qpmask.patches.fractions import Axis, class_areas
+from qpmask.patches.classfractions import Axis, class_areas
 from qpmask.patches.lattice import Lattice
 from qpmask.patches.table import storable
 from qpmask.project import ImageEntry

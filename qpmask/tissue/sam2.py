@@ -1,11 +1,11 @@
 """Tissue by a SAM2 checkpoint, prompted with a box around the whole picture.
 
 As AtlasPatch segments slides: a small picture is stretched to the square that the model takes, one
-mask of the whole-picture box is asked for, and where its score (a logit) is above 0 is tissue.
-What is too small is dropped by the areas in mm² that ``auto`` uses; AtlasPatch drops pieces of less
-than 1 % of the picture, which may be a biopsy beside a resection.
-The model is Transformers' ``Sam2Model``, from a folder or from the Hugging Face hub, or from a file
-of Meta's own format (:mod:`.sam2_meta`), as AtlasPatch's is.
+mask of the whole-picture box is asked for, and where its score (a logit) is above 0 is tissue. What
+is too small is dropped by the areas in mm² that ``thresholds`` uses; AtlasPatch drops pieces of
+less than 1 % of the picture, which may be a biopsy beside a resection. The model is Transformers'
+``Sam2Model``, from a folder or from the Hugging Face hub, or from a file of Meta's own format
+(:mod:`.sam2_meta`), as AtlasPatch's is.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from qpmask.errors import MissingExtraError, OptionsError, QpmaskError
 from qpmask.slides import Slide
 from qpmask.tissue.area import TissueArea
-from qpmask.tissue.auto import TissueRules
 from qpmask.tissue.components import drop_small, fill_small_holes
 from qpmask.tissue.sam2_meta import SUFFIXES, load_meta
 from qpmask.tissue.smallpicture import WANTED_UM, Picture, slide_picture
+from qpmask.tissue.thresholds import TissueRules
 
 PICTURE_PX = 1024
 _WEIGHTS = ("*.safetensors", "*.bin")

@@ -162,7 +162,7 @@ def fractions_qpmask(path: str, out: str) -> None:
     import numpy as np
 
     from qpmask.ometiff.reader import MaskFile
-    from qpmask.patches.fractions import Axis, class_areas
+    from qpmask.patches.classfractions import Axis, class_areas
 
     began, spent = time.perf_counter(), cpu_s()
     with MaskFile(path) as mask:

@@ -239,7 +239,7 @@ class TestWithOthers:
         assert holder.stdout is not None
         assert holder.stdin is not None
         assert holder.stdout.readline() == "held\n"
-        monkeypatch.setattr("qpmask.cluster.bench._PATIENCE_S", 1.5)
+        monkeypatch.setattr("qpmask.cluster.workbench._PATIENCE_S", 1.5)
         seen: list[Any] = []
         with pytest.raises(OutputError, match="is writing to"):
             work_on(plan, progress=seen.append)
@@ -437,7 +437,7 @@ def test_a_task_waits_for_one_who_collects(tmp_path: Path, monkeypatch: pytest.M
 
     assert work_on(plan, (1, 1), between_items(collecting)).ok
 
-    monkeypatch.setattr("qpmask.cluster.bench._PATIENCE_S", 0)
+    monkeypatch.setattr("qpmask.cluster.workbench._PATIENCE_S", 0)
     with pytest.raises(OutputError, match="A run of qpmask"):
         work_on(plan, (1, 1), between_items(lambda: held.append(OutputFolder(plan.out))))
     held[1].__exit__()

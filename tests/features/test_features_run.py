@@ -27,8 +27,8 @@ from qpmask import (
     patch_options,
 )
 from qpmask.errors import EngineError, OptionsError, OutputError
+from qpmask.features.patchreaders import PatchReaders
 from qpmask.features.preprocessing import NORMALIZE, Seeing
-from qpmask.features.readers import PatchReaders
 from qpmask.features.sidefile import SideFile
 from qpmask.features.userextractors import ENTRY_POINTS
 from qpmask.patches import h5features, h5file

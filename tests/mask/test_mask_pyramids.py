@@ -70,7 +70,7 @@ def test_no_label_comes_out_that_level_0_lacks_there(
     path.unlink(missing_ok=True)
     write_pyramid(path, base, [level for level in reduced if level.size < base.size])
     with pytest.MonkeyPatch.context() as patch, open_mask(path) as mask:
-        patch.setattr("qpmask.mask.averaged._WINDOW_PX", window_px)
+        patch.setattr("qpmask.mask.averagedlevels._WINDOW_PX", window_px)
         for step in (2, 4):
             found = mask.region(0, 0, base.shape[1], base.shape[0], step)
             assert (blocks(base, step) == found[:, :, None]).any(2).all()

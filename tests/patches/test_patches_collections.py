@@ -18,7 +18,7 @@ from qpmask import MaskCollection, export_masks, export_options, open_mask, open
 from qpmask.collection.flatmask import CollectionMask
 from qpmask.geometry import Affine
 from qpmask.ometiff.reader import MaskFile
-from qpmask.patches.fractions import Axis, class_areas
+from qpmask.patches.classfractions import Axis, class_areas
 
 
 @pytest.mark.parametrize("kind", ["ozx", "ome-zarr"])

@@ -13,7 +13,7 @@ from mask_files import Layout, blobs, layouts, write
 from qpmask.errors import MaskError
 from qpmask.ometiff.reader import MaskFile
 from qpmask.ometiff.runs import TileRuns
-from qpmask.patches.fractions import Axis, class_areas
+from qpmask.patches.classfractions import Axis, class_areas
 from qpmask.patches.table import majority_of
 
 
@@ -66,7 +66,7 @@ def test_a_mask_with_a_downsample(tmp_path: Path, scale: int) -> None:
 
 def test_backwards_and_in_bands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mirrored images have cells from right to left; little memory makes bands."""
-    from qpmask.patches import fractions
+    from qpmask.patches import classfractions
 
     labels = blobs(150, 210)
     path = tmp_path / "mask.tif"
@@ -74,7 +74,7 @@ def test_backwards_and_in_bands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     x, y = np.arange(190, -20, -17), np.arange(140, -20, -19)
     expected = counted(labels, [1, 2], x, y, 40)
     for n_bytes in (1, 2000, 1 << 30):
-        monkeypatch.setattr(fractions, "_TABLE_BYTES", n_bytes)
+        monkeypatch.setattr(classfractions, "_TABLE_BYTES", n_bytes)
         with MaskFile(path) as mask:
             found = class_areas(mask, [1, 2], axis(x, 40), axis(y, 40))
         np.testing.assert_array_equal(found, expected)

@@ -39,7 +39,7 @@ _LENGTH = struct.Struct("<q")  # of what follows; that of an error is negative
 _PROGRAM = """\
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
-from qpmask.features.readers import serve
+from qpmask.features.patchreaders import serve
 serve()
 """
 
