@@ -1,6 +1,6 @@
 """Frozen dataclasses as Python's, defined in a third of the time.
 
-For each frozen class Python before 3.13 compiles the text of six functions, which takes up to a
+For each frozen class Python compiles the text of six functions, which takes up to a
 millisecond, and a start defines thirty. Here all classes share those that compare, hash, show and
 refuse, and ``__init__`` alone is compiled. Whatever else :mod:`dataclasses` has (``field``,
 ``fields``, ``replace``, ``asdict``, ``__post_init__``) is Python's.
