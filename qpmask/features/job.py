@@ -28,8 +28,8 @@ from qpmask.features.report import FeatureRecord
 from qpmask.features.sidefile import SideFile
 from qpmask.outputs import OutputWriter
 from qpmask.patches import h5features, h5file
+from qpmask.patches.otherprograms import write_views
 from qpmask.patches.reading import Patches, open_patches
-from qpmask.patches.views import write_views
 
 _MOST_NAMED = 5  # patches in one message
 

@@ -17,7 +17,7 @@ from the bottom up::
     inputs         files, and which image each goes to
     placing        coordinates -> pixels of the image
     classlist      the project's classes and their colours
-    summary        what QuPath says of a data file beside it
+    summaryjson    what QuPath says of a data file beside it
     removing       which objects go
     backups        files kept, replaced, taken back: the page to read
     runningqupath  whether QuPath is open

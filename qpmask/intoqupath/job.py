@@ -44,7 +44,7 @@ from qpmask.intoqupath.placing import (
 from qpmask.intoqupath.removing import Incoming, Standing, removals
 from qpmask.intoqupath.report import ImportRecord
 from qpmask.intoqupath.splice import can_hold, new_data_file, server_of, splice
-from qpmask.intoqupath.summary import summary_json
+from qpmask.intoqupath.summaryjson import summary_json
 from qpmask.outputs import writing
 from qpmask.project import ImageEntry, Project
 from qpmask.qpdata import read_qpdata, read_qpdata_bytes

@@ -6,7 +6,7 @@ From the bottom up: ``options`` (what is asked for), ``lattice`` (sizes and plac
 ``sources`` (inputs become slides),
 ``tissuefile`` (a mask or GeoJSON of tissue), ``precheck`` (what is wrong for all slides alike),
 ``skipping`` (what holds, and what changed, in words), ``patchrecords`` (what is written down),
-``optionaloutputs`` (pictures, images, views), ``job`` (one slide), ``run`` (all of them:
+``optionaloutputs`` (pictures, images, views: ``otherprograms``), ``job`` (one slide), ``run`` (all:
 :func:`make_patches`); ``reading`` (:func:`open_patches`).
 """
 

@@ -12,11 +12,11 @@ from qpmask.patches.choosing import seen_tissue, threads_of
 from qpmask.patches.cutplan import CutPlan
 from qpmask.patches.imagefiles import drop_images, image_files, save_images
 from qpmask.patches.options import PatchOptions
+from qpmask.patches.otherprograms import view_targets, write_views
 from qpmask.patches.patchrecords import file_of
 from qpmask.patches.report import PatchRecord
 from qpmask.patches.sources import SlideSource
 from qpmask.patches.table import PatchTable
-from qpmask.patches.views import view_targets, write_views
 
 if TYPE_CHECKING:
     from qpmask.patches.maskcount import SlideMask
