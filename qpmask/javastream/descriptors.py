@@ -20,6 +20,7 @@ from qpmask.javastream.reading import (
     NOT_A_CLASS,
     NOTHING_THERE,
     OTHER,
+    REFERENCES,
     TEXT_AT,
     JavaStream,
     is_modified_utf8,
@@ -76,8 +77,8 @@ class Descriptor(NamedTuple):
     ----------
     raw : bytes
         All of it.
-    classes : tuple of ClassDesc
-        The class itself first, then those above it.
+    classes : tuple of (ClassDesc, int)
+        The classes, topmost first, and which of the new handles each has.
     handles : tuple of int
         What each new handle stands for: a text at this offset, or -1 for the next class.
     references : tuple of Reference
@@ -85,7 +86,7 @@ class Descriptor(NamedTuple):
     """
 
     raw: bytes
-    classes: tuple[ClassDesc, ...]
+    classes: tuple[tuple[ClassDesc, int], ...]
     handles: tuple[int, ...]
     references: tuple[Reference, ...]
 
@@ -127,6 +128,7 @@ def give_handles(desc: Descriptor, stream: JavaStream) -> int:
     new = [OTHER if at < 0 else TEXT_AT | (start + at) << 4 for at in desc.handles]
     n[HANDLES] = first + len(new)
     handles[first : first + len(new)] = new
+    notes = n[REFERENCES] >= 0
     for reference in desc.references:
         if not 0 <= reference.handle < first + reference.limit:
             raise DescriptorError(FAULTS[NOTHING_THERE])
@@ -135,7 +137,8 @@ def give_handles(desc: Descriptor, stream: JavaStream) -> int:
             what = FAULTS[NOT_A_CLASS] if reference.is_class else "a field of a class has no type"
             raise DescriptorError(what)
         row = entry >> 4 if reference.is_class else row
-        note_reference(stream, start + reference.at)
+        if notes:
+            note_reference(stream, start + reference.at)
     return row
 
 
@@ -146,11 +149,11 @@ class _Reader:
         self._references: list[Reference] = []
 
     def read(self) -> Descriptor:
-        classes: list[ClassDesc] = []
+        classes: list[tuple[ClassDesc, int]] = []
         while (code := self._number(1)) == codes.TC_CLASSDESC:
             if len(classes) >= MAX_SUPER_CLASSES:
                 raise DescriptorError("a class has too many super classes")
-            classes.append(self._class())
+            classes.insert(0, self._class())
         if code == codes.TC_REFERENCE and classes:
             self._reference(is_class=True)
         elif code == codes.TC_PROXYCLASSDESC:
@@ -160,9 +163,10 @@ class _Reader:
         raw = self._raw[: self._pos]
         return Descriptor(raw, tuple(classes), tuple(self._handles), tuple(self._references))
 
-    def _class(self) -> ClassDesc:
+    def _class(self) -> tuple[ClassDesc, int]:
         name = self._text()
         self._take(8)  # its number, by which Java tells versions apart
+        handle = len(self._handles)
         self._handles.append(-1)
         flags = self._number(1)
         fields: list[str] = []
@@ -178,7 +182,7 @@ class _Reader:
             fields.append(field)
         if self._number(1) != codes.TC_ENDBLOCKDATA:
             raise DescriptorError(f"the class {name} has annotations", is_sound=True)
-        return ClassDesc(name, flags, tuple(fields))
+        return ClassDesc(name, flags, tuple(fields)), handle
 
     def _type(self, class_name: str) -> None:
         """Pass over the type of a field of objects: a text, or a reference to one."""

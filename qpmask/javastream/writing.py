@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from qpmask.javastream.codes import (
@@ -48,14 +48,20 @@ def string(text: str) -> bytes:
 
 
 def class_description(
-    name: str, flags: int = SERIALIZABLE, fields: Sequence[tuple[str, str]] = ()
+    name: str,
+    flags: int = SERIALIZABLE,
+    fields: Sequence[tuple[str, str]] = (),
+    type_text: Callable[[str], bytes] = string,
 ) -> bytes:
-    """A class, up to the one above it; takes a handle, and one for each field of an object."""
+    """A class, up to the one above it; takes a handle, and one for each type that is a string.
+
+    ``type_text`` writes the type of a field of an object.
+    """
     text = b"r" + struct.pack(">H", len(name)) + name.encode()
     text += struct.pack(">QBH", _UIDS.get(name, 1), flags, len(fields))
     for code, field_name in fields:
         text += code[:1].encode() + struct.pack(">H", len(field_name)) + field_name.encode()
-        text += string(code) if len(code) > 1 else b""
+        text += type_text(code) if len(code) > 1 else b""
     return text + END
 
 
@@ -87,8 +93,7 @@ class Preamble:
 
     def data(self) -> bytes:
         """All of it."""
-        name = struct.pack(">H", len(_OBJECT_ARRAY)) + _OBJECT_ARRAY.encode()
-        head = b"ur" + name + struct.pack(">QBH", 1, SERIALIZABLE, 0) + END + NULL
+        head = b"u" + class_description(_OBJECT_ARRAY) + NULL
         return head + struct.pack(">i", self._n_items) + bytes(self._data)
 
     @property
@@ -128,16 +133,8 @@ class Preamble:
             self._data += reference(known)
             return
         flags, fields, parent = self._forms[name]
-        self._data += b"r" + struct.pack(">H", len(name)) + name.encode()
-        self._data += struct.pack(">Q", _UIDS.get(name, 1))
         self._classes[name] = self._handle()
-        self._data += struct.pack(">BH", flags, len(fields))
-        for code, field_name in fields:
-            self._data += code[:1].encode() + struct.pack(">H", len(field_name))
-            self._data += field_name.encode()
-            if len(code) > 1:
-                self._text(code)
-        self._data += END
+        self._data += class_description(name, flags, fields, self._text)
         if parent is None:
             self._data += NULL
         else:
@@ -151,7 +148,7 @@ class Preamble:
         """A string of its own, unless there is one already."""
         found = self._strings.get(text)
         if found is None:
-            self._text(text)
+            self._data += self._text(text)
             self._n_items += 1
             found = self._strings[text]
         return found
@@ -175,13 +172,13 @@ class Preamble:
         """A class that was described."""
         return reference(self._classes[name])
 
-    def _text(self, text: str) -> None:
+    def _text(self, text: str) -> bytes:
+        """A string, or a reference to it."""
         known = self._strings.get(text)
         if known is not None:
-            self._data += reference(known)
-            return
-        self._data += string(text)
+            return reference(known)
         self._strings[text] = self._handle()
+        return string(text)
 
     def _handle(self) -> int:
         self._n_handles += 1

@@ -19,7 +19,8 @@ are not those of the bitcode (someone is changing a kernel), Numba makes the bit
 a process of its own, if it is installed.
 
 **Called**: all arguments become one array of 64-bit words, an array its address and its shape. A
-kernel cannot check an address, so types, dimensions and layout are checked before the call.
+kernel cannot check an address, so types, dimensions and layout are checked before the call (once
+for many calls: :func:`bound`). Columns that a kernel fills and that grow are in :mod:`.growing`.
 """
 
 from qpmask.jit.arguments import (
@@ -43,7 +44,7 @@ from qpmask.jit.arguments import (
     U64_2D,
     packed,
 )
-from qpmask.jit.library import Library, kernel
+from qpmask.jit.library import Library, bound, kernel
 
 __all__ = [
     "CANVAS_2D",
@@ -65,6 +66,7 @@ __all__ = [
     "U64_1D",
     "U64_2D",
     "Library",
+    "bound",
     "kernel",
     "packed",
 ]

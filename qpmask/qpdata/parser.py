@@ -17,6 +17,7 @@ from qpmask.imageobjects import ImageObjects, Outlines
 from qpmask.javastream import descriptors
 from qpmask.javastream import reading as s
 from qpmask.javastream.texts import decode_texts
+from qpmask.jit import bound
 from qpmask.jit.growing import FULL, ROOM, WANTED, GrowingColumns
 from qpmask.qpdata.classforms import NO_CLASSES
 from qpmask.qpdata.columns import image_objects
@@ -131,7 +132,7 @@ class Parser:
             raise self._errors.error(error.kind, str(error)) from None
         steps = {s.MORE: self._read_more, ROOM: self._make_room, s.CLASS: self._describe}
         self._take_up()
-        while (status := parse(*map(self._columns.packed, (k.Stream, k.Columns)))) != k.END:
+        while (status := self._parse()) != k.END:
             if status == s.BACK:
                 raise TooFarBackError
             if status not in steps:
@@ -157,6 +158,7 @@ class Parser:
         self._columns.put(
             k.Stream, data=self._window.view, classes=known.classes, steps=known.steps
         )
+        self._parse = bound(parse, *map(self._columns.packed, (k.Stream, k.Columns)))
 
     def _read_more(self) -> None:
         n = self._n
@@ -172,22 +174,22 @@ class Parser:
     def _make_room(self) -> None:
         n = self._n
         self._columns.grow((n[s.BASE] + n[s.POS]) / n[s.SIZE])
+        self._take_up()
 
     def _describe(self) -> None:
         """Take up the class that is described where the parser stands, and those above it."""
-        n = self._n
+        n, first = self._n, int(self._n[s.HANDLES])
         try:
             desc = self._descriptor()
-            first = int(n[s.HANDLES])
-            n[FULL], n[WANTED] = s.HANDLES, first + len(desc.handles)
-            if n[WANTED] > len(self._columns["handles"]):
+            n_handles = first + len(desc.handles)
+            if n_handles > len(self._columns["handles"]):
+                n[FULL], n[WANTED] = s.HANDLES, n_handles
                 self._make_room()
-            stream = self._columns.record(k.Stream)
+            stream = self._columns.packed(k.Stream).value
             row = descriptors.give_handles(desc, stream)
-            handles = [first + i for i, at in enumerate(desc.handles) if at < 0]
-            for level, handle in zip(reversed(desc.classes), reversed(handles), strict=True):
+            for level, index in desc.classes:
                 row = self._row_of(level, row)
-                stream.handles[handle] = s.CLASS_ROW | row << 4
+                stream.handles[first + index] = s.CLASS_ROW | row << 4
         except descriptors.DescriptorError as error:
             kind = UnsupportedDataError if error.is_sound else CorruptDataError
             raise self._errors.error(kind, str(error)) from None

@@ -19,7 +19,7 @@ from jit import sample_kernels as sample
 from jit.sample_kernels import Box
 
 from qpmask.errors import KernelsUnavailableError
-from qpmask.jit import Library, library, machinecode, packed
+from qpmask.jit import Library, bound, library, machinecode, packed
 from qpmask.jit.arguments import Number, types_of
 
 
@@ -36,6 +36,16 @@ class TestCalls:
         sample.multiply(BOX, out)
         expected = np.repeat(BOX.values[:, None] * 0.1, 2, axis=1)
         assert out.tobytes() == expected.tobytes()  # the sign of zero too
+
+    def test_a_bound_call_is_the_call(self) -> None:
+        pixels = np.array([[1, 2], [2, 2]], np.uint8)
+        for kernel in (sample.count, lambda pixels, label: int((pixels == label).sum())):
+            call = bound(kernel, pixels.copy(), 2)
+            assert [call(), call()] == [3, 3]
+        held = pixels.copy()
+        call = bound(sample.count, held, 2)
+        held[0, 0] = 2
+        assert call() == 4
 
     def test_a_packed_record_is_the_record(self) -> None:
         a, b = np.zeros((3, 2)), np.zeros((3, 2))

@@ -52,7 +52,7 @@ def _ring(stream: Stream, columns: Columns, frame: I64, role: int) -> int:
         return add_geometry(stream, columns.rois, roi)
     if columns.rois.roi_kind[roi] == RoiKind.AREA:  # its arrays were opened
         is_read = frame[k.EXTRA] & (1 if role == k.X else 2) and not stream.n[k.BY_REFERENCE]
-        return 0 if is_read else faults.NO_COORDINATES
+        return 0 if is_read else faults.ODD_ROI
     frame[k.EXTRA] |= 1 if role == k.X else 2
     return add_axis(stream, columns.rois, role - k.X, roi, 0)
 
@@ -77,7 +77,7 @@ def _take(stream: Stream, columns: Columns, frame: I64, role: int) -> int:
     elif role == k.VALUE:
         return add_value(stream, columns, frame[k.OUT], frame[k.FIRST] - frame[k.LEFT])
     elif role == k.ARRAYS and n[k.BY_REFERENCE] and entry & 15 == k.OBJECT_ARRAY:
-        return faults.ODD_METADATA
+        return faults.ODD_DETAILS
     elif k.CLASS_COLOR <= role <= k.CLASS_PARENT:
         return add_to_path_class(stream, columns, role, frame[k.OUT])
     elif k.X <= role <= k.RING_Y:
@@ -89,7 +89,7 @@ def _take(stream: Stream, columns: Columns, frame: I64, role: int) -> int:
             elif frame[k.OUT] >= 0:
                 columns.name_list[frame[k.OUT]] = entry >> 4
         elif n[k.BY_REFERENCE]:
-            return faults.ODD_MEASURED
+            return faults.ODD_DETAILS
     elif role == k.NUMBERS:
         return add_values(stream, columns, frame[k.OUT]) if frame[k.OUT] >= 0 else 0
     elif role == k.LIST_NAME:
@@ -127,15 +127,15 @@ def _close(stream: Stream, columns: Columns) -> int:
     form = frame[k.IN_FORM]
     if form == k.A_ROI:
         if frame[k.EXTRA] != ALL_READ:
-            return faults.NO_COORDINATES
+            return faults.ODD_ROI
         finish_roi(columns.rois, frame[k.OUT])
         n[k.IN_ROI] = 0
     elif form == k.A_PATH_OBJECT:
         n[k.LEVELS] -= 1
     elif form == k.A_METADATA and frame[k.EXTRA] != 1:
-        return faults.ODD_METADATA
+        return faults.ODD_DETAILS
     elif form == k.A_HIERARCHY and n[k.HAS_HIERARCHY] != 2:
-        return faults.ROOTLESS
+        return faults.WRONG_ROOT
     elif form == k.NAMES_LIST or form == k.PAIRS_LIST:
         status = finish_list(stream, columns, frame)
         if status < 0:
@@ -154,13 +154,14 @@ def parse(stream: Stream, columns: Columns) -> int:
     n = stream.n
     status = 0
     while status >= 0:
-        if n[k.DONE]:
+        if not n[k.DONE]:  # else it was read before, and there was no room to take it
+            if stream.frames[n[k.DEPTH] - 1, k.ROLE] == k.FINISHED:
+                status = _close(stream, columns)
+            else:
+                n_handles = n[s.HANDLES]
+                status = read_value(stream, columns)
+                if status < 0:
+                    n[s.HANDLES] = n_handles
+        if status >= 0 and n[k.DONE]:
             status = _take_value(stream, columns)
-        elif stream.frames[n[k.DEPTH] - 1, k.ROLE] == k.FINISHED:
-            status = _close(stream, columns)
-        else:
-            n_handles = n[s.HANDLES]
-            status = read_value(stream, columns)
-            if status < 0:
-                n[s.HANDLES] = n_handles
     return status

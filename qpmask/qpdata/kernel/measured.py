@@ -68,13 +68,13 @@ def add_values(stream: Stream, columns: Columns, number: int) -> int:
     n, data, entry = stream.n, stream.data, stream.n[k.ENTRY]
     kind = entry & 15
     if kind not in (k.FLOATS_AT, k.DOUBLES_AT) or columns.name_list[number] < 0:
-        return faults.ODD_MEASURED
+        return faults.ODD_DETAILS
     pos = (entry >> 4) - n[s.BASE]
     if pos < 0:
         return s.BACK
     size, at = columns.list_size[columns.name_list[number]], n[k.VALUES]
     if s.u4(data, pos) < size:
-        return faults.ODD_MEASURED
+        return faults.ODD_DETAILS
     if at + size > len(columns.values):
         return full(n, k.VALUES, size)
     columns.single[number] = 1 if kind == k.FLOATS_AT else 0

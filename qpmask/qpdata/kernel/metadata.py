@@ -35,7 +35,7 @@ def put_uuid(stream: Stream, columns: Columns, pos: int, row: int, number: int) 
     """Put the id of an object that is stored as two numbers."""
     places = stream.classes[row, k.PLACES :]
     if places[0] < 0 or places[1] < 0:
-        return faults.NO_ID
+        return faults.ODD_OBJECT
     to = ID_BYTES * number
     for half in range(2):
         for i in range(16):
@@ -97,7 +97,7 @@ def add_key(stream: Stream, columns: Columns, number: int, index: int) -> int:
     n, entry = stream.n, stream.n[k.ENTRY]
     if entry & 15 == s.KEY_AT:
         if n[k.ID_INDEX] >= 0:
-            return faults.ODD_METADATA
+            return faults.ODD_DETAILS
         n[k.ID_INDEX] = index
     elif n[k.DETAILS]:
         status = keep_text(stream, columns, entry, n[s.HANDLE], 0)

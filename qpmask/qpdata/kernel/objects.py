@@ -64,7 +64,7 @@ def add_to_path_class(stream: Stream, columns: Columns, role: int, number: int) 
     """Take its name, its colour or the class that it is derived from."""
     n, entry = stream.n, stream.n[k.ENTRY]
     if role == k.CLASS_NAME:
-        status = keep_text(stream, columns, entry, n[s.HANDLE], faults.NO_CLASS_NAME)
+        status = keep_text(stream, columns, entry, n[s.HANDLE], faults.ODD_CLASS)
         columns.path_classes[4 * number] = n[k.TEXT]
         return status
     if role == k.CLASS_COLOR:
@@ -72,7 +72,7 @@ def add_to_path_class(stream: Stream, columns: Columns, role: int, number: int) 
     elif entry & 15 == k.PATH_CLASS:
         columns.path_classes[4 * number + 2] = entry >> 4
     elif entry != k.NULL:
-        return faults.NOT_A_PARENT
+        return faults.ODD_CLASS
     return 0
 
 
@@ -132,7 +132,7 @@ def add_to_object(stream: Stream, columns: Columns, frame: I64, role: int) -> in
         if frame[k.LEFT] == 0:
             after_children(stream, frame)
     elif role == k.NAME:
-        status = keep_text(stream, columns, entry, n[s.HANDLE], faults.NO_NAME)
+        status = keep_text(stream, columns, entry, n[s.HANDLE], faults.ODD_OBJECT)
         if out >= 0:
             columns.name[out] = n[k.TEXT]
         frame[k.ROLE] = k.COLOR if status >= 0 else role
@@ -159,7 +159,7 @@ def add_to_object(stream: Stream, columns: Columns, frame: I64, role: int) -> in
         elif entry & 15 == k.OBJECT_OF:
             n[k.ABOUT], status = entry >> 4, faults.UNKNOWN_ROI
         elif entry != k.NULL:
-            status = faults.NOT_A_ROI
+            status = faults.ODD_OBJECT
         frame[k.ROLE] = k.PROBABILITY if role == k.ROI_OF else k.OBJECT_END
     elif role == k.LOCK_OR_CLASS and entry & 15 == k.TRUE_OR_FALSE:
         columns.locked[out] = entry >> 4
@@ -169,7 +169,7 @@ def add_to_object(stream: Stream, columns: Columns, frame: I64, role: int) -> in
             columns.class_index[out] = entry >> 4
             status = _use_class(n, columns, entry >> 4)
         elif entry != k.NULL:
-            status = faults.NOT_A_PATH_CLASS
+            status = faults.ODD_OBJECT
         frame[k.ROLE] = k.ROI_OF if status >= 0 else role
     return status
 

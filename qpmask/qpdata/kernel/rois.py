@@ -36,11 +36,10 @@ ALL_READ: Final = 3
 def new_roi(stream: Stream, to: RoiColumns, pos: int, row: int) -> int:
     """Begin a ROI with its plane, and its box if it is one; give its number."""
     data, places, kind = stream.data, stream.classes[row, k.PLACES :], stream.classes[row, k.KIND]
-    if min(places[0], places[1], places[2]) < 0:
-        return faults.NO_PLANE
     is_box = RoiKind.RECTANGLE <= kind <= RoiKind.LINE
-    if is_box and min(places[3], places[4], places[5], places[6]) < 0:
-        return faults.NO_BOX
+    for i in range(7 if is_box else 3):
+        if places[i] < 0:
+            return faults.ODD_ROI
     c, z = s.signed(s.u4(data, pos + places[0])), s.signed(s.u4(data, pos + places[1]))
     roi = begin_roi(to, kind, c, z, s.signed(s.u4(data, pos + places[2])))
     if roi < 0:
@@ -57,7 +56,7 @@ def add_axis(stream: Stream, to: RoiColumns, axis: int, roi: int, part: int) -> 
     """Take x or y of a ring from an array that was read; x says how many vertices there are."""
     n, entry = stream.n, stream.n[k.ENTRY]
     if entry & 15 != k.FLOATS_AT:
-        return faults.NO_COORDINATES
+        return faults.ODD_ROI
     pos = (entry >> 4) - n[s.BASE]
     if pos < 0:
         return s.BACK
@@ -90,7 +89,7 @@ def add_geometry(stream: Stream, to: RoiColumns, roi: int) -> int:
     """Take the geometry in an array of bytes that was read."""
     n, entry = stream.n, stream.n[k.ENTRY]
     if entry & 15 != k.BYTES_AT:
-        return faults.NO_COORDINATES
+        return faults.ODD_ROI
     pos = (entry >> 4) - n[s.BASE]
     if pos < 0:
         return s.BACK

@@ -85,11 +85,11 @@ def _begin_array(stream: Stream, parent: I64, pos: int, row: int) -> int:
     if role == k.ARRAYS:
         item_role = k.KEY if parent[k.EXTRA] < 0 else k.VALUE
         if item_role == k.VALUE and n_items != n[k.N_KEYS]:
-            return faults.ODD_METADATA
+            return faults.ODD_DETAILS
         parent[k.EXTRA] += 1
         n[k.N_KEYS] = n_items
         if parent[k.EXTRA] > 1:
-            return faults.ODD_METADATA
+            return faults.ODD_DETAILS
     elif role in (k.X, k.Y) and stream.classes[parent[k.FIRST], k.KIND] == RoiKind.AREA:
         item_role = k.RING_X if role == k.X else k.RING_Y
         if role == k.Y and n_items != parent[k.LEFT]:
@@ -254,7 +254,7 @@ def read_value(stream: Stream, columns: Columns) -> int:
     if code in (codes.TC_ENDBLOCKDATA, codes.TC_BLOCKDATA, codes.TC_BLOCKDATALONG):
         return _contents(stream, columns, frame, pos)
     if role >= k.N_FIELDS:
-        return faults.MORE_THAN_SAID if role == k.OBJECT_END else faults.NO_NUMBER
+        return faults.MORE_THAN_SAID if role == k.OBJECT_END else faults.EARLY_END
     if role in (k.ROOT, k.CHILD) and code != codes.TC_OBJECT:
         if code == codes.TC_REFERENCE:
             return faults.TWICE if role == k.CHILD else faults.ROOT_REFERENCE
