@@ -43,6 +43,7 @@ from qpmask.outputs import (
     INSTANCES_SUFFIX,
     SIDECAR_SUFFIX,
     OutputWriter,
+    csv_text,
     file_sha256,
     file_state,
     output_error,
@@ -77,6 +78,7 @@ class _Drawn(NamedTuple):
     n_tiles: int
     written: WriteResult
     sight: Sight | None
+    synced: Callable[[], None]  # waits until the disk has it
     began: float
 
 
@@ -213,13 +215,13 @@ class MaskMaker:
         path = self.folder.path / image.mask_name
         self.emit(ImageStarted(job.entry.id, job.entry.name, path, n_tiles))
         part = self.folder.work_file(_part(image))
-        written, sight = self._write(image, job, engine, part, n_tiles)
-        return _Drawn(image, job, info, part, n_tiles, written, sight, began)
+        written, sight, synced = self._write(image, job, engine, part, n_tiles)
+        return _Drawn(image, job, info, part, n_tiles, written, sight, synced, began)
 
     def _finish(self, drawn: _Drawn) -> ImageRecord:
-        image, job, info, part, n_tiles, written, sight = drawn[:7]
-        with synced_meanwhile(part):
-            self._check(image, job, written, part, n_tiles)
+        image, job, info, part, n_tiles, written, sight, synced = drawn[:8]
+        self._check(image, job, written, part, n_tiles)
+        synced()
         by_plane = [written.counts_by_label(p) for p in range(job.n_planes)]
         if self.verifier is not None:
             sight = self._verify(job, self.verifier, part, n_tiles, by_plane) or sight
@@ -227,7 +229,6 @@ class MaskMaker:
             sight = self._look(job, self.counter, part, n_tiles, by_plane)
         if job.file.made_for is not None:
             self._in_strips(job, part, self.folder.work_file(_scratch(image)))
-        _check_data(image)
         counts = total_counts(written, job.n_planes)
         verified = None if self.verifier is None else self.verifier.probe().name
         share = labelled_share(job, counts, part)
@@ -239,26 +240,35 @@ class MaskMaker:
             check_hidden(hidden, image.entry.label)
         record = replace(record, engine=str(info), verified_by=verified, hidden=hidden)
         sidecar = sidecar_of(image, self.plan, info, record, written, path_sha256(part), verified)
+        _check_data(image)
+        table = None
         if job.render.instances:
-            area_um2 = image.pixel_size.area_um2 if image.pixel_size else None
-            kind = job.render.objects
-            table = instance_table(image.entry, job.instance_rows, kind, counts, area_um2)
-            name = image.mask_name + INSTANCES_SUFFIX
-            self.folder.write_csv(name, INSTANCE_COLUMNS, table, sync=False)
+            table = _instance_table(image, job, counts)
+            _check_data(image)  # it was read once more
         self._watch(job).check()
+        if table is not None:
+            self.folder.write_text(image.mask_name + INSTANCES_SUFFIX, table, sync=False)
         self.folder.publish(part, image.mask_name, sync=False)
         self.folder.write_json(image.mask_name + SIDECAR_SUFFIX, sidecar)
         return for_report(record, job)
 
     def _write(
         self, image: ImagePlan, job: RenderJob, engine: Engine, part: Path, n_tiles: int
-    ) -> tuple[WriteResult, Sight | None]:
-        """Draw the tiles and write them to ``part``; also what the engine saw of the objects."""
+    ) -> tuple[WriteResult, Sight | None, Callable[[], None]]:
+        """Draw the tiles and write them to ``part``.
+
+        Also what the engine saw of the objects, and what waits until the file is on the disk.
+        """
         from qpmask.ometiff.writer import write_mask
 
         # An engine that tells its own progress draws a tile once for all its channels.
         self.emit(PhaseStarted(job.entry.id, "drawing", n_tiles // job.n_channels))
         scratch = self.folder.work_file(_scratch(image))
+        synced: list[Callable[[], None]] = []
+
+        def sync(handle: int) -> None:
+            synced.append(synced_meanwhile(handle))
+
         with engine.render(job, scratch, self._watch(job)) as rendering:
             if not rendering.tells_progress:
                 self.emit(PhaseStarted(job.entry.id, "drawing", n_tiles))
@@ -268,10 +278,10 @@ class MaskMaker:
                 metadata_of(image, engine.start()),
                 rendering.tiles(),
                 on_tile=None if rendering.tells_progress else self._on_tile(job),
-                sync=False,  # while it is checked
+                sync=sync,
             )
             by_plane = [written.counts_by_label(p) for p in range(job.n_planes)]
-            return written, rendering.sight(by_plane)
+            return written, rendering.sight(by_plane), synced[0]
 
     def _check(
         self, image: ImagePlan, job: RenderJob, written: WriteResult, part: Path, n_tiles: int
@@ -429,11 +439,23 @@ def _check_data(image: ImagePlan) -> None:
     data = image.entry.data_path
     if not image.data_sha256 or (image.data_state and file_state(data) == image.data_state):
         return
-    if file_sha256(data) != image.data_sha256:
+    try:
+        is_same = file_sha256(data) == image.data_sha256
+    except OSError:
+        is_same = False
+    if not is_same:
         raise DataFileError(
             f"{data} of {image.entry.label} changed while it was exported.",
             hint="Save the image in QuPath, then run the export again.",
         )
+
+
+def _instance_table(image: ImagePlan, job: RenderJob, counts: dict[int, int]) -> str:
+    """The table of an instance mask as CSV."""
+    area_um2 = image.pixel_size.area_um2 if image.pixel_size else None
+    kind = job.render.objects
+    rows = instance_table(image.entry, job.instance_rows, kind, counts, area_um2)
+    return csv_text(INSTANCE_COLUMNS, rows)
 
 
 def _part(image: ImagePlan) -> str:

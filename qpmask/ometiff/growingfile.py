@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -45,14 +45,13 @@ class Sink:
         self.n_bytes += len(data)
         return offset
 
-    def finish(self, front: bytes, *, sync: bool = True) -> None:
-        """Fill in the front and sync, unless the caller does that."""
+    def finish(self, front: bytes, sync: Callable[[int], object] | None = None) -> None:
+        """Fill in the front and sync, or hand the open file to ``sync``, by its handle."""
         with _output_errors(self.path):
             self._file.seek(0)
             self._file.write(front)
             self._file.flush()
-            if sync:
-                os.fsync(self._file.fileno())
+            (sync or os.fsync)(self._file.fileno())
 
 
 @contextlib.contextmanager

@@ -116,7 +116,8 @@ class StripReader:
         self, shape: StripShape, labels: NDArray[np.int64], segments: _Segments, unread: list[int]
     ) -> RunStrip | None:
         """The strip without making pixels of it; None if that cannot be done, for any reason."""
-        if not (segments.are_simple_lzw and segments.image.dtype.itemsize == 1):
+        dtype = segments.image.dtype
+        if not (segments.are_simple_lzw and dtype == dtype.newbyteorder("<")):
             return None
         sound = segments.sound(unread)
         gathered = self._gather(segments, sound)
@@ -125,7 +126,7 @@ class StripReader:
         data, starts = gathered
         n_bytes = np.array([segments.lengths[k] for k in sound], np.int64)
         tiles = np.array(sound, np.int64)
-        runs = kernels.unpack_runs(data, starts, n_bytes, tiles, shape, labels)
+        runs = kernels.unpack_runs(data, starts, n_bytes, tiles, dtype.itemsize, shape, labels)
         return None if (runs.start[1:] == runs.start[:-1]).any() else runs
 
     def _decode_pixels(

@@ -60,7 +60,7 @@ def write_mask(
     *,
     on_tile: Callable[[int], None] | None = None,
     threads: int | None = None,
-    sync: bool = True,
+    sync: Callable[[int], object] | None = None,
     _big: bool = False,
 ) -> WriteResult:
     """Write a mask file and sync it to disk.
@@ -82,8 +82,9 @@ def write_mask(
         Called with the number of tiles of level 0 finished so far, on the caller's thread.
     threads : int, optional
         Threads that compress; by default as many as there are processors, four at most.
-    sync : bool
-        Whether to wait until the file is on the disk, for a caller who does not.
+    sync : callable, optional
+        Gets the handle of the file when all is written, in place of ``os.fsync``; whoever does not
+        wait for the disk there has to wait before the file gets its name.
 
     Returns
     -------
@@ -168,10 +169,10 @@ class _Job:
                 f"There are more tiles than the {self._n_tiles:,} of {self._layout.size} pixels."
             )
 
-    def finish(self, *, big: bool, sync: bool) -> WriteResult:
+    def finish(self, *, big: bool, sync: Callable[[int], object] | None) -> WriteResult:
         """Write the directories and say what was written."""
         big = big or self._sink.n_bytes > _CLASSIC_MAX_BYTES
-        self._sink.finish(pack_directories(self._directories, big=big), sync=sync)
+        self._sink.finish(pack_directories(self._directories, big=big), sync)
         return WriteResult(
             path=self._sink.path,
             counts=tuple(dict(sorted(counts.items())) for counts in self._counts),

@@ -21,6 +21,7 @@ from qpmask.common.machine import n_cores
 from qpmask.errors import OptionsError, OutputError, QpmaskError
 from qpmask.outputs.names import INSTANCES_SUFFIX, SIDECAR_SUFFIX
 
+_Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 _WORTH_A_THREAD_BYTES = 16 << 20  # of a file; a smaller one is hashed before a thread begins
@@ -106,7 +107,7 @@ def file_state(path: Path) -> tuple[int, ...]:
             found = os.fstat(file.fileno())
     except OSError:
         return ()
-    if time.time_ns() - found.st_mtime_ns < _SETTLED_NS:
+    if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) < _SETTLED_NS:
         return ()
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
@@ -118,44 +119,39 @@ def sha256_meanwhile(path: Path) -> Callable[[], str]:
     return _meanwhile(file_sha256, path)
 
 
-@contextlib.contextmanager
-def synced_meanwhile(path: Path) -> Iterator[None]:
-    """Have a file on the disk at the end of the block, in which it may be read.
+def synced_meanwhile(handle: int) -> Callable[[], None]:
+    """What waits until a file is on the disk; a thread sees to it from now on.
 
-    Raises
-    ------
-    OSError
-        The disk has not taken it.
+    It raises OSError if the disk does not take it. ``handle`` is what the file was written by, and
+    may be closed meanwhile: of another one, an error in writing might be kept.
     """
-    wait = _meanwhile(_sync_file, path)
+    return _meanwhile(_sync_and_close, os.dup(handle))
+
+
+def _sync_and_close(handle: int) -> None:
     try:
-        yield
-    except BaseException:
-        with contextlib.suppress(OSError):
-            wait()  # nobody may remove it before, on Windows
-        raise
-    wait()
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
-def _sync_file(path: Path) -> None:
-    with path.open("rb+") as file:  # Windows does not sync what is open for reading
-        os.fsync(file.fileno())
-
-
-def _meanwhile(do: Callable[[Path], _Result], path: Path) -> Callable[[], _Result]:
-    """What waits for a function of a path, and gives its result; a thread does it from now on."""
+def _meanwhile(do: Callable[[_Item], _Result], item: _Item) -> Callable[[], _Result]:
+    """What waits for a function of an item, and gives its result; a thread does it from now on."""
     from concurrent.futures import Future
 
     found: Future[_Result] = Future()
 
     def work() -> None:
         try:
-            found.set_result(do(path))
+            found.set_result(do(item))
         except BaseException as error:  # whoever asks for it gets it
             found.set_exception(error)
 
-    # Nobody waits for it at the end of a process that was interrupted.
-    threading.Thread(target=work, name="qpmask-meanwhile", daemon=True).start()
+    try:
+        # Nobody waits for it at the end of a process that was interrupted.
+        threading.Thread(target=work, name="qpmask-meanwhile", daemon=True).start()
+    except RuntimeError:  # there may be no more threads
+        work()
     return found.result
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qpmask.imageobjects import ImageObjects, Outlines
+from qpmask.imageobjects import NO_OUTLINES, ImageObjects, Outlines
 from qpmask.outputs import file_state
 from qpmask.qpdata import read_qpdata
 
@@ -26,7 +26,10 @@ class ReadOnce:
         """Read a data file and keep what it holds; errors are those of :func:`read_qpdata`."""
         self._kept = None
         state = file_state(path)
-        objects = read_qpdata(path, outlines=self._outlines)
+        try:
+            objects = read_qpdata(path, outlines=self._outlines)
+        except MemoryError:  # the drawing of this image will say so
+            return read_qpdata(path, outlines=NO_OUTLINES)
         self._kept = path, state, objects
         return objects
 
@@ -41,5 +44,6 @@ class ReadOnce:
             of, state, objects = kept
             if of == path and state and state == file_state(path):
                 return objects
-            del kept, objects  # before there are others
+            del objects
+        del kept  # before there are others
         return read_qpdata(path, outlines=outlines)

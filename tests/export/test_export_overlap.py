@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,15 +113,13 @@ def test_a_stop_keeps_what_was_checked(demo: Path, tmp_path: Path) -> None:
     assert {name for name in files(out) if name.endswith(".tif")} == {f"{A}.ome.tif"}
 
 
-@pytest.mark.parametrize("age_s", [0, 3600])
+@pytest.mark.parametrize("settled_ns", [0, 10**18])
 def test_a_data_file_that_is_saved_while_it_is_drawn_fails_its_image_alone(
-    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age_s: int
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settled_ns: int
 ) -> None:
-    """However old it is: only one that was not written to lately is told by its times."""
+    """Whether its times tell or not."""
+    monkeypatch.setattr(files_module, "_SETTLED_NS", settled_ns)
     first = open_project(demo).images[0]
-    then = time.time() - age_s
-    for image in open_project(demo):
-        os.utime(image.data_path, (then, then))
 
     write_mask = writer.write_mask
 
@@ -140,14 +141,13 @@ def test_a_mask_that_the_disk_does_not_take_is_not_named(
     demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is synced while it is checked: however well it can be read, it is not there."""
-    synced = files_module._sync_file
+    handles: list[int] = []
 
-    def full(path: Path) -> None:
-        if path.name.startswith(A):
-            raise OSError(errno.ENOSPC, "No space left on device")
-        synced(path)
+    def full(handle: int) -> Callable[[], None]:
+        handles.append(handle)
+        return _no_room if len(handles) == 1 else files_module.synced_meanwhile(handle)
 
-    monkeypatch.setattr(files_module, "_sync_file", full)
+    monkeypatch.setattr(job, "synced_meanwhile", full)
     out = tmp_path / "m"
     report = export(demo, out)
     assert statuses(report) == {A: "failed", B: "done", C: "done"}
@@ -155,28 +155,70 @@ def test_a_mask_that_the_disk_does_not_take_is_not_named(
     assert not [name for name in files(out) if name.startswith(A)]
 
 
+def _no_room() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("threads", [True, False])
 def test_every_mask_is_on_the_disk_before_it_has_its_name(
-    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: bool
 ) -> None:
-    seen: list[str] = []
-    synced = files_module._sync_file
+    """Where there are no more threads as well."""
+    synced: list[int] = []
+    fsync, publish = os.fsync, OutputWriter.publish
 
-    def slow(path: Path) -> None:
-        time.sleep(0.2)
-        synced(path)
-        seen.append(path.name)
-
-    publish = OutputWriter.publish
+    def slow(handle: int) -> None:
+        size = os.fstat(handle).st_size
+        time.sleep(0.1)
+        fsync(handle)
+        synced.append(size)
 
     def noted(self: Any, made: Path, name: str, **options: Any) -> Path:
         if name.endswith(".ome.tif"):
-            assert made.name in seen
+            assert made.stat().st_size in synced
         return publish(self, made, name, **options)
 
-    monkeypatch.setattr(files_module, "_sync_file", slow)
+    monkeypatch.setattr(files_module.os, "fsync", slow)
     monkeypatch.setattr(OutputWriter, "publish", noted)
+    if not threads:
+        monkeypatch.setattr(files_module.threading, "Thread", _no_thread)
+        monkeypatch.setattr(job, "n_cores", lambda: 1)
     assert export(demo, tmp_path / "m").ok
-    assert len(seen) == 3
+
+
+class _NoThread:
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        pass
+
+    def start(self) -> None:
+        raise RuntimeError("can't start new thread")
+
+
+def _no_thread(*arguments: Any, **options: Any) -> _NoThread:
+    return _NoThread()
+
+
+def test_a_table_of_instances_is_of_the_file_that_was_drawn(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table reads the data file once more; an older table stays."""
+    first, second = open_project(demo).images[:2]
+    options = export_options(engine="native", instances=True, images=[A])
+    out = tmp_path / "m"
+    assert export_masks(demo, out, options=options).ok
+    before = {name: (out / name).read_bytes() for name in files(out) if name.startswith(A)}
+    table_of = job.instance_table
+
+    def late(*arguments: Any) -> Any:
+        shutil.copyfile(second.data_path, first.data_path)
+        return table_of(*arguments)
+
+    monkeypatch.setattr(job, "instance_table", late)
+    again = replace(options, force=True)
+    report = export_masks(demo, out, options=again)
+    assert "changed while it was exported" in str(report.records[0].error)
+    after = {name: (out / name).read_bytes() for name in files(out) if name.startswith(A)}
+    assert after == before
 
 
 @pytest.mark.parametrize("how", ["nothing", "touched"])
@@ -189,8 +231,7 @@ def test_a_data_file_is_hashed_again_only_where_it_may_have_changed(
         hashed.append(path)
         return files_module.file_sha256(path)
 
-    for image in open_project(demo):
-        os.utime(image.data_path, (1e9, 1e9))
+    monkeypatch.setattr(files_module, "_SETTLED_NS", 0)
     data = open_project(demo).images[0].data_path
 
     def slow_check(path: Path, **options: Any) -> Any:

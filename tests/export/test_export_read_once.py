@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import qpmask
-from qpmask.imageobjects import ImageObjects
+from qpmask.imageobjects import NO_OUTLINES, ImageObjects, Outlines
 from qpmask.qpdata import read_qpdata
 
 
@@ -31,11 +30,12 @@ def masks(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*.tif"))}
 
 
-def test_one_image_is_parsed_once(demo: Path, tmp_path: Path, read: list[Path]) -> None:
+def test_one_image_is_parsed_once(
+    demo: Path, tmp_path: Path, read: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qpmask.outputs.files._SETTLED_NS", 0)
     images = qpmask.open_project(demo).images
     names = [image.name for image in images]
-    for image in images:
-        os.utime(image.data_path, (1e9, 1e9))
     everything = qpmask.export_options(engine="native")
     qpmask.export_masks(demo, tmp_path / "all", options=everything)
     assert len(read) == 2 * len(names)
@@ -46,3 +46,19 @@ def test_one_image_is_parsed_once(demo: Path, tmp_path: Path, read: list[Path]) 
     assert len(read) == 1
     made, expected = masks(tmp_path / "one"), masks(tmp_path / "all")
     assert len(made) == 1 and made.items() <= expected.items()
+
+
+def test_memory_that_is_lacking_fails_the_image_and_not_its_plan(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(path: Path, *, outlines: Outlines) -> ImageObjects:
+        if outlines != NO_OUTLINES:
+            raise MemoryError
+        return read_qpdata(path, outlines=outlines)
+
+    for module in ("project.readonce", "engines.native.engine"):
+        monkeypatch.setattr(f"qpmask.{module}.read_qpdata", lacking)
+    name = qpmask.open_project(demo).images[0].name
+    options = qpmask.export_options(engine="native", images=[name])
+    (record,) = qpmask.export_masks(demo, tmp_path / "m", options=options)
+    assert record.status == "failed" and "memory" in str(record.error)

@@ -212,14 +212,13 @@ def test_lzw_there_and_back(case) -> None:
                 kernels.crop(back, shape, k)
             found = back[k, : shape.area(k)].reshape(shape.height, shape.width(k))
             assert np.array_equal(found, strip.tile(k))
-        if period == 1:
-            labels = runs.labels()
-            read = kernels.unpack_runs(data, starts, n_bytes[mixed], mixed, shape, labels)
-            assert equal(TileRuns(shape, read, mask.dtype), tiles)
+        labels = runs.labels()
+        read = kernels.unpack_runs(data, starts, n_bytes[mixed], mixed, period, shape, labels)
+        assert equal(TileRuns(shape, read, mask.dtype), tiles)
 
 
-def decoded(data: bytes, edge: int) -> tuple[bytes | None, bytes | None]:
-    """A segment of edge x edge pixels of one byte, decoded to pixels and to runs."""
+def decoded(data: bytes, edge: int) -> tuple[bytes | None, ...]:
+    """A segment of edge x edge bytes, decoded to them, and to runs (of 1, 2, 4 bytes a pixel)."""
     # A wall around the tile: nothing may be written beyond it.
     out = np.full((3, edge * edge), GARBAGE, np.uint8)
     failed = np.zeros(1, bool)
@@ -227,23 +226,49 @@ def decoded(data: bytes, edge: int) -> tuple[bytes | None, bytes | None]:
     starts, n_bytes = np.array([0]), np.array([len(data)])
     kernels.unpack_pixels(packed, starts, n_bytes, np.array([1]), out, failed)
     assert (out[[0, 2]] == GARBAGE).all()
-    shape = StripShape(1, edge, edge, edge, edge)
-    unread = np.array([MIXED])
-    runs = kernels.unpack_runs(packed, starts, n_bytes, np.array([0]), shape, unread)
-    pixels = None
-    if len(runs.values):
-        pixels = TileRuns(shape, runs, out.dtype).tile(0).tobytes()
-    return None if failed[0] else out[1].tobytes(), pixels
+    found = [None if failed[0] else out[1].tobytes()]
+    for dtype in (np.uint8, np.uint16, np.uint32):
+        period = np.dtype(dtype).itemsize
+        shape = StripShape(1, edge // period, edge, edge // period, edge)
+        unread = np.array([MIXED])
+        runs = kernels.unpack_runs(packed, starts, n_bytes, np.array([0]), period, shape, unread)
+        is_read = len(runs.values) > 0
+        if is_read:
+            assert (np.diff(runs.ends, prepend=0) > 0).all() and runs.ends[-1] == shape.area(0)
+            assert (runs.values[1:] != runs.values[:-1]).all()
+        tile = TileRuns(shape, runs, np.dtype(dtype)).tile(0).tobytes() if is_read else None
+        found.append(tile)
+    return tuple(found)
 
 
 @given(masks())
 def test_lzw_of_other_encoders(case) -> None:
     """Decoding must not rely on what our encoder does."""
     mask, _ = case
-    base = np.resize(mask.astype(np.uint8), (64, 64)).tobytes()
-    pixels, by_runs = decoded(imagecodecs.lzw_encode(base), 64)
-    assert pixels == base
-    assert by_runs in (base, None)
+    for pixels in (mask.astype(np.uint8), mask):
+        base = np.resize(pixels, 4096 // pixels.itemsize).tobytes()
+        whole, *by_runs = decoded(imagecodecs.lzw_encode(base), 64)
+        assert whole == base
+        assert set(by_runs) <= {base, None}
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32"])
+def test_runs_of_labels_of_any_bytes_are_decoded_as_runs(dtype: str) -> None:
+    """Labels of equal bytes, of bytes in common, neighbours of one pixel: none needs pixels."""
+    top = int(np.iinfo(dtype).max)
+    labels = [0, 1, 255, top, top - 1, 256 % (top + 1), 0x01010101 & top, 0x12345678 & top, 0x80]
+    rng = np.random.default_rng(1)
+    runs = np.repeat(rng.choice(labels, 700), rng.integers(1, 9, 700))
+    tile = np.resize(runs, (64, 64)).astype(dtype)
+    shape = StripShape(1, 64, 64, 64, 64)
+    data, n_bytes = kernels.pack_runs(
+        kernels.runs_of(tile.reshape(1, -1).copy(), np.array([MIXED]), shape),
+        tile.itemsize, shape,
+    )  # fmt: skip
+    read = kernels.unpack_runs(
+        data, np.array([0]), n_bytes, np.array([0]), tile.itemsize, shape, np.array([MIXED])
+    )
+    assert np.array_equal(TileRuns(shape, read, tile.dtype).tile(0), tile)
 
 
 def test_noise_of_another_encoder() -> None:

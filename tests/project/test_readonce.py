@@ -17,10 +17,9 @@ ANNOTATIONS = drawn_outlines("annotations")
 
 
 @pytest.fixture
-def path(demo: Path, tmp_path: Path) -> Path:
-    path = Path(shutil.copy(demo / "data" / "1" / "data.qpdata", tmp_path))
-    os.utime(path, (1e9, 1e9))
-    return path
+def path(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("qpmask.outputs.files._SETTLED_NS", 0)
+    return Path(shutil.copy(demo / "data" / "1" / "data.qpdata", tmp_path))
 
 
 def test_what_was_read_is_handed_on_once(path: Path) -> None:
@@ -40,9 +39,11 @@ def test_other_outlines_are_read_anew(path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["replaced", "touched", "young", "cut", "gone"])
-def test_a_file_that_changed_is_read_anew(path: Path, how: str) -> None:
+def test_a_file_that_changed_is_read_anew(
+    path: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if how == "young":  # of which its times may not tell
-        os.utime(path)
+        monkeypatch.setattr("qpmask.outputs.files._SETTLED_NS", 10**18)
     once = ReadOnce(ANNOTATIONS)
     kept = once.first(path)
     if how == "replaced":

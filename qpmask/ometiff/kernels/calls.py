@@ -133,18 +133,19 @@ def pack_runs(runs: RunStrip, period: int, shape: StripShape) -> tuple[U8, I64]:
 
 
 def unpack_runs(
-    data: U8, starts: I64, n_bytes: I64, tiles: I64, shape: StripShape, labels: I64
+    data: U8, starts: I64, n_bytes: I64, tiles: I64, period: int, shape: StripShape, labels: I64
 ) -> RunStrip:
-    """Decode LZW segments of one byte a pixel, without making pixels of them.
+    """Decode LZW segments of ``period`` bytes a pixel, little-endian, without making pixels.
 
     Segment i is ``n_bytes[i]`` bytes of ``data`` from ``starts[i]`` on and holds tile ``tiles[i]``;
     ``labels`` are the states of the others. A tile has no runs if it is damaged, or if this cannot
     decode it; :func:`unpack_pixels` can, or says so.
     """
-    n = int(n_bytes.sum()) + shape.n_tiles * (shape.tile_height + 8)
+    n = 2 * int(n_bytes.sum()) + shape.n_tiles * (shape.tile_height + 8)
     room = _rooms.runs(n, shape.n_tiles)
     whole = _rooms.runs(n, 1, "whole")
-    lzwruns.unpack_runs(data, starts, n_bytes, tiles, shape, labels, room, whole, _rooms.phrases())
+    phrases = _rooms.phrases()
+    lzwruns.unpack_runs(data, starts, n_bytes, tiles, period, shape, labels, room, whole, phrases)
     return copied(room)
 
 

@@ -179,6 +179,7 @@ def unpack_runs(
     starts: jit.I64_1D,
     n_bytes: jit.I64_1D,
     tiles: jit.I64_1D,
+    period: int,
     shape: StripShape,
     labels: jit.I64_1D,
     out: RunStrip,
@@ -187,7 +188,7 @@ def unpack_runs(
 ) -> None:
     """See :func:`.calls.unpack_runs`.
 
-    ``out`` has room for a run for each byte, and each row of each tile and eight more; so has
+    ``out`` has room for two runs for each byte, and each row of each tile and eight more; so has
     ``whole``, room to work in, with two numbers in ``start``. ``phrases``: shape (2, 4096).
     """
     area = np.int64(shape.tile_width * shape.tile_height)
@@ -197,13 +198,22 @@ def unpack_runs(
     for k in range(shape.n_tiles):
         width = shape.last_width if k == shape.n_tiles - 1 else shape.tile_width
         if i < len(tiles) and tiles[i] == k:
-            # No code gives more than one run.
+            # No code, which is more than a byte, gives more than two runs.
             packed = data[starts[i] : starts[i] + n_bytes[i]]
             is_full = width == shape.tile_width and shape.height == shape.tile_height
-            if is_full:
+            if is_full and period == 1:
                 found = _decode_runs(packed, area, values[n_runs:], ends[n_runs:], phrases)
+            elif is_full:
+                found = _decode_wide_runs(
+                    packed, period, area, values[n_runs:], ends[n_runs:], phrases
+                )
             else:
-                found = _decode_runs(packed, area, whole.values, whole.ends, phrases)
+                if period == 1:
+                    found = _decode_runs(packed, area, whole.values, whole.ends, phrases)
+                else:
+                    found = _decode_wide_runs(
+                        packed, period, area, whole.values, whole.ends, phrases
+                    )
                 whole.start[0], whole.start[1] = 0, found
                 if found > 0:
                     found = recut(
@@ -299,6 +309,105 @@ def _decode_runs(packed: U8, area: int, values: U32, ends: I32, phrases: I64) ->
         # The code that is read next may be the entry that is made with it.
         if next_code + 1 >= 1 << width and width < 12:
             width += 1
+
+
+@kernel
+def _decode_wide_runs(
+    packed: U8, period: int, area: int, values: U32, ends: I32, phrases: I64
+) -> int:
+    """The same of 2 or 4 bytes a pixel (``period``), in half again of the time a code.
+
+    A phrase is kept as its first bytes, ``period`` at most, which the others repeat; of one whose
+    others do not, the number of bytes is -1.
+    """
+    phrase_head, phrase_bytes = phrases[0], phrases[1]
+    last_byte = period - 1
+    shift = 0 if period == 1 else 1 if period == 2 else 2
+    whole = np.int64(0xFFFFFFFF) if period == 4 else np.int64((1 << 8 * period) - 1)
+    buffer = np.uint64(0)
+    n_bits = 0
+    width = 9
+    next_code = 258
+    at = 0
+    left = area * period  # bytes
+    done = 0  # whole pixels
+    pixel = np.int64(0)  # the one that is not whole yet, and its bytes
+    filled = 0
+    n_runs = 0
+    last_label = np.int64(-1)
+    before_head = np.int64(0)
+    before_bytes = np.int64(0)  # none: right after the table was cleared
+    while True:
+        code, at, buffer, n_bits = _next_code(packed, at, buffer, n_bits, width)
+        if code < 0:
+            return 0
+        if code == 257:
+            return n_runs if left == 0 else 0
+        if code == 256:
+            width = 9
+            next_code = 258
+            before_bytes = np.int64(0)
+            continue
+        if code < 256:
+            head, n = code, np.int64(1)
+        elif code < next_code:
+            head, n = phrase_head[code], phrase_bytes[code]
+        elif code == next_code and before_bytes > 0:
+            head, n = _longer(before_head, before_bytes, before_head & 255, period)
+        else:
+            return 0
+        if n <= 0 or n > left:
+            return 0
+        if before_bytes > 0:
+            if next_code >= 4096:
+                return 0
+            longer = _longer(before_head, before_bytes, head & 255, period)
+            phrase_head[next_code], phrase_bytes[next_code] = longer
+            next_code += 1
+        left -= n
+        before_head, before_bytes = head, n
+        # The code that is read next may be the entry that is made with it.
+        if next_code + 1 >= 1 << width and width < 12:
+            width += 1
+
+        if filled > 0:
+            k = min(n, period - filled)
+            pixel |= (head & ((1 << 8 * k) - 1)) << 8 * filled
+            filled += k
+            n -= k
+            head = (head >> 8 * k | head << 8 * (period - k)) & whole
+            if filled < period:
+                continue
+            done += 1
+            n_runs = _add_run(values, ends, n_runs, pixel, last_label, done)
+            last_label = pixel
+        n_pixels = n >> shift
+        if n_pixels > 0:
+            done += n_pixels
+            n_runs = _add_run(values, ends, n_runs, head, last_label, done)
+            last_label = head
+        filled = n & last_byte
+        pixel = head & ((1 << 8 * filled) - 1)
+
+
+@kernel
+def _longer(head: int, n_bytes: int, byte: int, period: int) -> tuple[int, int]:
+    """A phrase and a byte more: its first bytes, its bytes; -1 where this byte repeats none."""
+    if n_bytes < period:
+        return head | byte << 8 * n_bytes, n_bytes + 1
+    repeated = head >> 8 * (n_bytes & (period - 1)) & 255
+    return head, n_bytes + 1 if repeated == byte else -1
+
+
+@kernel
+def _add_run(values: U32, ends: I32, n_runs: int, label: int, last_label: int, end: int) -> int:
+    """Add pixels up to ``end`` to the last run, if it has their label, or as a new one."""
+    if label == last_label:
+        ends[n_runs - 1] = end
+        return n_runs
+    values[n_runs] = label
+    ends[n_runs] = end
+    return n_runs + 1
 
 
 @LIBRARY.entry
