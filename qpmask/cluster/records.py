@@ -65,6 +65,8 @@ def write_record(
     """
     records = folder / _RECORDS_FOLDER
     with writing(records, "The record in"):
+        if status == "skipped" and before is None:
+            before = _made_meanwhile(folder, key, number)
         if status == "skipped" and before is not None and before.status == "done":
             with contextlib.suppress(FileNotFoundError):
                 Path(before.path).replace(_path(folder, key, "done", number))
@@ -81,6 +83,15 @@ def write_record(
         if before is not None and Path(before.path) != path:
             with contextlib.suppress(FileNotFoundError):
                 Path(before.path).unlink()
+
+
+def _made_meanwhile(folder: Path, key: str, number: int) -> Found | None:
+    """What tasks of earlier rounds, which may be at work yet, made since this one looked."""
+    for earlier in range(number - 1, 0, -1):
+        path = _path(folder, key, "done", earlier)
+        if path.exists():
+            return Found(key, "done", earlier, str(path))
+    return None
 
 
 def latest_records(folder: Path, *, times: bool = False) -> dict[str, Found]:

@@ -20,7 +20,7 @@ from conftest import DEMO, ROOT, Cli
 
 import qpmask
 from qpmask.cluster import collect, plan_status, read_plan_file, work_on
-from qpmask.cluster.records import join_round, latest_records, write_record
+from qpmask.cluster.records import join_round, latest_records, read_record, write_record
 from qpmask.errors import OptionsError, OutputError
 from qpmask.events import ImageStarted, ItemFinished
 from qpmask.outputs import OutputFolder
@@ -139,6 +139,17 @@ def test_many_processes_race_for_one_folder(tmp_path: Path, at_once: Path) -> No
     records = sorted((r.key, r.status) for r in latest_records(plan.folder).values())
     assert records == [("1", "done"), ("2", "done"), ("3", "done")], "each made once"
     assert files_of(out) == files_of(at_once)
+
+
+def test_what_another_round_made_meanwhile_stays_made(tmp_path: Path) -> None:
+    """Two tasks that begin at once may be in two rounds: the second looked before that was made."""
+    write_record(tmp_path, "a", "done", 1, {"summary": "made"})
+    write_record(tmp_path, "a", "skipped", 3, {"summary": "it stands"}, before=None)
+    (found,) = latest_records(tmp_path).values()
+    assert (found.status, found.round) == ("done", 3)
+    assert read_record(found) == {"summary": "made"}
+    write_record(tmp_path, "b", "skipped", 2, {"summary": "of an older run"}, before=None)
+    assert latest_records(tmp_path)["b"].status == "skipped"
 
 
 def test_an_image_that_fails_does_not_keep_the_others(tmp_path: Path, demo: Path) -> None:
