@@ -139,6 +139,7 @@ class Parser:
                 raise self._fault(status)
             steps[status]()
         self._window.close()
+        del self._parse  # and with it the window and what handles stand for
         if len(Parser._shared) < len(self._known) <= _MAX_SHARED:
             Parser._shared = self._known
         return version
