@@ -12,21 +12,26 @@ from numpy.typing import NDArray
 from qpmask.ometiff import kernels
 from qpmask.ometiff.runs import RunStrip
 
+_LABELS_A_RUN = 16  # to look through so many counts takes less time than to sort the runs
+
 
 class LabelCounter:
     """Counts the pixels of strips by label; each thread with room of its own."""
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
-        self._n_labels = int(np.iinfo(dtype).max) + 1
+        self._most = int(np.iinfo(dtype).max)
         self._room = threading.local()
 
     def count(self, runs: RunStrip) -> dict[int, int]:
         """Pixels by label, labels that occur only."""
-        if self._n_labels > 1 << 16:  # too many for an array of their counts
-            return _count_sparse(runs)
+        most = self._most
+        if most >= 1 << 16:
+            most = int(runs.values.max(initial=0))
+            if most > _LABELS_A_RUN * len(runs.values):
+                return _count_sparse(runs)  # too many for an array of their counts
         room = getattr(self._room, "counts", None)
-        if room is None:
-            room = self._room.counts = np.zeros(self._n_labels, np.int64)
+        if room is None or len(room) <= most:
+            room = self._room.counts = np.zeros(most + 1, np.int64)
         kernels.count(runs, room)
         labels = np.flatnonzero(room)
         by_label = dict(zip(labels.tolist(), room[labels].tolist(), strict=True))

@@ -11,7 +11,6 @@ from binascii import hexlify, unhexlify
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -140,7 +139,9 @@ class Inventory:
     def ids(self, rows: tuple[int, ...]) -> tuple[str | None, ...]:
         """Object ids at these positions; None for objects from before QuPath 0.4."""
         if self._ids.dtype == np.uint8:
-            return tuple(str(UUID(bytes=self._ids[row].tobytes())) for row in rows)
+            digits = self._ids[list(rows)].tobytes().hex()
+            each = (digits[at : at + 32] for at in range(0, len(digits), 32))
+            return tuple(f"{d[:8]}-{d[8:12]}-{d[12:16]}-{d[16:20]}-{d[20:]}" for d in each)
         return tuple(i.decode("ascii") or None for i in self._ids[list(rows)].tolist())
 
     def _by_class(self, which: npt.NDArray[np.bool_]) -> dict[str | None, int]:
@@ -216,7 +217,7 @@ def _packed_ids(ids: npt.NDArray[np.bytes_]) -> npt.NDArray[Any]:
 
 _DASHES = np.array([8, 13, 18, 23])
 _DIGITS = np.delete(np.arange(36), _DASHES)
-_IDS_AT_ONCE = 1 << 14
+_IDS_AT_ONCE = _ROWS_AT_ONCE = 1 << 14
 
 
 def _cores(objects: ImageObjects) -> dict[int, Core]:
@@ -267,29 +268,35 @@ def instance_table(
     if not rows:
         return
     objects = read_qpdata(entry.data_path, outlines=drawn_outlines(kind))
-    bounds = objects.rois.bounds_px0
-    centroids = centroids_px0(objects.rois)
-    drawn = drawn_rois(objects, np.asarray(rows, np.int64), kind).tolist()
-    for label, (row, roi) in enumerate(zip(rows, drawn, strict=True), 1):
-        if roi < 0:  # an object without a ROI, of which nothing is drawn
-            place: list[object] = [0, 0, "", "", "", ""]
-            centroid: list[object] = ["", ""]
-        else:
-            x, y, x2, y2 = bounds[roi].tolist()
-            place = [int(objects.rois.z[roi]), int(objects.rois.t[roi]), x, y, x2 - x, y2 - y]
-            centroid = [round(v, 3) for v in centroids[roi].tolist()]
-        path_class = objects.class_of(row)
-        n_pixels = pixels.get(label, 0)
-        yield [
-            label,
-            objects.id_of(row) or "",
-            objects.names[row] or "",
-            "" if path_class is None else path_class.name,
-            *place,
-            n_pixels,
-            "" if pixel_area_um2 is None else round(n_pixels * pixel_area_um2, 6),
-            *centroid,
-        ]
+    classes = [*(c.name for c in objects.classes), ""]  # -1, no class, is the last one
+    none = np.full((1, 4), np.nan)  # as -1, no ROI, is
+    bounds = np.concatenate([objects.rois.bounds_px0, none])
+    centroids = np.concatenate([centroids_px0(objects.rois), none[:, :2]])
+    z, t = np.append(objects.rois.z, 0), np.append(objects.rois.t, 0)
+    for first in range(0, len(rows), _ROWS_AT_ONCE):
+        at = np.asarray(rows[first : first + _ROWS_AT_ONCE], np.int64)
+        roi = drawn_rois(objects, at, kind)
+        columns = (
+            at, roi, objects.ids[at], objects.class_index[at], z[roi], t[roi], bounds[roi],
+            centroids[roi],
+        )  # fmt: skip
+        each = zip(*(column.tolist() for column in columns), strict=True)
+        for label, (row, of, id_, number, slice_, time, box, centre) in enumerate(each, first + 1):
+            x, y, x2, y2 = box
+            outline = [x, y, x2 - x, y2 - y] if of >= 0 else [""] * 4  # nothing is drawn of it
+            n_pixels = pixels.get(label, 0)
+            yield [
+                label,
+                id_.decode("ascii"),
+                objects.names[row] or "",
+                classes[number],
+                slice_,
+                time,
+                *outline,
+                n_pixels,
+                "" if pixel_area_um2 is None else round(n_pixels * pixel_area_um2, 6),
+                *([round(v, 3) for v in centre] if of >= 0 else ["", ""]),
+            ]
 
 
 def _empty(objects: ImageObjects) -> dict[str, npt.NDArray[np.bool_]]:

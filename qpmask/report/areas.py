@@ -77,18 +77,17 @@ def _pixels(folder: Path, record: ImageRecord, sidecar: Mapping[str, Any]) -> di
     return pixels
 
 
-def _of_instances(table: Path) -> Iterable[tuple[str, int]]:
+def _of_instances(path: Path) -> Iterable[tuple[str, int]]:
     """Class and pixels of each object, as far as the table of instances tells."""
     try:
-        with table.open(encoding="utf-8", newline="") as file:
-            rows = [
-                (row["class"] or NO_CLASS, int(row["pixels"]))
-                for row in csv.DictReader(file)
-                if row.get("pixels")
-            ]
-    except (OSError, ValueError, KeyError):
+        with path.open(encoding="utf-8", newline="") as file:
+            table = csv.reader(file)
+            header = next(table, [])
+            name, pixels = header.index("class"), header.index("pixels")
+            rows = (row for row in table if len(row) > max(name, pixels) and row[pixels])
+            return [(row[name] or NO_CLASS, int(row[pixels])) for row in rows]
+    except (OSError, ValueError, csv.Error):
         return []
-    return rows
 
 
 def _pixel_area_mm2(record: ImageRecord) -> float | None:
