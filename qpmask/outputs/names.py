@@ -106,4 +106,5 @@ def _short(text: str) -> str:
 
 
 def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()
+    """Alike for names that are the same to a system that ignores case, in either direction."""
+    return unicodedata.normalize("NFKC", text).upper().casefold()  # ı is I then, and so i

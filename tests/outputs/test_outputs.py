@@ -108,6 +108,7 @@ def folded(name: str) -> str:
 @given(image_names)
 @example(["a", "A", "a_id1", "a_id2"])
 @example(["a_id1", "a", "A", "A_ID1"])
+@example(["ı", "I"])
 def test_names_never_collide_and_fit_every_file_system(names: list[str]) -> None:
     entries = [entry(str(i), name) for i, name in enumerate(names, 1)]
     made = mask_names(entries)
