@@ -1,7 +1,8 @@
 """What is done with the tiles of a strip: kernels (see :mod:`qpmask.jit`).
 
 :mod:`.pixels` turns pixels to runs and back, :mod:`.levels` works on the runs of tiles,
-:mod:`.lzwruns` packs and unpacks them; :mod:`.calls` calls them and says what each does.
+:mod:`.lzwencoder` packs them, :mod:`.lzwdecoder` unpacks them; :mod:`.calls` calls them and says
+what each does.
 """
 
 from qpmask.ometiff.kernels.calls import (

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qpmask.ometiff.kernels import levels, lzwruns, pixels
+from qpmask.ometiff.kernels import levels, lzwdecoder, lzwencoder, pixels
 from qpmask.ometiff.kernels.library import I64, U8, Pixels
 from qpmask.ometiff.runs import RunStrip
 from qpmask.ometiff.strips import StripShape
@@ -51,18 +51,18 @@ class Rooms(threading.local):
         """Room for the decoders."""
         return self.array("phrases", 2 * 4096, np.int64)[: 2 * 4096].reshape(2, 4096)
 
-    def encoder(self, period: int, n: int) -> lzwruns.EncoderRoom:
+    def encoder(self, period: int, n: int) -> lzwencoder.EncoderRoom:
         """Room for the encoder; for pixels of ``period`` bytes and tiles of ``n`` runs."""
-        n_phrases = period * lzwruns.MAX_SLOTS
-        n_codes = n_phrases * (lzwruns.MAX_PHRASE + 1)
+        n_phrases = period * lzwencoder.MAX_SLOTS
+        n_codes = n_phrases * (lzwencoder.MAX_PHRASE + 1)
         if "slot_of" not in self._arrays:
             # Filled before it is kept: Ctrl-C may come in between.
             self._arrays["slot_of"] = np.full(65536, -1, np.int32)
-        return lzwruns.EncoderRoom(
+        return lzwencoder.EncoderRoom(
             self.array("codes", n_codes, np.uint16)[:n_codes].reshape(n_phrases, -1),
             self.array("longest", n_phrases, np.int32),
             self.array("slot_of", 65536, np.int32),
-            self.array("label_of", lzwruns.MAX_SLOTS, np.int64),
+            self.array("label_of", lzwencoder.MAX_SLOTS, np.int64),
             self.array("tile values", n, np.uint32),
             self.array("tile ends", n, np.int32),
         )
@@ -127,7 +127,7 @@ def pack_runs(runs: RunStrip, period: int, shape: StripShape) -> tuple[U8, I64]:
     room = _rooms.encoder(period, most + 2 * shape.tile_height + 2)
     n_bytes = np.empty(shape.n_tiles, np.int64)
     out = _rooms.array("packed", 1 << 17, np.uint8)
-    while (n := lzwruns.pack_runs(runs, period, shape, out, n_bytes, room)) < 0:
+    while (n := lzwencoder.pack_runs(runs, period, shape, out, n_bytes, room)) < 0:
         out = _rooms.array("packed", 2 * len(out), np.uint8)
     return out[:n].copy(), n_bytes
 
@@ -145,7 +145,9 @@ def unpack_runs(
     room = _rooms.runs(n, shape.n_tiles)
     whole = _rooms.runs(n, 1, "whole")
     phrases = _rooms.phrases()
-    lzwruns.unpack_runs(data, starts, n_bytes, tiles, period, shape, labels, room, whole, phrases)
+    lzwdecoder.unpack_runs(
+        data, starts, n_bytes, tiles, period, shape, labels, room, whole, phrases
+    )
     return copied(room)
 
 
@@ -157,6 +159,6 @@ def unpack_pixels(
     Segment i is ``n_bytes[i]`` bytes of ``data`` from ``starts[i]`` on and goes to
     ``out[tiles[i]]``, which it must fill exactly; otherwise, or if it is damaged, ``failed[i]``.
     """
-    lzwruns.unpack_pixels(
+    lzwdecoder.unpack_pixels(
         data, starts, n_bytes, tiles, out, failed.view(np.uint8), _rooms.phrases()
     )

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from qpmask import jit
 
+_MODULES = ("library", "levels", "lzwdecoder", "lzwencoder", "pixels")
+
 LIBRARY = jit.Library(
     "strips",
-    [f"{__package__}.{name}" for name in ("library", "levels", "lzwruns", "pixels")]
+    [f"{__package__}.{name}" for name in _MODULES]
     + ["qpmask.ometiff.runs", "qpmask.ometiff.strips"],
 )
 
