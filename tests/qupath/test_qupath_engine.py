@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,57 @@ class TestQuPathEngine(EngineContract):
             for _ in rendering.tiles():
                 watch.stop.set()
         assert list(tmp_path.iterdir()) == []
+
+    def test_tiles_of_an_image_that_was_left_are_not_those_that_the_next_one_lost(
+        self, qupath: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+    ) -> None:
+        """An interrupted writer does not wait for its threads: they log what they lose later."""
+        servers = itertools.count(1)
+        deadline = time.monotonic() + 60
+        begun, go = threading.Event(), threading.Event()
+
+        def is_logged() -> bool:
+            return any("a late tile" in record.getMessage() for record in caplog.records)
+
+        class _Server:
+            def __init__(self, server: Any) -> None:
+                self._server = server
+                self._number = next(servers)
+                self._calls = itertools.count(1)
+
+            def readRegion(self, *args: Any) -> Any:
+                import jpype
+
+                if self._number == 2:
+                    go.set()
+                    while not is_logged() and time.monotonic() < deadline:
+                        time.sleep(0.01)
+                elif next(self._calls) > 5:  # in the threads of the second band
+                    begun.set()
+                    go.wait(60)
+                    raise jpype.JClass("java.io.IOException")("a late tile")
+                return self._server.readRegion(*args)
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self._server, name)
+
+        real = countingserver.CountingServer.__init__
+
+        def init(self: Any, server: Any) -> None:
+            import jpype
+
+            inner = _Server(server)
+            real(self, jpype.JProxy("qupath.lib.images.servers.ImageServer", inst=inner))
+
+        monkeypatch.setattr(countingserver.CountingServer, "__init__", init)
+        monkeypatch.setattr(bands, "_BAND_BYTES", 1)
+        engine, plan = QuPathEngine(threads=2), plan_one("squares", tile_px=16)
+        with engine.render(plan.job, tmp_path / "a.ome.tif", Watch()) as rendering:
+            next(iter(rendering.tiles()))
+            assert begun.wait(60)
+        assert not is_logged()
+        drawn(engine, plan, tmp_path)
+        assert is_logged()
 
     def test_more_labels_than_qupath_can_hold_are_refused(
         self, engine: Engine, tmp_path: Path

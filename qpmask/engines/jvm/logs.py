@@ -22,6 +22,7 @@ class LogCatcher:
 
     def __init__(self) -> None:
         self._errors: list[str] = []
+        self._abandoned: set[str] = set()
         self._lock = threading.Lock()
 
     def clear(self) -> None:
@@ -33,6 +34,15 @@ class LogCatcher:
         """Messages logged as errors by QuPath's image code since :meth:`clear`."""
         with self._lock:
             return list(self._errors)
+
+    def abandon(self, server_path: str) -> None:
+        """Keep no errors about an image server any more, whose writer was interrupted.
+
+        QuPath's writer does not wait then for the tiles that its threads have begun. They are
+        logged as lost later, when the next image may be at work.
+        """
+        with self._lock:
+            self._abandoned.add(server_path)
 
     # The methods of ch.qos.logback.core.Appender:
 
@@ -48,7 +58,8 @@ class LogCatcher:
             log.log(level, "%s: %s", origin.rpartition(".")[2], full)
             if level >= logging.ERROR and ".images." in origin:
                 with self._lock:
-                    self._errors.append(_for_people(text, cause))
+                    if not any(path in text for path in self._abandoned):
+                        self._errors.append(_for_people(text, cause))
         except Exception:
             log.exception("a message of QuPath could not be read")
 

@@ -27,6 +27,8 @@ class CountingServer:
     ----------
     proxy : Java ImageServer
         What to read from instead.
+    path : str
+        What QuPath calls it when it logs something about its tiles; another one for each server.
     """
 
     def __init__(self, server: Any) -> None:
@@ -94,6 +96,7 @@ class CountingServer:
         self.proxy = java("java.lang.reflect.Proxy").newProxyInstance(
             interface.getClassLoader(), [interface], handler
         )
+        self.path = str(self.proxy.getPath())
 
     @property
     def n_begun(self) -> int:

@@ -82,7 +82,7 @@ class QuPathRendering(Rendering):
         if self._drawing is not None:
             # QuPath must have let go of the file before it is removed.
             for _ in range(_STOP_S):
-                self._drawing.interrupt()
+                self._interrupt(self._drawing)
                 if self._drawing.wait(1):
                     break
             self._drawing = None
@@ -132,11 +132,15 @@ class QuPathRendering(Rendering):
                 watch.on_memory(*jvm.heap())
             polls += 1
             if watch.stop.is_set():
-                drawing.interrupt()
+                self._interrupt(drawing)
         self._drawing = None
         watch.check()
         watch.on_tiles(self._watched.n_begun)
         check_none_lost(self._watched, drawing.error, self._job.entry.label)
+
+    def _interrupt(self, drawing: JavaThread) -> None:
+        jvm.catcher.abandon(self._watched.path)
+        drawing.interrupt()
 
     # -- reading back ------------------------------------------------------------------------------
 
