@@ -122,7 +122,7 @@ class _Blocks:
         starts, stops = [], []
         ways = [scale]
         ratio = limit_px / n
-        if limit_px % n and abs(ratio - scale) * n < scale + 1:  # rounded, not padded
+        if limit_px % n and abs(limit_px - scale * n) < scale:  # rounded, not padded
             ways.append(ratio)
         for way in ways:
             starts.append(np.floor(at * way * (1 + 1e-12)))
