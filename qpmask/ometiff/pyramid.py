@@ -19,7 +19,7 @@ from qpmask.ometiff.strips import StripGrid, StripShape
 
 @dataclass(eq=False)
 class Above:
-    """A strip of the next level while its quarters come in.
+    """A strip of the next level while those that it is made of come in.
 
     Attributes
     ----------
@@ -27,6 +27,8 @@ class Above:
         Where it belongs: number ``number`` of the strips of a tile row.
     shape : StripShape
         Sizes of its tiles.
+    last_width_below : int
+        Width of the last tile of a row of those below that it is made of, in pixels.
     n_missing : int
         Strips of the level below that have not been there yet.
     """
@@ -35,24 +37,25 @@ class Above:
     row: int
     number: int
     shape: StripShape
+    last_width_below: int
     n_missing: int
-    _quarters: list[RunStrip] = field(default_factory=lambda: [no_runs()] * 4)
+    _below: list[RunStrip] = field(default_factory=lambda: [no_runs()] * 4)
     _dtype: np.dtype[Any] = field(init=False)
 
     def take(self, below: TileRuns, row: int, number: int) -> None:
-        """Subsample strip ``number`` of tile row ``row`` of the level below; from any thread."""
-        self._quarters[2 * (row % 2) + number % 2] = kernels.halve(below.runs, below.shape)
+        """Take strip ``number`` of tile row ``row`` of the level below; from any thread."""
+        self._below[2 * (row % 2) + number % 2] = below.runs
         self._dtype = below.dtype
 
     @property
     def is_plain(self) -> bool:
-        """Whether all quarters have one label each, so that putting them together is no work."""
-        return not any(quarter.has_mixed for quarter in self._quarters)
+        """Whether all tiles below have one label each, so that putting them together is no work."""
+        return not any(runs.has_mixed for runs in self._below)
 
     def assemble(self) -> TileRuns:
-        """The strip, when all of the level below have been there."""
-        runs = kernels.assemble(self._quarters, self.shape)
-        self._quarters.clear()
+        """The strip, when all of the level below have been there: every second pixel of them."""
+        runs = kernels.assemble(self._below, self.last_width_below, self.shape)
+        self._below.clear()
         return TileRuns(self.shape, runs, self._dtype)
 
 
@@ -85,7 +88,8 @@ class Pyramid:
             grid, below = self._grids[level + 1], self._grids[level]
             n_rows = min(2, below.n_rows - 2 * key[1])
             n_strips = min(2, below.n_strips - 2 * key[2])
-            found = Above(*key, grid.shape(*key[1:]), n_rows * n_strips)
+            last_width = below.shape(2 * key[1], 2 * key[2] + n_strips - 1).last_width
+            found = Above(*key, grid.shape(*key[1:]), last_width, n_rows * n_strips)
             self._waiting[key] = found
         return found
 

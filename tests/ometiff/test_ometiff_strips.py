@@ -19,7 +19,7 @@ from qpmask.ometiff.codecs import decode_segment
 from qpmask.ometiff.labelcount import LabelCounter
 from qpmask.ometiff.pixelpool import new_pixels
 from qpmask.ometiff.pyramid import Pyramid
-from qpmask.ometiff.runs import RunStrip, TileRuns
+from qpmask.ometiff.runs import RunStrip, TileRuns, no_runs
 from qpmask.ometiff.stripreader import StripReader
 from qpmask.ometiff.strips import (
     MIXED,
@@ -143,9 +143,18 @@ def test_hand_made_runs() -> None:
     assert runs.ends.tolist() == [48, 3, 5, 6]
     assert runs.start.tolist() == [0, 0, 1, 4]
     assert runs.labels().tolist() == [UNKNOWN, 3, MIXED]
-    half = kernels.halve(runs, shape)
-    assert half.values.tolist() == [3, 1, 5]
-    assert half.ends.tolist() == [16, 1, 2]
+    above = StripShape(2, 16, 16, 1, 2)
+    half = kernels.assemble([runs, no_runs(), no_runs(), no_runs()], 2, above)
+    assert half.values.tolist() == [1, 5]
+    assert half.ends.tolist() == [1, 2]
+    assert half.start.tolist() == [0, 0, 2]
+    labels[0] = 4
+    runs = kernels.runs_of(pixels, labels, shape)
+    half = kernels.assemble([runs, no_runs(), no_runs(), no_runs()], 2, above)
+    assert half.values.tolist() == [4, 3, 4, 3, 1, 5]
+    assert half.ends.tolist() == [8, 16, 24, 32, 1, 2]
+    labels[0] = UNKNOWN
+    runs = kernels.runs_of(pixels, labels, shape)
     with pytest.raises(ValueError, match="tile 0"):
         list(TileRuns(shape, runs, pixels.dtype))
 

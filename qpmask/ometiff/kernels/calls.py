@@ -86,25 +86,18 @@ def runs_of(pixels_of: Pixels, labels: I64, shape: StripShape) -> RunStrip:
     return copied(room)
 
 
-def halve(runs: RunStrip, shape: StripShape) -> RunStrip:
-    """Every second pixel of every second row of each tile, starting with the first."""
-    n = len(runs.values) + shape.n_tiles * ((shape.height + 1) // 2)
-    room = _rooms.runs(n, shape.n_tiles)
-    levels.halve(runs, shape, room)
-    return copied(room)
+def assemble(below: Sequence[RunStrip], last_width: int, shape: StripShape) -> RunStrip:
+    """Make a strip of a level of every second pixel of every second row of four strips below it.
 
-
-def assemble(quarters: Sequence[RunStrip], shape: StripShape) -> RunStrip:
-    """Make a strip of a level of four halved strips of the level below; some may have no tiles.
-
-    These are the upper left, upper right, lower left and lower right one. Tiles 2 k and 2 k + 1 of
-    the upper strips and those of the lower strips make tile k, of which ``shape`` knows the size.
-    If one of them cannot be read, neither can it.
+    These are the upper left, upper right, lower left and lower right one; some may have no tiles.
+    Tiles 2 k and 2 k + 1 of the upper strips and those of the lower strips make tile k, of which
+    ``shape`` knows the size; ``last_width`` is that of the last tile of a row below. If one of them
+    cannot be read, neither can it.
     """
-    n = sum(len(quarter.values) for quarter in quarters) + 2 * shape.n_tiles * shape.height
+    n = sum(len(runs.values) for runs in below) + 2 * shape.n_tiles * shape.height
     room = _rooms.runs(n, shape.n_tiles)
-    upper_left, upper_right, lower_left, lower_right = quarters
-    levels.assemble(upper_left, upper_right, lower_left, lower_right, shape, room)
+    upper_left, upper_right, lower_left, lower_right = below
+    levels.assemble(upper_left, upper_right, lower_left, lower_right, last_width, shape, room)
     return copied(room)
 
 

@@ -1,4 +1,4 @@
-"""The runs of tiles: halved, put together, compared, cut to another size."""
+"""The runs of tiles: subsampled and put together, compared, cut to another size."""
 
 from __future__ import annotations
 
@@ -23,43 +23,12 @@ def add(values: U32, ends: I32, first: int, n_runs: int, label: int, end: int) -
 
 
 @LIBRARY.entry
-def halve(runs: RunStrip, shape: StripShape, out: RunStrip) -> None:
-    """See :func:`.calls.halve`; ``out`` has room for a run more for each row of each tile."""
-    n_rows = (shape.height + 1) // 2
-    values, ends, start = out.values, out.ends, out.start
-    n_runs = 0
-    for k in range(shape.n_tiles):
-        width = np.int64(shape.last_width if k == shape.n_tiles - 1 else shape.tile_width)
-        half = (width + 1) // 2
-        first = n_runs
-        i = runs.start[k]
-        if i + 1 == runs.start[k + 1]:
-            values[n_runs] = runs.values[i]
-            ends[n_runs] = half * n_rows
-            n_runs += 1
-        elif i < runs.start[k + 1]:
-            for y in range(n_rows):
-                row = 2 * y * width
-                done = y * half
-                while runs.ends[i] <= row:
-                    i += 1
-                while True:
-                    last = min(np.int64(runs.ends[i]) - row, width)
-                    end = done + (last + 1) // 2
-                    if n_runs == first or end > ends[n_runs - 1]:
-                        n_runs = add(values, ends, first, n_runs, np.int64(runs.values[i]), end)
-                    if last == width:
-                        break
-                    i += 1
-        start[k + 1] = n_runs
-
-
-@LIBRARY.entry
 def assemble(
     upper_left: RunStrip,
     upper_right: RunStrip,
     lower_left: RunStrip,
     lower_right: RunStrip,
+    last_width: int,
     shape: StripShape,
     out: RunStrip,
 ) -> None:
@@ -68,6 +37,7 @@ def assemble(
     values, ends, start = out.values, out.ends, out.start
     n_runs = 0
     n_left = len(upper_left.start) - 1
+    n_below = n_left + len(upper_right.start) - 1
     for k in range(shape.n_tiles):
         width = np.int64(shape.last_width if k == shape.n_tiles - 1 else shape.tile_width)
         first = n_runs
@@ -76,6 +46,8 @@ def assemble(
             if height <= 0:
                 break
             left = 2 * k
+            a_width = np.int64(last_width if left == n_below - 1 else shape.tile_width)
+            b_width = np.int64(last_width if left == n_below - 2 else shape.tile_width)
             if left < n_left:
                 strip = upper_left if down == 0 else lower_left
             else:
@@ -88,8 +60,6 @@ def assemble(
             if a == a_end or (width > half_width and b == b_end):
                 n_runs = first  # a quarter is unknown
                 break
-            left_width = min(half_width, width)
-            right_width = width - left_width
             alike = b == b_end or (b + 1 == b_end and strip.values[a] == strip.values[b])
             if a + 1 == a_end and alike:
                 end = (down * half_height + height) * width
@@ -97,11 +67,11 @@ def assemble(
                 continue
             for y in range(height):
                 done = (down * half_height + y) * width
-                a, n_runs = _add_row(strip, a, y, left_width, done, values, ends, first, n_runs)
-                if right_width > 0:
-                    done += left_width
+                a, n_runs = _add_row(strip, a, 2 * y, a_width, done, values, ends, first, n_runs)
+                if width > half_width:
+                    done += half_width
                     b, n_runs = _add_row(
-                        strip, b, y, right_width, done, values, ends, first, n_runs
+                        strip, b, 2 * y, b_width, done, values, ends, first, n_runs
                     )
         start[k + 1] = n_runs
 
@@ -118,13 +88,20 @@ def _add_row(
     first: int,
     n_runs: int,
 ) -> tuple[int, int]:
-    """Add row ``y`` of a quarter whose run ``i`` is not over; run and number of runs after it."""
+    """Add every second pixel of row ``y`` of a tile whose run ``i`` is not over.
+
+    Returns the run at its end, and the number of runs after it.
+    """
     row = y * width
     while strip.ends[i] <= row:
         i += 1
+    at = done
     while True:
         last = min(np.int64(strip.ends[i]) - row, width)
-        n_runs = add(values, ends, first, n_runs, np.int64(strip.values[i]), done + last)
+        end = done + (last + 1) // 2
+        if end > at:  # a run of one pixel may have none
+            n_runs = add(values, ends, first, n_runs, np.int64(strip.values[i]), end)
+            at = end
         if last == width:
             return i, n_runs
         i += 1
