@@ -10,7 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from qpdata.qpdata_by_hand import File
+from qpdata.qpdata_by_hand import File, numbers
 
 from qpmask.imageobjects import NO_COLOR, ImageObjects, Outlines
 from qpmask.jit.arguments import Packed
@@ -81,13 +81,13 @@ def roi_record(objects: ImageObjects, number: int) -> tuple[object, ...] | None:
     return (
         int(rois.kind[number]),
         (int(rois.c[number]), int(rois.z[number]), int(rois.t[number])),
-        rois.box_px0[number].tobytes(),
+        numbers(rois.box_px0[number]),
         int(rois.geometry_type[number]),
         [(ring.dtype.name, ring.tobytes()) for ring in rois.rings(number)],
         rois.ring_kind[rings].tolist(),
         rois.ring_part[rings].tolist(),
         rois.ring_is_hole[rings].tolist(),
-        rois.bounds_px0[number].tobytes(),
+        numbers(rois.bounds_px0[number]),
     )
 
 
@@ -116,7 +116,8 @@ def columns(objects: ImageObjects) -> dict[str, object]:
         for name in part.__dataclass_fields__:
             value = getattr(part, name)
             if isinstance(value, np.ndarray):
-                value = (value.dtype.str, value.shape, value.tobytes())
+                raw = numbers(value) if value.dtype == np.float64 else value.tobytes()
+                value = (value.dtype.str, value.shape, raw)
             found[f"{type(part).__name__}.{name}"] = value
     del found["ImageObjects.rois"]
     if (details := objects.details) is not None:
