@@ -281,7 +281,7 @@ class _Check:
         self, place: StripPlace, whole: Above | None, above: Above | None
     ) -> _Found | None:
         """Look at a strip that needs no reading, since its bytes were met before."""
-        if whole is not None and not whole.is_plain:
+        if whole is not None and whole.tiles.runs.has_mixed:
             return None
         known = self._reader.known(place.level, place.plane, place.row, place.number)
         return None if known is None else self._look(place, whole, above, known)
@@ -300,7 +300,7 @@ class _Check:
             if above is not None:
                 above.take(read.tiles, place.row, place.number)
             return _Found(read, self._counter.count(read.tiles.runs))
-        expected = whole.assemble()
+        expected = whole.tiles
         # What a level holds is compared with level 0, not with the level below as it happens to be.
         if above is not None:
             above.take(expected, place.row, place.number)

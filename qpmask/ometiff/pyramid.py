@@ -7,56 +7,62 @@ there, in any order.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
+import threading
 
 from qpmask.ometiff import kernels
-from qpmask.ometiff.runs import RunStrip, TileRuns, no_runs
+from qpmask.ometiff.runs import TileRuns, no_runs
 from qpmask.ometiff.strips import StripGrid, StripShape
 
 
-@dataclass(eq=False)
 class Above:
     """A strip of the next level while those that it is made of come in.
 
-    Attributes
+    Parameters
     ----------
     level, row, number : int
         Where it belongs: number ``number`` of the strips of a tile row.
     shape : StripShape
         Sizes of its tiles.
-    last_width_below : int
-        Width of the last tile of a row of those below that it is made of, in pixels.
+    n_below : int
+        Strips of the level below that it is made of.
+    last_width : int
+        Width of the last tile of a row of these, in pixels.
+
+    Attributes
+    ----------
     n_missing : int
-        Strips of the level below that have not been there yet.
+        Strips of the level below that were not taken out of the queue yet.
+    tiles : TileRuns
+        The strip: every second pixel of those below, once all were given to it.
     """
 
-    level: int
-    row: int
-    number: int
-    shape: StripShape
-    last_width_below: int
-    n_missing: int
-    _below: list[RunStrip] = field(default_factory=lambda: [no_runs()] * 4)
-    _dtype: np.dtype[Any] = field(init=False)
+    tiles: TileRuns
+
+    def __init__(
+        self, level: int, row: int, number: int, shape: StripShape, n_below: int, last_width: int
+    ) -> None:
+        self.level, self.row, self.number = level, row, number
+        self.n_missing = n_below
+        self._shape = shape
+        self._last_width = last_width
+        self._below = [no_runs()] * 4
+        self._n_untaken = n_below
+        self._lock = threading.Lock()
 
     def take(self, below: TileRuns, row: int, number: int) -> None:
-        """Take strip ``number`` of tile row ``row`` of the level below; from any thread."""
+        """Take strip ``number`` of tile row ``row`` of the level below; from any thread.
+
+        With the last one the strip is put together at once: it takes less memory than they do,
+        which other strips may wait for in the queue.
+        """
         self._below[2 * (row % 2) + number % 2] = below.runs
-        self._dtype = below.dtype
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether all tiles below have one label each, so that putting them together is no work."""
-        return not any(runs.has_mixed for runs in self._below)
-
-    def assemble(self) -> TileRuns:
-        """The strip, when all of the level below have been there: every second pixel of them."""
-        runs = kernels.assemble(self._below, self.last_width_below, self.shape)
+        with self._lock:
+            self._n_untaken -= 1
+            if self._n_untaken:
+                return
+        runs = kernels.assemble(self._below, self._last_width, self._shape)
         self._below.clear()
-        return TileRuns(self.shape, runs, self._dtype)
+        self.tiles = TileRuns(self._shape, runs, below.dtype)
 
 
 class Pyramid:
@@ -89,7 +95,7 @@ class Pyramid:
             n_rows = min(2, below.n_rows - 2 * key[1])
             n_strips = min(2, below.n_strips - 2 * key[2])
             last_width = below.shape(2 * key[1], 2 * key[2] + n_strips - 1).last_width
-            found = Above(*key, grid.shape(*key[1:]), last_width, n_rows * n_strips)
+            found = Above(*key, grid.shape(*key[1:]), n_rows * n_strips, last_width)
             self._waiting[key] = found
         return found
 

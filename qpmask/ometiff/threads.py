@@ -104,7 +104,7 @@ def in_threads(
         for item in items:
             ready = at_once(item)
             window.append(pool.submit(do, item) if ready is None else ready)
-            if len(window) > 2 * threads:
+            if len(window) > threads:
                 yield _result(window.popleft())
         while window:
             yield _result(window.popleft())

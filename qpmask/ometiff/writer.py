@@ -284,17 +284,13 @@ class _Job:
         self, place: StripPlace, strip: TileRuns | Above, above: Above | None
     ) -> _Ready | None:
         """A strip that is no work."""
-        is_plain = (
-            not strip.runs.has_mixed
-            if isinstance(strip, TileRuns)
-            else isinstance(strip, Above) and strip.is_plain
-        )
-        return self._prepare(place, strip, above) if is_plain else None
+        tiles = strip.tiles if isinstance(strip, Above) else strip
+        return None if tiles.runs.has_mixed else self._prepare(place, strip, above)
 
     def _prepare(self, place: StripPlace, strip: TileRuns | Above, above: Above | None) -> _Ready:
         """Count, subsample and compress the tiles of a strip; runs on any thread."""
         if isinstance(strip, Above):
-            strip = strip.assemble()
+            strip = strip.tiles
         else:
             first_col = place.number * self._grids[0].tiles_per_strip
             where = self._where(place.plane, place.row, first_col)

@@ -178,7 +178,7 @@ def test_a_pyramid_is_the_subsampling_of_its_base(case) -> None:
         if above is not None:
             above.take(tiles, row, number)
             if pyramid.arrived(above):
-                todo.append((above.level, above.row, above.number, above.assemble()))
+                todo.append((above.level, above.row, above.number, above.tiles))
     assert n_tiles == sum(grid.n_rows * grid.n_cols for grid in grids)
     assert pyramid.n_waiting == 0
 
@@ -194,7 +194,7 @@ def test_what_is_unknown_below_is_unknown_above() -> None:
         assert above is not None
         above.take(runs_of(strip), row, 0)
         assert pyramid.arrived(above) == (row == 1)
-    assert above.assemble().runs.labels().tolist() == [1, UNKNOWN]
+    assert above.tiles.runs.labels().tolist() == [1, UNKNOWN]
 
 
 @given(masks())
