@@ -49,6 +49,7 @@ from qpmask.outputs import (
     output_error,
     path_bytes,
     path_sha256,
+    sha256_meanwhile,
     synced_meanwhile,
 )
 from qpmask.plan import ImagePlan, Plan
@@ -220,6 +221,8 @@ class MaskMaker:
 
     def _finish(self, drawn: _Drawn) -> ImageRecord:
         image, job, info, part, n_tiles, written, sight, synced = drawn[:8]
+        stays = job.file.format == "ome-tiff" and job.file.made_for is None
+        hashed = sha256_meanwhile(part) if stays else None
         self._check(image, job, written, part, n_tiles)
         synced()
         by_plane = [written.counts_by_label(p) for p in range(job.n_planes)]
@@ -239,7 +242,8 @@ class MaskMaker:
         if self.plan.options.hidden == "error":
             check_hidden(hidden, image.entry.label)
         record = replace(record, engine=str(info), verified_by=verified, hidden=hidden)
-        sidecar = sidecar_of(image, self.plan, info, record, written, path_sha256(part), verified)
+        sha256 = hashed() if hashed else path_sha256(part)
+        sidecar = sidecar_of(image, self.plan, info, record, written, sha256, verified)
         _check_data(image)
         table = None
         if job.render.instances:
