@@ -31,7 +31,7 @@ class Above:
     Attributes
     ----------
     n_missing : int
-        Strips of the level below that were not taken out of the queue yet.
+        Strips of the level below that were not there yet, for whoever gives them in order.
     tiles : TileRuns
         The strip: every second pixel of those below, once all were given to it.
     """
@@ -46,19 +46,18 @@ class Above:
         self._shape = shape
         self._last_width = last_width
         self._below = [no_runs()] * 4
-        self._n_untaken = n_below
+        self._n_not_given = n_below
         self._lock = threading.Lock()
 
     def take(self, below: TileRuns, row: int, number: int) -> None:
         """Take strip ``number`` of tile row ``row`` of the level below; from any thread.
 
-        With the last one the strip is put together at once: it takes less memory than they do,
-        which other strips may wait for in the queue.
+        With the last one the strip is put together at once: it takes less memory than they do.
         """
         self._below[2 * (row % 2) + number % 2] = below.runs
         with self._lock:
-            self._n_untaken -= 1
-            if self._n_untaken:
+            self._n_not_given -= 1
+            if self._n_not_given:
                 return
         runs = kernels.assemble(self._below, self._last_width, self._shape)
         self._below.clear()

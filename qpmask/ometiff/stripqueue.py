@@ -37,8 +37,9 @@ class StripQueue(Generic[_Source, _Result]):
         strip that joined by itself) and the strip of the next level that it goes into, which it
         must give the strip to (:meth:`Above.take`). On any thread.
     at_once : callable
-        The same where it is no work, so that a thread would cost more than it saves; else None.
-        On the caller's thread.
+        The same where it is hardly any work (it may be the last one that a strip of the next level
+        waits for), so that a thread would cost more than it saves; else None. On the caller's
+        thread.
     threads : int, optional
         By default what the largest grid is worth, four at most, and strips that take hardly any
         time are the caller's. A single one is the caller's.

@@ -14,6 +14,7 @@ FEW_STRIPS = 16
 """A plane of fewer strips is the work of one thread."""
 
 _WORTH_S = 1e-3  # Python's own part of shorter pieces of work keeps other threads waiting
+_MAX_WAITING = 16  # results for each thread that wait for one before them
 _WAIT_S = 10e-3  # of what takes so long with hardly any work, others can be done meanwhile
 
 _Item = TypeVar("_Item")
@@ -80,6 +81,7 @@ def in_threads(
     items: Iterable[_Item],
     threads: int,
     *,
+    ahead: int | None = None,
     at_once: Callable[[_Item], _Result | None] = lambda item: None,
 ) -> Iterator[_Result]:
     """Results in the order of the items, a few of them worked on ahead by threads.
@@ -94,18 +96,31 @@ def in_threads(
         What to do it for.
     threads : int
         How many.
+    ahead : int, optional
+        Results that threads may have or work on while one is used; by default twice as many as
+        there are threads.
     at_once : callable, optional
         Gives the result of an item that is no work, so that a thread would cost more than it
         saves; None of any other. Called on the caller's thread.
     """
     window: deque[_Result | Future[_Result]] = deque()
+    ahead = 2 * threads if ahead is None else ahead
+    n_ahead = 0
     pool = ThreadPoolExecutor(max(1, threads), "qpmask-ahead")
     try:
         for item in items:
             ready = at_once(item)
             window.append(pool.submit(do, item) if ready is None else ready)
-            if len(window) > threads:
-                yield _result(window.popleft())
+            n_ahead += ready is None
+            # What was no work does not count: there may be much of it between two pieces of work.
+            while window and (
+                n_ahead > ahead
+                or len(window) > _MAX_WAITING * threads
+                or not isinstance(window[0], Future)
+            ):
+                first = window.popleft()
+                n_ahead -= isinstance(first, Future)
+                yield _result(first)
         while window:
             yield _result(window.popleft())
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from random import Random
 
 import imagecodecs
 import numpy as np
@@ -16,6 +17,7 @@ from ometiff.mask_samples import histogram
 from qpmask.geometry import Size, pyramid_sizes
 from qpmask.ometiff import MaskFile, check_mask, kernels, pixelpool
 from qpmask.ometiff.codecs import decode_segment
+from qpmask.ometiff.kernels import levels
 from qpmask.ometiff.labelcount import LabelCounter
 from qpmask.ometiff.pixelpool import new_pixels
 from qpmask.ometiff.pyramid import Pyramid
@@ -159,28 +161,61 @@ def test_hand_made_runs() -> None:
         list(TileRuns(shape, runs, pixels.dtype))
 
 
-@given(masks())
-def test_a_pyramid_is_the_subsampling_of_its_base(case) -> None:
+@given(masks(), st.sampled_from([2, 4, 256]), st.sampled_from([0, 0.1]), st.randoms())
+def test_a_pyramid_is_the_subsampling_of_its_base(
+    case, tiles_per_strip: int, unknown: float, random
+) -> None:
+    """Of tiles that can be read; in strips of any number of tiles, which come in any order."""
     mask, tile_px = case
     size = Size(mask.shape[1], mask.shape[0])
     tile = Size(tile_px, tile_px)
-    grids = tuple(StripGrid(level, tile) for level in pyramid_sizes(size, tile_px))
-    pyramid = Pyramid(grids)
-    todo = [(0, row, number, tiles) for _, row, number, _, tiles in lots(case)]
-    np.random.default_rng(len(todo)).shuffle(todo)  # the order must not matter
-    n_tiles = 0
-    while todo:
-        level, row, number, tiles = todo.pop()
-        expected = strip_of(mask[:: 2**level, :: 2**level], grids[level], row, number)
-        assert equal(tiles, runs_of(expected))
-        n_tiles += tiles.shape.n_tiles
-        above = pyramid.above(level, row, number)
-        if above is not None:
-            above.take(tiles, row, number)
-            if pyramid.arrived(above):
-                todo.append((above.level, above.row, above.number, above.tiles))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("qpmask.ometiff.strips.strip_tiles", lambda tile: tiles_per_strip)
+        grids = tuple(StripGrid(level, tile) for level in pyramid_sizes(size, tile_px))
+        known = np.ones((grids[0].n_rows, grids[0].n_cols), bool)
+        known.ravel()[:] = [random.random() >= unknown for _ in range(known.size)]
+        pyramid = Pyramid(grids)
+        todo = [(0, r, number, without(tiles, known, r, number * tiles_per_strip))
+                for _, r, number, _, tiles in lots(case)]  # fmt: skip
+        random.shuffle(todo)
+        n_tiles = 0
+        while todo:
+            level, row, number, tiles = todo.pop()
+            strip = strip_of(mask[:: 2**level, :: 2**level], grids[level], row, number)
+            step = 2**level
+            here = np.pad(known, [(0, -n % step) for n in known.shape], constant_values=True)
+            here = here.reshape(len(here) // step, step, -1, step).all((1, 3))
+            expected = without(runs_of(strip), here, row, number * tiles_per_strip)
+            assert equal(tiles, expected)
+            n_tiles += tiles.shape.n_tiles
+            above = pyramid.above(level, row, number)
+            if above is not None:
+                above.take(tiles, row, number)
+                if pyramid.arrived(above):
+                    todo.append((above.level, above.row, above.number, above.tiles))
     assert n_tiles == sum(grid.n_rows * grid.n_cols for grid in grids)
     assert pyramid.n_waiting == 0
+
+
+def without(tiles: TileRuns, known: np.ndarray, row: int, col: int) -> TileRuns:
+    """A strip that begins at this tile, without those that are not known."""
+    runs = tiles.runs
+    kept = [k for k in range(tiles.shape.n_tiles) if known[row, col + k]]
+    n_runs = np.zeros(tiles.shape.n_tiles, np.int64)
+    n_runs[kept] = np.diff(runs.start)[kept]
+    at = [i for k in kept for i in range(runs.start[k], runs.start[k + 1])]
+    start = np.concatenate([[0], np.cumsum(n_runs)]).astype(np.int64)
+    return TileRuns(tiles.shape, RunStrip(runs.values[at], runs.ends[at], start), tiles.dtype)
+
+
+@given(masks(), st.sampled_from([2, 256]))
+def test_putting_together_stays_within_its_arrays(case, tiles_per_strip: int) -> None:
+    """The same by the kernel as plain Python, which checks its indices."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(levels, "assemble", levels.assemble.function)
+        mask, tile_px = case
+        test = test_a_pyramid_is_the_subsampling_of_its_base.hypothesis.inner_test
+        test((mask[:70, :70], tile_px), tiles_per_strip, 0.1, Random(len(mask)))
 
 
 def test_what_is_unknown_below_is_unknown_above() -> None:

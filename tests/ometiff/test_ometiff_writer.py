@@ -195,8 +195,12 @@ def test_same_tiles_same_file(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_same_file_whatever_the_number_of_threads(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tiles_per_strip", [2, 256])
+def test_same_file_whatever_the_number_of_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiles_per_strip: int
+) -> None:
     """Machines of one cluster differ in it."""
+    monkeypatch.setattr("qpmask.ometiff.strips.strip_tiles", lambda tile: tiles_per_strip)
     base = blobs(700, 300)
     layout = MaskLayout(size_of(base), 16)
     metadata = MaskMetadata("m", size_of(base))
@@ -204,6 +208,7 @@ def test_same_file_whatever_the_number_of_threads(tmp_path: Path) -> None:
     for threads in (1, 2, 4, 7):
         write_mask(tmp_path / "m", layout, metadata, cut(base, 16), threads=threads)
         made.add((tmp_path / "m").read_bytes())
+        assert check_mask(tmp_path / "m", threads=threads).ok
     assert len(made) == 1
 
 

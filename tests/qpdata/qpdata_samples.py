@@ -116,7 +116,7 @@ def columns(objects: ImageObjects) -> dict[str, object]:
         for name in part.__dataclass_fields__:
             value = getattr(part, name)
             if isinstance(value, np.ndarray):
-                raw = numbers(value) if value.dtype == np.float64 else value.tobytes()
+                raw = numbers(value) if name == "boxes_px0" else value.tobytes()
                 value = (value.dtype.str, value.shape, raw)
             found[f"{type(part).__name__}.{name}"] = value
     del found["ImageObjects.rois"]

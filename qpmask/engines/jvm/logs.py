@@ -17,7 +17,8 @@ class LogCatcher:
     """Sees every message that QuPath logs; a Java ``Appender`` implemented in Python.
 
     Messages go on to Python's logger ``qpmask.qupath``. Errors are kept between :meth:`clear` and
-    :meth:`errors`, since QuPath's writer logs what befalls a tile and goes on.
+    :meth:`errors`, since QuPath's writer logs what befalls a tile and goes on; those about servers
+    that were abandoned are not.
     """
 
     def __init__(self) -> None:

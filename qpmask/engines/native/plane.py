@@ -185,6 +185,7 @@ class Plane:
             lambda place: strip(*place),
             places,
             threads,
+            ahead=threads,  # strips of many small objects take a megabyte each
             at_once=lambda place: (
                 self._blank(*place) or (None if pace.is_worth_threads else strip(*place))
             ),

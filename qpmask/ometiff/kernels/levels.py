@@ -32,7 +32,10 @@ def assemble(
     shape: StripShape,
     out: RunStrip,
 ) -> None:
-    """See :func:`.calls.assemble`; ``out`` has room for two runs more for each row of each tile."""
+    """See :func:`.calls.assemble`.
+
+    ``out`` has room for the runs of the strips below, and two more for each row of each tile.
+    """
     half_width, half_height = shape.tile_width // 2, shape.tile_height // 2
     values, ends, start = out.values, out.ends, out.start
     n_runs = 0
@@ -58,7 +61,7 @@ def assemble(
             if width > half_width:
                 b_end = strip.start[left + 2]
             if a == a_end or (width > half_width and b == b_end):
-                n_runs = first  # a quarter is unknown
+                n_runs = first  # a tile below is unknown
                 break
             alike = b == b_end or (b + 1 == b_end and strip.values[a] == strip.values[b])
             if a + 1 == a_end and alike:
