@@ -26,6 +26,7 @@ from qpmask.ometiff.directories import Image, Level, Structure
 
 _log = logging.getLogger(__name__)
 
+_MOST_UNLISTED = 4  # samples whose bits some programs say once for all
 _MAX_TILE_PX = 2**26  # a tile of more pixels is damage, or no tile in any useful sense
 _COLOR = (2, 6)  # PhotometricInterpretation: RGB, YCbCr
 _CUT_STRIP_BYTES = 2**18
@@ -202,6 +203,13 @@ def _image(page: Any, byte_order: str, path: Path) -> Image:
     if int(page.fillorder) != 1:
         raise MaskError(f"{path} stores its bits in the opposite order (FillOrder 2).")
     n_samples, is_planar = int(page.samplesperpixel), int(page.planarconfig) == 2
+    bits_tag = page.tags.get(258)
+    n_listed = 1 if bits_tag is None else int(bits_tag.count)
+    if n_samples > max(n_listed, _MOST_UNLISTED):
+        raise MaskError(
+            f"{path} counts {n_samples:,} samples a pixel, but says the bits of {n_listed:,} only.",
+            hint="It is damaged.",
+        )
     level = Level(size, tile)
     # A PNG has a byte order of its own, and is decoded to the machine's.
     order = "=" if compression == "png" else byte_order

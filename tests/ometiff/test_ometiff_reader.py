@@ -205,6 +205,20 @@ def test_several_samples_are_planes(tmp_path: Path, planar: str, bigtiff: bool) 
                 assert (part == tile).all()
 
 
+@pytest.mark.parametrize("n_samples", [5, 65_281])
+def test_samples_that_a_file_counts_but_does_not_describe_are_damage(
+    tmp_path: Path, n_samples: int
+) -> None:
+    """To look for tens of thousands of planes in a file of a few bytes takes hours."""
+    path = tmp_path / "m.ome.tif"
+    write(path, blobs(100, 150), tile_px=32)
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        tif.pages.first.tags["SamplesPerPixel"].overwrite(n_samples)
+    with pytest.raises(MaskError, match=f"{n_samples:,} samples a pixel.*damaged"):
+        MaskFile(path)
+    assert [p.kind for p in check_mask(path).problems] == ["file"]
+
+
 def test_pages_are_planes(tmp_path: Path) -> None:
     path = tmp_path / "q.ome.tif"
     base = np.stack([blobs(100, 150, seed=i) for i in range(6)]).reshape(2, 3, 100, 150)
