@@ -13,7 +13,7 @@ from qpmask.common.machine import n_cores
 FEW_STRIPS = 16
 """A plane of fewer strips is the work of one thread."""
 
-_WORTH_S = 1e-3  # Python's own part of shorter pieces of work keeps other threads waiting
+_WORTH_S = 0.6e-3  # Python's own part of shorter pieces of work keeps other threads waiting
 _MAX_WAITING = 16  # results for each thread that wait for one before them
 _WAIT_S = 10e-3  # of what takes so long with hardly any work, others can be done meanwhile
 

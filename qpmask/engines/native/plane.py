@@ -31,7 +31,7 @@ from qpmask.options import PIXEL_TYPES, pixel_type
 
 LabelTile: TypeAlias = "int | NDArray[Any]"
 
-CHUNK_PX = 4 << 20
+CHUNK_PX = 2 << 20
 """Pixels of the tiles that are drawn in one go (but for a tile that has more)."""
 
 MARGIN_PX = 3.0
