@@ -16,19 +16,27 @@ def n_cores() -> int:
     return max(1, min(n, int(given))) if given.isdecimal() else max(1, n)
 
 
-def give_memory_back() -> None:
-    """Give back what was freed, after many megabytes were let go: it takes about a millisecond.
+def keep_memory_low() -> None:
+    """Have this process give back what it frees, from now on: one of ours, or with much to free.
 
     glibc keeps arrays of up to 32 MB that lie below others in use, and a heap for each thread; from
     now on threads share one, and arrays of 2 MB and more are given back as soon as they are freed.
     """
-    if os.name != "posix":
-        return
-    library = ctypes.CDLL(None)
-    if hasattr(library, "mallopt") and hasattr(library, "malloc_trim"):
+    if (library := _glibc()) is not None:
         library.mallopt(_M_ARENA_MAX, 1)
         library.mallopt(_M_MMAP_THRESHOLD, 2 << 20)
+
+
+def give_memory_back() -> None:
+    """Give back what was freed: it takes about a millisecond where that is many megabytes."""
+    if (library := _glibc()) is not None:
         library.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    library = ctypes.CDLL(None) if os.name == "posix" else None
+    is_glibc = hasattr(library, "mallopt") and hasattr(library, "malloc_trim")
+    return library if is_glibc else None
 
 
 _M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # in glibc's malloc.h

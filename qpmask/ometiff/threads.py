@@ -14,6 +14,7 @@ FEW_STRIPS = 16
 """A plane of fewer strips is the work of one thread."""
 
 _WORTH_S = 0.6e-3  # Python's own part of shorter pieces of work keeps other threads waiting
+_WORTH_BESIDE_S = 2e-3  # where another mask is at work, which has a thread
 _MAX_WAITING = 16  # results for each thread that wait for one before them
 _WAIT_S = 10e-3  # of what takes so long with hardly any work, others can be done meanwhile
 
@@ -72,7 +73,7 @@ class Pace:
     @property
     def is_worth_threads(self) -> bool:
         """Whether threads make it faster."""
-        worth_s = _WORTH_S * max(1, len(self._at_work))
+        worth_s = _WORTH_S if len(self._at_work) <= 1 else _WORTH_BESIDE_S
         return self._asked or self._busy_s > worth_s or self._all_s > _WAIT_S
 
 

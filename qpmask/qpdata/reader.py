@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from qpmask.common.machine import give_memory_back
+from qpmask.common.machine import give_memory_back, keep_memory_low
 from qpmask.errors import DataFileError, DataFileMissingError
 from qpmask.imageobjects import ImageObjects, Outlines
 from qpmask.qpdata.parser import Parser, TooFarBackError
@@ -62,6 +62,7 @@ def read_qpdata(
             parser = partial(Parser, details=details, source=str(path), hint=hint)
             try:
                 if size >= _LARGE_BYTES:
+                    keep_memory_low()
                     give_memory_back()
                 objects = parser(file, size, outlines=outlines).read()
                 if size >= _LARGE_BYTES:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from qpmask._version import __version__
-from qpmask.common.machine import give_memory_back
+from qpmask.common.machine import give_memory_back, keep_memory_low
 from qpmask.engines.base import (
     Engine,
     EngineInfo,
@@ -113,7 +113,9 @@ class NativeEngine(Engine):
             classes = objects.class_index[drawn.row] if job.render.instances else None
             scene = _Scene(rois, drawn, classes)
             del objects
-            _give_back(drawn)
+            if len(drawn.row) >= _MANY_OBJECTS:
+                keep_memory_low()
+            give_memory_back()
         watch.check()
         return _NativeRendering(job, scene, self._threads, _GRIDS[self._rules], watch)
 
@@ -148,7 +150,7 @@ class _NativeRendering(Rendering):
             if grid is None:
                 self._refuse_multipolygons()
             self._first = self._plane(0)  # what cannot be drawn is said before the first tile
-            _give_back(scene.drawn)
+            give_memory_back()
 
     def tiles(self) -> Iterator[Tiles]:
         """Strips of tiles plane by plane, row by row."""
@@ -174,7 +176,7 @@ class _NativeRendering(Rendering):
             return Sight.of_nothing()
         if self._watcher is None:
             return None
-        _give_back(self._scene.drawn)  # of the planes
+        give_memory_back()  # of the planes
         job = self._job
         assert job.entry.size is not None
         left_px: Counter[int] | None = None
@@ -250,9 +252,3 @@ class _NativeRendering(Rendering):
     def close(self) -> None:
         """Let go of the objects."""
         self._scene = self._watcher = self._first = None
-
-
-def _give_back(drawn: Drawn) -> None:
-    """Give back the memory of columns that were let go, if they were of many objects."""
-    if len(drawn.row) >= _MANY_OBJECTS:
-        give_memory_back()
