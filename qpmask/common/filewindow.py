@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from io import RawIOBase
 from typing import Final
@@ -28,19 +29,31 @@ class FileWindow:
         How many are read at a time, unless more than that are kept.
     data : bytes-like
         All of it, where there is no file.
+    beside : callable, optional
+        Called now and then, by a thread, while a file is read ahead: with the share of it that was
+        read, 0 to 1.
     """
 
-    def __init__(self, file: RawIOBase | None, size: int, step: int, data: bytes = b"") -> None:
+    def __init__(
+        self,
+        file: RawIOBase | None,
+        size: int,
+        step: int,
+        data: bytes = b"",
+        beside: Callable[[float], None] = lambda share: None,
+    ) -> None:
         self.view = np.frombuffer(data, np.uint8)
         self._file, self._left, self._step = file, size - len(data), step
+        self._size, self._beside = size, beside
         room = step + min(step, size) if size > step else size  # what is kept goes before a piece
         self._spare = [np.empty(room, np.uint8) for _ in range(1 + (size > step))] if file else []
         self._ahead: Future[int] | None = None
+        self._aside: Future[None] | None = None
         self._pool = None
         if file is not None and size >= AHEAD_BYTES and n_cores() > 1:
             from concurrent.futures import ThreadPoolExecutor  # late: small files need none
 
-            self._pool = ThreadPoolExecutor(1, "qpmask-window")
+            self._pool = ThreadPoolExecutor(2, "qpmask-window")
 
     def move(self, n_gone: int) -> None:
         """Let go of the first ``n_gone`` bytes, and take up more.
@@ -67,6 +80,9 @@ class FileWindow:
         self._ahead = None
         if self._pool is not None and self._left:
             self._ahead = self._pool.submit(self._fill, self._spare[0][n_before:])
+            if self._aside is None or self._aside.done():
+                share = 1 - self._left / self._size
+                self._aside = self._pool.submit(self._beside, share)
 
     def _fill(self, room: npt.NDArray[np.uint8]) -> int:
         """Read until it is full or the file ends; how many bytes that are."""
@@ -81,7 +97,7 @@ class FileWindow:
         return at
 
     def close(self) -> None:
-        """Wait for who reads ahead, and let go of all bytes; the file is the caller's to close."""
+        """Wait for the threads, and let go of all bytes; the file is the caller's to close."""
         if self._pool is not None:
             self._pool.shutdown()
         self.view, self._spare = np.zeros(0, np.uint8), []

@@ -13,12 +13,14 @@ from typing import Any, Final, NamedTuple, get_type_hints
 import numpy as np
 import numpy.typing as npt
 
+from qpmask.common.machine import take_memory
 from qpmask.jit.arguments import I64_1D, packed
 from qpmask.jit.library import kernel
 
 ROOM: Final = -2
 """What a kernel gives where ``n[FULL]`` has room for fewer rows than ``n[WANTED]``; -1 is none."""
 FULL, WANTED = range(2)
+_STEP_BYTES: Final = 2 << 20  # a large page
 _MANY: Final = 4096  # rows that show how a file goes on
 
 
@@ -33,6 +35,14 @@ class _Column(NamedTuple):
     name: str
     dtype: Any
     row: Row
+
+
+class _Large:
+    """A column, and how many bytes of its memory the system was asked for."""
+
+    def __init__(self, array: npt.NDArray[Any]) -> None:
+        self.array = array
+        self.n_taken = 0
 
 
 @kernel
@@ -61,6 +71,7 @@ class GrowingColumns:
         self._arrays: dict[str, npt.NDArray[Any]] = {"n": n}
         self._columns: dict[int, list[_Column]] = {}
         self._packed: dict[Any, Any] = {}
+        self._large: dict[str, _Large] = {}
         for column in (column for record in records for column in _columns_of(record)):
             self._columns.setdefault(column.row.counter, []).append(column)
             self._make(column, rows(column.row.counter))
@@ -87,7 +98,20 @@ class GrowingColumns:
         self._packed.clear()
 
     def _make(self, column: _Column, rows: int) -> None:
-        self._arrays[column.name] = np.empty(rows * column.row.width, column.dtype)
+        made = self._arrays[column.name] = np.empty(rows * column.row.width, column.dtype)
+        if made.nbytes >= 2 * _STEP_BYTES:
+            self._large[column.name] = _Large(made)
+
+    def take_memory(self, share: float) -> None:
+        """Have the system give the memory of this share of all rows; by any thread, one at a time.
+
+        Not while columns are cut.
+        """
+        for large in list(self._large.values()):
+            end = int(large.array.nbytes * min(share, 1.0)) // _STEP_BYTES * _STEP_BYTES
+            if end > large.n_taken:
+                take_memory(large.array.ctypes.data + large.n_taken, end - large.n_taken)
+                large.n_taken = end
 
     def packed(self, record: Any) -> Any:
         """A record, as it is now, for many calls."""
@@ -109,6 +133,7 @@ class GrowingColumns:
         All others are let go of.
         """
         self._packed.clear()
+        self._large.clear()
         found = {}
         for name, _, row in _columns_of(record):
             found[name] = self._arrays.pop(name)

@@ -32,6 +32,7 @@ MAX_CLASSES: Final = 10_000  # all are copied for each that is new
 _MAX_SHARED: Final = 200
 _FIRST_ROOM: Final = 512
 _MAX_REFERENCES: Final = 4096
+_AHEAD: Final = 0.02  # of a file: for how much of it memory is at hand before it is read
 
 
 class TooFarBackError(Exception):
@@ -82,7 +83,7 @@ class Parser:
         source: str = "the data file",
         hint: str | None = None,
     ) -> None:
-        self._window = FileWindow(file, size, WINDOW_BYTES, data)
+        self._window = FileWindow(file, size, WINDOW_BYTES, data, self._take_memory)
         self._n = np.zeros(k.N_NUMBERS, np.int64)
         self._n[s.SIZE] = size
         self._n[k.DETAILS] = details
@@ -171,6 +172,10 @@ class Parser:
         n[s.BASE] += n_gone
         n[s.POS] -= n_gone
         self._take_up()
+
+    def _take_memory(self, share: float) -> None:
+        """Have memory at hand for what comes next; on another thread."""
+        self._columns.take_memory(share + _AHEAD)
 
     def _make_room(self) -> None:
         n = self._n
