@@ -18,15 +18,17 @@ def n_cores() -> int:
     return max(1, min(n, int(given))) if given.isdecimal() else max(1, n)
 
 
-def keep_memory_low() -> None:
+def keep_memory_low(room_bytes: int = 2 << 20) -> None:
     """Have this process give back what it frees, from now on: one of ours, or with much to free.
 
     glibc keeps arrays of up to 32 MB that lie below others in use, and a heap for each thread; from
-    now on threads share one, and arrays of 2 MB and more are given back as soon as they are freed.
+    now on threads share one, and larger arrays than ``room_bytes`` are given back as soon as they
+    are freed. What is given back has to be cleared by the system before it is used again.
     """
     if (library := _glibc()) is not None:
         library.mallopt(_M_ARENA_MAX, 1)
-        library.mallopt(_M_MMAP_THRESHOLD, 2 << 20)
+        library.mallopt(_M_MMAP_THRESHOLD, room_bytes)
+        library.mallopt(_M_TRIM_THRESHOLD, room_bytes)
 
 
 def give_memory_back() -> None:
@@ -53,5 +55,5 @@ def _glibc() -> ctypes.CDLL | None:
     return library if is_glibc else None
 
 
-_M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # in glibc's malloc.h
+_M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1  # in glibc's malloc.h
 _MADV_POPULATE_WRITE = 23  # in Linux's mman-common.h

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from qpmask.ometiff.layout import Tiles
 
 _MANY_OBJECTS = 50_000
+_LARGE_STRIPS = 500_000, 8 << 20
+"""Of so many objects strips have arrays of several megabytes: they are kept for the next ones."""
 
 #: Pixel rules by QuPath version, and the step in px0 to which geometries are rounded.
 _GRIDS: dict[str, float | None] = {"qupath-0.6": 0.01, "qupath-0.4": None}
@@ -151,6 +153,9 @@ class _NativeRendering(Rendering):
                 self._refuse_multipolygons()
             self._first = self._plane(0)  # what cannot be drawn is said before the first tile
             give_memory_back()
+            n_objects, room_bytes = _LARGE_STRIPS
+            if len(scene.drawn.row) >= n_objects:
+                keep_memory_low(room_bytes)
 
     def tiles(self) -> Iterator[Tiles]:
         """Strips of tiles plane by plane, row by row."""
