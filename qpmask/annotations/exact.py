@@ -24,9 +24,8 @@ from qpmask.annotations.rings import (
     add_area_inside,
     add_geometries,
     are_rectangles,
-    offsets_of,
-    taken,
 )
+from qpmask.common.ragged import items_at, offsets_of
 from qpmask.geojson.validity import mend_geometries
 from qpmask.imageobjects import Geometries, GeometryType, RoiKind, Rois, geometries
 
@@ -121,8 +120,7 @@ def _polygons(columns: GeometryColumns, rois: Rois) -> int:
     begin = np.zeros(len(n), np.int64)  # a polygon that would be read as a rectangle: at the second
     fours = np.flatnonzero(sizes == 4)
     begin[fours] = are_rectangles(pool[first[fours][:, None] + np.arange(4)])
-    at = np.arange(int(n.sum())) - np.repeat(offsets_of(n)[:-1], n)
-    at = np.repeat(first, n) + (at + np.repeat(begin, n)) % np.repeat(sizes, n)
+    at = np.repeat(first, n) + (items_at(0, n) + np.repeat(begin, n)) % np.repeat(sizes, n)
     xy = pool[at].astype(np.float64)
     one = np.arange(len(plain) + 1)
     polygon = np.full(len(plain), GeometryType.POLYGON, np.uint8)
@@ -137,7 +135,7 @@ def _polygons(columns: GeometryColumns, rois: Rois) -> int:
     ones = np.ones(len(chosen), np.int64)
     columns.add(
         plain[chosen], GeometryType.POLYGON, (ones, ones, n[chosen]),
-        xy[taken(ends[chosen], n[chosen])],
+        xy[items_at(ends[chosen], n[chosen])],
     )  # fmt: skip
     for roi in [*plain[crosses].tolist(), *which[~has_area].tolist()]:
         add_area_inside(columns, roi, _stored(rois, roi), nonzero=True)

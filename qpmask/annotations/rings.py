@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.common.ragged import items_at, offsets_of
 from qpmask.geojson.outlines import normalised_outlines
 from qpmask.imageobjects import Geometries, GeometryType, RingKind, RoiKind, Rois
 
@@ -106,13 +107,6 @@ def geometries_of(rois: Rois) -> tuple[Geometries, Ints, int]:
     return columns.finish(), columns.number, n_mended
 
 
-def offsets_of(counts: Ints) -> Ints:
-    """Where things begin that have these sizes, and the end of the last one."""
-    offsets = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(counts, out=offsets[1:])
-    return offsets
-
-
 # ------------------------------------------------------------------ boxes
 
 
@@ -188,7 +182,7 @@ def _polygons(columns: GeometryColumns, rois: Rois) -> int:
     columns.add(which[n_made > 0], GeometryType.POLYGON, (one, one, n_made[n_made > 0]), made[:n])
     which, rings = which[n_made == 0], rings[n_made == 0]
     sizes = rois.ring_size[rings]
-    stored = rois.vertices32_px0[taken(rois.ring_first[rings], sizes)]
+    stored = rois.vertices32_px0[items_at(rois.ring_first[rings], sizes)]
     xy, sizes = _without_middles(stored.astype(np.float64), sizes)
     xy, sizes = _without_repeats(on_grid(xy), sizes)
     plain = sizes >= 3
@@ -196,7 +190,7 @@ def _polygons(columns: GeometryColumns, rois: Rois) -> int:
     first = offsets_of(sizes)[:-1]
     chosen = np.flatnonzero(good)
     one = np.ones(len(chosen), np.int64)
-    ring_xy, ring_sizes = _normalised(xy[taken(first[chosen], sizes[chosen])], sizes[chosen])
+    ring_xy, ring_sizes = _normalised(xy[items_at(first[chosen], sizes[chosen])], sizes[chosen])
     columns.add(which[chosen], GeometryType.POLYGON, (one, one, ring_sizes), ring_xy)
     for i in np.flatnonzero(~good).tolist():
         add_area_inside(columns, int(which[i]), [xy[first[i] : first[i] + sizes[i]]], nonzero=True)
@@ -204,11 +198,6 @@ def _polygons(columns: GeometryColumns, rois: Rois) -> int:
     for roi in areas.tolist():
         add_area_inside(columns, roi, [on_grid(ring) for ring in rois.rings(roi)], nonzero=False)
     return int((plain & ~good).sum())
-
-
-def taken(first: Ints, sizes: Ints) -> Ints:
-    """Numbers of the vertices of rings, one ring behind the other."""
-    return np.repeat(first - offsets_of(sizes)[:-1], sizes) + np.arange(int(sizes.sum()))
 
 
 def _around(sizes: Ints) -> tuple[Ints, Ints]:
@@ -258,8 +247,7 @@ def _are_simple(xy: XY, sizes: Ints) -> NDArray[np.bool_]:
 def closing(first: Ints, sizes: Ints) -> Ints:
     """Numbers of the vertices of rings, each ring with its first vertex once more at the end."""
     n = np.repeat(sizes, sizes + 1)
-    at = np.arange(int((sizes + 1).sum())) - np.repeat(offsets_of(sizes + 1)[:-1], sizes + 1)
-    return np.repeat(first, sizes + 1) + at % n
+    return np.repeat(first, sizes + 1) + items_at(0, sizes + 1) % n
 
 
 def _normalised(xy: XY, sizes: Ints) -> tuple[XY, Ints]:
@@ -279,7 +267,7 @@ def _normalised(xy: XY, sizes: Ints) -> tuple[XY, Ints]:
     area2 = np.add.reduceat(dx * dy[after] - dx[after] * dy, first)
     step = np.where(area2 > 0, -1, 1)
     n = np.repeat(sizes, sizes + 1)
-    k = np.arange(len(n)) - np.repeat(offsets_of(sizes + 1)[:-1], sizes + 1)
+    k = items_at(0, sizes + 1)
     picked = (np.repeat(begins, sizes + 1) + k * np.repeat(step, sizes + 1)) % n
     return xy[np.repeat(first, sizes + 1) + picked], sizes + 1
 
@@ -339,10 +327,10 @@ def add_geometries(columns: GeometryColumns, rois: Rois, *, exact: bool = False)
     if not len(which):
         return
     n_rings = np.diff(rois.ring_offsets)[which]
-    rings = taken(rois.ring_offsets[which], n_rings)
+    rings = items_at(rois.ring_offsets[which], n_rings)
     owner = np.repeat(np.arange(len(which)), n_rings)
     sizes = rois.ring_size[rings]
-    stored = rois.vertices64_px0[taken(rois.ring_first[rings], sizes)]
+    stored = rois.vertices64_px0[items_at(rois.ring_first[rings], sizes)]
     xy = on_grid(stored)
     begins = np.ones(len(rings), np.bool_)
     begins[1:] = (owner[1:] != owner[:-1]) | (np.diff(rois.ring_part[rings]) != 0)

@@ -77,7 +77,8 @@ def select(objects: ImageObjects, job: RenderJob) -> Drawn:
         wanted = takes_part(job.render.objects, objects.kind, objects.missing)
         wanted &= by_class[objects.class_index, 0] >= 0
         rows = np.flatnonzero(wanted)
-        label, order, channel = by_class[objects.class_index[rows]].T
+        index = objects.class_index[rows]
+        label, order, channel = (column[index] for column in by_class.T)
     roi = drawn_rois(objects, rows, job.render.objects)
     keep = roi >= 0
     drawn = Drawn(rows[keep], roi[keep], label[keep], order[keep], channel[keep])
@@ -116,11 +117,10 @@ def drawn_alone(rois: Rois, drawn: Drawn) -> tuple[Rois, Drawn]:
 
 
 def _said_once(column: NDArray[Any]) -> NDArray[Any]:
-    """The column, of one row in memory if all are alike, byte for byte."""
-    if not len(column):
+    """The column of whole numbers or of yes and no, of one row in memory if all are alike."""
+    if not len(column) or (column != column[0]).any():
         return column
-    rows = column.view(np.uint8).reshape(len(column), -1)
-    return np.broadcast_to(column[:1].copy(), column.shape) if (rows == rows[0]).all() else column
+    return np.broadcast_to(column[:1].copy(), column.shape)
 
 
 def by_area(rois: Rois, roi: NDArray[np.int32], order: NDArray[Any]) -> NDArray[np.int64]:

@@ -9,9 +9,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.common.ragged import offsets_of
 from qpmask.geojson.featurerules import FeatureRules, id_of, kind_of, properties_of
 from qpmask.geojson.problems import FeatureProblem
-from qpmask.geojson.shapes import NoGeometryError, ShapeColumns, offsets
+from qpmask.geojson.shapes import NoGeometryError, ShapeColumns
 from qpmask.geojson.validity import mend_geometries
 from qpmask.geojson.values import number as number_of
 from qpmask.imageobjects import (
@@ -220,7 +221,7 @@ class Columns:
             name: np.concatenate([getattr(part, name) for part in parts])
             for name in ("kind", "class_index", "ids", "color_argb", "locked", "missing")
         }
-        n_shapes = offsets([len(part.shapes) for part in parts])
+        n_shapes = offsets_of([len(part.shapes) for part in parts])
         for name in ("geometry", "nucleus"):
             columns = [getattr(part, name) for part in parts]
             whole[name] = np.concatenate(
@@ -229,7 +230,7 @@ class Columns:
                     for one, start in zip(columns, n_shapes[:-1], strict=True)
                 ]
             ).astype(np.int32)
-        starts = offsets([len(part.kind) for part in parts]).tolist()
+        starts = offsets_of([len(part.kind) for part in parts]).tolist()
         table = ObjectTable(
             **whole,
             parent=parent,
@@ -237,7 +238,7 @@ class Columns:
             names=[name for part in parts for name in part.names],
             measurements=Measurements(
                 tuple(self._measured),
-                offsets(np.concatenate([part.n_values for part in parts])),
+                offsets_of(np.concatenate([part.n_values for part in parts])),
                 np.concatenate([part.value_name for part in parts]),
                 np.concatenate([part.value for part in parts]),
             ),

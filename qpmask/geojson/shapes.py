@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import chain
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.common.ragged import offsets_of
 from qpmask.imageobjects import Geometries, GeometryType
 
 #: GeoJSON's name -> type, and how deep its coordinates are nested above a ring.
@@ -143,28 +143,11 @@ class ShapeColumns:
             c=planes[:, 0].copy(),
             z=planes[:, 1].copy(),
             t=planes[:, 2].copy(),
-            part_offsets=offsets(self._n_parts),
-            ring_offsets=offsets(self._n_rings),
-            vertex_offsets=offsets(np.concatenate([*none, *self._sizes])),
+            part_offsets=offsets_of(self._n_parts),
+            ring_offsets=offsets_of(self._n_rings),
+            vertex_offsets=offsets_of(np.concatenate([*none, *self._sizes])),
             xy_px0=np.concatenate([np.zeros((0, 2)), *self._xy]),
         )
-
-
-def offsets(counts: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
-    """Where each of some things begins, and where the last one ends."""
-    out = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(counts, out=out[1:])
-    return out
-
-
-def ranges(owned: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Numbers of all that some owners have; ``owned`` are the offsets of all owners."""
-    counts = owned[chosen + 1] - owned[chosen]
-    starts = offsets(counts)
-    found: NDArray[np.int64] = np.arange(starts[-1]) + np.repeat(
-        owned[chosen] - starts[:-1], counts
-    )
-    return found
 
 
 def _are_lists(items: list[Any]) -> bool:

@@ -16,12 +16,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.common.ragged import items_at, offsets_of
 from qpmask.errors import ObjectFileError
 from qpmask.geojson import scanrecord as k
 from qpmask.geojson.columns import NO_NUMBER, UNKNOWN_KIND, Columns, ManyObjects
 from qpmask.geojson.featurerules import Described, id_of, kind_of, properties_of
 from qpmask.geojson.scan import scan_features
-from qpmask.geojson.shapes import NoGeometryError, offsets, plane_of
+from qpmask.geojson.shapes import NoGeometryError, plane_of
 from qpmask.geojson.text import features_of, first_feature, parse
 from qpmask.geojson.values import number as number_of
 from qpmask.imageobjects import Geometries, GeometryType, ObjectKind, stored_id
@@ -103,7 +104,7 @@ class _Scanner:
         self._bytes = np.frombuffer(data, np.uint8)
         texts = [word.encode() for word in k.WORDS] + ([class_key] if class_key else [])
         self._words = np.frombuffer(b"".join(texts), np.uint8)
-        self._word_ends = offsets([len(text) for text in texts])[1:]
+        self._word_ends = offsets_of([len(text) for text in texts])[1:]
         self._tables = k.powers_of_ten()
         self._templates: dict[bytes, _Template | None] = {}
         self._n_features = 0
@@ -373,15 +374,14 @@ class _Many:
         """Number of measurements of each object, their names and values."""
         known = [[] if one is None else one.name_ids for one in self._templates]
         per_skeleton = np.array([len(one) for one in known], np.int64)
-        starts = offsets(per_skeleton)
+        starts = offsets_of(per_skeleton)
         name_ids = np.array([n for one in known for n in one], np.int32)
         cuts, fixed = (
             np.array([v for one in self._templates if one for v in getattr(one, name)], dtype)
             for name, dtype in (("cuts", np.int64), ("values", np.float64))
         )
         n_values = per_skeleton[self.skeleton]
-        ends = offsets(n_values)
-        own = np.arange(ends[-1]) + np.repeat(starts[self.skeleton] - ends[:-1], n_values)
+        own = items_at(starts[self.skeleton], n_values)
         places = cuts[own] + np.repeat(self._rows[:, 4], n_values)
         value = np.where(cuts[own] >= 0, self._scan.values[places], fixed[own])
         return n_values, name_ids[own], value

@@ -19,9 +19,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.common.ragged import items_at, items_of, offsets_of
 from qpmask.geojson.ringcheck import FARTHEST_PX0, SUSPECT, WRONG, check_geometries
-from qpmask.geojson.shapes import offsets as _offsets
-from qpmask.geojson.shapes import ranges
 from qpmask.imageobjects import Geometries, GeometryType
 
 _AREAS: Final = (GeometryType.POLYGON, GeometryType.MULTI_POLYGON)
@@ -150,8 +149,8 @@ def _close(shapes: Geometries, rings: _Rings, faults: dict[int, Fault]) -> Geome
     if keep.all() and not is_open.any():
         return shapes
     sizes = sizes[keep]
-    vertex_offsets = _offsets(sizes)
-    source = np.arange(vertex_offsets[-1]) + np.repeat(first[keep] - vertex_offsets[:-1], sizes)
+    vertex_offsets = offsets_of(sizes)
+    source = items_at(first[keep], sizes)
     opened = is_open[keep]
     source[vertex_offsets[1:][opened] - 1] = first[keep][opened]
     n_rings = np.bincount(rings.part[keep], minlength=len(shapes.ring_offsets) - 1)
@@ -160,8 +159,8 @@ def _close(shapes: Geometries, rings: _Rings, faults: dict[int, Fault]) -> Geome
     n_parts = np.bincount(part_owner[kept_parts], minlength=len(shapes))
     return replace(
         shapes,
-        part_offsets=_offsets(n_parts),
-        ring_offsets=_offsets(n_rings[kept_parts]),
+        part_offsets=offsets_of(n_parts),
+        ring_offsets=offsets_of(n_rings[kept_parts]),
         vertex_offsets=vertex_offsets,
         xy_px0=shapes.xy_px0[source],
     )
@@ -186,9 +185,8 @@ def _turn_once(shapes: Geometries, rings: NDArray[np.int64]) -> NDArray[np.bool_
     """Whether rings go around their middle once, without ever turning back."""
     first = shapes.vertex_offsets[rings]
     sizes = shapes.vertex_offsets[rings + 1] - first
-    starts = _offsets(sizes)
-    index = np.arange(starts[-1]) + np.repeat(first - starts[:-1], sizes)
-    xy = shapes.xy_px0[index].astype(np.float64, copy=False)
+    starts = offsets_of(sizes)
+    xy = shapes.xy_px0[items_at(first, sizes)].astype(np.float64, copy=False)
     # The middle of the vertices but the last, which repeats the first.
     sums = np.add.reduceat(xy, starts[:-1]) - xy[starts[1:] - 1]
     xy -= np.repeat(sums / (sizes - 1)[:, None], sizes, axis=0)
@@ -240,15 +238,15 @@ def _shapely_parts(
     """The polygons of some geometries, and whose each is."""
     import shapely
 
-    parts = ranges(shapes.part_offsets, chosen)
-    rings = ranges(shapes.ring_offsets, parts)
-    vertices = ranges(shapes.vertex_offsets, rings)
+    parts = items_of(shapes.part_offsets, chosen)
+    rings = items_of(shapes.ring_offsets, parts)
+    vertices = items_of(shapes.vertex_offsets, rings)
     polygons = shapely.from_ragged_array(
         shapely.GeometryType.POLYGON,
         shapes.xy_px0[vertices].astype(np.float64),
         (
-            _offsets(np.diff(shapes.vertex_offsets)[rings]),
-            _offsets(np.diff(shapes.ring_offsets)[parts]),
+            offsets_of(np.diff(shapes.vertex_offsets)[rings]),
+            offsets_of(np.diff(shapes.ring_offsets)[parts]),
         ),
     )
     return polygons, np.repeat(chosen, np.diff(shapes.part_offsets)[chosen])

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.common.ragged import offsets_of
 from qpmask.errors import OptionsError
 from qpmask.geojson.coordinates import NO_NUMBER, NO_ROOM, TINY_BYTES, Shapes
 from qpmask.geojson.features import (
@@ -221,8 +222,9 @@ class _Features:
                       for value, out in zip(odd, left_out, strict=True)], np.int32),
         )  # fmt: skip
         ends = np.empty(end - first, np.int64)
+        text_ends = offsets_of([len(text) for text in texts])
         arguments = (
-            Texts(np.frombuffer(b"".join(texts), np.uint8), _offsets(texts)), objects,
+            Texts(np.frombuffer(b"".join(texts), np.uint8), text_ends), objects,
             self._shapes(np.concatenate([geometry, nucleus])), POWERS_OF_5, POWERS_OF_10,
             np.zeros(1, np.int64),
         )  # fmt: skip
@@ -332,12 +334,6 @@ def _add(texts: list[bytes], text: str) -> int:
     """Add a text; give its number."""
     texts.append(text.encode())
     return len(texts) - 1
-
-
-def _offsets(texts: list[bytes]) -> NDArray[np.int64]:
-    offsets = np.zeros(len(texts) + 1, np.int64)
-    np.cumsum([len(text) for text in texts], out=offsets[1:])
-    return offsets
 
 
 def _odd_number(value: float) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.common.frozen import dataclass
+from qpmask.common.ragged import offsets_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -100,12 +101,5 @@ def joined_geometries(many: Sequence[Geometries]) -> Geometries:
         for name in ("type", "is_ellipse", "c", "z", "t", "xy_px0")
     }
     for name in ("part_offsets", "ring_offsets", "vertex_offsets"):
-        made[name] = _joined_offsets([getattr(one, name) for one in many])
+        made[name] = offsets_of(np.concatenate([np.diff(getattr(one, name)) for one in many]))
     return Geometries(**made)
-
-
-def _joined_offsets(many: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    counts = np.concatenate([np.diff(offsets) for offsets in many])
-    offsets = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(counts, out=offsets[1:])
-    return offsets

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.common.frozen import dataclass
+from qpmask.common.ragged import items_at, offsets_of
 from qpmask.imageobjects.attributes import Measurements, ObjectClass, no_measurements
 from qpmask.imageobjects.geometries import Geometries, joined_geometries
 from qpmask.imageobjects.kinds import NO_COLOR, ObjectKind
@@ -112,9 +113,7 @@ class ObjectTable:
             parent[left_out] = self.parent[parent[left_out]]
         m = self.measurements
         counts = np.diff(m.offsets)[chosen]
-        offsets = np.zeros(len(chosen) + 1, np.int64)
-        np.cumsum(counts, out=offsets[1:])
-        rows = np.arange(offsets[-1]) + np.repeat(m.offsets[chosen] - offsets[:-1], counts)
+        offsets, rows = offsets_of(counts), items_at(m.offsets[chosen], counts)
         metadata = {int(number[i]): value for i, value in self.metadata.items() if number[i] >= 0}
         return replace(
             self,

@@ -148,7 +148,8 @@ class Rois:
             return self
         n_rings = np.diff(self.ring_offsets)
         kept = np.repeat(keep, n_rings)
-        parts = {name: getattr(self, name)[keep] for name in _OF_ROIS}
+        at = np.flatnonzero(keep)  # faster for several columns
+        parts = {name: getattr(self, name)[at] for name in _OF_ROIS}
         if not kept.all():
             parts |= {name: getattr(self, name)[kept] for name in _OF_RINGS}
             in_64, parts["ring_first"] = self.ring_in_64, np.zeros(kept.sum(), np.int64)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from qpmask.classes.names import class_name
 from qpmask.common.arguments import check_kind
+from qpmask.common.ragged import offsets_of
 from qpmask.errors import OptionsError, WrongTypeError
 from qpmask.geojson.problems import FeatureProblem, told
-from qpmask.geojson.shapes import offsets
 from qpmask.geojson.validity import mend_geometries
 from qpmask.imageobjects import (
     Geometries,
@@ -101,7 +101,7 @@ def _shapes(polygons: Any, what: str, numbers: Sequence[int]) -> Geometries:
     m = len(sizes)
     one_each = np.arange(m + 1, dtype=np.int64)
     kinds = np.full(m, GeometryType.POLYGON, np.uint8)
-    return geometries(kinds, one_each, one_each, offsets(sizes), xy)
+    return geometries(kinds, one_each, one_each, offsets_of(sizes), xy)
 
 
 def _from_shapely(polygons: NDArray[np.object_], what: str, numbers: Sequence[int]) -> Geometries:
@@ -122,9 +122,9 @@ def _from_shapely(polygons: NDArray[np.object_], what: str, numbers: Sequence[in
             rings += [shapely.get_coordinates(ring) for ring in own]
     return geometries(
         np.array(types, np.uint8),
-        offsets(n_parts),
-        offsets(n_rings),
-        offsets([len(ring) for ring in rings]),
+        offsets_of(n_parts),
+        offsets_of(n_rings),
+        offsets_of([len(ring) for ring in rings]),
         np.concatenate([np.zeros((0, 2)), *rings]),
     )
 

@@ -13,7 +13,6 @@ from typing import Any, Final, NamedTuple, get_type_hints
 import numpy as np
 import numpy.typing as npt
 
-from qpmask.common.machine import take_memory
 from qpmask.jit.arguments import I64_1D, packed
 from qpmask.jit.library import kernel
 
@@ -38,7 +37,7 @@ class _Column(NamedTuple):
 
 
 class _Large:
-    """A column, and how many bytes of its memory the system was asked for."""
+    """A column, and how many of its bytes were given to who takes them."""
 
     def __init__(self, array: npt.NDArray[Any]) -> None:
         self.array = array
@@ -102,15 +101,15 @@ class GrowingColumns:
         if made.nbytes >= 2 * _STEP_BYTES:
             self._large[column.name] = _Large(made)
 
-    def take_memory(self, share: float) -> None:
-        """Have the system give the memory of this share of all rows; by any thread, one at a time.
+    def take(self, share: float, take: Callable[[int, int], None]) -> None:
+        """Give ``take`` addresses and sizes of what large columns need for this share of all rows.
 
-        Not while columns are cut.
+        Each once. By any thread, one at a time, but not while columns are cut.
         """
         for large in list(self._large.values()):
             end = int(large.array.nbytes * min(share, 1.0)) // _STEP_BYTES * _STEP_BYTES
             if end > large.n_taken:
-                take_memory(large.array.ctypes.data + large.n_taken, end - large.n_taken)
+                take(large.array.ctypes.data + large.n_taken, end - large.n_taken)
                 large.n_taken = end
 
     def packed(self, record: Any) -> Any:

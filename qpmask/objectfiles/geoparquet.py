@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.common.extras import install_hint, needed
-from qpmask.geojson.shapes import offsets, ranges
+from qpmask.common.ragged import items_of, offsets_of
 from qpmask.imageobjects import NO_COLOR, Geometries, GeometryType, ObjectKind, ObjectTable
 
 #: Endings of the files that are written so.
@@ -307,12 +307,12 @@ def _shapely(shapes: Geometries, chosen: NDArray[np.int64], kind: GeometryType) 
     """Geometries of one type."""
     import shapely
 
-    parts = ranges(shapes.part_offsets, chosen)
-    rings = ranges(shapes.ring_offsets, parts)
-    xy = shapes.xy_px0[ranges(shapes.vertex_offsets, rings)].astype(np.float64)
-    vertices = offsets(np.diff(shapes.vertex_offsets)[rings])
-    of_parts = offsets(np.diff(shapes.ring_offsets)[parts])
-    of_all = offsets(np.diff(shapes.part_offsets)[chosen])
+    parts = items_of(shapes.part_offsets, chosen)
+    rings = items_of(shapes.ring_offsets, parts)
+    xy = shapes.xy_px0[items_of(shapes.vertex_offsets, rings)].astype(np.float64)
+    vertices = offsets_of(np.diff(shapes.vertex_offsets)[rings])
+    of_parts = offsets_of(np.diff(shapes.ring_offsets)[parts])
+    of_all = offsets_of(np.diff(shapes.part_offsets)[chosen])
     name, nested = {
         GeometryType.POINT: ("POINT", ()),
         GeometryType.MULTI_POINT: ("MULTIPOINT", (vertices,)),

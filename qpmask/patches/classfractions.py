@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qpmask.collection.flatmask import CollectionMask
+from qpmask.common.ragged import items_at
 from qpmask.errors import MaskError
 from qpmask.ometiff.reader import MaskFile
 from qpmask.ometiff.stripreader import StripRead, StripReader
@@ -211,8 +212,7 @@ def _cut(
     last = np.minimum(np.searchsorted(breaks, stop, side="left"), len(breaks) - 1)  # exclusive
     n = np.maximum(last - first, 0)
     which = np.repeat(np.arange(len(start)), n)
-    behind = np.cumsum(n)
-    place = np.arange(len(which)) - np.repeat(behind - n, n) + first[which]
+    place = items_at(first, n)
     length = np.minimum(stop[which], breaks[place + 1]) - np.maximum(start[which], breaks[place])
     positive = length > 0
     return which[positive], place[positive], length[positive]

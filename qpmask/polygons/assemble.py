@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.common.ragged import offsets_of
 from qpmask.imageobjects import Geometries, GeometryType, geometries
 from qpmask.polygons.striptracer import Rings
 
@@ -46,7 +47,7 @@ def polygons_of(rings: Rings, *, by_label: bool) -> tuple[Geometries, NDArray[np
     order = np.lexsort((is_hole, place[rings.region]))
     n_rings = np.bincount(rings.region, minlength=n_regions)[order_of_region]
     sizes = np.diff(rings.end, prepend=0)
-    vertex_offsets = _offsets(sizes[order])
+    vertex_offsets = offsets_of(sizes[order])
     xy = np.empty_like(rings.xy_px)
     for first, end in _chunks(vertex_offsets):
         chosen = order[first:end]
@@ -56,18 +57,12 @@ def polygons_of(rings: Rings, *, by_label: bool) -> tuple[Geometries, NDArray[np
         xy[v0:v1] = rings.xy_px[shift + np.arange(v1 - v0)]
     shapes = geometries(
         np.where(n_of_label > 1, GeometryType.MULTI_POLYGON, GeometryType.POLYGON).astype(np.uint8),
-        _offsets(n_of_label),
-        _offsets(n_rings),
+        offsets_of(n_of_label),
+        offsets_of(n_rings),
         vertex_offsets,
         xy,
     )
     return shapes, labels
-
-
-def _offsets(counts: NDArray[Any]) -> NDArray[np.int64]:
-    offsets = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(counts, out=offsets[1:])
-    return offsets
 
 
 def _chunks(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.common.ragged import items_at
 from qpmask.engines.native.plane import Plane, PlaneOptions
 from qpmask.engines.native.shapes import Shapes
 from qpmask.errors import MissingExtraError
@@ -91,7 +92,7 @@ def _with_junctions(xy: Ints, offsets: Ints) -> tuple[Ints, Ints]:
     made = np.empty((int(starts[-1]), 2), np.int64)
     made[starts[:-1]] = xy
     owner = np.repeat(np.arange(n), between)
-    k = np.arange(len(owner)) - np.repeat(np.cumsum(between) - between, between)
+    k = items_at(0, between)
     source = np.where(back[owner], last[owner] - 1 - k, first[owner] + k)
     made[starts[owner] + 1 + k] = np.concatenate(tables)[source]
     return made, starts[offsets]

@@ -199,12 +199,13 @@ def _packed_ids(ids: npt.NDArray[np.bytes_]) -> npt.NDArray[Any]:
     An image may have a million, and they are kept until its mask is made.
     """
     text = ids.view(np.uint8).reshape(len(ids), ids.dtype.itemsize)
-    if text.shape[1] != 36 or (text[:, _DASHES] != ord("-")).any():
+    if text.shape[1] != 36 or any((text[:, at] != ord("-")).any() for at in _DASHES):
         return ids
     packed = np.empty((len(ids), 16), np.uint8)
     for first in range(0, len(ids), _IDS_AT_ONCE):
         some = slice(first, first + _IDS_AT_ONCE)
-        digits = text[some, _DIGITS].tobytes()
+        parts = [text[some, start:end] for start, end in _DIGITS]
+        digits = np.concatenate(parts, axis=1).tobytes()
         try:
             found = unhexlify(digits)
         except ValueError:
@@ -215,8 +216,8 @@ def _packed_ids(ids: npt.NDArray[np.bytes_]) -> npt.NDArray[Any]:
     return packed
 
 
-_DASHES = np.array([8, 13, 18, 23])
-_DIGITS = np.delete(np.arange(36), _DASHES)
+_DASHES = 8, 13, 18, 23
+_DIGITS = (0, 8), (9, 13), (14, 18), (19, 23), (24, 36)
 _IDS_AT_ONCE = _ROWS_AT_ONCE = 1 << 14
 
 

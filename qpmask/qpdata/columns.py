@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qpmask.classes.names import class_name
+from qpmask.common.ragged import items_at, offsets_of
 from qpmask.imageobjects import (
     BOXES,
     ImageObjects,
@@ -135,12 +136,11 @@ def _details(
 ) -> ObjectDetails:
     lists = arrays["name_list"]
     sizes = np.append(arrays["list_size"], 0)[lists]  # the last one is for no list
-    offsets = np.zeros(len(lists) + 1, np.int64)
-    np.cumsum(sizes, out=offsets[1:])
+    offsets = offsets_of(sizes)
     if offsets[-1] != len(arrays["values"]):  # such as names without numbers
         raise ValueError("the measurements of objects make no sense")
     first = np.append(arrays["list_first"], 0)[lists]
-    stored = arrays["list_names"][np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], sizes)]
+    stored = arrays["list_names"][items_at(first, sizes)]
     numbers: dict[str, int] = {}
     name = np.zeros(int(stored.max(initial=-1)) + 1, np.int32)
     for text in np.flatnonzero(np.bincount(stored, minlength=len(name))).tolist():

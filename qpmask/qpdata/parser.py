@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from qpmask.common.filewindow import FileWindow
+from qpmask.common.machine import take_memory
 from qpmask.errors import CorruptDataError, DataFileError, UnsupportedDataError
 from qpmask.imageobjects import ImageObjects, Outlines
 from qpmask.javastream import descriptors
@@ -175,7 +176,7 @@ class Parser:
 
     def _take_memory(self, share: float) -> None:
         """Have memory at hand for what comes next; on another thread."""
-        self._columns.take_memory(share + _AHEAD)
+        self._columns.take(share + _AHEAD, take_memory)
 
     def _make_room(self) -> None:
         n = self._n

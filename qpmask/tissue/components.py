@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.common.ragged import items_at
+
 
 def drop_small(found: NDArray[np.bool_], min_px: float) -> NDArray[np.bool_]:
     """The map without parts of fewer pixels; diagonal neighbours are connected.
@@ -81,7 +83,7 @@ class _Runs:
         last = np.searchsorted(at + self.start, below + self.stop + reach, side="left")
         count = np.maximum(last - first, 0)
         upper = np.repeat(np.arange(n), count)
-        lower = np.arange(len(upper)) - np.repeat(np.cumsum(count) - count, count) + first[upper]
+        lower = items_at(first, count)
         part: NDArray[np.int64] = np.arange(n, dtype=np.int64)
         while True:
             one, other = part[upper], part[lower]

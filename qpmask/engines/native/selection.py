@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qpmask.common.ragged import items_at, offsets_of
 from qpmask.engines.draworder import Drawn
 from qpmask.engines.native.shapes import Kind, Shapes
 from qpmask.errors import UnsupportedByEngineError
@@ -114,12 +115,12 @@ def _gather(
         As in :class:`.Shapes`.
     """
     n_rings = rois.ring_offsets[roi + 1] - rois.ring_offsets[roi]
-    rings = _ranges(rois.ring_offsets[roi], n_rings)
-    first, starts = rois.ring_first[rings], _starts(rois.ring_size[rings])
+    rings = items_at(rois.ring_offsets[roi], n_rings)
+    first, starts = rois.ring_first[rings], offsets_of(rois.ring_size[rings])
     del rings
     if len(first) and (first == first[0] + starts[:-1]).all():
-        return pool[first[0] : first[0] + starts[-1]], starts, _starts(n_rings)
-    return pool[_ranges(first, np.diff(starts))], starts, _starts(n_rings)
+        return pool[first[0] : first[0] + starts[-1]], starts, offsets_of(n_rings)
+    return pool[items_at(first, np.diff(starts))], starts, offsets_of(n_rings)
 
 
 def _rings(rois: Rois, drawn: Drawn, rows: NDArray[np.int64], kind: Kind) -> Shapes:
@@ -154,17 +155,3 @@ def _points(rois: Rois, drawn: Drawn, rows: NDArray[np.int64], grid: float | Non
         starts = vertex_start[ring_start]
         parts.append(Shapes.point_sets(points, starts, **_columns(drawn, chosen)))
     return Shapes.concatenate(parts)
-
-
-def _ranges(first: NDArray[Any], size: NDArray[Any]) -> NDArray[np.int64]:
-    """``first[i], first[i] + 1, ...`` (``size[i]`` numbers) for each i, one after the other."""
-    starts = _starts(size)
-    out = np.arange(starts[-1], dtype=np.int64)
-    out += np.repeat(np.asarray(first, np.int64) - starts[:-1], size)
-    return out
-
-
-def _starts(size: NDArray[Any]) -> NDArray[np.int64]:
-    starts = np.zeros(len(size) + 1, np.int64)
-    np.cumsum(size, out=starts[1:])
-    return starts

@@ -246,11 +246,11 @@ class Shapes:
         The maximum is minimum + (maximum - minimum), rounded as QuPath rounds it.
         """
         bounds = np.empty_like(self.box)
-        low, high = bounds[:, :2], bounds[:, 2:]
-        np.minimum(self.box[:, :2], self.box[:, 2:], out=low)
-        np.maximum(self.box[:, :2], self.box[:, 2:], out=high)
-        high -= low
-        high += low
+        for axis in range(2):
+            one, other = self.box[:, axis], self.box[:, 2 + axis]
+            low = np.minimum(one, other)
+            bounds[:, axis] = low
+            bounds[:, 2 + axis] = (np.maximum(one, other) - low) + low
         return bounds
 
     @classmethod
@@ -281,6 +281,8 @@ class Shapes:
             point_start=points[0],
             points=points[1],
         )
+        if not n or (box.min() >= -MOST_PX0 and box.max() <= MOST_PX0):
+            return shapes
         # NaN bounds are those of a shape without vertices, which is drawn by nobody.
         empty = (np.diff(rings[0]) == 0) & (np.diff(points[0]) == 0)
         if kind in (Kind.RECTANGLE, Kind.ELLIPSE, Kind.LINE):

@@ -213,23 +213,22 @@ def build(shapes: Shapes, grid: Grid) -> tuple[Scene, I64]:
     margin = grid.margin * grid.downsample
     side = grid.tile * grid.downsample
 
-    def tile_of(column: int, sign: int, least: int, most: int) -> NDArray[np.int32]:
-        at = np.floor((bounds[:, column] + sign * margin) / side)
-        tiles: NDArray[np.int32] = np.nan_to_num(at, nan=least).clip(least, most).astype(np.int32)
-        return tiles
-
-    near = (
-        tile_of(0, -1, 0, n_cols), tile_of(2, 1, -1, n_cols - 1),
-        tile_of(1, -1, 0, n_rows), tile_of(3, 1, -1, n_rows - 1),
-    )  # fmt: skip
-    pick = np.flatnonzero(
-        (near[0] <= near[1]) & (near[2] <= near[3]) & ~np.isnan(bounds).any(axis=1)
-    )
-    pick = pick[np.argsort(shapes.order[pick], kind="stable")].astype(np.int64, copy=False)
-    tiles = np.empty((len(pick), 4), np.int32)
-    for i, column in enumerate(near):
-        tiles[:, i] = column[pick]
-    kind, bounds = shapes.kind[pick], bounds[pick]
+    tiles = np.empty((len(bounds), 4), np.int32)
+    for i, (column, away, least, most) in enumerate((
+        (0, -margin, 0, n_cols), (2, margin, -1, n_cols - 1),
+        (1, -margin, 0, n_rows), (3, margin, -1, n_rows - 1),
+    )):  # fmt: skip
+        at = (bounds[:, column] + away) / side
+        np.floor(at, out=at)
+        np.fmax(at, least, out=at)  # shapes without vertices, whose bounds are NaN, go below
+        tiles[:, i] = np.minimum(at, most, out=at)
+    taken = (tiles[:, 0] <= tiles[:, 1]) & (tiles[:, 2] <= tiles[:, 3])
+    taken &= ~np.isnan(bounds[:, 0] + bounds[:, 1])
+    pick = np.flatnonzero(taken)
+    order = shapes.order[pick]
+    if (order[1:] < order[:-1]).any():
+        pick = pick[np.argsort(order, kind="stable")]
+    kind, tiles, bounds = shapes.kind[pick], tiles[pick], bounds[pick]
     # The box is looked at of few kinds; of others it would be the bounds once more.
     has_box = np.isin(kind, (Kind.RECTANGLE, Kind.ELLIPSE, Kind.LINE)).any()
     box = shapes.box[pick] if has_box else bounds

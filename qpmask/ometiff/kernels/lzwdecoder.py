@@ -6,7 +6,7 @@ import numpy as np
 
 from qpmask import jit
 from qpmask.jit import kernel
-from qpmask.ometiff.kernels.levels import recut
+from qpmask.ometiff.kernels.levels import add, recut
 from qpmask.ometiff.kernels.library import I32, I64, LIBRARY, U8, U32
 from qpmask.ometiff.runs import RunStrip
 from qpmask.ometiff.strips import StripShape
@@ -173,7 +173,6 @@ def _decode_wide_runs(
     pixel = np.int64(0)  # the one that is not whole yet, and its bytes
     filled = 0
     n_runs = 0
-    last_label = np.int64(-1)
     before_head = np.int64(0)
     before_bytes = np.int64(0)  # none: right after the table was cleared
     while True:
@@ -218,13 +217,11 @@ def _decode_wide_runs(
             if filled < period:
                 continue
             done += 1
-            n_runs = _add_run(values, ends, n_runs, pixel, last_label, done)
-            last_label = pixel
+            n_runs = add(values, ends, 0, n_runs, pixel, done)
         n_pixels = n >> shift
         if n_pixels > 0:
             done += n_pixels
-            n_runs = _add_run(values, ends, n_runs, head, last_label, done)
-            last_label = head
+            n_runs = add(values, ends, 0, n_runs, head, done)
         filled = n & last_byte
         pixel = head & ((1 << 8 * filled) - 1)
 
@@ -236,17 +233,6 @@ def _longer(head: int, n_bytes: int, byte: int, period: int) -> tuple[int, int]:
         return head | byte << 8 * n_bytes, n_bytes + 1
     repeated = head >> 8 * (n_bytes & (period - 1)) & 255
     return head, n_bytes + 1 if repeated == byte else -1
-
-
-@kernel
-def _add_run(values: U32, ends: I32, n_runs: int, label: int, last_label: int, end: int) -> int:
-    """Add pixels up to ``end`` to the last run, if it has their label, or as a new one."""
-    if label == last_label:
-        ends[n_runs - 1] = end
-        return n_runs
-    values[n_runs] = label
-    ends[n_runs] = end
-    return n_runs + 1
 
 
 @LIBRARY.entry
