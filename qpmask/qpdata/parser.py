@@ -84,7 +84,6 @@ class Parser:
         source: str = "the data file",
         hint: str | None = None,
     ) -> None:
-        self._window = FileWindow(file, size, WINDOW_BYTES, data, self._take_memory)
         self._n = np.zeros(k.N_NUMBERS, np.int64)
         self._n[s.SIZE] = size
         self._n[k.DETAILS] = details
@@ -102,6 +101,12 @@ class Parser:
         frames[0, [k.ROLE, k.STEP, k.IN_FORM, k.OUT]] = k.SERVER_TEXT, 1, k.A_FILE, -1
         self._columns.put(k.Stream, frames=frames, references=self._references)
         self._known = Parser._shared
+        columns = self._columns  # by itself: a parser in a circle would keep its memory
+
+        def take_ahead(share: float) -> None:
+            columns.take(share + _AHEAD, take_memory)
+
+        self._window = FileWindow(file, size, WINDOW_BYTES, data, take_ahead)
 
     def _first_room(self, counter: int) -> int:
         if k.DETAILED <= counter <= k.LIST_NAMES and not self._n[k.DETAILS]:
@@ -173,10 +178,6 @@ class Parser:
         n[s.BASE] += n_gone
         n[s.POS] -= n_gone
         self._take_up()
-
-    def _take_memory(self, share: float) -> None:
-        """Have memory at hand for what comes next; on another thread."""
-        self._columns.take(share + _AHEAD, take_memory)
 
     def _make_room(self) -> None:
         n = self._n

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from io import BytesIO
 from typing import Any
 from unittest.mock import patch
@@ -58,3 +59,36 @@ def test_a_file_that_was_cut(ahead: bool) -> None:
     with pytest.raises(EOFError):
         window.move(60)
     window.close()
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_what_is_done_beside_reading(ahead: bool) -> None:
+    shares: list[float] = []
+    at_work = []
+
+    def beside(share: float) -> None:
+        at_work.append(1)
+        assert len(at_work) == 1  # one at a time
+        shares.append(share)
+        time.sleep(0.001)
+        at_work.pop()
+
+    file: Any = BytesIO(DATA)
+    with (
+        patch.object(filewindow, "AHEAD_BYTES", 0 if ahead else len(DATA) + 1),
+        patch.object(filewindow, "n_cores", return_value=2),
+    ):
+        window = FileWindow(file, len(DATA), 60, beside=beside)
+    read = bytearray()
+    with pytest.raises(EOFError):
+        while True:
+            read += window.view.tobytes()
+            window.move(len(window.view))
+    window.close()
+    done = len(shares)
+    assert bytes(read) == DATA
+    assert shares == sorted(shares)
+    assert (done > 0) == ahead
+    assert all(0 < share <= 1 for share in shares)
+    time.sleep(0.01)
+    assert len(shares) == done
