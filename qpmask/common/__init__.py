@@ -1,1 +1,1 @@
-"""What any room may use: arguments checked, numbers in words, devices of PyTorch."""
+"""What any room may use: arguments checked, numbers in words, ragged arrays, memory, devices."""

@@ -18,16 +18,10 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from qpmask.common.frozen import dataclass
 from qpmask.common.machine import n_cores
-from qpmask.engines.base import Engine, EngineInfo, RenderJob, Sight, Watch
-from qpmask.errors import (
-    DataFileError,
-    EngineUnavailableError,
-    Interrupted,
-    MaskCheckError,
-    QpmaskError,
-    UnsupportedByEngineError,
-)
-from qpmask.events import Event, ImageStarted, JvmMemory, Listener, PhaseStarted, TilesDone
+from qpmask.engines.base import Engine, EngineInfo, RenderJob, Sight
+from qpmask.errors import DataFileError, Interrupted, MaskCheckError, QpmaskError
+from qpmask.events import Event, ImageStarted, Listener, PhaseStarted
+from qpmask.export.maskcheck import MaskCheck
 from qpmask.export.records import (
     done_record,
     for_report,
@@ -36,7 +30,7 @@ from qpmask.export.records import (
     record_for,
     total_counts,
 )
-from qpmask.export.sidecar import allowed_labels, frame_json, layout_of, metadata_of, sidecar_of
+from qpmask.export.sidecar import frame_json, layout_of, metadata_of, sidecar_of
 from qpmask.geometry import TileGrid
 from qpmask.geometry.frames import FRAME_KEY
 from qpmask.outputs import (
@@ -62,9 +56,6 @@ if TYPE_CHECKING:
     from qpmask.ometiff.layout import WriteResult
 
 log = logging.getLogger(__name__)
-
-_SAY_EVERY_S = 0.05  # often enough for a display, seldom enough to cost nothing
-
 
 _Result = TypeVar("_Result")
 
@@ -113,6 +104,11 @@ class MaskMaker:
     stop: threading.Event
     verifier: Engine | None = None
     counter: Engine | None = None
+
+    @property
+    def checks(self) -> MaskCheck:
+        """What masks go through before they have their names."""
+        return MaskCheck(self.emit, self.stop)
 
     def make(self, image: ImagePlan) -> ImageRecord:
         """Make the mask of one image: draw, write, check, publish.
@@ -223,13 +219,13 @@ class MaskMaker:
         image, job, info, part, n_tiles, written, sight, synced = drawn[:8]
         stays = job.file.format == "ome-tiff" and job.file.made_for is None
         hashed = sha256_meanwhile(part) if stays else None
-        self._check(image, job, written, part, n_tiles)
+        self.checks.check(image, job, written, part, n_tiles)
         synced()
         by_plane = [written.counts_by_label(p) for p in range(job.n_planes)]
         if self.verifier is not None:
-            sight = self._verify(job, self.verifier, part, n_tiles, by_plane) or sight
+            sight = self.checks.verify(job, self.verifier, part, n_tiles, by_plane) or sight
         if sight is None and self.counter is not None:
-            sight = self._look(job, self.counter, part, n_tiles, by_plane)
+            sight = self.checks.look(job, self.counter, part, n_tiles, by_plane)
         if job.file.made_for is not None:
             self._in_strips(job, part, self.folder.work_file(_scratch(image)))
         counts = total_counts(written, job.n_planes)
@@ -249,7 +245,7 @@ class MaskMaker:
         if job.render.instances:
             table = _instance_table(image, job, counts)
             _check_data(image)  # it was read once more
-        self._watch(job).check()
+        self.checks.watch(job).check()
         if table is not None:
             self.folder.write_text(image.mask_name + INSTANCES_SUFFIX, table, sync=False)
         self.folder.publish(part, image.mask_name, sync=False)
@@ -273,7 +269,7 @@ class MaskMaker:
         def sync(handle: int) -> None:
             synced.append(synced_meanwhile(handle))
 
-        with engine.render(job, scratch, self._watch(job)) as rendering:
+        with engine.render(job, scratch, self.checks.watch(job)) as rendering:
             if not rendering.tells_progress:
                 self.emit(PhaseStarted(job.entry.id, "drawing", n_tiles))
             written = write_mask(
@@ -281,36 +277,17 @@ class MaskMaker:
                 layout_of(job),
                 metadata_of(image, engine.start()),
                 rendering.tiles(),
-                on_tile=None if rendering.tells_progress else self._on_tile(job),
+                on_tile=None if rendering.tells_progress else self.checks.on_tile(job),
                 sync=sync,
             )
             by_plane = [written.counts_by_label(p) for p in range(job.n_planes)]
             return written, rendering.sight(by_plane), synced[0]
 
-    def _check(
-        self, image: ImagePlan, job: RenderJob, written: WriteResult, part: Path, n_tiles: int
-    ) -> None:
-        """Read ``part`` back; an error if anything is not as it should be."""
-        from qpmask.ometiff.check import check_mask
-
-        self.emit(PhaseStarted(job.entry.id, "checking", n_tiles))
-        checked = check_mask(
-            part,
-            counts=[written.counts_by_label(p) for p in range(job.n_planes)],
-            classes=allowed_labels(image),
-            on_tile=self._on_tile(job),
-        )
-        if not checked.ok:
-            raise MaskCheckError(
-                f"The mask of {image.entry.label} failed its check: {checked.problems[0]}.",
-                hint="Is the disk full or faulty? The file was not kept.",
-            )
-
     def _in_strips(self, job: RenderJob, part: Path, scratch: Path) -> None:
         """Replace the tiles of ``part`` by strips."""
         from qpmask.ometiff.tiffstrips import write_in_strips
 
-        write_in_strips(part, scratch, on_row=self._watch(job).check)
+        write_in_strips(part, scratch, on_row=self.checks.watch(job).check)
         scratch.replace(part)
 
     def _as_collection(self, image: ImagePlan, job: RenderJob, part: Path) -> Path:
@@ -329,7 +306,7 @@ class MaskMaker:
             [] if job.render.instances else rows,
             name=job.entry.name,
             extra={**extra, FRAME_KEY: frame_json(image)},
-            on_chunk=self._watch(job).check,
+            on_chunk=self.checks.watch(job).check,
         )
         checked = check_collection(made)
         if not checked.ok:
@@ -339,88 +316,6 @@ class MaskMaker:
             )
         part.unlink()
         return made
-
-    def _look(
-        self,
-        job: RenderJob,
-        counter: Engine,
-        part: Path,
-        n_tiles: int,
-        by_plane: list[dict[int, int]],
-    ) -> Sight | None:
-        """Draw a second time to see which objects left a pixel; None where that cannot be done."""
-        self.emit(PhaseStarted(job.entry.id, "counting", n_tiles))
-        on_tile = self._on_tile(job)
-        try:
-            scratch = part.with_suffix(".count.ome.tif")
-            with counter.render(job, scratch, self._watch(job)) as rendering:
-                for done, _ in enumerate(rendering.tiles(), 1):
-                    on_tile(done)
-                return rendering.sight(by_plane)
-        except (UnsupportedByEngineError, EngineUnavailableError) as error:
-            log.debug("objects of %s are counted by their labels: %s", job.entry.label, error)
-            return None
-
-    def _verify(
-        self,
-        job: RenderJob,
-        verifier: Engine,
-        part: Path,
-        n_tiles: int,
-        by_plane: list[dict[int, int]],
-    ) -> Sight | None:
-        """Draw a second time by another engine; an error if a single pixel differs.
-
-        What that engine saw of the objects is returned.
-        """
-        from qpmask.ometiff.maskcompare import compare_with_tiles
-
-        self.emit(PhaseStarted(job.entry.id, "verifying", n_tiles))
-        scratch = part.with_suffix(".verify.ome.tif")
-        with verifier.render(job, scratch, self._watch(job)) as rendering:
-            found = compare_with_tiles(part, rendering.tiles(), on_tile=self._on_tile(job))
-            sight = rendering.sight(by_plane)
-        if not found.equal:
-            place = found.places[0]
-            raise MaskCheckError(
-                f"The engines do not agree on {job.entry.label}: {found.n_different:,} of "
-                f"{found.n_pixels:,} pixels differ, the first at ({place.x_px}, {place.y_px}).",
-                hint="QuPath before 0.6 draws areas of several parts by rules of its own; use "
-                "--engine qupath there. The mask was not kept."
-                if verifier.probe().pixel_rules == "qupath-0.4"
-                else "Please report this with the QuPath version; the mask was not kept.",
-            )
-        return sight
-
-    def _watch(self, job: RenderJob) -> Watch:
-        said = 0
-
-        def on_tiles(done: int) -> None:
-            nonlocal said
-            if done != said:  # an engine that is asked for its progress may have made none
-                said = done
-                self.emit(TilesDone(job.entry.id, done))
-
-        return Watch(
-            on_tiles,
-            lambda used, limit: self.emit(JvmMemory(used, limit)),
-            self.stop,
-        )
-
-    def _on_tile(self, job: RenderJob) -> Callable[[int], None]:
-        """Listener of tiles that passes on the count now and then, and stops where asked to."""
-        watch = self._watch(job)
-        said = time.monotonic()
-
-        def on_tile(done: int) -> None:
-            nonlocal said
-            now = time.monotonic()
-            if now - said >= _SAY_EVERY_S:
-                said = now
-                watch.check()
-                watch.on_tiles(done)
-
-        return on_tile
 
 
 def _ask_slide(image: ImagePlan) -> ImagePlan:

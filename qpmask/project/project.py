@@ -12,11 +12,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 from fnmatch import fnmatchcase
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +25,7 @@ from qpmask.common.frozen import dataclass
 from qpmask.errors import NoSuchImageError, ProjectError, ProjectNotFoundError
 from qpmask.geometry import PixelSize, Size
 from qpmask.geometry.frames import NO_FRAME, Frame
+from qpmask.project.findfiles import composed_form, files_below, find_path
 from qpmask.project.imagejson import (
     DATA_FILE,
     count_of,
@@ -223,7 +223,7 @@ class Project:
                 if there is not None:
                     return there
             for folder in folders:
-                below = _files_below(folder)
+                below = files_below(folder)
                 found = below.get(path.name) or below.get(composed_form(path.name))
                 if found is not None:
                     return found
@@ -432,48 +432,3 @@ def _plain_name(text: str) -> bool:
     if text in ("", ".", "..") or any(c in text for c in "/\\\0:"):
         return False
     return text.isascii() and len(text) <= _MAX_ID
-
-
-def composed_form(text: str) -> str:
-    """Text with its accents composed (Unicode's NFC), as most systems write file names."""
-    return unicodedata.normalize("NFC", text)
-
-
-def find_path(path: Path) -> Path | None:
-    """A file or folder by its path, whose names may be composed or decomposed; None if not there.
-
-    A path exactly as given comes first. Only folders in which an exact name is missing are listed.
-    """
-    if _exists(path):
-        return path
-    if str(path).isascii() or not path.name:
-        return None
-    folder = find_path(path.parent) if path.parent != path else None
-    if folder is None:
-        return None
-    if _exists(folder / path.name):
-        return folder / path.name
-    wanted = composed_form(path.name)
-    with contextlib.suppress(OSError):
-        return next((p for p in sorted(folder.iterdir()) if composed_form(p.name) == wanted), None)
-    return None
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return False
-
-
-@lru_cache(maxsize=8)
-def _files_below(folder: Path) -> dict[str, Path]:
-    """All files below a folder by name, the first in the order of paths; walked once."""
-    found: dict[str, Path] = {}
-    for root, folders, files in os.walk(folder):
-        folders.sort()
-        for name in (*sorted(files), *(f for f in folders if f.endswith(".zarr"))):
-            found.setdefault(name, Path(root) / name)
-    for name, path in list(found.items()):
-        found.setdefault(composed_form(name), path)
-    return found
