@@ -30,8 +30,8 @@ class FileWindow:
     data : bytes-like
         All of it, where there is no file.
     beside : callable, optional
-        Called now and then, by a thread, while a file is read ahead: with the share of it that was
-        read, 0 to 1.
+        Called now and then by another thread, one at a time, where pieces are read ahead. What it
+        raises, :meth:`move` raises.
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class FileWindow:
         size: int,
         step: int,
         data: bytes = b"",
-        beside: Callable[[float], None] = lambda share: None,
+        beside: Callable[[], None] = lambda: None,
     ) -> None:
         self.view = np.frombuffer(data, np.uint8)
         self._file, self._left, self._step = file, size - len(data), step
-        self._size, self._beside = size, beside
+        self._beside = beside
         room = step + min(step, size) if size > step else size  # what is kept goes before a piece
         self._spare = [np.empty(room, np.uint8) for _ in range(1 + (size > step))] if file else []
         self._ahead: Future[int] | None = None
@@ -81,8 +81,9 @@ class FileWindow:
         if self._pool is not None and self._left:
             self._ahead = self._pool.submit(self._fill, self._spare[0][n_before:])
             if self._aside is None or self._aside.done():
-                share = 1 - self._left / self._size
-                self._aside = self._pool.submit(self._beside, share)
+                if self._aside is not None:
+                    self._aside.result()
+                self._aside = self._pool.submit(self._beside)
 
     def _fill(self, room: npt.NDArray[np.uint8]) -> int:
         """Read until it is full or the file ends; how many bytes that are."""

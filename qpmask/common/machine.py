@@ -22,8 +22,9 @@ def keep_memory_low(room_bytes: int = 2 << 20) -> None:
     """Have this process give back what it frees, from now on: one of ours, or with much to free.
 
     glibc keeps arrays of up to 32 MB that lie below others in use, and a heap for each thread; from
-    now on threads share one, and larger arrays than ``room_bytes`` are given back as soon as they
-    are freed. What is given back has to be cleared by the system before it is used again.
+    now on threads share one, and arrays of more than ``room_bytes`` go back to the system as soon
+    as they are freed, unless they found room among smaller ones. The system clears memory before it
+    gives it again: who makes arrays of one size over and over gains by a greater ``room_bytes``.
     """
     if (library := _glibc()) is not None:
         library.mallopt(_M_ARENA_MAX, 1)
@@ -38,10 +39,10 @@ def give_memory_back() -> None:
 
 
 def take_memory(address: int, n_bytes: int) -> None:
-    """Have the system give memory now that is about to be filled, perhaps by another thread.
+    """Have the system provide now the memory of an array that is filled next, by any thread.
 
-    Otherwise it is cleared when it is written to first, while whoever fills it waits. Nothing
-    happens where the system has no such call (Linux 5.14 has).
+    Otherwise it does so, page by page, when the array is written to, and whoever fills it waits.
+    What was written stays. Nothing happens but on Linux with glibc, from 5.14 on.
     """
     if sys.platform == "linux" and (library := _glibc()) is not None:
         first = -(-address // mmap.PAGESIZE) * mmap.PAGESIZE

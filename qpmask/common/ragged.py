@@ -12,7 +12,7 @@ Ints = NDArray[np.int64]
 
 
 def offsets_of(sizes: Sequence[int] | NDArray[Any]) -> Ints:
-    """Where each list begins, and where the last one ends; shape (lists + 1,)."""
+    """Where each list begins, and where the last one ends, by their sizes; shape (lists + 1,)."""
     offsets = np.zeros(len(sizes) + 1, np.int64)
     np.cumsum(sizes, out=offsets[1:])
     return offsets

@@ -107,7 +107,7 @@ class MaskMaker:
 
     @property
     def checks(self) -> MaskCheck:
-        """What masks go through before they have their names."""
+        """What looks at masks before they have their names."""
         return MaskCheck(self.emit, self.stop)
 
     def make(self, image: ImagePlan) -> ImageRecord:
@@ -219,13 +219,13 @@ class MaskMaker:
         image, job, info, part, n_tiles, written, sight, synced = drawn[:8]
         stays = job.file.format == "ome-tiff" and job.file.made_for is None
         hashed = sha256_meanwhile(part) if stays else None
-        self.checks.check(image, job, written, part, n_tiles)
+        self.checks.read_back(image, job, written, part, n_tiles)
         synced()
         by_plane = [written.counts_by_label(p) for p in range(job.n_planes)]
         if self.verifier is not None:
-            sight = self.checks.verify(job, self.verifier, part, n_tiles, by_plane) or sight
+            sight = self.checks.compare(job, self.verifier, part, n_tiles, by_plane) or sight
         if sight is None and self.counter is not None:
-            sight = self.checks.look(job, self.counter, part, n_tiles, by_plane)
+            sight = self.checks.count_objects(job, self.counter, part, n_tiles, by_plane)
         if job.file.made_for is not None:
             self._in_strips(job, part, self.folder.work_file(_scratch(image)))
         counts = total_counts(written, job.n_planes)

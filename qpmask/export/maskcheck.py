@@ -26,7 +26,7 @@ _SAY_EVERY_S = 0.05  # often enough for a display, seldom enough to cost nothing
 
 @dataclass(frozen=True)
 class MaskCheck:
-    """Looks at masks that have no name yet, and says how far it is.
+    """Looks at masks that have no name yet; tells how far that is, and drawing and writing too.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class MaskCheck:
     emit: Listener
     stop: threading.Event
 
-    def check(
+    def read_back(
         self, image: ImagePlan, job: RenderJob, written: WriteResult, part: Path, n_tiles: int
     ) -> None:
         """Read ``part`` back; an error if anything is not as it should be."""
@@ -58,7 +58,7 @@ class MaskCheck:
                 hint="Is the disk full or faulty? The file was not kept.",
             )
 
-    def verify(
+    def compare(
         self,
         job: RenderJob,
         verifier: Engine,
@@ -89,7 +89,7 @@ class MaskCheck:
             )
         return sight
 
-    def look(
+    def count_objects(
         self,
         job: RenderJob,
         counter: Engine,

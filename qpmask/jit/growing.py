@@ -37,10 +37,11 @@ class _Column(NamedTuple):
 
 
 class _Large:
-    """A column, and how many of its bytes were given to who takes them."""
+    """A large column, and how many of its bytes were taken ahead."""
 
-    def __init__(self, array: npt.NDArray[Any]) -> None:
+    def __init__(self, array: npt.NDArray[Any], row: Row) -> None:
         self.array = array
+        self.row = row
         self.n_taken = 0
 
 
@@ -99,17 +100,23 @@ class GrowingColumns:
     def _make(self, column: _Column, rows: int) -> None:
         made = self._arrays[column.name] = np.empty(rows * column.row.width, column.dtype)
         if made.nbytes >= 2 * _STEP_BYTES:
-            self._large[column.name] = _Large(made)
+            self._large[column.name] = _Large(made, column.row)
 
-    def take(self, share: float, take: Callable[[int, int], None]) -> None:
-        """Give ``take`` addresses and sizes of what large columns need for this share of all rows.
+    def take_ahead(self, take: Callable[[int, int], None]) -> None:
+        """Have ``take``, given an address and a size, take the memory that is filled next.
 
-        Each once. By any thread, one at a time, but not while columns are cut.
+        It is behind the rows that are there, a fiftieth of each large column: how large a column is
+        was a guess. No byte of an array is taken twice. For any thread, one at a time, but not
+        while columns are cut.
         """
         for large in list(self._large.values()):
-            end = int(large.array.nbytes * min(share, 1.0)) // _STEP_BYTES * _STEP_BYTES
-            if end > large.n_taken:
-                take(large.array.ctypes.data + large.n_taken, end - large.n_taken)
+            array, row = large.array, large.row
+            filled = int(self._n[row.counter]) * row.width * array.itemsize
+            ahead = filled + array.nbytes // 50 + _STEP_BYTES
+            first = max(large.n_taken, filled)
+            end = min(ahead // _STEP_BYTES * _STEP_BYTES, array.nbytes)
+            if end > first:
+                take(array.ctypes.data + first, end - first)
                 large.n_taken = end
 
     def packed(self, record: Any) -> Any:

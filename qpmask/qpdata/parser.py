@@ -33,7 +33,6 @@ MAX_CLASSES: Final = 10_000  # all are copied for each that is new
 _MAX_SHARED: Final = 200
 _FIRST_ROOM: Final = 512
 _MAX_REFERENCES: Final = 4096
-_AHEAD: Final = 0.02  # of a file: for how much of it memory is at hand before it is read
 
 
 class TooFarBackError(Exception):
@@ -103,8 +102,8 @@ class Parser:
         self._known = Parser._shared
         columns = self._columns  # by itself: a parser in a circle would keep its memory
 
-        def take_ahead(share: float) -> None:
-            columns.take(share + _AHEAD, take_memory)
+        def take_ahead() -> None:
+            columns.take_ahead(take_memory)
 
         self._window = FileWindow(file, size, WINDOW_BYTES, data, take_ahead)
 

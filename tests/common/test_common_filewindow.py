@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 from unittest.mock import patch
@@ -61,18 +63,7 @@ def test_a_file_that_was_cut(ahead: bool) -> None:
     window.close()
 
 
-@pytest.mark.parametrize("ahead", [False, True])
-def test_what_is_done_beside_reading(ahead: bool) -> None:
-    shares: list[float] = []
-    at_work = []
-
-    def beside(share: float) -> None:
-        at_work.append(1)
-        assert len(at_work) == 1  # one at a time
-        shares.append(share)
-        time.sleep(0.001)
-        at_work.pop()
-
+def read_all(beside: Callable[[], None], *, ahead: bool) -> bytes:
     file: Any = BytesIO(DATA)
     with (
         patch.object(filewindow, "AHEAD_BYTES", 0 if ahead else len(DATA) + 1),
@@ -80,15 +71,41 @@ def test_what_is_done_beside_reading(ahead: bool) -> None:
     ):
         window = FileWindow(file, len(DATA), 60, beside=beside)
     read = bytearray()
-    with pytest.raises(EOFError):
+    try:
         while True:
             read += window.view.tobytes()
             window.move(len(window.view))
-    window.close()
-    done = len(shares)
-    assert bytes(read) == DATA
-    assert shares == sorted(shares)
+    except EOFError:
+        return bytes(read)
+    finally:
+        window.close()
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_what_is_done_beside_reading_is_done_one_at_a_time(ahead: bool) -> None:
+    at_work: list[int] = []
+    together: list[int] = []
+    by: list[int] = []
+
+    def beside() -> None:
+        at_work.append(1)
+        by.append(threading.get_ident())
+        time.sleep(0.001)
+        together.append(len(at_work))
+        at_work.pop()
+
+    assert read_all(beside, ahead=ahead) == DATA
+    done = len(by)
     assert (done > 0) == ahead
-    assert all(0 < share <= 1 for share in shares)
+    assert set(together) <= {1}
+    assert threading.get_ident() not in by
     time.sleep(0.01)
-    assert len(shares) == done
+    assert len(by) == done  # nothing goes on once it is closed
+
+
+def test_what_fails_beside_reading_is_heard_of() -> None:
+    def beside() -> None:
+        raise RuntimeError("not that")
+
+    with pytest.raises(RuntimeError, match="not that"):
+        read_all(beside, ahead=True)

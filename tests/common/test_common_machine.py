@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import sys
 import threading
 
 import numpy as np
@@ -37,6 +39,25 @@ def test_taking_while_another_thread_writes() -> None:
     array[:] = wanted
     thread.join()
     assert (array == wanted).all()
+
+
+def provides_memory_ahead() -> bool:
+    """Whether this is Linux 5.14 or later, with glibc."""
+    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
+        return False
+    major, minor = platform.release().split(".")[:2]
+    return (int(major), int(minor)) >= (5, 14)
+
+
+@pytest.mark.skipif(not provides_memory_ahead(), reason="needs Linux 5.14 with glibc")
+def test_taken_memory_is_there_before_it_is_written_to() -> None:
+    import resource
+
+    array = np.empty(32 << 20, np.uint8)
+    take_memory(array.ctypes.data, array.nbytes)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    array[::4096] = 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 8
 
 
 def test_arrays_live_through_a_change_of_what_is_kept() -> None:

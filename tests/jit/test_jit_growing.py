@@ -1,4 +1,4 @@
-"""Columns that grow: what is in them stays, and each byte is taken ahead once."""
+"""Columns that grow: what is in them stays, and memory is taken ahead of what is filled."""
 
 from __future__ import annotations
 
@@ -25,42 +25,48 @@ def columns_of(n_rows: int) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]],
     return n, GrowingColumns(Columns, n=n, rows=lambda counter: n_rows)
 
 
-def taken(columns: GrowingColumns, *shares: float) -> list[tuple[int, int]]:
+def taken(columns: GrowingColumns) -> list[tuple[int, int]]:
     calls: list[tuple[int, int]] = []
-    for share in shares:
-        columns.take(share, lambda address, n_bytes: calls.append((address, n_bytes)))
+    columns.take_ahead(lambda address, n_bytes: calls.append((address, n_bytes)))
     return calls
 
 
-def test_each_byte_is_taken_once_and_none_beyond_the_end() -> None:
-    _, columns = columns_of(1 << 20)  # 32 MB and 1 MB
+def test_memory_is_taken_ahead_of_the_rows_and_no_byte_twice() -> None:
+    n, columns = columns_of(1 << 20)  # 32 MB and 1 MB
     boxes = columns["boxes"]
-    calls = taken(columns, 0.1, 0.1, 0.5, 0.3, 1.0, 1.02)
-    at = boxes.ctypes.data
-    for address, n_bytes in calls:
-        assert address == at
-        assert n_bytes > 0
-        at += n_bytes
-    assert at == boxes.ctypes.data + boxes.nbytes
+    start, row_bytes = boxes.ctypes.data, 4 * 8
+    at = start
+    for n_rows in (0, 10, 1000, 200_000, 200_000, 600_000, 1_000_000):
+        n[ROWS] = n_rows
+        filled = start + n_rows * row_bytes
+        for address, n_bytes in taken(columns):
+            assert n_bytes > 0
+            assert address >= max(at, filled)
+            assert address + n_bytes <= start + boxes.nbytes
+            at = address + n_bytes
+        assert at >= min(filled + boxes.nbytes // 50, start + boxes.nbytes)
+        assert at <= filled + (4 << 20)  # what is not needed is not taken
 
 
 def test_small_columns_are_left_alone() -> None:
     _, columns = columns_of(1000)
-    assert taken(columns, 1.0) == []
+    assert taken(columns) == []
 
 
-def test_a_column_that_grew_is_taken_from_its_beginning() -> None:
+def test_a_column_that_grew_keeps_its_rows_and_is_taken_behind_them() -> None:
     n, columns = columns_of(1 << 18)
     columns["boxes"][:] = np.arange(4 << 18)
     columns["kind"][:] = 7
-    assert taken(columns, 1.0)
+    assert taken(columns)
     n[ROWS] = n[WANTED] = 1 << 18
     n[FULL] = ROWS
     columns.grow(0.5)
-    assert (columns["boxes"][: 4 << 18] == np.arange(4 << 18)).all()
+    boxes = columns["boxes"]
+    assert (boxes[: 4 << 18] == np.arange(4 << 18)).all()
     assert (columns["kind"][: 1 << 18] == 7).all()
-    ((address, _),) = taken(columns, 0.9)
-    assert address == columns["boxes"].ctypes.data
+    ((address, n_bytes),) = taken(columns)
+    assert address == boxes.ctypes.data + (32 << 18)
+    assert address + n_bytes <= boxes.ctypes.data + boxes.nbytes
 
 
 @pytest.mark.parametrize("n_rows", [0, 5, 1 << 18])
@@ -71,4 +77,4 @@ def test_cut_columns_have_the_rows_that_were_filled(n_rows: int) -> None:
     found = columns.cut(Columns)
     assert found["boxes"].tolist() == list(range(4 * n_rows))
     assert len(found["kind"]) == n_rows
-    assert taken(columns, 1.0) == []
+    assert taken(columns) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from collections.abc import Callable, Sequence
 from io import BytesIO
@@ -28,6 +29,7 @@ from qpdata.qpdata_samples import (
 
 from qpmask.common import filewindow
 from qpmask.errors import CorruptDataError, UnsupportedDataError
+from qpmask.jit import growing
 from qpmask.qpdata import parser, read_qpdata, read_qpdata_bytes
 from qpmask.qpdata.parser import Parser, TooFarBackError
 
@@ -139,6 +141,27 @@ def test_pieces_of_any_size(window: int, ahead: bool) -> None:
             patch.object(filewindow, "n_cores", return_value=2),
         ):
             assert columns(read_qpdata(VARIED[0], details=details)) == found
+
+
+def test_memory_is_taken_ahead_while_a_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "data.qpdata"
+    path.write_bytes(data_file(varied(3000)))
+    found = columns(read_qpdata(path))
+    taken: list[int] = []
+
+    def take(address: int, n_bytes: int) -> None:
+        taken.append(n_bytes)
+        assert (np.ctypeslib.as_array((ctypes.c_uint8 * n_bytes).from_address(address)) >= 0).all()
+
+    with (
+        patch.object(parser, "WINDOW_BYTES", 5000),
+        patch.object(filewindow, "AHEAD_BYTES", 0),
+        patch.object(filewindow, "n_cores", return_value=2),
+        patch.object(growing, "_STEP_BYTES", 1 << 10),
+        patch.object(parser, "take_memory", take),
+    ):
+        assert columns(read_qpdata(path)) == found
+    assert sum(taken) > 100_000
 
 
 # ------------------------------------------------------- any content of objects

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 _MANY_OBJECTS = 50_000
 _LARGE_STRIPS = 500_000, 8 << 20
-"""Of so many objects strips have arrays of several megabytes: they are kept for the next ones."""
+"""From so many objects on the arrays of a strip take megabytes: those of up to so many bytes are
+kept for the next strips as they are freed, until many objects of another image are read or drawn.
+"""
 
 #: Pixel rules by QuPath version, and the step in px0 to which geometries are rounded.
 _GRIDS: dict[str, float | None] = {"qupath-0.6": 0.01, "qupath-0.4": None}
