@@ -21,6 +21,7 @@ from the bottom up::
     removing       which objects go
     backups        files kept, replaced, taken back: the page to read
     runningqupath  whether QuPath is open
+    incoming       what comes for an image, read and placed
     job            one image
     report         what was done
     run            all of it
