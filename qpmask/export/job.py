@@ -21,7 +21,7 @@ from qpmask.common.machine import n_cores
 from qpmask.engines.base import Engine, EngineInfo, RenderJob, Sight
 from qpmask.errors import DataFileError, Interrupted, MaskCheckError, QpmaskError
 from qpmask.events import Event, ImageStarted, Listener, PhaseStarted
-from qpmask.export.maskcheck import MaskCheck
+from qpmask.export.acceptance import Acceptance
 from qpmask.export.records import (
     done_record,
     for_report,
@@ -106,9 +106,9 @@ class MaskMaker:
     counter: Engine | None = None
 
     @property
-    def checks(self) -> MaskCheck:
+    def _acceptance(self) -> Acceptance:
         """What looks at masks before they have their names."""
-        return MaskCheck(self.emit, self.stop)
+        return Acceptance(self.emit, self.stop)
 
     def make(self, image: ImagePlan) -> ImageRecord:
         """Make the mask of one image: draw, write, check, publish.
@@ -219,13 +219,13 @@ class MaskMaker:
         image, job, info, part, n_tiles, written, sight, synced = drawn[:8]
         stays = job.file.format == "ome-tiff" and job.file.made_for is None
         hashed = sha256_meanwhile(part) if stays else None
-        self.checks.read_back(image, job, written, part, n_tiles)
+        self._acceptance.read_back(image, job, written, part, n_tiles)
         synced()
         by_plane = [written.counts_by_label(p) for p in range(job.n_planes)]
         if self.verifier is not None:
-            sight = self.checks.compare(job, self.verifier, part, n_tiles, by_plane) or sight
+            sight = self._acceptance.compare(job, self.verifier, part, n_tiles, by_plane) or sight
         if sight is None and self.counter is not None:
-            sight = self.checks.count_objects(job, self.counter, part, n_tiles, by_plane)
+            sight = self._acceptance.count_objects(job, self.counter, part, n_tiles, by_plane)
         if job.file.made_for is not None:
             self._in_strips(job, part, self.folder.work_file(_scratch(image)))
         counts = total_counts(written, job.n_planes)
@@ -245,7 +245,7 @@ class MaskMaker:
         if job.render.instances:
             table = _instance_table(image, job, counts)
             _check_data(image)  # it was read once more
-        self.checks.watch(job).check()
+        self._acceptance.watch(job).check()
         if table is not None:
             self.folder.write_text(image.mask_name + INSTANCES_SUFFIX, table, sync=False)
         self.folder.publish(part, image.mask_name, sync=False)
@@ -269,7 +269,7 @@ class MaskMaker:
         def sync(handle: int) -> None:
             synced.append(synced_meanwhile(handle))
 
-        with engine.render(job, scratch, self.checks.watch(job)) as rendering:
+        with engine.render(job, scratch, self._acceptance.watch(job)) as rendering:
             if not rendering.tells_progress:
                 self.emit(PhaseStarted(job.entry.id, "drawing", n_tiles))
             written = write_mask(
@@ -277,7 +277,7 @@ class MaskMaker:
                 layout_of(job),
                 metadata_of(image, engine.start()),
                 rendering.tiles(),
-                on_tile=None if rendering.tells_progress else self.checks.on_tile(job),
+                on_tile=None if rendering.tells_progress else self._acceptance.on_tile(job),
                 sync=sync,
             )
             by_plane = [written.counts_by_label(p) for p in range(job.n_planes)]
@@ -287,7 +287,7 @@ class MaskMaker:
         """Replace the tiles of ``part`` by strips."""
         from qpmask.ometiff.tiffstrips import write_in_strips
 
-        write_in_strips(part, scratch, on_row=self.checks.watch(job).check)
+        write_in_strips(part, scratch, on_row=self._acceptance.watch(job).check)
         scratch.replace(part)
 
     def _as_collection(self, image: ImagePlan, job: RenderJob, part: Path) -> Path:
@@ -306,7 +306,7 @@ class MaskMaker:
             [] if job.render.instances else rows,
             name=job.entry.name,
             extra={**extra, FRAME_KEY: frame_json(image)},
-            on_chunk=self.checks.watch(job).check,
+            on_chunk=self._acceptance.watch(job).check,
         )
         checked = check_collection(made)
         if not checked.ok:

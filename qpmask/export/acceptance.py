@@ -25,7 +25,7 @@ _SAY_EVERY_S = 0.05  # often enough for a display, seldom enough to cost nothing
 
 
 @dataclass(frozen=True)
-class MaskCheck:
+class Acceptance:
     """Looks at masks that have no name yet; tells how far that is, and drawing and writing too.
 
     Attributes
