@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from io import RawIOBase
 from typing import Final
 
@@ -11,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qpmask.common.machine import n_cores
+
+log = logging.getLogger(__name__)
 
 AHEAD_BYTES: Final = 16 << 20
 """Of files as large as this, pieces are read ahead, where there is a second processor."""
@@ -30,8 +34,8 @@ class FileWindow:
     data : bytes-like
         All of it, where there is no file.
     beside : callable, optional
-        Called now and then by another thread, one at a time, where pieces are read ahead. What it
-        raises, :meth:`move` raises.
+        Called now and then by another thread, one call at a time, where pieces are read ahead. It
+        is to make things faster: what it raises is logged and no more.
     """
 
     def __init__(
@@ -49,11 +53,12 @@ class FileWindow:
         self._spare = [np.empty(room, np.uint8) for _ in range(1 + (size > step))] if file else []
         self._ahead: Future[int] | None = None
         self._aside: Future[None] | None = None
-        self._pool = None
+        self._pool = self._pool_aside = None
         if file is not None and size >= AHEAD_BYTES and n_cores() > 1:
             from concurrent.futures import ThreadPoolExecutor  # late: small files need none
 
-            self._pool = ThreadPoolExecutor(2, "qpmask-window")
+            self._pool = ThreadPoolExecutor(1, "qpmask-window")
+            self._pool_aside = ThreadPoolExecutor(1, "qpmask-aside")
 
     def move(self, n_gone: int) -> None:
         """Let go of the first ``n_gone`` bytes, and take up more.
@@ -81,9 +86,18 @@ class FileWindow:
         if self._pool is not None and self._left:
             self._ahead = self._pool.submit(self._fill, self._spare[0][n_before:])
             if self._aside is None or self._aside.done():
-                if self._aside is not None:
-                    self._aside.result()
-                self._aside = self._pool.submit(self._beside)
+                self._go_aside()
+
+    def _go_aside(self) -> None:
+        assert self._pool_aside is not None
+        with suppress(RuntimeError):  # there may be no more threads
+            self._aside = self._pool_aside.submit(self._do_beside)
+
+    def _do_beside(self) -> None:
+        try:
+            self._beside()
+        except Exception as error:
+            log.debug("beside the reading of a file", exc_info=error)
 
     def _fill(self, room: npt.NDArray[np.uint8]) -> int:
         """Read until it is full or the file ends; how many bytes that are."""
@@ -99,6 +113,8 @@ class FileWindow:
 
     def close(self) -> None:
         """Wait for the threads, and let go of all bytes; the file is the caller's to close."""
-        if self._pool is not None:
-            self._pool.shutdown()
+        for pool in (self._pool, self._pool_aside):
+            if pool is not None:
+                pool.shutdown()
         self.view, self._spare = np.zeros(0, np.uint8), []
+        self._ahead = self._aside = None  # which may hold an error, and this window in it

@@ -39,10 +39,10 @@ def give_memory_back() -> None:
 
 
 def take_memory(address: int, n_bytes: int) -> None:
-    """Have the system provide now the memory of an array that is filled next, by any thread.
+    """Have the system provide memory now that will be filled next, perhaps by another thread.
 
-    Otherwise it does so, page by page, when the array is written to, and whoever fills it waits.
-    What was written stays. Nothing happens but on Linux with glibc, from 5.14 on.
+    Otherwise it does so, page by page, when it is written to, and whoever fills it waits. What was
+    written stays. Linux from 5.14 on does it, with glibc; elsewhere nothing happens.
     """
     if sys.platform == "linux" and (library := _glibc()) is not None:
         first = -(-address // mmap.PAGESIZE) * mmap.PAGESIZE

@@ -103,11 +103,12 @@ class GrowingColumns:
             self._large[column.name] = _Large(made, column.row)
 
     def take_ahead(self, take: Callable[[int, int], None]) -> None:
-        """Have ``take``, given an address and a size, take the memory that is filled next.
+        """Have ``take``, given an address and a number of bytes, take the memory filled next.
 
-        It is behind the rows that are there, a fiftieth of each large column: how large a column is
-        was a guess. No byte of an array is taken twice. For any thread, one at a time, but not
-        while columns are cut.
+        Of each large column that is what lies behind its rows: a fiftieth of the column and up to
+        two steps more, not all the rest, since it was made as large as was guessed. No byte of an
+        array is taken twice. Any thread may call this, one at a time, while kernels fill columns
+        and these grow, but not while they are cut.
         """
         for large in list(self._large.values()):
             array, row = large.array, large.row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -103,9 +104,50 @@ def test_what_is_done_beside_reading_is_done_one_at_a_time(ahead: bool) -> None:
     assert len(by) == done  # nothing goes on once it is closed
 
 
-def test_what_fails_beside_reading_is_heard_of() -> None:
+def test_what_fails_beside_reading_costs_no_byte(caplog: pytest.LogCaptureFixture) -> None:
     def beside() -> None:
-        raise RuntimeError("not that")
+        raise EOFError("not that")
 
-    with pytest.raises(RuntimeError, match="not that"):
-        read_all(beside, ahead=True)
+    with caplog.at_level(logging.DEBUG):
+        assert read_all(beside, ahead=True) == DATA
+    assert "not that" in caplog.text
+
+
+def test_closing_waits_for_what_is_done_beside() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def beside() -> None:
+        begun.set()
+        go_on.wait(30)
+
+    file: Any = BytesIO(DATA)
+    with (
+        patch.object(filewindow, "AHEAD_BYTES", 0),
+        patch.object(filewindow, "n_cores", return_value=2),
+    ):
+        window = FileWindow(file, len(DATA), 60, beside=beside)
+    window.move(0)
+    window.move(60)  # what is beside it keeps nobody from reading on
+    assert begun.wait(30)
+    window.move(60)
+    closing = threading.Thread(target=window.close)
+    closing.start()
+    closing.join(0.1)
+    assert closing.is_alive()
+    go_on.set()
+    closing.join(30)
+    assert not closing.is_alive()
+
+
+def test_threads_that_cannot_be_had_beside_reading() -> None:
+    start = threading.Thread.start
+    started: list[str] = []
+
+    def one_alone(thread: threading.Thread) -> None:
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(thread.name)
+        start(thread)
+
+    with patch.object(threading.Thread, "start", one_alone):
+        assert read_all(lambda: None, ahead=True) == DATA

@@ -32,11 +32,11 @@ def taken(columns: GrowingColumns) -> list[tuple[int, int]]:
 
 
 def test_memory_is_taken_ahead_of_the_rows_and_no_byte_twice() -> None:
-    n, columns = columns_of(1 << 20)  # 32 MB and 1 MB
+    n, columns = columns_of((1 << 20) + 1000)  # 32 MB, no whole number of steps, and 1 MB
     boxes = columns["boxes"]
     start, row_bytes = boxes.ctypes.data, 4 * 8
     at = start
-    for n_rows in (0, 10, 1000, 200_000, 200_000, 600_000, 1_000_000):
+    for n_rows in (0, 10, 1000, 200_000, 200_000, 600_000, 1_000_000, (1 << 20) + 900):
         n[ROWS] = n_rows
         filled = start + n_rows * row_bytes
         for address, n_bytes in taken(columns):
@@ -46,6 +46,15 @@ def test_memory_is_taken_ahead_of_the_rows_and_no_byte_twice() -> None:
             at = address + n_bytes
         assert at >= min(filled + boxes.nbytes // 50, start + boxes.nbytes)
         assert at <= filled + (4 << 20)  # what is not needed is not taken
+
+
+def test_a_fiftieth_of_a_column_is_taken() -> None:
+    n, columns = columns_of(1 << 23)  # 256 MB that nobody touches
+    boxes = columns["boxes"]
+    n[ROWS] = 1 << 20
+    (address, n_bytes), *_ = taken(columns)
+    assert address == boxes.ctypes.data + (32 << 20)
+    assert 0 <= n_bytes - boxes.nbytes // 50 <= 4 << 20
 
 
 def test_small_columns_are_left_alone() -> None:
