@@ -180,8 +180,8 @@ def _joint(one: TileRuns, other: TileRuns) -> list[tuple[int, int, int]]:
     first = np.searchsorted(other_ends, begins[mine], side="right")
     size = np.searchsorted(other_ends, ends[mine]) + 1 - first
     mine, theirs = np.repeat(mine, size), items_at(first, size)
-    labels = (strip.runs.values.astype(np.uint64) for strip in (one, other))
-    pairs = next(labels)[mine] << np.uint64(32) | next(labels)[theirs]
+    label, below = one.runs.values[mine], other.runs.values[theirs]
+    pairs = label.astype(np.uint64) << np.uint64(32) | below
     lengths = np.minimum(ends[mine], other_ends[theirs])
     lengths -= np.maximum(begins[mine], other_begins[theirs])
     pairs, index = np.unique(pairs, return_inverse=True)
